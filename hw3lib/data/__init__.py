@@ -1,0 +1,29 @@
+"""Chapter 1: a category as a table; where it comes from, what is in it, and its images decoded once."""
+
+from .check import CheckReport, check
+from .images import ImageStack, load_masks, read_image, read_mask
+from .sources import get
+from .splits import repeated_splits, sample_per_class, stratified_split
+from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
+from .table import digest, list_categories, load_table
+
+__all__ = [
+    "CheckReport",
+    "ImageStack",
+    "check",
+    "class_counts",
+    "defect_statistics",
+    "digest",
+    "get",
+    "image_dimensions",
+    "imbalance_ratio",
+    "list_categories",
+    "load_masks",
+    "load_table",
+    "mean_mask",
+    "read_image",
+    "read_mask",
+    "repeated_splits",
+    "sample_per_class",
+    "stratified_split",
+]

@@ -1,0 +1,174 @@
+"""Decode everything in a category and say what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from hw3lib.errors import Hw3Error
+
+from .images import read_image
+from .official import OFFICIAL
+from .statistics import class_counts
+from .table import Problem
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Result of :func:`check`.
+
+    Attributes:
+        problems: one row a problem: ``severity`` (``error`` or ``warning``), ``kind``, ``file``, ``message``.
+        counts: images by class and split.
+        official: the outcome of the comparison with the published counts, in words; empty for other categories.
+    """
+
+    category: str
+    problems: pd.DataFrame
+    counts: pd.DataFrame
+    official: str
+
+    @property
+    def ok(self) -> bool:
+        """True if there is no error; warnings are allowed."""
+        return not (self.problems["severity"] == "error").any()
+
+    def summary(self) -> str:
+        """The report as text, for a terminal."""
+        total = self.counts.sum()
+        lines = [
+            f"{self.category}: {total['total']} images ({total['train']} train, {total['test']} test), "
+            f"{len(self.counts)} classes"
+        ]
+        if self.official:
+            lines.append(self.official)
+        for row in self.problems.itertuples():
+            lines.append(f"{row.severity.upper():7} {row.kind}: {row.file}: {row.message}")
+        errors = int((self.problems["severity"] == "error").sum())
+        warnings = len(self.problems) - errors
+        lines.append("nothing wrong" if not len(self.problems) else f"{errors} errors, {warnings} warnings")
+        return "\n".join(lines)
+
+
+def check(table: pd.DataFrame) -> CheckReport:
+    """Decode every image and mask of a table and look for what would spoil the work that follows.
+
+    Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
+    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes); images with the same pixels within a split
+    (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
+    values other than 0 and one other (error); mixed sizes or modes (warning); and counts that differ from the published
+    ones in the 15 categories of MVTec AD (error).
+    """
+    problems = [Problem(**p) for p in table.attrs.get("problems", [])]
+    known = {p.file for p in problems if p.kind == "unreadable"}
+    with ThreadPoolExecutor() as pool:
+        content = list(pool.map(_content, table["image"]))
+        masks = list(pool.map(_mask_problem, (m for m in table["mask"] if isinstance(m, str) and m not in known)))
+    problems += [p for p in (*(found for _, found in content), *masks) if p is not None]
+    problems += _duplicates(table, [key for key, _ in content])
+    problems += _mixed(table)
+    counts = class_counts(table)
+    category = table.attrs.get("category", "")
+    official, differs = _compare_counts(category, counts)
+    problems += differs
+    frame = pd.DataFrame([asdict(p) for p in problems], columns=["severity", "kind", "file", "message"])
+    return CheckReport(category, frame.sort_values(["severity", "kind", "file"], ignore_index=True), counts, official)
+
+
+def _content(path: str) -> tuple[str, Problem | None]:
+    """Hash of an image's pixels, so that a re-encoded copy is known again; or what is wrong with it."""
+    try:
+        pixels = read_image(path)
+    except Hw3Error as error:
+        return "", Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(), None
+
+
+def _mask_problem(path: str) -> Problem | None:
+    try:
+        with Image.open(path) as image:
+            values = np.unique(np.asarray(image.convert("L") if image.mode not in ("1", "L", "I;16") else image))
+    except (OSError, SyntaxError, ValueError) as error:
+        return Problem("error", "unreadable", path, f"mask cannot be decoded: {error}")
+    if not values.any():
+        return Problem("error", "empty mask", path, "no pixel is marked; expected at least one defective pixel")
+    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
+        shown = ", ".join(str(v) for v in values[:6])
+        return Problem(
+            "error",
+            "mask not binary",
+            path,
+            f"holds {len(values)} grey values ({shown}{', ...' if len(values) > 6 else ''}); expected 0 and "
+            "255; a lossy format or a resize with interpolation does this",
+        )
+    return None
+
+
+def _duplicates(table: pd.DataFrame, keys: list[str]) -> Iterator[Problem]:
+    groups = table.assign(key=keys)[["image", "split", "defect", "key"]]
+    for key, group in groups.groupby("key", sort=False):
+        if not key or len(group) < 2:
+            continue
+        first, *others = group["image"]
+        names = ", ".join(others)
+        if group["split"].nunique() > 1:
+            yield Problem(
+                "error",
+                "duplicate across splits",
+                first,
+                f"same pixels as {names}: a test image is known from training; take one out",
+            )
+        elif group["defect"].nunique() > 1:
+            yield Problem("error", "duplicate across classes", first, f"same pixels as {names}: one image, two labels")
+        else:
+            yield Problem("warning", "duplicate within split", first, f"same pixels as {names}")
+
+
+def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
+    root = table.attrs.get("root", "")
+    sizes = table.groupby(["width", "height"]).size().sort_values(ascending=False)
+    if len(sizes) > 1:
+        text = ", ".join(f"{w}x{h} ({n} images)" for (w, h), n in list(sizes.items())[:6])
+        yield Problem("warning", "mixed sizes", root, f"{text}: all are resized to one square")
+    modes = table["mode"].value_counts()
+    if len(modes) > 1:
+        text = ", ".join(f"{m} ({n} images)" for m, n in modes.items())
+        odd = table.loc[table["mode"] != modes.index[0], "image"].iloc[0]
+        yield Problem(
+            "warning",
+            "mixed modes",
+            str(Path(odd)),
+            f"{text}: all are read as RGB; a class that alone is stored differently would be given away by it",
+        )
+
+
+def _compare_counts(category: str, counts: pd.DataFrame) -> tuple[str, list[Problem]]:
+    official = OFFICIAL.get(category)
+    if official is None:
+        return "", []
+    good = counts.loc["good"] if "good" in counts.index else {"train": 0, "test": 0}
+    found = {"train/good": int(good["train"]), "test": int(counts["test"].sum())}
+    expected = {"train/good": official.train_good, "test": official.test_total}
+    if official.defects:
+        found |= {"test/good": int(good["test"])} | {
+            f"test/{d}": int(n) for d, n in counts["test"].items() if d != "good"
+        }
+        expected |= {"test/good": official.test_good} | {f"test/{d}": n for d, n in official.defects.items()}
+    differs = [
+        Problem(
+            "error",
+            "count differs",
+            f"{category}/{part}",
+            f"found {found.get(part, 0)} images, MVTec AD has {expected.get(part, 0)}",
+        )
+        for part in sorted({*found, *expected})
+        if found.get(part, 0) != expected.get(part, 0)
+    ]
+    return ("counts differ from" if differs else "counts agree with") + " MVTec AD's published ones", differs

@@ -1,0 +1,179 @@
+"""Decode a category once: every image as uint8 at the working size, in memory or memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+from tqdm.auto import tqdm
+
+from hw3lib.errors import Hw3Error
+from hw3lib.paths import atomic_path
+
+from .table import file_digest
+
+_FORMAT = 1  # Raise it when what is stored changes; older caches are then built anew.
+
+
+def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
+    """Decode an image as a person sees it: upright, RGB, 8 bits.
+
+    Cameras' orientation marks are followed, 16-bit values scaled to 8 bits, transparency laid over white; grey and CMYK
+    become RGB; of an animation the first frame is taken.
+
+    Args:
+        path: image file.
+        size: side of the square it is resized to (bilinear, antialiased; the sides are scaled independently), or None.
+
+    Returns:
+        uint8 ``(H, W, 3)``, 0 to 255.
+
+    Raises:
+        Hw3Error: the file is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.seek(0)
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I") or image.mode == "F":
+                values = np.asarray(image, np.float32)
+                top = 65535 if values.max() > 255 else 255
+                image = Image.fromarray(np.clip(values * (255 / top) + 0.5, 0, 255).astype(np.uint8))
+            if "A" in image.getbands() or "transparency" in image.info:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            image = image.convert("RGB")
+            if size is not None:
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+            return np.asarray(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise Hw3Error(f"{path}: cannot be decoded: {error}; `hw3 data check` lists every such file") from None
+
+
+def read_mask(path: str | Path, size: int | None = None) -> np.ndarray:
+    """Decode a mask: bool ``(H, W)``, True on the defect.
+
+    With ``size`` it is reduced to ``(size, size)`` so that a pixel is True if any part of it is defective: thin defects
+    survive.
+    """
+    try:
+        with Image.open(path) as image:
+            mask = np.asarray(image.convert("L")) > 0
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise Hw3Error(f"{path}: mask cannot be decoded: {error}") from None
+    if size is None:
+        return mask
+    grey = Image.fromarray(mask.astype(np.float32))
+    return np.asarray(grey.resize((size, size), Image.Resampling.BOX)) > 1e-6
+
+
+def load_masks(table: pd.DataFrame, size: int) -> np.ndarray:
+    """Masks of a table's images, bool ``(N, size, size)``; all False where an image has none."""
+    result = np.zeros((len(table), size, size), bool)
+    for i, path in enumerate(table["mask"]):
+        if isinstance(path, str):
+            result[i] = read_mask(path, size)
+    return result
+
+
+class ImageStack:
+    """All images of a table as one uint8 array ``(N, 3, size, size)``, RGB, 0 to 255, in the table's order.
+
+    Attributes:
+        images: the array; a read-only memory map where it is cached on disk.
+        size: side in pixels.
+        key: SHA-256 of the files' content, size and interpolation: what the cache is looked up by.
+    """
+
+    def __init__(self, images: np.ndarray, key: str = ""):
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise Hw3Error(f"images: found {images.dtype} {images.shape}, expected uint8 (N, 3, H, W)")
+        self.images, self.key, self.size = images, key, images.shape[-1]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        """Images at these positions, uint8, ``(3, H, W)`` for one and ``(n, 3, H, W)`` for several."""
+        return self.images[rows]
+
+    @classmethod
+    def load(
+        cls,
+        table: pd.DataFrame,
+        size: int,
+        *,
+        cache: str | Path | None = None,
+        workers: int | None = None,
+        progress: bool = False,
+    ) -> ImageStack:
+        """Decode a table's images in parallel, or map them from the cache.
+
+        Args:
+            table: needs the column ``image``.
+            size: side of the squares in pixels.
+            cache: folder for memory-mapped stacks; None keeps the stack in memory. The name of a cached stack is the
+                hash of the images' bytes, so changed images never meet an old stack.
+            workers: decoding threads; None takes one a core.
+            progress: show a bar.
+
+        Raises:
+            Hw3Error: an image cannot be decoded, ``size`` is not positive, or the cache cannot be written.
+        """
+        if not isinstance(size, int | np.integer) or size < 1:
+            raise Hw3Error(f"size={size!r}: expected the side in pixels, an integer of 1 or more")
+        paths = list(table["image"])
+        workers = workers or os.cpu_count()
+        shape = (len(paths), 3, size, size)
+        with ThreadPoolExecutor(workers) as pool:
+            if cache is None:
+                images = np.empty(shape, np.uint8)
+                for i, image in enumerate(_decode(paths, size, pool, workers, progress)):
+                    images[i] = image
+                return cls(images)
+            key = _key(list(pool.map(file_digest, paths)), size)
+            target = Path(cache) / f"{key}.npy"
+            images = _map(target, shape)
+            if images is None:
+                # Written as a stream: on a full disk a memory map would end the process instead of raising an error.
+                with atomic_path(target) as temporary, temporary.open("wb") as file:
+                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for image in _decode(paths, size, pool, workers, progress):
+                        file.write(image.tobytes())
+                images = _map(target, shape)
+        return cls(images, key)
+
+
+def _key(digests: list[str], size: int) -> str:
+    return hashlib.sha256("\n".join([f"stack {_FORMAT} bilinear {size}", *digests]).encode()).hexdigest()
+
+
+def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Map a cached stack, or None where there is none or it is not whole."""
+    if not path.exists():
+        return None
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        return None
+    return images if images.shape == shape and images.dtype == np.uint8 else None
+
+
+def _decode(
+    paths: list[str], size: int, pool: ThreadPoolExecutor, workers: int, progress: bool
+) -> Iterator[np.ndarray]:
+    """Images in order, uint8 ``(3, size, size)`` each, decoded ahead by the pool's threads, a few at a time."""
+    ahead = 4 * workers
+    with tqdm(total=len(paths), unit="image", desc="decode", disable=not progress) as bar:
+        for start in range(0, len(paths), ahead):
+            for image in pool.map(lambda path: read_image(path, size), paths[start : start + ahead]):
+                bar.update()
+                yield image.transpose(2, 0, 1)

@@ -1,0 +1,312 @@
+"""A category is a table: one row an image, with its split, defect type, mask and size."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from hw3lib.errors import Hw3Error
+
+COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+MASK_FOLDERS = ("ground_truth", "masks")
+
+LAYOUTS = """expected one of
+  MVTec AD:   CATEGORY/train/good/*.png, CATEGORY/test/good/*.png, CATEGORY/test/DEFECT/*.png,
+              CATEGORY/ground_truth/DEFECT/STEM_mask.png
+  own folder: CATEGORY/good/*.png, CATEGORY/DEFECT/*.png, and if there are masks CATEGORY/masks/DEFECT/STEM.png"""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a category: ``severity`` is ``error`` or ``warning``."""
+
+    severity: str
+    kind: str
+    file: str
+    message: str
+
+
+def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.DataFrame:
+    """Read the layout of a category into a table; no pixel is decoded yet.
+
+    Two layouts are understood: MVTec AD's (``train/``, ``test/``, ``ground_truth/``) and a simple folder of one's own
+    (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
+    its defects are ``test``, and so is every fifth good image in name order; the other good images are ``train``.
+    A mask belongs to the image whose stem it has, alone or followed by ``_mask``. Where a category, or in the simple
+    layout a defect type, has no mask folder at all, its masks are missing values; where it has one, every image needs
+    its mask.
+
+    Args:
+        root: folder that holds the category.
+        category: name of the folder below ``root``, ``"bottle"`` or ``"synthetic/bottle"``.
+        strict: raise if anything is wrong. Otherwise the problems are in ``table.attrs["problems"]``, for
+            :func:`hw3lib.data.check`, and what can be read is in the table.
+
+    Returns:
+        One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
+        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
+        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ...).
+
+    Raises:
+        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
+            mask, mask of another size, two images of one stem.
+    """
+    root = Path(root).expanduser().resolve()
+    folder = find_category(root, category)
+    classes, problems = _list_classes(folder)
+    rows = []
+    for split, defect, files, mask_folder in classes:
+        rows += _rows(split, defect, files, mask_folder, problems)
+    problems += _orphaned_masks(folder, rows)
+    with ThreadPoolExecutor() as pool:
+        headers = list(pool.map(lambda row: _read_headers(row["image"], row["mask"]), rows))
+    for row, (header, found) in zip(rows, headers, strict=True):
+        row.update(header)
+        problems += found
+    table = pd.DataFrame([r for r in rows if r["width"]], columns=COLUMNS)
+    table = table.astype({"is_defect": bool, "width": int, "height": int})
+    table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
+    if strict:
+        errors = [p for p in problems if p.severity == "error"]
+        if errors:
+            raise Hw3Error(_say(category, errors))
+    return table
+
+
+def _say(category: str, errors: list[Problem], most: int = 10) -> str:
+    lines = [f"{e.file}: {e.message}" for e in errors[:most]]
+    if len(errors) > most:
+        lines.append(f"... and {len(errors) - most} more")
+    if len(lines) == 1:
+        return lines[0]
+    return f"{len(errors)} problems in category {category!r} (all of them: hw3 data check):\n  " + "\n  ".join(lines)
+
+
+def is_category(folder: Path) -> bool:
+    """Whether a folder looks like a category in one of the two layouts."""
+    return any((folder / part).is_dir() for part in ("train/good", "test/good", "good"))
+
+
+def find_category(root: Path, category: str) -> Path:
+    """Folder of a category, or an error that says what is there instead and which level was meant."""
+    if not root.is_dir():
+        raise Hw3Error(f"{root}: no such folder; expected the folder that holds the category {category!r}")
+    folder = root / category
+    if is_category(folder):
+        return folder
+    if is_category(root):
+        raise Hw3Error(
+            f"{root} is itself a category, one level too low: pass {root.parent} as the folder and "
+            f"{root.name!r} as the category"
+        )
+    for level in (f"*/{category}", f"*/*/{category}", f"{category}/*"):
+        deeper = next((p for p in sorted(root.glob(level)) if is_category(p)), None)
+        if deeper is not None:
+            other = "" if deeper.name == Path(category).name else f" and the category {deeper.name!r}"
+            raise Hw3Error(f"{root} is a level too high: {category!r} is in {deeper.parent}; pass that folder{other}")
+    if folder.is_dir():
+        found = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+        raise Hw3Error(f"{folder}: not a category; found {', '.join(found[:8]) or 'an empty folder'};\n{LAYOUTS}")
+    known = list_categories(root)
+    near = get_close_matches(category, known, 1) or get_close_matches(Path(category).name, known, 1)
+    raise Hw3Error(
+        f"unknown category {category!r} in {root}"
+        + (f"; did you mean {near[0]!r}?" if near else "")
+        + f" Found there: {', '.join(known) or 'no category at all'}"
+    )
+
+
+def list_categories(root: Path) -> list[str]:
+    """Names of the categories in a folder, those of ``synthetic/`` included."""
+    found = [p for pattern in ("*", "synthetic/*") for p in root.glob(pattern) if is_category(p)]
+    return sorted(p.relative_to(root).as_posix() for p in found)
+
+
+def _folders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    return sorted(
+        (p for p in parent.iterdir() if p.is_dir() and not p.name.startswith(".")),
+        key=lambda p: (p.name != "good", p.name),
+    )
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+
+
+def _list_classes(folder: Path) -> tuple[list[tuple[str, str, list[Path], Path | None]], list[Problem]]:
+    """Classes as ``(split, defect, image files, mask folder or None)``, and the empty ones as problems."""
+    masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
+    if (folder / "good").is_dir():
+        places = [("test", p) for p in _folders(folder) if p.name not in MASK_FOLDERS]
+        optional = True
+    else:
+        places = [(split, p) for split in ("train", "test") for p in _folders(folder / split)]
+        optional = False
+    classes, problems = [], []
+    for split, place in places:
+        files = _images(place)
+        if not files:
+            problems.append(
+                Problem(
+                    "error",
+                    "empty class",
+                    str(place),
+                    f"no image in this class; expected files ending in {', '.join(IMAGE_SUFFIXES)}",
+                )
+            )
+        mask_folder = None
+        if masks and place.name != "good" and split == "test" and (not optional or (masks / place.name).is_dir()):
+            mask_folder = masks / place.name
+        if optional and place.name == "good":
+            classes.append(("train", "good", [f for i, f in enumerate(files) if i % 5], None))
+            files = files[::5]
+        classes.append((split, place.name, files, mask_folder))
+    order = {"train": 0, "test": 1}
+    return sorted(classes, key=lambda c: (order[c[0]], c[1] != "good", c[1])), problems
+
+
+def _rows(split: str, defect: str, files: list[Path], mask_folder: Path | None, problems: list[Problem]) -> list[dict]:
+    stems: dict[str, Path] = {}
+    masks = {p.stem: p for p in _images(mask_folder)} if mask_folder and mask_folder.is_dir() else {}
+    rows = []
+    for file in files:
+        if file.stem in stems:
+            problems.append(
+                Problem(
+                    "error",
+                    "same stem",
+                    str(file),
+                    f"{stems[file.stem].name} has the same stem, so a mask would belong to both; rename one",
+                )
+            )
+        stems[file.stem] = file
+        mask = masks.get(f"{file.stem}_mask") or masks.get(file.stem)
+        if mask_folder and mask is None:
+            problems.append(
+                Problem(
+                    "error",
+                    "missing mask",
+                    str(file),
+                    f"has no mask; expected {mask_folder / (file.stem + '_mask.png')}",
+                )
+            )
+        rows.append(
+            {
+                "image": str(file),
+                "split": split,
+                "defect": defect,
+                "is_defect": defect != "good",
+                "mask": str(mask) if mask else None,
+                "width": 0,
+                "height": 0,
+                "mode": "",
+            }
+        )
+    return rows
+
+
+def _orphaned_masks(folder: Path, rows: list[dict]) -> list[Problem]:
+    used = {row["mask"] for row in rows}
+    every = (p for name in MASK_FOLDERS for f in _folders(folder / name) for p in _images(f))
+    return [
+        Problem(
+            "error",
+            "orphaned mask",
+            str(p),
+            "belongs to no image: no image of this class has its stem; delete it or restore the image",
+        )
+        for p in every
+        if str(p) not in used
+    ]
+
+
+def read_header(path: str | Path) -> tuple[int, int, str]:
+    """Width, height (upright) and Pillow mode of an image file, without decoding it.
+
+    Raises:
+        Hw3Error: the file is not an image, is empty, or ends before its last byte.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size == 0:
+            raise Hw3Error("is empty (0 bytes); expected an image")
+        with Image.open(path) as image:
+            width, height = image.size
+            # Cameras store a picture lying on its side and say so; orientations 5 to 8 swap the sides.
+            if image.format in ("JPEG", "TIFF", "WEBP") and image.getexif().get(0x0112, 1) >= 5:
+                width, height = height, width
+            mode, kind = image.mode, image.format
+        if kind == "PNG":
+            with path.open("rb") as file:
+                file.seek(-min(64, path.stat().st_size), os.SEEK_END)
+                if b"IEND" not in file.read():
+                    raise Hw3Error("is truncated: the PNG has no end chunk; copy or download it again")
+        return width, height, mode
+    except UnidentifiedImageError:
+        with path.open("rb") as file:
+            start = file.read(16)
+        raise Hw3Error(
+            f"is not an image, whatever its name says: it begins with {start!r}; replace it or take it out"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise Hw3Error(f"is refused: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Hw3Error(f"cannot be read: {error}") from None
+
+
+def _read_headers(image: str, mask: str | None) -> tuple[dict, list[Problem]]:
+    try:
+        width, height, mode = read_header(image)
+    except Hw3Error as error:
+        return {"width": 0}, [Problem("error", "unreadable", image, str(error))]
+    found = []
+    if mask is not None:
+        try:
+            size = read_header(mask)[:2]
+            if size != (width, height):
+                found.append(
+                    Problem(
+                        "error",
+                        "size mismatch",
+                        mask,
+                        f"mask is {size[0]}x{size[1]} pixels, its image {image} is {width}x{height}; "
+                        "expected the same size",
+                    )
+                )
+        except Hw3Error as error:
+            found.append(Problem("error", "unreadable", mask, str(error)))
+    return {"width": width, "height": height, "mode": mode}, found
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    total = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+def digest(table: pd.DataFrame) -> str:
+    """SHA-256, in hexadecimal, of what a table says: splits, classes and the bytes of every image and mask.
+
+    The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
+    """
+    files = [*table["image"], *(m for m in table["mask"] if isinstance(m, str))]
+    with ThreadPoolExecutor() as pool:
+        sums = dict(zip(files, pool.map(file_digest, files), strict=True))
+    total = hashlib.sha256()
+    for row in table.itertuples():
+        mask = sums[row.mask] if isinstance(row.mask, str) else "-"
+        total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {sums[row.image]} {mask}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,67 @@
+"""hw3lib.data.splits: disjoint, in proportion, and the same for the same seed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw3lib.data import repeated_splits, sample_per_class, stratified_split
+from hw3lib.errors import Hw3Error
+
+
+def make(counts: dict[str, int]) -> pd.DataFrame:
+    return pd.DataFrame({"defect": [name for name, n in counts.items() for _ in range(n)]})
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(10, 30), min_size=2, max_size=5), st.floats(0.2, 0.5), st.integers(0, 1000))
+def test_splits_keep_every_image_once_and_classes_in_proportion(counts, share, seed):
+    table = make({f"class{i}": n for i, n in enumerate(counts)})
+    for train, test in repeated_splits(table, 3, share, seed):
+        assert sorted([*train, *test]) == list(range(len(table)))
+        assert abs(len(test) - share * len(table)) <= 1
+        for name, total in table["defect"].value_counts().items():
+            assert abs((table["defect"].iloc[test] == name).sum() - share * total) <= 1.01
+
+
+def test_same_seed_same_splits_and_other_seed_others():
+    table = make({"good": 20, "dent": 15})
+    first, again, other = (repeated_splits(table, 4, 0.2, seed) for seed in (7, 7, 8))
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a[1], b[1]) for a, b in zip(first, other, strict=True))
+    assert len({tuple(test) for _, test in first}) == 4
+
+
+def test_stratified_split_of_the_report():
+    train, test = stratified_split(make({"good": 10, "a": 10, "b": 10, "c": 10}), 8)
+    assert len(train) == 32 and test["defect"].value_counts().to_dict() == {"good": 2, "a": 2, "b": 2, "c": 2}
+
+
+def test_sample_per_class():
+    table = make({"good": 20, "dent": 15})
+    sample = sample_per_class(table, 10, 3)
+    assert sample["defect"].value_counts().to_dict() == {"good": 10, "dent": 10}
+    assert sample.index.is_unique and sample.equals(sample_per_class(table, 10, 3))
+    assert not sample.equals(sample_per_class(table, 10, 4))
+
+
+@pytest.mark.parametrize("n", [0, 16])
+def test_sample_that_cannot_be_drawn(n):
+    with pytest.raises(Hw3Error, match=f"n={n}: expected 1 to 15"):
+        sample_per_class(make({"good": 20, "dent": 15}), n)
+
+
+@pytest.mark.parametrize(
+    ("counts", "test_size"),
+    [
+        ({"good": 20, "dent": 1}, 0.2),
+        ({"good": 20, "dent": 5}, 0.95),
+        ({"good": 20, "dent": 4}, 0.05),
+        ({"good": 40, "dent": 2}, 4),
+        ({}, 0.2),
+    ],
+)
+def test_split_that_cannot_be_made(counts, test_size):
+    with pytest.raises(Hw3Error):
+        repeated_splits(make(counts), 5, test_size)
