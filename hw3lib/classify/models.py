@@ -1,0 +1,113 @@
+"""The networks that attempts name: a simple CNN, and torchvision classifiers with their last layer exchanged."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hw3lib import backbones
+from hw3lib.errors import Hw3Error
+
+from .attempts import Attempt
+
+
+class SimpleCNN(nn.Module):
+    """Four blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 pooling; global mean; one linear layer.
+
+    Takes images in 0 to 255, ``(N, 3, H, W)``, and gives logits ``(N, num_classes)``. About 100,000 parameters.
+    """
+
+    def __init__(self, num_classes: int, widths: tuple[int, ...] = (16, 32, 64, 128)):
+        super().__init__()
+        blocks: list[nn.Module] = []
+        channels = 3
+        for width in widths:
+            blocks += [
+                nn.Conv2d(channels, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+                nn.MaxPool2d(2, ceil_mode=True),
+            ]
+            channels = width
+        self.features = nn.Sequential(*blocks)
+        self.head = nn.Linear(channels, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images.float() / 127.5 - 1).mean((2, 3)))
+
+
+class Classifier(nn.Module):
+    """A backbone and a fresh head, split so that frozen features are computed once and the head learns from them.
+
+    ``features(images)`` gives ``(N, num_features)``; ``head`` turns them into logits ``(N, num_classes)``.
+    """
+
+    def __init__(self, backbone: backbones.Backbone, num_classes: int, head: str):
+        super().__init__()
+        self.backbone = backbone
+        self.layers: list[str] = []
+        backbone.replace_head(nn.Identity())
+        width = backbone.num_features
+        if head == "multi-scale":
+            # The last stage of each stride of 8 or more: mean and maximum of each of its channels.
+            last = {stride: (name, channels) for name, (channels, stride) in backbone.stages().items() if stride >= 8}
+            self.layers = [name for name, _ in last.values()]
+            width += sum(2 * channels for _, channels in last.values())
+        # Features differ in scale by orders of magnitude; without learned shift and scale this costs no parameter.
+        self.head = nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Linear(width, num_classes))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Embedding, and for a multi-scale head pooled feature maps too, float32 ``(N, num_features)``."""
+        if not self.layers:
+            return self.backbone(images)
+        head = self.backbone.head_name
+        kept = self.backbone.feature_maps(images, [*self.layers, head])
+        pooled = [pool for name in self.layers for pool in (kept[name].mean((2, 3)), kept[name].amax((2, 3)))]
+        return torch.cat([kept[head], *pooled], 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images))
+
+    def frozen_stage(self, last_stages: int) -> str:
+        """Name of the last stage that stays frozen when only as many of the backbone's last stages learn.
+
+        Raises:
+            Hw3Error: the backbone has no more stages than that.
+        """
+        stages = list(self.backbone.stages())
+        if not 0 < last_stages < len(stages):
+            raise Hw3Error(
+                f"fine_tune_stages={last_stages}: {self.backbone.name} has {len(stages)} stages, expected 1 to "
+                f"{len(stages) - 1}, or None to let everything learn"
+            )
+        return stages[-1 - last_stages]
+
+    def tail(self, last_stages: int) -> nn.Module:
+        """Only the last stages and the head; reads the output of :meth:`frozen_stage` instead of images.
+
+        The earlier stages of this classifier are taken out, so compute their output first. Frozen stages give the same
+        output each epoch: to run them once is the whole saving.
+        """
+        last = self.frozen_stage(last_stages)
+        network = self.backbone.network
+        for name in self.backbone.stages():
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, nn.Identity())
+            if name == last:
+                return nn.Sequential(network, self.head)
+        raise AssertionError("the frozen stage is one of the stages")
+
+
+def build(attempt: Attempt, num_classes: int) -> nn.Module:
+    """The network of an attempt with a head for ``num_classes``; draws its random weights from torch's generator.
+
+    Raises:
+        Hw3Error: unknown architecture or missing weights, see :func:`hw3lib.backbones.load`.
+    """
+    if attempt.arch == "simple_cnn":
+        return SimpleCNN(num_classes)
+    backbone = backbones.load(attempt.arch, pretrained=attempt.strategy != "scratch")
+    if not attempt.normalise:
+        backbone.mean.zero_()
+        backbone.std.fill_(255)
+    return Classifier(backbone, num_classes, attempt.head)
