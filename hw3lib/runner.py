@@ -1,0 +1,239 @@
+"""Run the numbered notebooks on a category: which ones, with which parameters, in which kernel."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hw3lib.errors import Hw3Error
+from hw3lib.execution import METRICS, Notebook, Outcome, Step, write_json
+from hw3lib.paths import clear_write_errors, project_root
+from hw3lib.summary import write_summary
+
+STANDARD = ("category", "data", "profile", "out")  # set by the runner, so not by -p
+PROFILES = ("quick", "full")
+
+
+def run(
+    chosen: Sequence[str] = (),
+    *,
+    category: str = "synthetic/bottle",
+    data: str | Path | None = None,
+    profile: str = "quick",
+    parameters: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    timeout: int | None = None,
+    force: bool = False,
+    notebooks_dir: str | Path | None = None,
+    runs_dir: str | Path | None = None,
+    echo: Callable[[str], object] = print,
+) -> list[Outcome]:
+    """Execute notebooks on a category; one that fails does not keep the next ones from being executed.
+
+    Args:
+        chosen: numbers or names ("1", "01", "01_dataset_statistics"); none means all.
+        category, data, profile: handed to ``hw3lib.data.get`` and to the notebooks.
+        parameters: more values for the parameter cells; each goes to the notebooks that know it.
+        name: of the run; by default the category and the profile ("synthetic-bottle-quick").
+        timeout: seconds that one cell may take; None for no limit.
+        force: execute again even if nothing has changed, and from the start.
+        notebooks_dir, runs_dir: by default ``notebooks/`` and ``runs/`` of the project.
+        echo: receives a line when a notebook starts or is left alone.
+
+    Returns:
+        One outcome a notebook. Results are in ``runs_dir/name/NN``, and ``summary.csv`` beside them.
+
+    Raises:
+        Hw3Error: unknown notebook or parameter, no data, run in use by another process, target not writable.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the kernel was shut down and the work folder is kept.
+    """
+    notebooks = choose(chosen, Path(notebooks_dir or project_root() / "notebooks").resolve())
+    parameters = dict(parameters or {})
+    check_parameters(parameters, notebooks)
+    if profile not in PROFILES:
+        raise Hw3Error(f"profile is {profile!r}; expected {' or '.join(PROFILES)}")
+    name = name or f"{category.strip('/').replace('/', '-')}-{profile}"
+    if not re.fullmatch(r"\w[\w.+ -]*", name):
+        raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
+    folder = Path(runs_dir or project_root() / "runs").resolve() / name
+    outcomes: list[Outcome] = []
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_interrupts())
+        root, data_digest = prepare_data(category, data, profile)
+        stack.enter_context(clear_write_errors(folder, "Earlier results are as they were."))
+        stack.enter_context(lock(folder))
+        stack.enter_context(this_kernel())
+        for i, notebook in enumerate(notebooks, 1):
+            known = {key: value for key, value in parameters.items() if key in notebook.parameters}
+            values = known | {"category": category, "data": str(root), "profile": profile}
+            step = Step(notebook, folder, values, data_digest, timeout, force, sys.stderr.isatty())
+            outcomes.append(step.run(lambda text, i=i: echo(f"[{i}/{len(notebooks)}] {text}")))
+            write_summary(folder, outcomes)
+    return outcomes
+
+
+def prepare_data(category: str, data: str | Path | None, profile: str) -> tuple[Path, str]:
+    """Folder that holds the category, made or fetched if need be, and the digest of what is in it."""
+    from hw3lib.data import digest, load_table  # pandas and scipy: `hw3 --help` does without
+    from hw3lib.data.sources import get
+
+    root = Path(get(category, data, profile=profile, progress=sys.stderr.isatty())).resolve()
+    return root, digest(load_table(root, category))
+
+
+def choose(chosen: Sequence[str], folder: Path) -> list[Notebook]:
+    """The notebooks asked for, in the order of their numbers.
+
+    Raises:
+        Hw3Error: an unknown notebook (all are listed), or one that :func:`read_notebook` refuses.
+    """
+    paths = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d+_", path.name))
+    if not paths:
+        raise Hw3Error(f"no notebook named NN_title.ipynb in {folder}")
+    picked = set()
+    for text in chosen:
+        stem = Path(text).name.removesuffix(".ipynb")
+        found = {p for p in paths if p.stem == stem or (stem.isdecimal() and int(p.stem.split("_")[0]) == int(stem))}
+        if not found:
+            raise Hw3Error(f"no notebook {text!r} in {folder}; there are {', '.join(p.stem for p in paths)}")
+        picked |= found
+    return [read_notebook(path) for path in paths if path in picked or not chosen]
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read what a run needs to know about a notebook.
+
+    Raises:
+        Hw3Error: not a notebook, or its cell tagged ``parameters`` lacks a name or holds more than literals.
+    """
+    import nbformat
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (ValueError, AttributeError, nbformat.ValidationError) as error:
+        raise Hw3Error(f"{path}: not a notebook ({error})") from error
+    cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    parameters = _literals(path, "\n".join(cells))
+    missing = [name for name in STANDARD if name not in parameters]
+    if missing:
+        raise Hw3Error(f"{path}: its cell tagged 'parameters' must define {', '.join(missing)}")
+    files = dict.fromkeys([METRICS, *notebook.metadata.get("hw3lib", {}).get("files", [])])
+    source = json.dumps([*files, *([cell.cell_type, cell.source] for cell in notebook.cells)])
+    return Notebook(path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest())
+
+
+def _literals(path: Path, source: str) -> dict[str, Any]:
+    values = {}
+    try:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                values[node.targets[0].id] = ast.literal_eval(node.value)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+                values[node.target.id] = ast.literal_eval(node.value)
+        json.dumps(values)
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise Hw3Error(f"{path}: its cell tagged 'parameters' may hold plain literals only ({error})") from error
+    return values
+
+
+def parse_value(text: str) -> Any:
+    """A value from the command line: a Python or YAML literal (``1e-3``, ``true``, ``[a, b]``) or text."""
+    import yaml
+
+    words = {"true": True, "false": False, "null": None}
+    if text in words:
+        return words[text]
+    try:
+        value = ast.literal_eval(text)
+        json.dumps(value)
+        return value
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        pass
+    try:
+        # YAML for lists and mappings only: it would take a plain "no" for False and "12:30" for a number.
+        return yaml.safe_load(text) if text.startswith(("[", "{")) else text
+    except yaml.YAMLError:
+        return text
+
+
+def check_parameters(given: Mapping[str, Any], notebooks: Sequence[Notebook]) -> None:
+    """Raise ``Hw3Error`` for a parameter that none of the notebooks has, before anything is executed."""
+    known = sorted({name for notebook in notebooks for name in notebook.parameters} - set(STANDARD))
+    for name in given:
+        if name in STANDARD:
+            raise Hw3Error(f"parameter {name!r} is set by the option --{'name' if name == 'out' else name}")
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise Hw3Error(f"unknown parameter {name!r}{hint} Known here: {', '.join(known) or 'none'}")
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, or raise ``Hw3Error`` with the number of the process that holds it.
+
+    The lock belongs to the process, not to the file: what a killed process left behind stops nobody.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise Hw3Error(
+                    f"{folder} is in use by another run (process {file.read().strip() or 'unknown'}); "
+                    "wait for its end, or give this run another --name"
+                ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def this_kernel() -> Iterator[None]:
+    """Let the kernel name ``python3`` mean this very interpreter, whatever kernel is installed under it."""
+    from ipykernel.kernelspec import get_kernel_dict
+
+    spec = get_kernel_dict()
+    # It warns about missing encryption on the loopback and about being shut down: nobody's concern here.
+    spec["argv"].append("--Application.log_level=50")
+    spec["env"] = {"HW3_HEADLESS": "1"}  # nobody is there to click
+    before = os.environ.get("JUPYTER_PATH")
+    with tempfile.TemporaryDirectory(prefix="hw3-kernel-") as folder:
+        write_json(Path(folder) / "kernels" / "python3" / "kernel.json", spec)
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))  # searched first
+        try:
+            yield
+        finally:
+            del os.environ["JUPYTER_PATH"]
+            if before is not None:
+                os.environ["JUPYTER_PATH"] = before
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C: the kernel is shut down in both cases (only the main thread gets signals)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

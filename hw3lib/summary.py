@@ -1,0 +1,85 @@
+"""What came out of a run, as a table for the terminal and for ``summary.csv``."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hw3lib.execution import COMMON_KEYS, Outcome
+from hw3lib.paths import atomic_path
+
+COLUMNS = ("notebook", "status", "seconds", "key figures", "results")
+
+
+def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
+    """The figures that tell at a glance what came out of a chapter."""
+    try:
+        return {"01": _figures_01, "02": _figures_02}.get(number, _figures)(metrics)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        StopIteration,
+    ):  # written otherwise than agreed: say what there is
+        return _figures(metrics)
+
+
+def _figures_01(metrics: Mapping[str, Any]) -> str:
+    width, height = metrics["image_size"]
+    return f"{metrics['images']} images, {metrics['defect_classes']} defect classes, {width}x{height}"
+
+
+def _figures_02(metrics: Mapping[str, Any]) -> str:
+    parts = []
+    for role in ("best", "baseline"):
+        row = next(row for row in metrics["leaderboard"] if row["attempt"] == metrics[role])
+        interval = f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        parts.append(f"{role} {row['attempt']} {row['accuracy']:.3f} {interval}")
+    return ", ".join(parts)
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    parts = []
+    for key, value in metrics.items():
+        if key in COMMON_KEYS:
+            continue
+        if isinstance(value, int | float | str):
+            parts.append(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}")
+        elif isinstance(value, list | dict):
+            parts.append(f"{len(value)} {key}")
+    return ", ".join(parts[:4])
+
+
+def summary_row(outcome: Outcome) -> tuple[str, ...]:
+    """An outcome as the summary shows it, see ``COLUMNS``."""
+    figures = key_figures(outcome.notebook.split("_")[0], outcome.metrics)
+    return outcome.notebook, outcome.status, f"{outcome.seconds:.1f}", figures, str(outcome.folder)
+
+
+def summary_table(outcomes: Sequence[Outcome]) -> str:
+    """The summary for a terminal; folders relative to the working directory where that is shorter."""
+    rows = [COLUMNS, *(summary_row(outcome) for outcome in outcomes)]
+    rows = [(*row[:4], min(row[4], os.path.relpath(row[4]), key=len)) if row is not COLUMNS else row for row in rows]
+    return format_table(rows)
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as aligned columns, the first row underlined."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Bring ``summary.csv`` up to date; notebooks that were not part of this call keep their rows."""
+    path = folder / "summary.csv"
+    rows: dict[str, Sequence[str]] = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = {row[0]: row for row in list(csv.reader(file))[1:] if len(row) == len(COLUMNS)}
+    rows |= {outcome.notebook: summary_row(outcome) for outcome in outcomes}
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *(rows[name] for name in sorted(rows))])

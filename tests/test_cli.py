@@ -1,0 +1,234 @@
+"""The command line: values, summary, data commands, exit codes. Notebooks are executed in test_runner.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hw3lib import __version__, cli, execution, runner, summary
+from hw3lib.errors import Hw3Error
+
+
+@pytest.fixture(autouse=True)
+def no_other_data(monkeypatch, tmp_path):
+    """Neither the developer's HW3_DATA nor data/ of the checkout may be looked into or written to."""
+    monkeypatch.delenv("HW3_DATA", raising=False)
+    monkeypatch.setattr("hw3lib.paths.project_root", lambda: tmp_path / "project")
+
+
+def hw3(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3), ("1e-3", 0.001), ("-2", -2), ("True", True), ("true", True), ("None", None), ("null", None),
+        ("[a, 1]", ["a", 1]), ("{a: 1}", {"a": 1}), ("no", "no"), ("resnet18", "resnet18"),
+        ("12:30", "12:30"), ("'3'", "3"), ("", ""), ("1j", "1j"), ("[", "["),
+    ],
+)  # fmt: skip
+def test_values_from_the_command_line(text, value):
+    assert runner.parse_value(text) == value and type(runner.parse_value(text)) is type(value)
+
+
+def test_key_figures():
+    first = {"images": 292, "defect_classes": 3, "image_size": [900, 900], "seconds": 1}
+    assert summary.key_figures("01", first) == "292 images, 3 defect classes, 900x900"
+    board = [
+        {"attempt": "transfer", "accuracy": 0.95, "ci_low": 0.9, "ci_high": 0.981},
+        {"attempt": "scratch", "accuracy": 0.5, "ci_low": 0.4, "ci_high": 0.6},
+    ]
+    second = {"leaderboard": board, "best": "transfer", "baseline": "scratch"}
+    expected = "best transfer 0.950 [0.900, 0.981], baseline scratch 0.500 [0.400, 0.600]"
+    assert summary.key_figures("02", second) == expected
+    assert summary.key_figures("04", {"device": "cpu", "detectors": [1, 2], "threshold": 0.51234}) == (
+        "2 detectors, threshold 0.512"
+    )
+    assert summary.key_figures("02", {"best": "x", "leaderboard": []}) == "best x, 0 leaderboard"
+    assert summary.key_figures("01", {}) == ""
+
+
+def test_summary_keeps_the_rows_of_notebooks_that_were_not_run(tmp_path):
+    def outcome(name, status):
+        return execution.Outcome(name, status, 1.0, tmp_path / name[:2], {})
+
+    summary.write_summary(tmp_path, [outcome("91_a", "ran"), outcome("92_b", "ran")])
+    summary.write_summary(tmp_path, [outcome("92_b", "failed")])
+    rows = [line.split(",")[:2] for line in (tmp_path / "summary.csv").read_text().splitlines()]
+    assert rows == [["notebook", "status"], ["91_a", "ran"], ["92_b", "failed"]]
+
+
+def test_help_is_quick_and_shows_examples():
+    command = [sys.executable, "-X", "importtime", "-m", "hw3lib.cli"]
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([*command, "--help"], capture_output=True, text=True)
+        times.append(time.perf_counter() - start)
+    assert done.returncode == 0 and "Examples:\n  hw3 doctor" in done.stdout
+    for heavy in ("torch", "papermill", "pandas", "numpy", "nbformat"):
+        assert f" {heavy}\n" not in done.stderr
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize(
+    "words", [["run"], ["doctor"], ["data"], *(["data", x] for x in ("list", "make", "get", "check"))]
+)
+def test_every_command_has_a_description_and_examples(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        hw3(*words, "--help")
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert f"Examples:\n  hw3 {' '.join(words)}" in shown
+    before_options = shown.split("\n\n")[1]
+    assert before_options.endswith(".") and before_options[0].isupper()
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        hw3("--version")
+    assert capsys.readouterr().out == f"hw3 {__version__}\n"
+
+
+def test_run_hands_everything_over(monkeypatch, capsys, tmp_path):
+    calls = []
+    good = execution.Outcome(
+        "01_a", "ran", 12.34, tmp_path / "01", {"images": 3, "defect_classes": 1, "image_size": [9, 8]}
+    )
+    bad = execution.Outcome("02_b", "failed", 1.0, tmp_path / ".02.work", {}, "02_b: failed in cell In [3]: oh")
+
+    def fake(chosen, **options):
+        calls.append((chosen, options))
+        options["echo"]("[1/1] 01_a: running")
+        return [good, bad] if chosen else [good]
+
+    monkeypatch.setattr(runner, "run", fake)
+    assert hw3("run") == 0
+    assert capsys.readouterr().err == ""
+    chosen, options = calls.pop()
+    options.pop("echo")
+    assert chosen == [] and options == {
+        "category": "synthetic/bottle", "data": None, "profile": "quick", "parameters": {}, "name": None,
+        "timeout": 1800, "force": False,
+    }  # fmt: skip
+    more = [
+        "-p",
+        "seed",
+        "3",
+        "-p",
+        "lr",
+        "1e-3",
+        "--timeout",
+        "0",
+        "--profile",
+        "full",
+        "--force",
+        "--data",
+        "a b",
+    ]
+    assert hw3("run", "1", "02", *more) == 1
+    chosen, options = calls.pop()
+    assert chosen == ["1", "02"] and options["parameters"] == {"seed": 3, "lr": 0.001} and options["data"] == "a b"
+    assert options["timeout"] is None and options["force"] and options["profile"] == "full"
+    shown = capsys.readouterr()
+    assert "02_b: failed in cell In [3]: oh" in shown.err
+    lines = shown.out.splitlines()
+    assert lines[0] == "[1/1] 01_a: running"
+    assert lines[2].split() == ["notebook", "status", "seconds", "key", "figures", "results"]
+    assert lines[4].startswith("01_a      ran     12.3     3 images, 1 defect classes, 9x8  ") and lines[4].endswith(
+        "01"
+    )
+
+
+def test_errors_for_the_user(monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise Hw3Error("lamp.png: is dark")
+
+    monkeypatch.setattr(runner, "run", refuse)
+    assert hw3("run") == 2
+    assert capsys.readouterr().err == "error: lamp.png: is dark\n"
+    for words in (["--debug", "run"], ["run", "--debug"]):
+        with pytest.raises(Hw3Error):
+            hw3(*words)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupt)
+    assert hw3("run") == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+
+
+def test_data_check(category, capsys):
+    root = category.parent
+    assert hw3("data", "check", "widget", "--data", root) == 0
+    assert capsys.readouterr().out.startswith("widget: 16 images (5 train, 11 test), 3 classes")
+    picture = category / "test" / "dent" / "000.png"
+    picture.write_bytes(picture.read_bytes()[:100])
+    (category / "ground_truth" / "dent" / "001_mask.png").unlink()
+    assert hw3("data", "check", "widget", "--data", root) == 1
+    shown = capsys.readouterr().out
+    assert str(picture) in shown and "test/dent/001.png" in shown and "2 errors" in shown
+    assert hw3("data", "check", "widgot", "--data", root) == 2
+    assert "did you mean 'widget'?" in capsys.readouterr().err
+
+
+def test_data_list(category, capsys):
+    assert hw3("data", "list", "--data", category.parent) == 0
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["widget"] == ["16", str(category.parent)]
+    assert rows["synthetic/wood"] == ["-", "missing; hw3 data make synthetic/wood"]
+    assert rows["zipper"] == ["-", "missing; hw3 data get zipper"]
+    assert len(rows) == 2 + 4 + 15 + 1
+
+
+def test_data_make_and_get(monkeypatch, capsys, tmp_path):
+    made = []
+
+    def make(category, root, profile, seed, *, progress, force):
+        made.append((category.removeprefix("synthetic/"), Path(root), profile, seed, force))
+        return Path(root) / category
+
+    monkeypatch.setattr("hw3lib.data.synthetic.make", make)
+    assert hw3("data", "make", "all", "--data", tmp_path, "--seed", "4") == 0
+    assert made == [(name, tmp_path, "quick", 4, False) for name in ("carpet", "wood", "bottle", "capsule")]
+    made.clear()
+    assert hw3("data", "make", "synthetic/wood", "--profile", "full", "--force") == 0
+    assert made == [("wood", tmp_path / "project" / "data", "full", 0, True)]
+    capsys.readouterr()
+
+    asked = {}
+    monkeypatch.setattr("hw3lib.data.sources.get", lambda name, data, **rest: asked.update(rest, data=data) or tmp_path)
+    assert hw3("data", "get", "bottle", "--accept-license", "--archive", "b.tar.xz", "--data", tmp_path) == 0
+    assert asked["accept_license"] is True and asked["archive"] == "b.tar.xz" and asked["data"] == str(tmp_path)
+    assert capsys.readouterr().out == f"{tmp_path / 'bottle'}\n"
+    assert hw3("data", "get", "bottle") == 0
+    assert asked["accept_license"] is False and asked["archive"] is None
+
+
+def test_nothing_is_downloaded_before_the_licence_is_accepted(capsys):
+    assert hw3("data", "get", "zipper") == 2
+    assert "CC BY-NC-SA 4.0" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough(category):
+    """``hw3 data list | true``: no traceback, and none at exit either."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "", "HW3_DATA": str(category.parent)}
+    command = [sys.executable, "-m", "hw3lib.cli", "data", "list"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=environment)
+    os.close(write)
+    assert done.stderr == ""
+
+
+def test_the_real_bottle(real_data, capsys):
+    assert hw3("data", "check", "bottle", "--data", real_data) == 0
+    shown = capsys.readouterr().out
+    assert "292 images (209 train, 83 test)" in shown and "nothing wrong" in shown
