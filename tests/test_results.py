@@ -1,0 +1,46 @@
+"""hw3lib.results: what a run writes, whole or not at all, and readable by others."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from hw3lib.data import digest, load_table
+from hw3lib.errors import Hw3Error
+from hw3lib.execution import COMMON_KEYS
+from hw3lib.results import RunFolder
+
+
+@pytest.fixture
+def run(category, tmp_path):
+    return RunFolder("01", load_table(category.parent, "widget"), "quick", str(tmp_path / "out"), seeds={"a": 3})
+
+
+def test_metrics_have_the_common_keys_and_no_nan(run, category, tmp_path):
+    run.metrics(images=np.int64(5), share=np.float32(0.5), missing=float("nan"), names=pd.Series({"x": 1}),
+                rows=pd.DataFrame({"a": [1.0, np.nan]}), grid=np.eye(2, dtype=int))  # fmt: skip
+    text = (tmp_path / "out/metrics.json").read_text()
+    content = json.loads(text)
+    assert set(COMMON_KEYS) <= set(content) and "NaN" not in text
+    assert content["data_digest"] == digest(load_table(category.parent, "widget"))
+    assert content["category"] == "widget" and content["seeds"] == {"a": 3} and content["seconds"] >= 0
+    assert content["images"] == 5 and content["missing"] is None and content["names"] == {"x": 1}
+    assert content["rows"] == [{"a": 1.0}, {"a": None}] and content["grid"] == [[1, 0], [0, 1]]
+
+
+def test_figures_and_tables(run, tmp_path):
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    assert run.figure(figure, "line") is figure
+    assert run.table(pd.DataFrame({"a": [1]}), "numbers")["a"].tolist() == [1]
+    plt.close(figure)
+    assert (tmp_path / "out/figures/line.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out/numbers.csv").read_text().splitlines() == [",a", "0,1"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["figures", "numbers.csv"]
+
+
+def test_unknown_profile(category):
+    with pytest.raises(Hw3Error, match="profile='slow'"):
+        RunFolder("01", load_table(category.parent, "widget"), "slow")
