@@ -126,7 +126,7 @@ def find_category(root: Path, category: str) -> Path:
 
 def list_categories(root: Path) -> list[str]:
     """Names of the categories in a folder, those of ``synthetic/`` included."""
-    found = [p for pattern in ("*", "synthetic/*") for p in root.glob(pattern) if is_category(p)]
+    found = [p for pattern in ("[!.]*", "synthetic/[!.]*") for p in root.glob(pattern) if is_category(p)]
     return sorted(p.relative_to(root).as_posix() for p in found)
 
 

@@ -182,6 +182,7 @@ def test_sideways_photograph_is_measured_upright(category):
 
 def test_categories_are_listed(category, tmp_path):
     shutil.copytree(category, tmp_path / "synthetic/other")
+    shutil.copytree(category, tmp_path / ".downloads")
     assert list_categories(tmp_path) == ["synthetic/other", "widget"]
 
 

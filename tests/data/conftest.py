@@ -1,0 +1,127 @@
+"""A file server on this machine that can be as unreliable as the ones out there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+class FileServer:
+    """Serves ``files`` and misbehaves on demand.
+
+    Attributes:
+        files: content by path, ``"/a.bin"``.
+        versions: ETag by path; without one there is only ``Last-Modified``, and ``None`` gives neither.
+        cuts: for one request after the other, after how many bytes the connection breaks (``None``: not at all).
+        ranges: honour the header ``Range``; with ``if_range`` false even where ``If-Range`` forbids it.
+        statuses: for one request after the other, a status to answer with in place of the file.
+        requests: what was asked, ``(path, Range header or None)``.
+        sent: bytes of content that were sent for each request.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.versions: dict[str, str | None] = {}
+        self.content_type = "application/octet-stream"
+        self.cuts: list[int | None] = []
+        self.statuses: list[int] = []
+        self.ranges = self.if_range = True
+        self.requests: list[tuple[str, str | None]] = []
+        self.sent: list[int] = []
+        self.url = ""
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        asked = request.headers.get("Range")
+        self.requests.append((request.path, asked))
+        self.sent.append(0)
+        content = self.files.get(request.path)
+        status = self.statuses.pop(0) if self.statuses else None if content is not None else 404
+        if status:
+            request.send_response(status)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
+        version = self.versions.get(request.path, '"v1"')
+        start, condition = 0, request.headers.get("If-Range")
+        if asked and self.ranges and (not self.if_range or condition in (None, version)):
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+        if start and start >= len(content):
+            request.send_response(416)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if version:
+            request.send_header("ETag" if '"' in version else "Last-Modified", version)
+        request.send_header("Content-Type", self.content_type)
+        request.send_header("Content-Length", str(len(content) - start))
+        request.end_headers()
+        cut = self.cuts.pop(0) if self.cuts else None
+        body = content[start:] if cut is None else content[start : start + cut]
+        self.sent[-1] = len(body)
+        with suppress(ConnectionError):  # the client may be gone: that is its right
+            request.wfile.write(body)
+        request.close_connection = True
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    files = FileServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            files.answer(self)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        files.url = f"http://127.0.0.1:{http.server_address[1]}"
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield files
+        http.shutdown()
+        thread.join()
+
+
+def _mounted(kind: str, *options: str, at: Path) -> Iterator[Path]:
+    """Mount something for one test; skips with the reason where that is not allowed."""
+    at.mkdir()
+    if shutil.which("mount") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root can mount a file system of its own for this test")
+    done = subprocess.run(["mount", *options, kind, str(at)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own with 400 kB."""
+    yield from _mounted("none", "-t", "tmpfs", "-o", "size=400k", at=tmp_path / "tiny")
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own that cannot be written, not even by root."""
+    yield from _mounted("none", "-t", "tmpfs", "-o", "ro,size=400k", at=tmp_path / "read_only")
+
+
+@pytest.fixture(autouse=True)
+def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the user's data folder nor a proxy nor a mirror may change what these tests see."""
+    for name in ("HW3_DATA", "HW3_MVTEC_URL", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
