@@ -21,15 +21,24 @@ _TABLE = 256  # threads with properties of their own; more than any picture show
 _WARMTH = np.array([1.0, 0.1, -1.1])  # yarns differ between beige and bluish grey, not between green and purple
 
 # Linear RGB of what stains a carpet, is spun into yarn or breaks off a machine: one palette, so no colour is a key.
-_PIGMENTS = np.array([
-    (0.13, 0.07, 0.035), (0.34, 0.05, 0.045), (0.05, 0.10, 0.30), (0.07, 0.19, 0.08),  # brown, red, blue, green
-    (0.035, 0.033, 0.032), (0.60, 0.58, 0.53), (0.42, 0.30, 0.10), (0.40, 0.19, 0.10),  # dark, light, brass, copper
-    (0.30, 0.31, 0.33),  # steel
-])
+_PIGMENTS = np.array(
+    [
+        (0.13, 0.07, 0.035),
+        (0.34, 0.05, 0.045),
+        (0.05, 0.10, 0.30),
+        (0.07, 0.19, 0.08),  # brown, red, blue, green
+        (0.035, 0.033, 0.032),
+        (0.60, 0.58, 0.53),
+        (0.42, 0.30, 0.10),
+        (0.40, 0.19, 0.10),  # dark, light, brass, copper
+        (0.30, 0.31, 0.33),  # steel
+    ]
+)
 
 
 class Threads(NamedTuple):
     """One system of parallel threads, as fields: shaded colour, height in spacings, opacity, number of the thread."""
+
     image: Array
     height: Field
     cover: Field
@@ -38,6 +47,7 @@ class Threads(NamedTuple):
 
 class Carpet(NamedTuple):
     """The picture without a defect, and what the defects need to know of it."""
+
     image: Array
     warp: Threads
     weft: Threads
@@ -49,6 +59,7 @@ class Carpet(NamedTuple):
 
 class Track(NamedTuple):
     """What lies along a curve, inside ``window``: signed distance, place along it (0 to 1), unit normal (x, y)."""
+
     window: tuple[slice, slice]
     offset: Field
     along: Field

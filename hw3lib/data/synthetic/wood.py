@@ -120,7 +120,7 @@ def _knot_density(scene: np.random.Generator, knot: Field, fibre: Field) -> Fiel
 
 def _stain(rng: np.random.Generator, board: Board) -> Painted:
     """Dye, ink or bleach on the wood: translucent blots or a smear, soaking in along the grain."""
-    strength, soft = _between(rng, 0.08, 1.2), _between(rng, 0.002, 0.015)
+    strength, soft = _between(rng, 0.14, 1.4), _between(rng, 0.002, 0.015)
     distance = _smear(rng, board) if rng.random() < 0.45 else _blots(rng, board)
     rim = rng.choice([0, 0.5]) * np.exp(-((distance / 0.006) ** 2))
     uneven = 1 + 0.22 * noise(rng, board.x.shape[0], 7.0, 3) + 0.12 * board.fibre + rim
@@ -134,7 +134,7 @@ def _stain(rng: np.random.Generator, board: Board) -> Painted:
 def _blots(rng: np.random.Generator, board: Board) -> Field:
     """Distance from an irregular blot and its splashes."""
     x, y = board.x, board.y + rng.uniform(0, 0.012) * board.fibre
-    centre, radius = rng.uniform(0.12, 0.88, 2), _between(rng, 0.025, 0.13)
+    centre, radius = rng.uniform(0.12, 0.88, 2), _between(rng, 0.035, 0.16)
     distance = blob(rng, x, y, tuple(centre), radius, rng.uniform(0.3, 0.9), rng.uniform(1, 2.2))
     for _ in range(rng.integers(0, 6)):
         u, v = centre + rng.normal(0, 1.3 * radius, 2)
@@ -153,7 +153,7 @@ def _smear(rng: np.random.Generator, board: Board) -> Field:
 def _holes(rng: np.random.Generator, board: Board) -> Painted:
     """One or a few drilled or worm-eaten holes, open or filled with dust."""
     count = 1 if rng.random() < 0.7 else rng.integers(2, 5)
-    largest, depth, middle = _between(rng, 0.0055, 0.065), rng.uniform(0.2, 0.98), rng.uniform(0.15, 0.85, 2)
+    largest, depth, middle = _between(rng, 0.011, 0.075), rng.uniform(0.2, 0.98), rng.uniform(0.15, 0.85, 2)
     image, mask = board.image.copy(), np.zeros(board.x.shape, bool)
     for _ in range(count):
         centre = np.clip(middle + rng.normal(0, 0.14, 2) * (count > 1), 0.03, 0.97)
@@ -209,7 +209,7 @@ def _liquid(rng: np.random.Generator, board: Board) -> Painted:
 
 def _spill(rng: np.random.Generator, board: Board) -> tuple[Field, float]:
     """Distance from the outline of all drops (9 far from them) and the width of their curved margin."""
-    largest, count, spread = _between(rng, 0.01, 0.045), rng.integers(1, 15), rng.uniform(2.5, 5)
+    largest, count, spread = _between(rng, 0.018, 0.065), rng.integers(1, 15), rng.uniform(2.5, 5)
     if rng.random() < 0.45:  # puddles instead of drops
         largest, count, spread = 3.2 * largest, 1 + count % 3, 1.0
     middle, distance = rng.uniform(0.2, 0.8, 2), np.full(board.x.shape, 9.0, np.float32)
@@ -227,10 +227,10 @@ def _scratches(rng: np.random.Generator, board: Board) -> Painted:
     scuff = rng.random() < 0.25
     count, spread, waver = (rng.integers(4, 10), 0.03, 0.02) if scuff else (rng.choice([1, 1, 2, 3]), 0.15, 0.5)
     angle, middle = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.8, 2)
-    strength, dirty = _between(rng, 0.2, 1.4), rng.random() < 0.2
+    strength, dirty = _between(rng, 0.3, 1.6), rng.random() < 0.2
     image, mask = board.image.copy(), np.zeros(board.x.shape, bool)
     for _ in range(count):
-        length = _between(rng, 0.08, 0.4 if scuff else 0.7)
+        length = _between(rng, 0.15, 0.5 if scuff else 0.8)
         centre = np.clip(middle + rng.normal(0, spread, 2) * (count > 1), 0.08, 0.92)
         part, cut = _cut(replace(board, image=image), centre, 0.55 * length + 0.03)
         image[part], own = _scratch(rng, cut, centre, angle + rng.normal(0, waver), length, strength, dirty)
@@ -242,7 +242,7 @@ def _scratch(
     rng: np.random.Generator, cut: Board, centre: np.ndarray, angle: float, length: float, strength: float, dirty: bool
 ) -> Painted:
     """Draw one scratch around ``centre``: pale torn fibres (dark ones if ``dirty``) beside a shadowed groove."""
-    cos, sin, width = np.cos(angle), np.sin(angle), _between(rng, 0.003, 0.008)
+    cos, sin, width = np.cos(angle), np.sin(angle), _between(rng, 0.004, 0.011)
     ux, uy = cut.x - centre[0], cut.y - centre[1]
     run = (ux * cos + uy * sin) / length + 0.5
     stations = np.linspace(0, 1, 40)
