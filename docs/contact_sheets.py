@@ -3,9 +3,11 @@
 python docs/contact_sheets.py
 """
 
+import io
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from PIL import Image
 
 from hw3lib import plots
 from hw3lib.data import get, load_table
@@ -19,14 +21,22 @@ def main() -> None:
     for (above, below), name in zip(grid.T, PRODUCTS, strict=True):
         table = load_table(get(f"synthetic/{name}", progress=False), f"synthetic/{name}")
         sheet = plots.samples(table, columns=6)
-        sheet.savefig(HERE / f"{name}.png", dpi=70, pil_kwargs={"optimize": True})
-        plt.close(sheet)
-        plots.draw_image(above, table[table["defect"] == "good"].iloc[0], 256)
+        save(sheet, name, 70)
+        plots.draw_image(above, table.loc[table["defect"] == "good", "image"].iloc[0], size=256)
         defects = table[table["is_defect"]]
-        plots.draw_image(below, defects.iloc[len(defects) // 2], 256)
+        shown = defects.iloc[len(defects) // 2]
+        plots.draw_image(below, shown["image"], shown["mask"], 256)
         above.set_title(name)
-        below.set_xlabel(defects.iloc[len(defects) // 2]["defect"].replace("_", " "))
-    figure.savefig(HERE / "categories.png", dpi=80, pil_kwargs={"optimize": True})
+        below.set_xlabel(shown["defect"].replace("_", " "))
+    save(figure, "categories", 80)
+
+
+def save(figure: plt.Figure, name: str, dpi: int) -> None:
+    """A palette of 256 colours makes the noisy photographs three times smaller and shows no difference here."""
+    file = io.BytesIO()
+    figure.savefig(file, dpi=dpi)
+    plt.close(figure)
+    Image.open(file).convert("RGB").quantize(256, kmeans=2).save(HERE / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ def outline(axes: plt.Axes, mask: np.ndarray) -> None:
         axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
 
 
-def draw_image(axes: plt.Axes, row: pd.Series | object, size: int = TILE, with_outline: bool = True) -> None:
-    """One image of a table in the axes, its defect outlined."""
-    axes.imshow(read_image(row.image, size), interpolation="nearest")
-    if with_outline and isinstance(row.mask, str):
-        outline(axes, read_mask(row.mask, size))
+def draw_image(axes: plt.Axes, image: str, mask: str | None = None, size: int = TILE) -> None:
+    """One image file in the axes, its defect outlined if a mask file is given (missing values are allowed)."""
+    axes.imshow(read_image(image, size), interpolation="nearest")
+    if isinstance(mask, str):
+        outline(axes, read_mask(mask, size))
     axes.set(xticks=[], yticks=[])
 
 
@@ -72,7 +72,7 @@ def samples(table: pd.DataFrame, columns: int = 5, seed: int = 0) -> Figure:
             axes.set_axis_off()
         for axes, row in zip(line, rows.itertuples(), strict=False):
             axes.set_axis_on()
-            draw_image(axes, row)
+            draw_image(axes, row.image, row.mask)
         line[0].set_ylabel(_pretty(name), fontsize=10)
     return figure
 
@@ -219,7 +219,7 @@ def working_sizes(rows: list, sizes: list[int]) -> Figure:
     figure, grid = plt.subplots(
         len(rows),
         len(sizes),
-        figsize=(2 * len(sizes), 2 * len(rows) + 0.3),
+        figsize=(1.7 * len(sizes), 1.7 * len(rows) + 0.3),
         squeeze=False,
         layout="constrained",
     )

@@ -50,8 +50,8 @@ def one_image(table: pd.DataFrame, defect: str, number: int, show_outline: bool 
     """One image of a class at a readable size; ``number`` counts within the class and wraps round."""
     rows = table[table["defect"] == defect]
     row = rows.iloc[number % len(rows)]
-    figure, axes = plt.subplots(figsize=(4.2, 4.4), layout="constrained")
-    plots.draw_image(axes, row, 512, show_outline)
+    figure, axes = plt.subplots(figsize=(4, 4.2), layout="constrained")
+    plots.draw_image(axes, row["image"], row["mask"] if show_outline else None, 512)
     name = row["image"].replace("\\", "/").split("/")[-1]
     axes.set_title(f"{row['split']}/{defect}/{name}", fontsize=10)
     return figure
@@ -86,7 +86,7 @@ def mistakes(result: Result, table: pd.DataFrame, true: str | None = None, most:
         axes.set_axis_off()
     for axes, position in zip(grid.flat, order, strict=False):
         row = table.iloc[position]
-        plots.draw_image(axes, row)
+        plots.draw_image(axes, row["image"], row["mask"])
         said = max(set(wrong[position]), key=wrong[position].count)
         axes.set_title(
             f"{row['defect']}\ntaken for {said}\n{len(wrong[position])} of {tested[position]} times".replace("_", " "),

@@ -130,6 +130,7 @@ def test_widget_draws_anew_when_a_control_moves(table, monkeypatch):
     number.value = 2
     defect.value = "good"
     outline.value = False
+    assert [len(f.axes[0].collections) for f in shown if isinstance(f, matplotlib.figure.Figure)] == [2, 2, 0, 0]
     assert drawn[1:] == [("dent", 2, True), ("good", 2, True), ("good", 2, False)]
 
 

@@ -1,0 +1,231 @@
+# ---
+# jupyter:
+#   hw3lib:
+#     files:
+#       - metrics.json
+#       - classes.csv
+#       - dimensions.csv
+#       - defects.csv
+#       - figures/samples.png
+#       - figures/class_distribution.png
+#       - figures/defect_area.png
+#       - figures/defect_position.png
+#       - figures/working_sizes.png
+#   jupytext:
+#     notebook_metadata_filter: hw3lib
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1. Dataset statistics
+#
+# *Under half a minute in the quick profile, once the images are there.*
+#
+# Assignment question 1: choose one product of MVTec AD and document its defect classes, how many images there are, how
+# they are split into training and test, and their dimensions.
+#
+# After this notebook you can
+#
+# - **read** the layout of MVTec AD into a table, and check it for what would spoil everything after it;
+# - **count** classes and splits, and say why this data set is a long tail;
+# - **measure** defects from their masks: area, number of regions, position;
+# - **predict** which defects a network of a given input size can see at all.
+
+# %% tags=["parameters"]
+category = "synthetic/bottle"  # any category of MVTec AD, a generated one, or a folder of your own
+data = None  # folder that holds the category; None looks in HW3_DATA and data/
+profile = "quick"  # "quick" or "full"
+out = None  # results folder; None is runs/interactive/01
+seed = 0
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from hw3lib import plots, widgets
+from hw3lib.data import (
+    check,
+    class_counts,
+    defect_statistics,
+    get,
+    image_dimensions,
+    imbalance_ratio,
+    load_table,
+    read_mask,
+)
+from hw3lib.results import RunFolder
+
+plt.rcParams["figure.dpi"] = 66
+
+# %% [markdown]
+# ## A category is a table
+#
+# `get` finds the category, or makes or downloads it. `load_table` turns the folders into one row an image. Everything
+# in this course is an operation on this table; nothing else looks at folders.
+
+# %%
+root = get(category, data, profile=profile, progress=False)
+table = load_table(root, category)
+run = RunFolder("01", table, profile, out, seeds={"pictures": seed})
+
+view = table.assign(image=table["image"].str.replace(table.attrs["root"], "...", regex=False))
+view.drop(columns="mask").groupby(["split", "defect"], sort=False).head(1).reset_index(drop=True)
+
+# %% [markdown]
+# Before anything is counted, everything is decoded once: a truncated file, a mask of another size or the same picture
+# in training and test would make every later number wrong.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(check(table).summary())
+
+# %% [markdown]
+# ## Which classes are there, and how many images?
+#
+# **Predict first.** MVTec AD was made for anomaly detection. In which split do you expect the defects to be?
+
+# %%
+# NBVAL_CHECK_OUTPUT
+counts = run.table(class_counts(table), "classes")
+print(counts)
+print("defect classes:", (counts.index != "good").sum())
+
+# %%
+run.figure(plots.class_distribution(table), "class_distribution")
+# %% [markdown]
+# All defects are in the test split: training holds good products only. A classifier of defect types (notebook 02) must
+# therefore split the test images again; an anomaly detector (question 4) may use the training images as they are.
+#
+# The *imbalance ratio* is the size of the largest class over that of the smallest.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(f"imbalance ratio of all images:      {imbalance_ratio(table):.1f}")
+print(f"imbalance ratio of the test images: {imbalance_ratio(table[table['split'] == 'test']):.1f}")
+
+# %% [markdown]
+# ## Image dimensions
+
+# %%
+# NBVAL_CHECK_OUTPUT
+dimensions = run.table(image_dimensions(table), "dimensions")
+print(dimensions.to_string(index=False))
+
+# %% [markdown]
+# ## What do they look like?
+#
+# Each row is a class. The yellow line is the border of the ground-truth mask. In which rows would you have found the
+# defect without it?
+
+# %%
+run.figure(plots.samples(table, columns=4, seed=seed), "samples")
+# %% [markdown]
+# Look closer: choose a class and an image, and switch the outline off and on. (Executed without a person in front of
+# it, this cell shows the first image only.)
+
+# %%
+widgets.browse(table)
+
+# %% [markdown]
+# ## How large are the defects?
+#
+# A mask is an image of zeros and ones, so its mean is the defective share. Here it is for one image, by hand; the
+# library does the same for all of them and counts the regions and their centre of mass besides.
+
+# %%
+one = table[table["mask"].notna()].head(1)
+if len(one):
+    mask = read_mask(one["mask"].iloc[0])  # bool, height x width
+    area = mask.mean()
+    rows, columns = np.nonzero(mask)
+    centre = (columns.mean() + 0.5) / mask.shape[1], (rows.mean() + 0.5) / mask.shape[0]
+    print(f"{one['defect'].iloc[0]}: {area:.2%} of the image, centre at x={centre[0]:.2f}, y={centre[1]:.2f}")
+    library = defect_statistics(one).iloc[0]
+    assert np.allclose([area, *centre], [library["area"], library["x"], library["y"]])
+else:
+    print("this category has no masks")
+
+# %%
+# NBVAL_CHECK_OUTPUT
+defects = defect_statistics(table)
+run.table(defects.assign(image=defects["image"].str.replace(table.attrs["root"], "...", regex=False)), "defects")
+if len(defects):
+    summary = defects.groupby("defect").agg(
+        masks=("area", "size"),
+        median_area=("area", "median"),
+        smallest=("area", "min"),
+        largest=("area", "max"),
+        one_region=("regions", lambda r: (r == 1).mean()),
+    )
+    print((100 * summary.drop(columns="masks")).round(1).add_suffix(" %").assign(masks=summary["masks"]).to_string())
+
+# %%
+run.figure(plots.defect_area(defects), "defect_area")
+# %% [markdown]
+# ## Where are they?
+#
+# The share of images of each type that are defective at each place. A defect type that always sits at one place could
+# be learned from the place alone.
+
+# %%
+run.figure(plots.defect_position(table), "defect_position")
+# %% [markdown]
+# ## What does a network see?
+#
+# Two of the four reports that this course follows shrank their images to 32 and 64 pixels. **Predict:** at which size
+# do you lose the defect? Each row is the *smallest* defect of its type.
+
+# %%
+if len(defects):
+    smallest = defects.loc[defects.groupby("defect")["area"].idxmin(), "image"]
+    rows = [next(table[table["image"] == image].itertuples()) for image in smallest]
+else:
+    rows = list(table.groupby("defect").head(1).itertuples())
+run.figure(plots.working_sizes(rows, [32, 64, 128, 224]), "working_sizes")
+# %%
+# NBVAL_CHECK_OUTPUT
+sizes = [32, 64, 128, 224]
+pixels = pd.DataFrame({f"{s} px": (defects["area"] * s * s).groupby(defects["defect"]).min().round() for s in sizes})
+print("pixels of the smallest defect at each working size")
+print(pixels.astype(int).to_string())
+
+# %%
+run.metrics(
+    images=len(table),
+    train=int((table["split"] == "train").sum()),
+    test=int((table["split"] == "test").sum()),
+    classes=counts["total"],
+    defect_classes=int((counts.index != "good").sum()),
+    image_size=dimensions.loc[0, ["width", "height"]].tolist(),
+    imbalance_ratio=imbalance_ratio(table),
+    defects=defects.groupby("defect")["area"].median().rename("median_area").reset_index(),
+)
+
+# %% [markdown]
+# ## Checkpoint
+#
+# - Why can notebook 02 not train on the folder `train/`?
+# - A defect covers 0.5 % of the image. How many pixels is that at 32 x 32? And at 224 x 224?
+# - The test split is nearly balanced, the whole set is not. Which of the two does accuracy flatter?
+#
+# ## Exercises
+#
+# 1. *Compute.* Write the imbalance ratio with `value_counts` alone and compare it with the library's.
+# 2. *Predict, then measure.* Which defect type has its mean position farthest from the centre of the image? Guess from
+#    the maps above, then compute it from `defects`.
+# 3. *Your own photographs.* Put twenty pictures into `data/mine/good/` and ten into `data/mine/<defect>/` and run this
+#    notebook with `category = "mine"`.
+#
+# ## Summary
+#
+# A category is a table of images with split, class and mask. Training holds good products only; defects are few, small
+# and come in types. Working size decides whether they are visible at all.
+#
+# **Next:** `02_improvement_attempts` trains a classifier of the defect types and tries to improve it in four ways.
