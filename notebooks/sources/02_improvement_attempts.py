@@ -159,7 +159,7 @@ print(f"first split: {correct:.0%} of {len(test_rows)} test images correct")
 # %%
 results = [run_attempt(a, images, splits, keep=run.folder / "splits", seed=seed) for a in attempts]
 table_of_attempts = leaderboard(results, baseline="baseline")
-run.table(table_of_attempts, "leaderboard").round(3)
+run.table(table_of_attempts, "leaderboard").drop(columns="seconds").round(3)
 
 # %%
 run.figure(plots.leaderboard(table_of_attempts, "baseline"), "leaderboard")
