@@ -37,7 +37,8 @@ def _figures_02(metrics: Mapping[str, Any]) -> str:
     for role in ("best", "baseline"):
         row = next(row for row in metrics["leaderboard"] if row["attempt"] == metrics[role])
         interval = f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-        parts.append(f"{role} {row['attempt']} {row['accuracy']:.3f} {interval}")
+        name = "" if row["attempt"] == role else f" {row['attempt']}"
+        parts.append(f"{role}{name} {row['accuracy']:.3f} {interval}")
     return ", ".join(parts)
 
 

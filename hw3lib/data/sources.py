@@ -217,7 +217,7 @@ def _from_kaggle(category: str, root: Path, progress: bool) -> None:
     try:
         import kagglehub
     except ImportError as error:
-        raise SourceFailed("the package kagglehub is missing: pip install hw3lib[kaggle]") from error
+        raise SourceFailed("the package kagglehub is missing: pip install kagglehub") from error
     try:
         copy = Path(kagglehub.dataset_download(KAGGLE_DATASET))
     except Exception as error:  # kagglehub's own errors, those of requests, of the log-in, ...
