@@ -3,7 +3,7 @@
 from .check import CheckReport, check
 from .images import ImageStack, load_masks, read_image, read_mask
 from .sources import get
-from .splits import repeated_splits, sample_per_class, stratified_split
+from .splits import classification_images, repeated_splits, sample_per_class, stratified_split
 from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
 from .table import digest, list_categories, load_table
 
@@ -11,6 +11,7 @@ __all__ = [
     "CheckReport",
     "ImageStack",
     "check",
+    "classification_images",
     "class_counts",
     "defect_statistics",
     "digest",

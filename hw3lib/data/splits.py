@@ -25,6 +25,22 @@ def sample_per_class(table: pd.DataFrame, n: int, random_state: int = 0) -> pd.D
     return table.iloc[np.sort(np.concatenate(chosen))]
 
 
+def classification_images(table: pd.DataFrame, random_state: int = 0) -> pd.DataFrame:
+    """Images for a classifier of defect types, with an index from 0: those of the test split, where the defects are.
+
+    Where these hold fewer than half as many good images as the largest defect type has, as in a small folder of one's
+    own, good images of the training split are drawn to match it; the imbalance is notebook 03's subject.
+    """
+    images = table[table["split"] == "test"]
+    good = int((~images["is_defect"]).sum())
+    largest = images.loc[images["is_defect"], "defect"].value_counts().max() if good < len(images) else 0
+    if good < largest / 2:
+        spare = table[(table["split"] == "train") & ~table["is_defect"]]
+        drawn = spare.sample(min(len(spare), largest - good), random_state=random_state)
+        images = pd.concat([images, drawn]).sort_index()
+    return images.reset_index(drop=True)
+
+
 def repeated_splits(
     table: pd.DataFrame, n_splits: int = 10, test_size: float | int = 0.2, random_state: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:

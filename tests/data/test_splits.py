@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw3lib.data import repeated_splits, sample_per_class, stratified_split
+from hw3lib.data import classification_images, repeated_splits, sample_per_class, stratified_split
 from hw3lib.errors import Hw3Error
 
 
@@ -44,6 +44,25 @@ def test_sample_per_class():
     assert sample["defect"].value_counts().to_dict() == {"good": 10, "dent": 10}
     assert sample.index.is_unique and sample.equals(sample_per_class(table, 10, 3))
     assert not sample.equals(sample_per_class(table, 10, 4))
+
+
+def pool(train_good, test_good, **defects):
+    rows = [("train", "good", False)] * train_good + [("test", "good", False)] * test_good
+    rows += [("test", name, True) for name, n in defects.items() for _ in range(n)]
+    table = classification_images(pd.DataFrame(rows, columns=["split", "defect", "is_defect"]), 0)
+    assert list(table.index) == list(range(len(table)))
+    return table.groupby(["split", "defect"]).size().to_dict()
+
+
+def test_classification_takes_the_test_split():
+    assert pool(209, 20, large=20, small=22) == {("test", "good"): 20, ("test", "large"): 20, ("test", "small"): 22}
+    assert pool(40, 5) == {("test", "good"): 5}
+
+
+def test_classification_draws_good_images_where_they_are_few():
+    expected = {("test", "bent"): 12, ("test", "good"): 4, ("train", "good"): 8}
+    assert pool(14, 4, bent=12) == expected
+    assert pool(3, 4, bent=12)[("train", "good")] == 3
 
 
 @pytest.mark.parametrize("n", [0, 16])
