@@ -56,11 +56,10 @@ class RunFolder:
             "data_digest": digest(table),
         }
 
-    def figure(self, figure: Figure, name: str) -> Figure:
-        """Save a figure as ``figures/<name>.png`` at 100 dpi and give it back for display."""
+    def figure(self, figure: Figure, name: str) -> None:
+        """Save a figure as ``figures/<name>.png`` at 100 dpi; the notebook shows it at the end of the cell."""
         with atomic_path(self.folder / "figures" / f"{name}.png") as path:
             figure.savefig(path, dpi=100, bbox_inches="tight")
-        return figure
 
     def table(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
         """Save a table as ``<name>.csv`` and give it back for display."""

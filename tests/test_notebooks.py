@@ -49,6 +49,13 @@ def test_notebook_was_executed_in_order_and_without_errors(source):
 
 
 @pytest.mark.parametrize("source", NUMBERED)
+def test_no_figure_is_shown_twice(source):
+    for cell in code(executed(source)):
+        pictures = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+        assert len(pictures) <= 1, cell.source
+
+
+@pytest.mark.parametrize("source", NUMBERED)
 def test_notebook_is_small_and_names_no_place_of_one_machine(source):
     path = FOLDER / f"{source.stem}.ipynb"
     assert path.stat().st_size < 2e6

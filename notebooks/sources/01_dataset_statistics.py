@@ -62,7 +62,7 @@ from hw3lib.data import (
 )
 from hw3lib.results import RunFolder
 
-plt.rcParams["figure.dpi"] = 66
+plt.rcParams["figure.dpi"] = 80
 
 # %% [markdown]
 # ## A category is a table
@@ -153,7 +153,6 @@ else:
     print("this category has no masks")
 
 # %%
-# NBVAL_CHECK_OUTPUT
 defects = defect_statistics(table)
 run.table(defects.assign(image=defects["image"].str.replace(table.attrs["root"], "...", regex=False)), "defects")
 if len(defects):
@@ -164,7 +163,13 @@ if len(defects):
         largest=("area", "max"),
         one_region=("regions", lambda r: (r == 1).mean()),
     )
-    print((100 * summary.drop(columns="masks")).round(1).add_suffix(" %").assign(masks=summary["masks"]).to_string())
+    print((100 * summary.drop(columns="masks")).round(2).add_suffix(" %").assign(masks=summary["masks"]).to_string())
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(f"{len(defects)} masks")
+if len(defects):
+    print("type with the largest median area:", summary["median_area"].idxmax())
 
 # %%
 run.figure(plots.defect_area(defects), "defect_area")
@@ -190,7 +195,6 @@ else:
     rows = list(table.groupby("defect").head(1).itertuples())
 run.figure(plots.working_sizes(rows, [32, 64, 128, 224]), "working_sizes")
 # %%
-# NBVAL_CHECK_OUTPUT
 sizes = [32, 64, 128, 224]
 pixels = pd.DataFrame({f"{s} px": (defects["area"] * s * s).groupby(defects["defect"]).min().round() for s in sizes})
 print("pixels of the smallest defect at each working size")

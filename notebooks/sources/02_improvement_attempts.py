@@ -62,7 +62,7 @@ from hw3lib.classify.experiment import pick_device
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_table, repeated_splits
 from hw3lib.results import RunFolder
 
-plt.rcParams["figure.dpi"] = 66
+plt.rcParams["figure.dpi"] = 80
 
 # %% [markdown]
 # ## The images and the splits
