@@ -174,7 +174,12 @@ def _check_too_low(root: Path, category: str) -> None:
 
 def _unknown(category: str, data: str | Path | None) -> Hw3Error:
     roots = data_roots(data)
-    own = [name for root in roots for name in _names(root) if _names(root / name) and not name.startswith(".")]
+    own = [
+        name
+        for root in roots
+        for name in _names(root)
+        if _names(root / name) and name != "synthetic" and not name.startswith(".")
+    ]
     known = list(dict.fromkeys([*SYNTHETIC, *OFFICIAL, *own]))
     near = difflib.get_close_matches(category, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

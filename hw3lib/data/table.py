@@ -116,7 +116,7 @@ def find_category(root: Path, category: str) -> Path:
         found = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         raise Hw3Error(f"{folder}: not a category; found {', '.join(found[:8]) or 'an empty folder'};\n{LAYOUTS}")
     known = list_categories(root)
-    near = get_close_matches(category, known, 1) or get_close_matches(Path(category).name, known, 1)
+    near = get_close_matches(category, known, 1)
     raise Hw3Error(
         f"unknown category {category!r} in {root}"
         + (f"; did you mean {near[0]!r}?" if near else "")

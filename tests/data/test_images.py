@@ -59,6 +59,14 @@ def test_damaged_cache_is_made_again(category, tmp_path):
     assert np.array_equal(ImageStack.load(table, 24, cache=tmp_path / "cache").images, good)
 
 
+def test_stack_of_another_shape_under_the_same_name_is_made_again(category, tmp_path):
+    table = load_table(category.parent, "widget")
+    good = ImageStack.load(table, 24, cache=tmp_path / "cache").images.copy()
+    path = next((tmp_path / "cache").glob("*.npy"))
+    np.save(path, good[:5])
+    assert np.array_equal(ImageStack.load(table, 24, cache=tmp_path / "cache").images, good)
+
+
 def test_full_disk_leaves_nothing(category, tmp_path, monkeypatch):
     table = load_table(category.parent, "widget")
 
@@ -125,7 +133,7 @@ def test_masks(category):
 
 def test_thin_defect_survives_in_a_small_mask(tmp_path):
     mask = np.zeros((256, 256), np.uint8)
-    mask[:, 100] = 255
+    mask[:, 101] = 255
     Image.fromarray(mask).save(tmp_path / "line.png")
     small = read_mask(tmp_path / "line.png", 32)
     assert small[:, 12].all() and small.sum() == 32
