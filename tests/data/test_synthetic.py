@@ -38,6 +38,8 @@ def test_layout_counts_and_soundness(generated, name):
     assert (table["width"] == 256).all() and (table["height"] == 256).all()
     report = check(table)
     assert report.ok and report.problems.empty, report.summary()
+    with Image.open(table["mask"].dropna().iloc[0]) as mask:
+        assert mask.mode == "L" and set(np.unique(np.asarray(mask))) == {0, 255}
 
 
 def test_official_defect_types():
