@@ -192,11 +192,11 @@ def load(name: str, *, pretrained: bool = True, num_classes: int | None = None) 
         Hw3Error: unknown architecture, or weights that are neither at hand nor to be downloaded.
     """
     if name in LITE:
-        width, depth, module, cls = LITE[name]
+        width, depth = LITE[name][:2]
         network = _efficientnet_lite(width, depth)
         mean, std = [127.0] * 3, [128.0] * 3
         if pretrained:
-            _load_lite_weights(name, network, module, cls)
+            _load_lite_weights(name, network)
     else:
         network, mean, std = _torchvision(name, pretrained)
     backbone = Backbone(name, network, mean, std, pretrained)
@@ -205,7 +205,8 @@ def load(name: str, *, pretrained: bool = True, num_classes: int | None = None) 
     return backbone.eval()
 
 
-def _load_lite_weights(name: str, network: nn.Module, module: str, cls: str) -> None:
+def _load_lite_weights(name: str, network: nn.Module) -> None:
+    module = LITE[name][2]
     path = _lite_file(name)
     if path is None:
         raise _missing(

@@ -60,7 +60,8 @@ def test_notebook_is_small_and_names_no_place_of_one_machine(source):
     path = FOLDER / f"{source.stem}.ipynb"
     assert path.stat().st_size < 2e6
     text = re.sub(r'"image/png": "[^"]+"', "", path.read_text())
-    assert not re.search(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\\\Users)", text)
+    assert str(project_root()) not in text
+    assert not re.search(r"(/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\Users)", text)
 
 
 @pytest.mark.parametrize("source", NUMBERED)
