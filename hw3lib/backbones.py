@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -103,6 +104,7 @@ class Backbone(nn.Module):
         self.head_name = linear[-1]
         self.num_features = self.head.in_features
         self._extractors: dict[tuple[str, ...], nn.Module] = {}
+        self._stages: dict[str, tuple[int, int]] | None = None  # found by a run of the network, once
 
     @property
     def head(self) -> nn.Module:
@@ -153,6 +155,8 @@ class Backbone(nn.Module):
 
     def stages(self) -> dict[str, tuple[int, int]]:
         """Layers whose output is a feature map, one a stage: ``{name: (channels, stride)}``, in the order they run."""
+        if self._stages is not None:
+            return self._stages
         found: dict[str, tuple[int, int]] = {}
         inside = "features." if hasattr(self.network, "features") else ""
         candidates = {
@@ -177,7 +181,8 @@ class Backbone(nn.Module):
             self.train(training)
             for hook in hooks:
                 hook.remove()
-        return {n: (shape[1], 128 // shape[-1]) for n, shape in found.items()}
+        self._stages = {n: (shape[1], 128 // shape[-1]) for n, shape in found.items()}
+        return self._stages
 
 
 def load(name: str, *, pretrained: bool = True, num_classes: int | None = None) -> Backbone:
@@ -238,8 +243,6 @@ def _lite_file(name: str) -> Path | None:
 def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, list[float], list[float]]:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        from difflib import get_close_matches
-
         near = get_close_matches(name, [*LITE, *known], 3)
         raise Hw3Error(
             f"unknown architecture {name!r}"

@@ -89,13 +89,12 @@ class Classifier(nn.Module):
         output each epoch: to run them once is the whole saving.
         """
         last = self.frozen_stage(last_stages)
+        stages = list(self.backbone.stages())
         network = self.backbone.network
-        for name in self.backbone.stages():
+        for name in stages[: stages.index(last) + 1]:
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, nn.Identity())
-            if name == last:
-                return nn.Sequential(network, self.head)
-        raise AssertionError("the frozen stage is one of the stages")
+        return nn.Sequential(network, self.head)
 
 
 def build(attempt: Attempt, num_classes: int) -> nn.Module:

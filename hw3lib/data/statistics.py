@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from .images import read_mask
+from .images import load_masks, read_mask
 
 # Diagonal neighbours belong together, as in the official evaluation of MVTec AD.
 EIGHT_CONNECTED = np.ones((3, 3), int)
@@ -83,8 +83,6 @@ def _measure(path: str) -> tuple:
 
 def mean_mask(table: pd.DataFrame, size: int = 64) -> dict[str, np.ndarray]:
     """Where the defects of each type lie: float32 ``(size, size)``, share of its images that are defective there."""
-    from .images import load_masks
-
     rows = table[table["mask"].notna()]
     masks = load_masks(rows, size)
     return {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import interpolate, ndimage
 
-from .canvas import Field, blob, coordinates, curve, distance_to_curve, light, mix, noise, smoothstep
+from .canvas import Field, blob, changed_region, coordinates, curve, distance_to_curve, light, mix, noise, smoothstep
 
 Rng = np.random.Generator
 Box = tuple[slice, slice]
@@ -39,21 +39,9 @@ def paint(defect: str, size: int, scene: Rng, flaw: Rng) -> tuple[np.ndarray, np
     while defect != "good" and mask.sum() < 4e-4 * size**2:  # what cannot be seen is drawn again
         image, mask = bottle.image.copy(), np.zeros((size, size), bool)
         box, bad = DEFECTS[defect](flaw, bottle)
-        mask[box] = _changed(image[box], bad, size)
+        mask[box] = changed_region(image[box], bad, size, threshold=0.016, gap=1 / 200, pepper=6e-5)
         image[box] = np.where(mask[box][..., None], bad, image[box])
     return image, mask
-
-
-def _changed(good: np.ndarray, bad: np.ndarray, size: int) -> np.ndarray:
-    """Closed region without pepper where two linear images differ visibly, with a margin for the camera's blur."""
-    # The square root is close enough to the camera's gamma, and much faster.
-    changed = np.abs(np.sqrt(bad) - np.sqrt(good)).max(-1) > 0.016
-    reach = 2 * round(size / 200) + 1
-    closed = ndimage.minimum_filter(ndimage.maximum_filter(changed, reach), reach, mode="nearest")
-    labels, _ = ndimage.label(ndimage.binary_fill_holes(closed), np.ones((3, 3)))
-    areas = np.bincount(labels.ravel(), minlength=2)
-    pepper = areas < min(6e-5 * size**2, areas[1:].max())
-    return ndimage.maximum_filter((labels > 0) & ~pepper[labels], 2 * max(1, round(size / 500)) + 1)
 
 
 class Bottle:

@@ -137,6 +137,42 @@ def blob(
     return (np.hypot(u, v) - radius * np.clip(outline, 0.25, None)).astype(np.float32)
 
 
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw evenly over the orders of magnitude: small and faint as often as large and strong."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def changed_region(
+    good: np.ndarray,
+    bad: np.ndarray,
+    size: int,
+    *,
+    threshold: float,
+    gap: float,
+    pepper: float,
+    region: Field | bool = False,
+) -> Field:
+    """Mask of a defect: the closed region where two linear images differ visibly, with a margin for the lens blur.
+
+    Args:
+        good, bad: the same piece of the picture without and with the defect, ``(h, w, 3)``.
+        size: side of the whole picture in pixels.
+        threshold: smallest visible difference, of square roots.
+        gap: widest gap that is closed, in image sides.
+        pepper: smaller pieces are dropped unless there is no larger one, as a share of the picture.
+        region: counts as changed in any case, bool ``(h, w)``.
+    """
+    # The square root is close enough to the camera's gamma, and much faster.
+    changed = (np.abs(np.sqrt(bad) - np.sqrt(good)).max(-1) > threshold) | region
+    reach = 2 * round(size * gap) + 1
+    closed = ndimage.minimum_filter(ndimage.maximum_filter(changed, reach), reach)
+    labels, _ = ndimage.label(ndimage.binary_fill_holes(closed), np.ones((3, 3)))
+    areas = np.bincount(labels.ravel(), minlength=2)
+    kept = areas >= min(pepper * size**2, areas[1:].max())
+    kept[0] = False
+    return ndimage.maximum_filter(kept[labels], 2 * max(1, round(size / 500)) + 1)
+
+
 def relief(height: Field, angle: float, strength: float) -> Field:
     """Light and shade of a height field (in image sides) lit from ``angle``: multiply the image by it, 1 where flat."""
     size = height.shape[0]

@@ -13,7 +13,19 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from .canvas import Field, blob, coordinates, curve, distance_to_curve, light, mix, noise, smoothstep
+from .canvas import (
+    Field,
+    blob,
+    changed_region,
+    coordinates,
+    curve,
+    distance_to_curve,
+    light,
+    log_uniform,
+    mix,
+    noise,
+    smoothstep,
+)
 
 Rng = np.random.Generator
 Vector = np.ndarray  # one value for each pixel of the capsule, float32 (n,)
@@ -30,22 +42,9 @@ def paint(defect: str, size: int, scene: Rng, flaw: Rng) -> tuple[np.ndarray, np
         return good, np.zeros((size, size), bool)
     change = DEFECTS[defect](flaw, capsule)
     bad = capsule.render(**change)
-    mask = _difference(good, bad, change.get("region", False))
+    region = change.get("region", False)
+    mask = changed_region(good, bad, size, threshold=0.012, gap=1 / 250, pepper=4e-5, region=region)
     return np.where(mask[..., None], bad, good), mask
-
-
-def _difference(good: np.ndarray, bad: np.ndarray, region: np.ndarray | bool) -> np.ndarray:
-    """Closed region without pepper where two linear images differ visibly, with a margin for the camera's blur."""
-    size = len(good)
-    # The square root is close enough to the camera's gamma, and much faster.
-    changed = (np.abs(np.sqrt(bad) - np.sqrt(good)).max(-1) > 0.012) | region
-    reach = 2 * round(size / 250) + 1
-    closed = ndimage.minimum_filter(ndimage.maximum_filter(changed, reach), reach)
-    labels, _ = ndimage.label(ndimage.binary_fill_holes(closed), np.ones((3, 3)))
-    areas = np.bincount(labels.ravel(), minlength=2)
-    kept = areas >= min(4e-5 * size**2, areas[1:].max())
-    kept[0] = False
-    return ndimage.maximum_filter(kept[labels], 2 * max(1, round(size / 500)) + 1)
 
 
 class Capsule:
@@ -201,11 +200,6 @@ _STROKES = (
 )
 
 
-def _between(flaw: Rng, low: float, high: float) -> float:
-    """A severity, evenly spread over the orders of magnitude: as many small and faint defects as gross ones."""
-    return float(low * (high / low) ** flaw.uniform())
-
-
 def _spot(flaw: Rng, capsule: Capsule) -> np.ndarray:
     """A point ``(u, w)`` on the visible side of the capsule, away from its outline."""
     u = flaw.uniform(-0.93, 0.93) * (capsule.half + capsule.radius)
@@ -245,13 +239,13 @@ def _crack(flaw: Rng, capsule: Capsule) -> Change:
         path = curve(flaw, tuple(start), heading, reach, 0.5, corners)
         return path + np.r_[[[0, 0]], flaw.normal(0, 0.35 * reach / corners, (corners - 1, 2))]
 
-    length, width, middle = _between(flaw, 0.14, 0.5), _between(flaw, 0.0012, 0.008), _spot(flaw, capsule)
+    length, width, middle = log_uniform(flaw, 0.14, 0.5), log_uniform(flaw, 0.0012, 0.008), _spot(flaw, capsule)
     angle = flaw.choice([-1, 1]) * np.pi / 2 + flaw.normal(0, 0.6)
     paths = [jagged(middle - 0.45 * length * np.array([np.cos(angle), np.sin(angle)]), angle, length)]
     for turn in flaw.choice([-1, 1], flaw.integers(0, 4)) * flaw.uniform(0.4, 1.2):
         fork = paths[0][flaw.integers(1, len(paths[0]) - 1)]
         paths.append(jagged(fork, angle + turn, length * flaw.uniform(0.2, 0.6)))
-    widths, depth = width * np.array([1, 0.5, 0.5, 0.5])[: len(paths)], _between(flaw, 0.0008, 0.004)
+    widths, depth = width * np.array([1, 0.5, 0.5, 0.5])[: len(paths)], log_uniform(flaw, 0.0008, 0.004)
     return _cut(flaw, capsule, paths, widths, depth, lambda along: np.clip(1.05 - along, 0, 1) ** 0.6)
 
 
@@ -261,22 +255,26 @@ def _scratch(flaw: Rng, capsule: Capsule) -> Change:
     def pressure(along: Vector) -> Vector:
         return smoothstep(0, 0.2, along) * smoothstep(1, 0.7, along) * (0.65 + 0.35 * np.sin(waves * along))
 
-    length, width, spread = _between(flaw, 0.14, 0.5), _between(flaw, 0.001, 0.004), _between(flaw, 0.005, 0.022)
+    length, width, spread = (
+        log_uniform(flaw, 0.14, 0.5),
+        log_uniform(flaw, 0.001, 0.004),
+        log_uniform(flaw, 0.005, 0.022),
+    )
     angle, bend, waves = flaw.uniform(0, np.pi), flaw.choice([0.05, 0.4]), flaw.uniform(5, 40)
     paths, start = [], _spot(flaw, capsule) - 0.4 * length * np.array([np.cos(angle), np.sin(angle)])
     for share in flaw.uniform(0.5, 1, flaw.choice([1, 2, 3, 5, 8])):
         beside, turn = start + flaw.normal(0, spread, 2), flaw.normal(0, 0.04)
         paths.append(curve(flaw, tuple(beside), angle + turn, length * share, bend, 24))
-    widths, depth = width * flaw.uniform(0.5, 1, len(paths)), _between(flaw, 0.0006, 0.002)
+    widths, depth = width * flaw.uniform(0.5, 1, len(paths)), log_uniform(flaw, 0.0006, 0.002)
     return _cut(flaw, capsule, paths, widths, depth, pressure)
 
 
 def _poke(flaw: Rng, capsule: Capsule) -> Change:
     """A round dent with a raised rim, at worst punched through."""
-    radius, (u, w) = _between(flaw, 0.024, 0.075), _spot(flaw, capsule)
+    radius, (u, w) = log_uniform(flaw, 0.024, 0.075), _spot(flaw, capsule)
     t = np.hypot(capsule.u - u, (capsule.w - w) * flaw.uniform(0.8, 1.25)) / radius
     t = (t * (1 + 0.1 * noise(flaw, capsule.size, 40))).astype(np.float32)  # not quite round
-    depth, hole = _between(flaw, 0.06, 0.6) * radius, flaw.uniform(0.15, 0.5)
+    depth, hole = log_uniform(flaw, 0.06, 0.6) * radius, flaw.uniform(0.15, 0.5)
     bowl = -depth * np.clip(1 - t**2, 0, 1) ** 1.5 + 0.25 * depth * np.exp(-(((t - 1.1) / 0.25) ** 2))
     stain = smoothstep(1.2 * hole, 0.7 * hole, t) * flaw.uniform(0.15, 1)
     return {"height": bowl, "stain": stain, "tone": _tone(flaw, u, capsule), "region": capsule.inside & (t < 1)}
@@ -288,8 +286,8 @@ def _squeeze(flaw: Rng, capsule: Capsule) -> Change:
     out = complex(out / abs(out))
     base = flaw.uniform(-1, 1) * capsule.half if abs(out.real) < 0.7 else np.sign(out.real) * capsule.half
     offset = (capsule.u - float(base) + 1j * capsule.v) / out - capsule.radius  # real part outwards, imaginary along
-    wide = _between(flaw, 0.08, 0.25)
-    depth = min(_between(flaw, 0.006, 0.06), 0.35 * wide)
+    wide = log_uniform(flaw, 0.08, 0.25)
+    depth = min(log_uniform(flaw, 0.006, 0.06), 0.35 * wide)
     from_centre = (offset.imag / wide) ** 2 + (offset.real / (flaw.uniform(0.06, 0.16) + depth)) ** 2
     dent = depth * np.clip(1 - from_centre, 0, 1) ** 2
     crumpled = flaw.uniform(0.4, 1.6) + flaw.uniform(0, 0.2) * noise(flaw, capsule.size, 12, 2)
@@ -302,12 +300,12 @@ def _faulty_imprint(flaw: Rng, capsule: Capsule) -> Change:
     u, w, ink = capsule.u, capsule.w, capsule.imprint(capsule.u, capsule.w)
     stroke = _STROKES[flaw.integers(len(_STROKES))]
     centre = np.array(capsule.print_at) + stroke[flaw.integers(len(stroke))] * capsule.print_height
-    region = blob(flaw, u, w, tuple(centre), _between(flaw, 0.04, 0.16), 0.4, flaw.uniform(1, 2))
+    region = blob(flaw, u, w, tuple(centre), log_uniform(flaw, 0.04, 0.16), 0.4, flaw.uniform(1, 2))
     kind, amount = flaw.choice(["smeared", "doubled", "missing", "thick", "extra"]), flaw.uniform(0.25, 1)
     if kind == "extra":  # a line, or a dot if it is short
         start, tone = centre + flaw.normal(0, 0.02, 2), flaw.choice([0.03, 0.3, 0.7]) * np.array([1, 0.95, 0.85])
-        path = curve(flaw, tuple(start), flaw.uniform(0, 2 * np.pi), _between(flaw, 0.03, 0.2), 1)
-        widths, waves = np.array([_between(flaw, 0.004, 0.016)]), flaw.uniform(4, 20)
+        path = curve(flaw, tuple(start), flaw.uniform(0, 2 * np.pi), log_uniform(flaw, 0.03, 0.2), 1)
+        widths, waves = np.array([log_uniform(flaw, 0.004, 0.016)]), flaw.uniform(4, 20)
         cut = _cut(flaw, capsule, [path], widths, 0, lambda along: 0.75 + 0.25 * np.sin(waves * along))
         return {"stain": cut["stain"], "tone": tone}
     if kind == "missing":
@@ -321,7 +319,7 @@ def _faulty_imprint(flaw: Rng, capsule: Capsule) -> Change:
 
 def _displaced(flaw: Rng, ink: Field, smear: bool) -> Field:
     """Ink with a second impression beside it, or wiped in one direction."""
-    angle, reach = flaw.uniform(0, 2 * np.pi), _between(flaw, 0.012, 0.05)
+    angle, reach = flaw.uniform(0, 2 * np.pi), log_uniform(flaw, 0.012, 0.05)
     (rows, columns), margin, changed = np.nonzero(ink), len(ink) // 20, ink.copy()
     crop = slice(rows.min() - margin, rows.max() + margin), slice(columns.min() - margin, columns.max() + margin)
     for t in np.linspace(0.1, 1, 14) if smear else (1.0,):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from .canvas import Field, blob, coordinates, curve, distance_to_curve, light, mix, noise, smoothstep
+from .canvas import Field, blob, coordinates, curve, distance_to_curve, light, log_uniform, mix, noise, smoothstep
 
 Painted = tuple[np.ndarray, np.ndarray]
 
@@ -52,7 +52,7 @@ def _good_board(size: int, scene: np.random.Generator) -> Board:
     density = density + scene.uniform(0.08, 0.13) * fibre + (0.05 + 0.6 * hardwood) * pores * (1.15 - 0.8 * rings)
     density = density + smoothstep(0.25, -0.2, knot) * (_knot_density(scene, knot, fibre) - density)
 
-    absorption = np.array([0.5, 0.9, 1.5]) * np.exp(scene.normal(0, [0.06, 0.03, 0.06])) * _between(scene, 0.9, 2.6)
+    absorption = np.array([0.5, 0.9, 1.5]) * np.exp(scene.normal(0, [0.06, 0.03, 0.06])) * log_uniform(scene, 0.9, 2.6)
     image = np.exp(-absorption.astype(np.float32) * np.clip(density, 0.25, None)[..., None])
     glow = smoothstep(0.2, 2.2, noise(scene, size, (1.3, 0.9), 2, 0.25)) * (1 + 0.1 * fibre)
     sheen = (0.008 + scene.uniform(0, 0.11) * glow)[..., None] * np.float32([1.05, 0.98, 0.88])
@@ -87,7 +87,7 @@ def _growth_rings(scene: np.random.Generator, across: Field, along: Field, knot:
     age = np.hypot(across - pith, depth) + lean * along - abs(pith)
     age = age + 0.012 * noise(scene, size, (1.5, 3.5), 3, 0.45) + 0.0012 * noise(scene, size, (6.0, 110.0), 2)
     age = age - 0.04 * np.exp(-(((knot + 1) / 2.5) ** 2))  # rings bulge towards the branch
-    spacing, rings = _between(scene, 0.014, 0.05), 500
+    spacing, rings = log_uniform(scene, 0.014, 0.05), 500
     climate = ndimage.gaussian_filter1d(scene.standard_normal(rings), 6) * 1.6
     widths = spacing * np.exp(0.35 * climate + 0.25 * scene.standard_normal(rings))
     strength = np.clip(scene.normal(0.75, 0.22, rings), 0.2, 1.2).astype(np.float32)
@@ -120,7 +120,7 @@ def _knot_density(scene: np.random.Generator, knot: Field, fibre: Field) -> Fiel
 
 def _stain(rng: np.random.Generator, board: Board) -> Painted:
     """Dye, ink or bleach on the wood: translucent blots or a smear, soaking in along the grain."""
-    strength, soft = _between(rng, 0.14, 1.4), _between(rng, 0.002, 0.015)
+    strength, soft = log_uniform(rng, 0.14, 1.4), log_uniform(rng, 0.002, 0.015)
     distance = _smear(rng, board) if rng.random() < 0.45 else _blots(rng, board)
     rim = rng.choice([0, 0.5]) * np.exp(-((distance / 0.006) ** 2))
     uneven = 1 + 0.22 * noise(rng, board.x.shape[0], 7.0, 3) + 0.12 * board.fibre + rim
@@ -134,18 +134,18 @@ def _stain(rng: np.random.Generator, board: Board) -> Painted:
 def _blots(rng: np.random.Generator, board: Board) -> Field:
     """Distance from an irregular blot and its splashes."""
     x, y = board.x, board.y + rng.uniform(0, 0.012) * board.fibre
-    centre, radius = rng.uniform(0.12, 0.88, 2), _between(rng, 0.035, 0.16)
+    centre, radius = rng.uniform(0.12, 0.88, 2), log_uniform(rng, 0.035, 0.16)
     distance = blob(rng, x, y, tuple(centre), radius, rng.uniform(0.3, 0.9), rng.uniform(1, 2.2))
     for _ in range(rng.integers(0, 6)):
         u, v = centre + rng.normal(0, 1.3 * radius, 2)
-        distance = np.minimum(distance, np.hypot(x - u, y - v) - _between(rng, 0.004, 0.02))
+        distance = np.minimum(distance, np.hypot(x - u, y - v) - log_uniform(rng, 0.004, 0.02))
     return distance
 
 
 def _smear(rng: np.random.Generator, board: Board) -> Field:
     """Distance from a stroke of a pen or a wiping finger, wavering in width."""
     path = curve(rng, tuple(rng.uniform(0.2, 0.8, 2)), rng.uniform(0, 2 * np.pi), rng.uniform(0.12, 0.5), 1.2, 14)
-    half = _between(rng, 0.007, 0.035)
+    half = log_uniform(rng, 0.007, 0.035)
     distance, _ = distance_to_curve(board.x, board.y + rng.uniform(0, 0.15) * half * board.fibre, path)
     return distance - half * (1 + 0.15 * noise(rng, board.x.shape[0], 12.0, 2))
 
@@ -153,7 +153,7 @@ def _smear(rng: np.random.Generator, board: Board) -> Field:
 def _holes(rng: np.random.Generator, board: Board) -> Painted:
     """One or a few drilled or worm-eaten holes, open or filled with dust."""
     count = 1 if rng.random() < 0.7 else rng.integers(2, 5)
-    largest, depth, middle = _between(rng, 0.011, 0.075), rng.uniform(0.2, 0.98), rng.uniform(0.15, 0.85, 2)
+    largest, depth, middle = log_uniform(rng, 0.011, 0.075), rng.uniform(0.2, 0.98), rng.uniform(0.15, 0.85, 2)
     image, mask = board.image.copy(), np.zeros(board.x.shape, bool)
     for _ in range(count):
         centre = np.clip(middle + rng.normal(0, 0.14, 2) * (count > 1), 0.03, 0.97)
@@ -194,7 +194,7 @@ def _liquid(rng: np.random.Generator, board: Board) -> Painted:
     seen = [ndimage.map_coordinates(board.image[..., c], where, order=1, mode="nearest") for c in range(3)]
     rise = right * np.cos(board.lamp) + down * np.sin(board.lamp)  # towards the light
     focus = np.clip(1 + 0.7 * rise, 0.45, 1.5)  # a drop gathers light on its far side and darkens the near one
-    tinted = (rng.random() < 0.4) * _between(rng, 0.1, 1.5) * (0.5 + 0.5 * inward)
+    tinted = (rng.random() < 0.4) * log_uniform(rng, 0.1, 1.5) * (0.5 + 0.5 * inward)
     wet = np.stack(seen, -1) ** rng.uniform(1.05, 1.5) * focus[..., None] * _colour(rng, 0.9, 0.2) ** tinted[..., None]
     tilt = rng.uniform(0.25, 0.45)
     shine = (1 - tilt * rise) / np.sqrt((1 + right**2 + down**2) * (1 + tilt**2))
@@ -209,7 +209,7 @@ def _liquid(rng: np.random.Generator, board: Board) -> Painted:
 
 def _spill(rng: np.random.Generator, board: Board) -> tuple[Field, float]:
     """Distance from the outline of all drops (9 far from them) and the width of their curved margin."""
-    largest, count, spread = _between(rng, 0.018, 0.065), rng.integers(1, 15), rng.uniform(2.5, 5)
+    largest, count, spread = log_uniform(rng, 0.018, 0.065), rng.integers(1, 15), rng.uniform(2.5, 5)
     if rng.random() < 0.45:  # puddles instead of drops
         largest, count, spread = 3.2 * largest, 1 + count % 3, 1.0
     middle, distance = rng.uniform(0.2, 0.8, 2), np.full(board.x.shape, 9.0, np.float32)
@@ -227,10 +227,10 @@ def _scratches(rng: np.random.Generator, board: Board) -> Painted:
     scuff = rng.random() < 0.25
     count, spread, waver = (rng.integers(4, 10), 0.03, 0.02) if scuff else (rng.choice([1, 1, 2, 3]), 0.15, 0.5)
     angle, middle = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.8, 2)
-    strength, dirty = _between(rng, 0.3, 1.6), rng.random() < 0.2
+    strength, dirty = log_uniform(rng, 0.3, 1.6), rng.random() < 0.2
     image, mask = board.image.copy(), np.zeros(board.x.shape, bool)
     for _ in range(count):
-        length = _between(rng, 0.15, 0.5 if scuff else 0.8)
+        length = log_uniform(rng, 0.15, 0.5 if scuff else 0.8)
         centre = np.clip(middle + rng.normal(0, spread, 2) * (count > 1), 0.08, 0.92)
         part, cut = _cut(replace(board, image=image), centre, 0.55 * length + 0.03)
         image[part], own = _scratch(rng, cut, centre, angle + rng.normal(0, waver), length, strength, dirty)
@@ -242,7 +242,7 @@ def _scratch(
     rng: np.random.Generator, cut: Board, centre: np.ndarray, angle: float, length: float, strength: float, dirty: bool
 ) -> Painted:
     """Draw one scratch around ``centre``: pale torn fibres (dark ones if ``dirty``) beside a shadowed groove."""
-    cos, sin, width = np.cos(angle), np.sin(angle), _between(rng, 0.004, 0.011)
+    cos, sin, width = np.cos(angle), np.sin(angle), log_uniform(rng, 0.004, 0.011)
     ux, uy = cut.x - centre[0], cut.y - centre[1]
     run = (ux * cos + uy * sin) / length + 0.5
     stations = np.linspace(0, 1, 40)
@@ -273,11 +273,6 @@ def _combined(rng: np.random.Generator, board: Board) -> Painted:
 
 
 DEFECTS = {"color": _stain, "combined": _combined, "hole": _holes, "liquid": _liquid, "scratch": _scratches}
-
-
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    """Log-uniform draw: small and faint as often as large and strong."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _colour(rng: np.random.Generator, saturation: float, darkest: float) -> np.ndarray:
