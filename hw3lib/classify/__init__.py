@@ -1,19 +1,45 @@
 """Chapter 2: attempts at classifying defect types, run over repeated splits and compared on the same images."""
 
 from .attempts import Attempt
-from .evaluate import confusion, corrected_interval, wilson_interval
-from .experiment import Result, leaderboard, run
-from .models import SimpleCNN, build
+from .augment import RandomAugment
+from .callbacks import Callback, Checkpoint, EarlyStopping, History, LiveCurves, ProgressBar
+from .evaluate import (
+    Calibration,
+    balanced_accuracy,
+    calibration,
+    confusion,
+    corrected_interval,
+    per_class,
+    wilson_interval,
+)
+from .experiment import Fitted, fit_split, run
+from .models import SimpleCNN, build, count_parameters
+from .result import Result, class_names, leaderboard
 from .trainer import predict, train
 
 __all__ = [
     "Attempt",
+    "Calibration",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "Fitted",
+    "History",
+    "LiveCurves",
+    "ProgressBar",
+    "RandomAugment",
     "Result",
     "SimpleCNN",
+    "balanced_accuracy",
     "build",
+    "calibration",
+    "class_names",
     "confusion",
     "corrected_interval",
+    "count_parameters",
+    "fit_split",
     "leaderboard",
+    "per_class",
     "predict",
     "run",
     "train",

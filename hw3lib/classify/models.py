@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
 from hw3lib import backbones
 from hw3lib.errors import Hw3Error
 
+from .adapters import add_adapters, add_lora
 from .attempts import Attempt
 
 
@@ -85,12 +88,14 @@ class Classifier(nn.Module):
     def tail(self, last_stages: int) -> nn.Module:
         """Only the last stages and the head; reads the output of :meth:`frozen_stage` instead of images.
 
-        The earlier stages of this classifier are taken out, so compute their output first. Frozen stages give the same
-        output each epoch: to run them once is the whole saving.
+        It shares its weights with this classifier, which stays whole. Frozen stages give the same output each epoch: to
+        run them once is the whole saving.
         """
         last = self.frozen_stage(last_stages)
         stages = list(self.backbone.stages())
         network = self.backbone.network
+        shared = {id(value): value for value in (*network.parameters(), *network.buffers())}
+        network = copy.deepcopy(network, shared)
         for name in stages[: stages.index(last) + 1]:
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, nn.Identity())
@@ -106,7 +111,28 @@ def build(attempt: Attempt, num_classes: int) -> nn.Module:
     if attempt.arch == "simple_cnn":
         return SimpleCNN(num_classes)
     backbone = backbones.load(attempt.arch, pretrained=attempt.strategy != "scratch")
+    _drop_auxiliary_heads(backbone.network)
     if not attempt.normalise:
         backbone.mean.zero_()
         backbone.std.fill_(255)
-    return Classifier(backbone, num_classes, attempt.head)
+    model = Classifier(backbone, num_classes, attempt.head)
+    if attempt.strategy == "adapters":
+        add_adapters(backbone, attempt.adapter_size)
+    elif attempt.strategy == "lora":
+        add_lora(backbone, attempt.adapter_size)
+    return model
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """Number of a model's parameters: those that learn, and all."""
+    counts = [(p.numel() * p.requires_grad, p.numel()) for p in model.parameters()]
+    return sum(learn for learn, _ in counts), sum(every for _, every in counts)
+
+
+def _drop_auxiliary_heads(network: nn.Module) -> None:
+    """GoogLeNet and Inception answer with a tuple while they train as long as they have these."""
+    if getattr(network, "aux_logits", False):
+        network.aux_logits = False
+        for name in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(network, name):
+                setattr(network, name, None)

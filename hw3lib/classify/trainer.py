@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from hw3lib.errors import Hw3Error
 
-# Called after each epoch with the model and that epoch's figures; a true answer ends the training.
-Callback = Callable[[nn.Module, dict[str, float]], bool | None]
+from .augment import Augmentation
+from .callbacks import Callback, Checkpoint, History, Training
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-class EarlyStopping:
-    """Stop when the validation loss has not fallen for ``patience`` epochs; :meth:`restore` brings the best back."""
-
-    def __init__(self, patience: int):
-        self.patience, self.best, self.waited, self.state = patience, math.inf, 0, None
-
-    def __call__(self, model: nn.Module, figures: dict[str, float]) -> bool:
-        if figures["val_loss"] < self.best:
-            self.best, self.waited = figures["val_loss"], 0
-            self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        else:
-            self.waited += 1
-        return self.waited >= self.patience
-
-    def restore(self, model: nn.Module) -> None:
-        if self.state is not None:
-            model.load_state_dict(self.state)
+PRECISIONS = ("auto", "float32", "bf16")
 
 
 def train(
@@ -46,110 +32,160 @@ def train(
     batch_size: int,
     generator: torch.Generator,
     validation: tuple[torch.Tensor, torch.Tensor] | None = None,
-    augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None,
+    augment: Augmentation | None = None,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     callbacks: Iterable[Callback] = (),
+    checkpoint: Checkpoint | None = None,
     prepare: Callable[[nn.Module], None] = nn.Module.train,
-) -> pd.DataFrame:
+    precision: str = "auto",
+    accelerator: Accelerator | None = None,
+    name: str = "the model",
+) -> History:
     """Train a classifier by cross-entropy on mini-batches drawn anew each epoch.
+
+    Runs under ``accelerate``: started by ``accelerate launch`` in several processes, on one machine or many, each
+    process takes its share of every batch and the gradient is that of the whole batch. Only batch normalisation in
+    training state sees its own share alone.
 
     Args:
         model: gives logits ``(n, classes)``; already on the inputs' device.
         inputs: images or features, ``(N, ...)``.
         labels: int64 ``(N,)``.
         optimiser, scheduler: torch's; the scheduler steps once an epoch.
-        epochs, batch_size: a last batch of one image is left out, batch normalisation cannot learn from it.
-        generator: the source of all randomness here, on the CPU.
+        epochs, batch_size: a last batch of one image (for each process) is left out, batch normalisation cannot learn
+            from it.
+        generator: the source of batches and augmentation, on the CPU; dropout draws from torch's own.
         validation: inputs and labels for ``val_loss`` and ``val_accuracy``.
         augment: changes a batch of inputs before the model sees it.
-        callbacks: see :data:`Callback`.
+        callbacks: called in this order.
+        checkpoint: where the training is kept and, if it was interrupted, taken up.
         prepare: puts the model into its training state at the start of each epoch.
+        precision: ``float32``; ``bf16`` computes the network in bfloat16 where that is safe (autocast); ``auto`` takes
+            bf16 on CUDA only.
+        accelerator: an ``accelerate.Accelerator`` with ``device_placement=False``; None makes one.
+        name: of what is trained, for messages.
 
     Returns:
-        One row an epoch: ``epoch`` (from 1), ``loss``, ``accuracy`` of the training batches, and the validation's.
+        The training curves: ``epoch`` (from 1), ``loss``, ``accuracy`` of the training batches, and the validation's.
 
     Raises:
-        Hw3Error: the loss is no longer finite, or there are fewer than two images to learn from.
+        Hw3Error: the loss is no longer finite, or there are too few images to learn from.
     """
-    if len(inputs) < 2:
-        raise Hw3Error(f"{len(inputs)} training image: expected at least 2")
-    history = []
-    for epoch in range(1, epochs + 1):
+    # A fifth of a second that importing this package should not cost.
+    from accelerate import Accelerator
+    from accelerate.utils import broadcast
+
+    if accelerator is None:
+        accelerator = Accelerator(device_placement=False, mixed_precision="no")
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    if min(len(inputs), batch_size) < 2 * processes:
+        raise Hw3Error(
+            f"{name}: {len(inputs)} training images in batches of {batch_size}, expected at least {2 * processes} of "
+            "both, two a process"
+        )
+    device = inputs.device
+    training = Training(
+        name, model, optimiser, scheduler, generator, list(callbacks), epochs, is_main=accelerator.is_main_process
+    )
+    network, stepper = accelerator.prepare(model, optimiser)
+    for part in (*([checkpoint] if checkpoint else []), *training.callbacks):
+        part.on_start(training)
+    while len(training.history) < epochs and not training.stopped:
         prepare(model)
-        loss_sum = correct = seen = 0
-        for rows in torch.randperm(len(inputs), generator=generator).split(batch_size):
-            if len(rows) < 2:
+        # One transfer an epoch, and no figure is read before its end: the device is never waited for.
+        order = torch.randperm(len(inputs), generator=generator).to(device)
+        draws = augment.draw(len(inputs), generator).to(device) if augment is not None else None
+        totals = torch.zeros(3, device=device)  # summed loss, correct, images
+        for start in range(0, len(inputs), batch_size):
+            whole = min(batch_size, len(inputs) - start)
+            if whole < 2 * processes:
                 continue
-            rows = rows.to(inputs.device)
-            batch = inputs[rows] if augment is None else augment(inputs[rows], generator)
-            logits = model(batch)
-            loss = cross_entropy(logits, labels[rows])
-            if not torch.isfinite(loss):
-                raise Hw3Error(
-                    f"the training loss became {loss.item()} in epoch {epoch}; use a lower learning rate "
-                    f"than {optimiser.param_groups[0]['lr']:g}"
-                )
+            share = slice(start + whole * rank // processes, start + whole * (rank + 1) // processes)
+            rows = order[share]
+            batch, target = inputs[rows], labels[rows]
+            if augment is not None:
+                batch = augment(batch, draws[share])
+            with autocast(device, precision):
+                logits = network(batch).float()
+            loss = cross_entropy(logits, target, reduction="sum")
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            loss_sum += loss.item() * len(rows)
-            correct += (logits.argmax(1) == labels[rows]).sum().item()
-            seen += len(rows)
+            accelerator.backward(loss * (processes / whole))  # processes' gradients are averaged, not summed
+            stepper.step()
+            correct = (logits.detach().argmax(1) == target).sum()
+            totals += torch.stack([loss.detach(), correct, torch.full_like(correct, len(rows))])
+        loss, correct, seen = accelerator.reduce(totals, "sum").tolist()
+        figures = {"epoch": len(training.history) + 1, "loss": loss / seen, "accuracy": correct / seen}
+        if not math.isfinite(loss):
+            lr = optimiser.param_groups[0].get("initial_lr", optimiser.param_groups[0]["lr"])
+            raise Hw3Error(
+                f"{name}: the training loss became {figures['loss']} in epoch {figures['epoch']} at learning rate "
+                f"{lr:g}; use a lower learning rate"
+            )
         if scheduler is not None:
             scheduler.step()
-        figures = {"epoch": epoch, "loss": loss_sum / seen, "accuracy": correct / seen}
+        broadcast(list(model.buffers()))  # running statistics are of each process's own share; the first's hold for all
         if validation is not None:
-            logits = predict(model, validation[0])
-            figures["val_loss"] = cross_entropy(logits, validation[1]).item()
-            figures["val_accuracy"] = (logits.argmax(1) == validation[1]).float().mean().item()
-        history.append(figures)
-        if any([callback(model, figures) for callback in callbacks]):
-            break
-    return pd.DataFrame(history)
+            figures |= _validate(model, *validation, accelerator, precision)
+        training.history.rows.append(figures)
+        for part in (*training.callbacks, *([checkpoint] if checkpoint else [])):
+            part.on_epoch(training)
+    for callback in training.callbacks:
+        callback.on_end(training)
+    return training.history
+
+
+def _validate(
+    model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, accelerator: Accelerator, precision: str
+) -> dict[str, float]:
+    """Loss and accuracy; each process takes every so many-th image, and all get the same figures."""
+    share = slice(accelerator.process_index, None, accelerator.num_processes)
+    totals = torch.zeros(2, device=inputs.device)
+    if len(labels[share]):
+        logits = predict(model, inputs[share], precision=precision)
+        correct = (logits.argmax(1) == labels[share]).sum()
+        totals = torch.stack([cross_entropy(logits, labels[share], reduction="sum"), correct])
+    loss, correct = (accelerator.reduce(totals, "sum") / len(labels)).tolist()
+    return {"val_loss": loss, "val_accuracy": correct}
 
 
 @torch.no_grad()
-def predict(model: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor, batch_size: int = 32) -> torch.Tensor:
-    """Outputs of a model, or of one of its methods, for all inputs, in batches; modules are set to ``eval``."""
+def predict(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    inputs: torch.Tensor,
+    batch_size: int = 32,
+    *,
+    precision: str = "float32",
+) -> torch.Tensor:
+    """Outputs of a model, or of one of its methods, for all inputs, in batches; modules are set to ``eval``.
+
+    Returns:
+        float32 ``(N, ...)`` on the inputs' device.
+    """
     owner = getattr(model, "__self__", model)
     if isinstance(owner, nn.Module):
         owner.eval()
-    return torch.cat([model(batch) for batch in inputs.split(batch_size)])
+    with autocast(inputs.device, precision):
+        return torch.cat([model(batch).float() for batch in inputs.split(batch_size)])
 
 
-def random_augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Flip, rotate by up to 10 degrees and change the brightness by up to 15 %, drawn for each image.
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context in which a network computes in a precision, see :func:`train`.
 
-    Images in 0 to 255, ``(n, 3, H, W)``; corners that rotation uncovers are filled by reflection.
+    Raises:
+        Hw3Error: an unknown precision.
     """
-    n = len(images)
-    draw = torch.rand(4, n, generator=generator).to(images.device)
-    angle = (draw[0] * 2 - 1) * math.radians(10)
-    flip_x, flip_y = (draw[1:3] < 0.5).float() * 2 - 1
-    cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros(n, device=images.device)
-    affine = torch.stack(
-        [
-            torch.stack([flip_x * cos, -flip_x * sin, zero], 1),
-            torch.stack([flip_y * sin, flip_y * cos, zero], 1),
-        ],
-        1,
-    )
-    grid = nn.functional.affine_grid(affine, list(images.shape), align_corners=False)
-    turned = nn.functional.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
-    return (turned * (0.85 + 0.3 * draw[3]).view(n, 1, 1, 1)).clamp(0, 255)
+    if precision not in PRECISIONS:
+        raise Hw3Error(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
+    bf16 = precision == "bf16" or precision == "auto" and device.type == "cuda"
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
 
 def make_optimiser(
     name: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """``sgd`` (momentum 0.9), ``adam`` or ``adamw``."""
+    """``sgd`` (momentum 0.9), ``adam`` or ``adamw``, of the parameters that require a gradient."""
     parameters = [p for p in parameters if p.requires_grad]
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=weight_decay)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     return kinds[name](parameters, lr=lr, weight_decay=weight_decay)
-
-
-def as_labels(defects: pd.Series, classes: list[str]) -> np.ndarray:
-    """Class names as positions in ``classes``, int64 ``(N,)``."""
-    return np.array([classes.index(name) for name in defects], np.int64)

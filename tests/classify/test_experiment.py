@@ -6,123 +6,59 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
 from hw3lib import backbones
-from hw3lib.classify import Attempt, build, leaderboard, run, train
-from hw3lib.classify.experiment import Result
-from hw3lib.classify.models import Classifier
-from hw3lib.classify.trainer import EarlyStopping, random_augment
-from hw3lib.data import load_table, repeated_splits
+from hw3lib.classify import Attempt, Callback, experiment, fit_split, predict, run, train
+from hw3lib.classify.experiment import pick_device
+from hw3lib.data import repeated_splits
 from hw3lib.errors import Hw3Error
 
 LITE = "tf_efficientnet_lite0"
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory) -> pd.DataFrame:
-    """30 images of 32x32 pixels in three classes: noise, noise with an upright bar, noise with a lying bar."""
-    root, rng = tmp_path_factory.mktemp("bars"), np.random.default_rng(0)
-    for name in ("good", "upright", "lying"):
-        (root / "bars" / name).mkdir(parents=True)
-        for i in range(10):
-            pixels = rng.integers(80, 120, (32, 32, 3), dtype=np.uint8)
-            at = rng.integers(6, 24)
-            if name == "upright":
-                pixels[:, at : at + 4] = 220
-            if name == "lying":
-                pixels[at : at + 4] = 220
-            Image.fromarray(pixels).save(root / "bars" / name / f"{i}.png")
-    return load_table(root, "bars")
-
-
-@pytest.fixture(scope="module")
-def splits(images):
-    return repeated_splits(images, 3, 0.3, 0)
-
-
 def small(name="small", **changes) -> Attempt:
-    return Attempt(name, image_size=32, batch_size=8, **{"epochs": 25, **changes})
+    return Attempt(name, **{"image_size": 32, "batch_size": 8, "epochs": 25, **changes})
 
 
-def test_a_simple_cnn_learns_what_can_be_learnt(images, splits):
-    result = run(small(), images, splits)
+def test_a_simple_cnn_learns_what_can_be_learnt(bars, bar_splits):
+    result = run(small(), bars, bar_splits)
     assert result.accuracies.mean() > 0.8
     assert result.confusion().sum() == 27 and result.classes == ["good", "lying", "upright"]
     assert all(h["loss"].iloc[-1] < h["loss"].iloc[0] for h in result.histories)
 
 
-def test_transfer_learns_and_beats_random_features(images, splits):
-    attempt = Attempt("t", arch=LITE, strategy="transfer", image_size=64, epochs=20)
-    assert run(attempt, images, splits).accuracies.mean() > 0.8
+def test_transfer_learns_and_beats_random_features(bars, bar_splits):
+    attempt = small("t", arch=LITE, strategy="transfer", image_size=64, batch_size=16, epochs=20)
+    assert run(attempt, bars, bar_splits).accuracies.mean() > 0.8
+
+
+STAGES = {"strategy": "two-stage", "fine_tune_epochs": 1, "fine_tune_stages": 2}
 
 
 @pytest.mark.parametrize(
     "attempt",
     [
-        small("sgd, cosine, augmented", optimiser="sgd", cosine=True, augment=True, epochs=2),
+        small("sgd, cosine, augmented", optimiser="sgd", cosine=True, flip=True, rotation=10, epochs=2),
         small("early stopping", patience=1, epochs=3),
         small("resnet from scratch, not normalised", arch="resnet18", normalise=False, epochs=1),
-        Attempt("multi-scale", arch=LITE, strategy="transfer", head="multi-scale", image_size=32, epochs=3),
-        Attempt(
-            "two-stage",
-            arch=LITE,
-            strategy="two-stage",
-            image_size=32,
-            epochs=3,
-            fine_tune_epochs=1,
-            fine_tune_stages=2,
-            optimiser="adamw",
+        small(
+            "multi-scale, augmented", arch=LITE, strategy="transfer", head="multi-scale", epochs=3, flip=True, views=3
         ),
-        Attempt("fine-tune", arch=LITE, strategy="fine-tune", image_size=32, epochs=1, augment=True),
+        small("two-stage, augmented", arch=LITE, epochs=3, optimiser="adamw", colour_jitter=0.1, views=2, **STAGES),
+        small("fine-tune", arch=LITE, strategy="fine-tune", epochs=1, flip=True),
+        small("adapters", arch=LITE, strategy="adapters", epochs=1),
+        small("lora", arch=LITE, strategy="lora", epochs=1),
     ],
     ids=lambda a: a.name,
 )
-def test_every_strategy_runs_and_repeats_exactly(images, splits, attempt):
-    first, second = (run(attempt, images, splits[:2], seed=5) for _ in range(2))
-    assert [p.tolist() for p in first.y_pred] == [p.tolist() for p in second.y_pred]
-    pd.testing.assert_frame_equal(first.histories[1], second.histories[1])
-    assert len(first.y_pred[0]) == len(splits[0][1])
+def test_every_strategy_runs_and_repeats_exactly(bars, bar_splits, attempt):
+    first, second = (run(attempt, bars, bar_splits[:1], seed=5) for _ in range(2))
+    assert [p.tolist() for p in first.probabilities] == [p.tolist() for p in second.probabilities]
+    pd.testing.assert_frame_equal(first.histories[0], second.histories[0])
+    assert len(first.y_pred[0]) == len(bar_splits[0][1])
 
 
-@pytest.mark.parametrize("arch", [LITE, "resnet18", "mobilenet_v3_small"])
-@torch.no_grad()
-def test_the_tail_continues_where_the_frozen_stages_end(arch):
-    """Frozen stages, then the tail, are the whole network; only the last stages and the head are left to learn."""
-    torch.manual_seed(0)
-    backbone = backbones.load(arch, pretrained=arch == LITE)
-    model = Classifier(backbone, 3, "linear").eval()
-    x = torch.randint(0, 256, (2, 3, 64, 64))
-    expected = model(x)
-    stage = model.frozen_stage(2)
-    maps = backbone.feature_maps(x, [stage])[stage]
-    tail = model.tail(2).eval()
-    torch.testing.assert_close(tail(maps), expected)
-    assert (
-        0
-        < sum(p.numel() for p in tail.parameters())
-        < sum(p.numel() for p in backbones.load(arch, pretrained=False).parameters())
-    )
-
-
-def test_more_stages_than_there_are_are_refused():
-    model = build(Attempt("t", arch=LITE, strategy="two-stage", fine_tune_epochs=1, fine_tune_stages=99), 3)
-    with pytest.raises(Hw3Error, match="fine_tune_stages=99: .* has 9 stages, expected 1 to 8"):
-        model.frozen_stage(99)
-
-
-def test_multi_scale_head_keeps_the_largest_response():
-    model = build(Attempt("m", arch=LITE, strategy="transfer", head="multi-scale"), 3).eval()
-    x = torch.randint(0, 256, (2, 3, 64, 64))
-    with torch.no_grad():
-        features = model.features(x)
-        maps = model.backbone.feature_maps(x, model.layers)
-    assert features.shape[1] == 1280 + sum(2 * m.shape[1] for m in maps.values())
-    last = maps[model.layers[-1]]
-    torch.testing.assert_close(features[:, -last.shape[1] :], last.amax((2, 3)))
-
-
-def test_images_per_class_takes_from_the_training_part_only(images, splits, monkeypatch):
+def test_images_per_class_takes_from_the_training_part_only(bars, bar_splits, monkeypatch):
     seen = []
     real = train
 
@@ -131,11 +67,11 @@ def test_images_per_class_takes_from_the_training_part_only(images, splits, monk
         return real(model, inputs, labels, *args, **kwargs)
 
     monkeypatch.setattr("hw3lib.classify.experiment.train", spy)
-    run(small(images_per_class=3, epochs=1), images, splits[:1])
+    run(small(images_per_class=3, epochs=1), bars, bar_splits[:1])
     assert sorted(seen[0]) == [0] * 3 + [1] * 3 + [2] * 3
 
 
-def test_validation_images_come_out_of_the_training_part(images, splits, monkeypatch):
+def test_validation_images_come_out_of_the_training_part(bars, bar_splits, monkeypatch):
     """No test image chooses the epoch: training and validation together are the training part, and disjoint."""
     seen = []
     real = train
@@ -145,14 +81,14 @@ def test_validation_images_come_out_of_the_training_part(images, splits, monkeyp
         return real(model, inputs, labels, *args, validation=validation, **kwargs)
 
     monkeypatch.setattr("hw3lib.classify.experiment.train", spy)
-    run(small(patience=1, epochs=1), images, splits[:1])
+    run(small(patience=1, epochs=1), bars, bar_splits[:1])
     learn, valid = ({x.numpy().tobytes() for x in part} for part in seen[0])
-    assert not learn & valid and len(learn | valid) == len(splits[0][0])
+    assert not learn & valid and len(learn | valid) == len(bar_splits[0][0])
 
 
-def test_interrupted_run_goes_on_and_equals_an_undisturbed_one(images, splits, tmp_path, monkeypatch):
+def test_interrupted_run_goes_on_and_equals_an_undisturbed_one(bars, bar_splits, tmp_path, monkeypatch):
     attempt = small(epochs=2)
-    undisturbed = run(attempt, images, splits)
+    undisturbed = run(attempt, bars, bar_splits)
     real, calls = train, []
 
     def interrupted(*args, **kwargs):
@@ -163,122 +99,176 @@ def test_interrupted_run_goes_on_and_equals_an_undisturbed_one(images, splits, t
 
     monkeypatch.setattr("hw3lib.classify.experiment.train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(attempt, images, splits, keep=tmp_path)
+        run(attempt, bars, bar_splits, keep=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    resumed = run(attempt, images, splits, keep=tmp_path)
+    resumed = run(attempt, bars, bar_splits, keep=tmp_path)
     assert len(calls) == 4
     assert [p.tolist() for p in resumed.y_pred] == [p.tolist() for p in undisturbed.y_pred]
 
 
-def test_kept_outcomes_are_of_the_same_images_splits_and_settings(images, splits, tmp_path):
-    run(small(epochs=1), images, splits, keep=tmp_path)
-    run(small("another name, the same settings", epochs=1), images, splits, keep=tmp_path)
+def test_kept_outcomes_are_of_the_same_images_splits_and_settings(bars, bar_splits, tmp_path):
+    run(small(epochs=1), bars, bar_splits, keep=tmp_path)
+    run(small("another name, the same settings", epochs=1), bars, bar_splits, keep=tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
-    run(small(epochs=1, lr=2e-3), images, splits, keep=tmp_path)
-    run(small(epochs=1), images, splits, keep=tmp_path, seed=1)
-    run(small(epochs=1), images, repeated_splits(images, 3, 0.3, 1), keep=tmp_path)
-    relabelled = images.assign(defect=images["defect"].replace({"lying": "zigzag"}))
-    run(small(epochs=1), relabelled, splits, keep=tmp_path)
+    run(small(epochs=1, lr=2e-3), bars, bar_splits, keep=tmp_path)
+    run(small(epochs=1), bars, bar_splits, keep=tmp_path, seed=1)
+    run(small(epochs=1), bars, repeated_splits(bars, 3, 0.3, 1), keep=tmp_path)
+    relabelled = bars.assign(defect=bars["defect"].replace({"lying": "zigzag"}))
+    run(small(epochs=1), relabelled, bar_splits, keep=tmp_path)
     assert len(list(tmp_path.iterdir())) == 15
 
 
-def test_damaged_kept_outcome_is_made_again(images, splits, tmp_path):
-    run(small(epochs=1), images, splits[:1], keep=tmp_path)
+def test_damaged_kept_outcome_is_made_again(bars, bar_splits, tmp_path):
+    run(small(epochs=1), bars, bar_splits[:1], keep=tmp_path)
     path = next(tmp_path.iterdir())
     path.write_text(path.read_text()[:20])
-    run(small(epochs=1), images, splits[:1], keep=tmp_path)
-    assert json.loads(path.read_text())["y_pred"]
+    run(small(epochs=1), bars, bar_splits[:1], keep=tmp_path)
+    assert json.loads(path.read_text())["probabilities"]
 
 
-def result(name: str, right: list[list[bool]]) -> Result:
-    y = [np.zeros(len(r), int) for r in right]
-    return Result(
-        Attempt(name),
-        ["good", "dent"],
-        80,
-        20,
-        y,
-        [1 - np.array(r, int) for r in right],
-        [np.arange(len(r)) for r in right],
-        [],
-        [1.0] * len(right),
-    )
+def test_loss_that_is_not_finite_is_told(bars, bar_splits):
+    told = r"attempt 'small': the training loss became (nan|inf) in epoch \d at learning rate 1e\+30; use a lower"
+    with pytest.raises(Hw3Error, match=told):
+        run(small(lr=1e30, optimiser="sgd", epochs=5), bars, bar_splits[:1])
 
 
-def test_leaderboard_ranks_and_pairs():
-    weak = result("weak", [[True, False, False, False], [True, True, False, False]])
-    strong = result("strong", [[True, True, True, False], [True, True, True, True]])
-    table = leaderboard([weak, strong])
-    assert list(table["attempt"]) == ["strong", "weak"]
-    assert table["accuracy"].tolist() == [0.875, 0.375]
-    row = table.iloc[0]
-    # The difference is the same on both splits, so its interval has no width although the accuracies' own have.
-    assert (row["gain"], row["gain_low"], row["gain_high"]) == (0.5, 0.5, 0.5)
-    assert row["ci_high"] == 1 and 0 <= row["ci_low"] < row["accuracy"]
-    assert np.isnan(table.iloc[1]["gain"])
-
-
-def test_results_of_different_splits_are_not_compared():
-    a, b = result("a", [[True], [True]]), result("b", [[True], [True]])
-    b.test[1] = np.array([5])
-    with pytest.raises(Hw3Error, match="different splits"):
-        a.gain(b)
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"strategy": "magic"}, "strategy"),
-        ({"optimiser": "lbfgs"}, "optimiser"),
-        ({"epochs": 0}, "epochs"),
-        ({"lr": -1}, "lr"),
-        ({"lr": float("nan")}, "lr"),
-        ({"strategy": "transfer"}, "arch"),
-        ({"image_size": 0}, "image_size"),
-        ({"arch": LITE, "strategy": "two-stage"}, "fine_tune_epochs"),
-        ({"arch": LITE, "strategy": "transfer", "augment": True}, "augment"),
-        ({"fine_tune_stages": 2}, "fine_tune_stages"),
-    ],
-)
-def test_an_attempt_that_makes_no_sense_is_refused(changes, field):
-    with pytest.raises(Hw3Error, match=f"attempt 'x': {field}="):
-        Attempt("x", **changes)
-
-
-def test_attempts_compare_by_settings():
-    a, b = Attempt("a"), Attempt("b", lr=0.01)
-    assert a.key == Attempt("other name").key != b.key
-    assert b.differences(a) == {"lr": (1e-3, 0.01)}
-
-
-def test_loss_that_is_not_finite_is_told(images, splits):
-    with pytest.raises(Hw3Error, match="loss became .* lower learning rate"):
-        run(small(lr=1e30, optimiser="sgd", epochs=5), images, splits[:1])
-
-
-def test_early_stopping_goes_back_to_the_best():
-    model = torch.nn.Linear(1, 1)
-    stopping, losses = EarlyStopping(2), [1.0, 0.5, 0.7, 0.6]
-    answers = []
-    for loss in losses:
-        torch.nn.init.constant_(model.weight, loss)
-        answers.append(stopping(model, {"val_loss": loss}))
-    assert answers == [False, False, False, True]
-    stopping.restore(model)
-    assert model.weight.item() == 0.5
-
-
-def test_augmentation_draws_for_each_image_and_keeps_the_range():
-    images = torch.randint(0, 256, (6, 3, 20, 20), dtype=torch.uint8)
-    images[1:] = images[0]
-    out = random_augment(images, torch.Generator().manual_seed(0))
-    assert out.shape == images.shape and out.min() >= 0 and out.max() <= 255
-    assert len({x.numpy().tobytes() for x in out}) == 6
-
-
-def test_training_leaves_torchs_own_generator_alone(images, splits):
+def test_training_leaves_torchs_own_generator_alone(bars, bar_splits):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    run(small(epochs=1), images, splits[:1])
+    run(small(epochs=1), bars, bar_splits[:1])
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_probabilities_are_kept_and_the_largest_is_the_prediction(bars, bar_splits, tmp_path):
+    first, again = (run(small(epochs=2), bars, bar_splits, keep=tmp_path) for _ in range(2))
+    for fresh, kept, y_pred in zip(first.probabilities, again.probabilities, again.y_pred, strict=True):
+        assert kept.dtype == np.float32 and kept.shape == (9, 3)
+        np.testing.assert_array_equal(kept, fresh)
+        np.testing.assert_allclose(kept.sum(1), 1, rtol=1e-5)
+        np.testing.assert_array_equal(y_pred, kept.argmax(1))
+    assert first.calibration().table["count"].sum() == 27
+
+
+@pytest.mark.parametrize("changes", [{}, {"images_per_class": 5}, {"patience": 2}])
+def test_a_batch_larger_than_the_training_images_is_refused(bars, bar_splits, changes):
+    left = {"images_per_class": 15, "patience": 16}.get(next(iter(changes), None), 21)
+    with pytest.raises(
+        Hw3Error, match=f"batch_size={left + 1} is more than the {left} images to train on.*smaller batch"
+    ):
+        run(small(batch_size=left + 1, **changes), bars, bar_splits)
+
+
+@pytest.mark.parametrize(("field", "value"), [("images_per_class", 8), ("patience", 1)])
+def test_too_few_images_are_told_with_the_field_that_asks_for_them(bars, bar_splits, field, value):
+    few = bars.groupby("defect").head(3).reset_index(drop=True)
+    rows = np.arange(len(few))
+    with pytest.raises(Hw3Error, match=f"attempt 'small': {field}={value}: "):
+        run(small(**{field: value}, batch_size=2), few, [(rows[[0, 3, 6]], rows[[1, 4, 7]])])
+
+
+def test_a_killed_run_goes_on_within_a_split(bars, bar_splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0.0)
+    attempt = small(epochs=4, flip=True, cosine=True, patience=3)
+    undisturbed = run(attempt, bars, bar_splits[:1])
+
+    class Kill(Callback):
+        epochs = 0
+
+        def on_epoch(self, training):
+            Kill.epochs += 1
+            if Kill.epochs == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(attempt, bars, bar_splits[:1], keep=tmp_path, callbacks=[Kill()])
+    assert [p.suffixes for p in tmp_path.iterdir()] == [[".all", ".pt"]]
+    resumed = run(attempt, bars, bar_splits[:1], keep=tmp_path, callbacks=[Kill()])
+    assert Kill.epochs == 3 + 2, "epochs 3 and 4 were run again, 1 and 2 were not"
+    assert [p.suffix for p in tmp_path.iterdir()] == [".json"]
+    np.testing.assert_array_equal(resumed.probabilities[0], undisturbed.probabilities[0])
+    pd.testing.assert_frame_equal(resumed.histories[0], undisturbed.histories[0])
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        small(epochs=2),
+        small("transfer", arch=LITE, strategy="transfer", epochs=2),
+        small("two-stage", arch=LITE, epochs=1, **STAGES),
+        small("lora", arch=LITE, strategy="lora", epochs=1),
+    ],
+    ids=lambda a: a.name,
+)
+def test_the_network_of_one_split_is_whole_and_the_one_that_run_trains(bars, bar_splits, attempt):
+    fitted = fit_split(attempt, bars, bar_splits[1], (3, 1))
+    result = run(attempt, bars, bar_splits, seed=3)
+    np.testing.assert_array_equal(fitted.probabilities, result.probabilities[1])
+    test = bar_splits[1][1]
+    logits = predict(fitted.model, fitted.images[torch.from_numpy(test)])
+    np.testing.assert_allclose(logits.softmax(1), fitted.probabilities, atol=1e-5)
+    assert not fitted.model.training and fitted.labels[test].tolist() == result.y[1].tolist()
+
+
+def test_a_frozen_part_reads_each_view_once_and_test_images_are_never_changed(bars, bar_splits, monkeypatch):
+    """Views are the image itself and random ones; the head learns from all, and is tested on the first alone."""
+    seen = []
+    real = train
+
+    def spy(model, inputs, labels, *args, augment=None, validation=None, **kwargs):
+        seen.append((inputs, augment, validation[0]))
+        return real(model, inputs, labels, *args, augment=augment, validation=validation, **kwargs)
+
+    monkeypatch.setattr(experiment, "train", spy)
+    base = {"arch": LITE, "strategy": "transfer", "epochs": 1, "patience": 1}
+    run(small(**base), bars, bar_splits[:1])
+    run(small(**base, flip=True, rotation=20, views=3), bars, bar_splits[:1])
+    (plain, none, plain_valid), (views, augment, valid) = seen
+    assert none is None and augment is not None and views.shape == (len(plain), 3, plain.shape[1])
+    torch.testing.assert_close(views[:, 0], plain, rtol=0, atol=0)
+    torch.testing.assert_close(valid, plain_valid, rtol=0, atol=0)
+    assert all(not torch.allclose(views[:, 0], views[:, v], rtol=0.01, atol=0.01) for v in (1, 2))
+    assert not torch.allclose(views[:, 1], views[:, 2], rtol=0.01, atol=0.01)
+
+
+def test_only_what_a_strategy_lets_learn_is_changed(bars, bar_splits):
+    """Running statistics stay ImageNet's and frozen weights stay; what was added has learnt."""
+    for strategy in ("adapters", "lora"):
+        model = fit_split(small(arch=LITE, strategy=strategy, epochs=1), bars, bar_splits[0]).model
+        state = model.backbone.network.state_dict()
+        added = {k: v for k, v in state.items() if "lora_" in k or ".down." in k or ".up." in k}
+        # The added layers aside, the order of the tensors is the original network's, its last layer left off.
+        kept = [v for k, v in state.items() if k not in added]
+        fresh = [v for k, v in backbones.load(LITE).network.state_dict().items() if "classifier" not in k]
+        names = [k for k in backbones.load(LITE).network.state_dict() if "classifier" not in k]
+        learnt = {k for k, a, b in zip(names, fresh, kept, strict=True) if not torch.equal(a, b)}
+        norms = {k for k, v in zip(names, fresh, strict=True) if v.ndim == 1 and k.endswith((".weight", ".bias"))}
+        assert learnt == (norms if strategy == "adapters" else set())
+        ups = [v for k, v in added.items() if k.endswith(("up.weight", "lora_B.default.weight"))]
+        assert len(ups) > 15 and all(v.abs().max() > 0 for v in ups)
+
+
+def test_devices_and_precisions_that_there_are_not_are_refused(bars, bar_splits):
+    with pytest.raises(Hw3Error, match="device='gpu' cannot be used"):
+        pick_device("gpu")
+    with pytest.raises(Hw3Error, match="precision='fp8': expected one of auto, float32, bf16"):
+        run(small(), bars, bar_splits, precision="fp8")
+
+
+def test_bfloat16_is_another_arithmetic(bars, bar_splits):
+    exact, coarse = (run(small(epochs=2), bars, bar_splits[:1], precision=p) for p in ("float32", "bf16"))
+    assert 0 < np.abs(exact.probabilities[0] - coarse.probabilities[0]).max() < 0.1
+    assert exact.histories[0]["loss"].tolist() != coarse.histories[0]["loss"].tolist()
+
+
+def test_a_head_on_frozen_features_learns_in_float32(bars, bar_splits, monkeypatch):
+    seen = []
+    real = train
+
+    def spy(*args, precision, **kwargs):
+        seen.append(precision)
+        return real(*args, precision=precision, **kwargs)
+
+    monkeypatch.setattr(experiment, "train", spy)
+    run(small(arch=LITE, epochs=1, **STAGES), bars, bar_splits[:1], precision="bf16")
+    assert seen == ["float32", "bf16"]

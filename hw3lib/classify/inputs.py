@@ -1,0 +1,96 @@
+"""What the splits of an attempt share: the device, decoded images, and what a frozen part makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hw3lib.data import ImageStack
+from hw3lib.errors import Hw3Error
+
+from .attempts import Attempt
+from .augment import RandomAugment
+from .models import Classifier
+from .result import as_labels, class_names
+from .trainer import autocast, predict
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """``auto``: CUDA, else Apple's MPS, else the CPU; of several processes each takes its own.
+
+    Raises:
+        Hw3Error: a device that torch does not know or this machine does not have.
+    """
+    if device == "auto":
+        return accelerator().device
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise Hw3Error(
+            f"device={device!r} cannot be used: {reason} Take 'auto', or one that this machine has"
+        ) from None
+
+
+def accelerator() -> Accelerator:
+    """What :func:`hw3lib.classify.train` runs under where nothing else is given; leaves models where they are."""
+    from accelerate import Accelerator  # a fifth of a second that importing this package should not cost
+
+    return Accelerator(device_placement=False, mixed_precision="no")
+
+
+class Inputs:
+    """What all splits of an attempt have in common, made when first asked for: decoded images and frozen features."""
+
+    def __init__(self, attempt: Attempt, table: pd.DataFrame, seed: int, device: torch.device, precision: str):
+        self.attempt, self.table = attempt, table
+        self.classes = class_names(table)
+        self.labels = as_labels(table["defect"], self.classes)
+        self.device = device
+        with autocast(self.device, precision):  # refuses an unknown one
+            bf16 = torch.is_autocast_enabled(self.device.type)
+        self.precision = "bf16" if bf16 else "float32"
+        self.is_main = accelerator().is_main_process
+        self.augment = (
+            RandomAugment(attempt.flip, attempt.rotation, attempt.colour_jitter) if attempt.augments else None
+        )
+        self._seed = seed
+        self._images = self._features = self._maps = None
+
+    @property
+    def images(self) -> torch.Tensor:
+        if self._images is None:
+            stack = ImageStack.load(self.table, self.attempt.image_size)
+            self._images = torch.from_numpy(stack.images).to(self.device)
+        return self._images
+
+    def features(self, model: Classifier) -> torch.Tensor:
+        """What the frozen backbone gives for all images, ``(N, views, num_features)``; the same in every split."""
+        if self._features is None:
+            self._features = self._read(model.features)
+        return self._features
+
+    def maps(self, model: Classifier) -> torch.Tensor:
+        """Output of the last frozen stage for all images, ``(N, views, channels, h, w)``."""
+        if self._maps is None:
+            stage = model.frozen_stage(self.attempt.fine_tune_stages)
+            model.eval()
+            self._maps = self._read(lambda images: model.backbone.feature_maps(images, [stage])[stage])
+        return self._maps
+
+    def _read(self, part: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Outputs of a frozen part for each image and, with augmentation, for random views of it."""
+        views = [predict(part, self.images, precision=self.precision)]
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0]))
+        for _ in range(self.attempt.views - 1 if self.augment else 0):
+            draws = self.augment.draw(len(self.images), generator).to(self.device)
+            changed = (self.augment(b, d) for b, d in zip(self.images.split(32), draws.split(32), strict=True))
+            views.append(torch.cat([predict(part, batch, precision=self.precision) for batch in changed]))
+        return torch.stack(views, 1)

@@ -1,0 +1,177 @@
+"""What an attempt reached over repeated splits, and the ranking of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from hw3lib.errors import Hw3Error
+
+from . import evaluate
+from .evaluate import Calibration, corrected_interval
+
+Split = tuple[np.ndarray, np.ndarray]
+
+
+class Method(Protocol):
+    """What a result needs to know of what it is the result of; an ``Attempt`` is one."""
+
+    name: str
+    arch: str
+    strategy: str
+    image_size: int
+
+
+@dataclass
+class Result:
+    """What an attempt reached: one entry a split in every list.
+
+    Attributes:
+        attempt: the attempt, or another method with ``name``, ``arch``, ``strategy`` and ``image_size``.
+        classes: class names; labels are positions in it.
+        n_train, n_test: images in each part of a split, before ``images_per_class``.
+        y, y_pred: true and predicted labels of the test images, int64 arrays.
+        test: positions of the test images in the table.
+        histories: training curves, one row an epoch; ``stage`` says ``head`` or ``all``.
+        seconds: wall time of each split; the first also holds the shared decoding and frozen features.
+        probabilities: of each class for each test image, float32 ``(n_test, classes)``; their largest is ``y_pred``.
+    """
+
+    attempt: Method
+    classes: list[str]
+    n_train: int
+    n_test: int
+    y: list[np.ndarray] = field(default_factory=list)
+    y_pred: list[np.ndarray] = field(default_factory=list)
+    test: list[np.ndarray] = field(default_factory=list)
+    histories: list[pd.DataFrame] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    probabilities: list[np.ndarray] = field(default_factory=list)
+
+    @classmethod
+    def from_probabilities(
+        cls,
+        attempt: Method,
+        table: pd.DataFrame,
+        splits: list[Split],
+        probabilities: list[np.ndarray],
+        *,
+        seconds: list[float],
+        histories: list[pd.DataFrame] | None = None,
+    ) -> Result:
+        """Result of any method that gave the test images of each split their class probabilities.
+
+        Args:
+            attempt: see the class.
+            table: images with their classes (column ``defect``).
+            splits: positions ``(train, test)`` in the table.
+            probabilities: one array a split, ``(n_test, classes)``, columns as :func:`class_names` orders them.
+            seconds: wall time of each split.
+            histories: training curves of each split, where there are any.
+
+        Raises:
+            Hw3Error: not one array a split, or an array of another shape.
+        """
+        classes = class_names(table)
+        if len(probabilities) != len(splits):
+            raise Hw3Error(f"{attempt.name!r}: found probabilities of {len(probabilities)} splits, not {len(splits)}")
+        labels = as_labels(table["defect"], classes)
+        result = cls(attempt, classes, len(splits[0][0]), len(splits[0][1]))
+        for (_, test), p in zip(splits, probabilities, strict=True):
+            p = np.asarray(p, np.float32)
+            if p.shape != (len(test), len(classes)):
+                raise Hw3Error(f"{attempt.name!r}: probabilities {p.shape}, expected {(len(test), len(classes))}")
+            result.test.append(test)
+            result.y.append(labels[test])
+            result.y_pred.append(p.argmax(1))
+            result.probabilities.append(p)
+        result.seconds = list(seconds)
+        result.histories = list(histories or [])
+        return result
+
+    @property
+    def accuracies(self) -> np.ndarray:
+        """Share of correct test images of each split, ``(n_splits,)``."""
+        return np.array([(a == b).mean() for a, b in zip(self.y, self.y_pred, strict=True)])
+
+    @property
+    def balanced_accuracies(self) -> np.ndarray:
+        """Mean recall of the classes of each split, ``(n_splits,)``."""
+        return np.array([evaluate.balanced_accuracy(a, b) for a, b in zip(self.y, self.y_pred, strict=True)])
+
+    def interval(self) -> tuple[float, float, float]:
+        """Mean accuracy and its 95 % interval, kept within 0 to 1; see :func:`corrected_interval`."""
+        mean, low, high = corrected_interval(self.accuracies, self.n_train, self.n_test)
+        return mean, max(0.0, low), min(1.0, high)
+
+    def gain(self, baseline: Result) -> tuple[float, float, float]:
+        """Mean difference of accuracy from another result on the same splits, with its 95 % interval."""
+        same = len(self.test) == len(baseline.test) and all(
+            np.array_equal(a, b) for a, b in zip(self.test, baseline.test, strict=True)
+        )
+        if not same:
+            raise Hw3Error(
+                f"{self.attempt.name!r} and {baseline.attempt.name!r} ran on different splits; "
+                "a paired comparison needs the same"
+            )
+        return corrected_interval(self.accuracies - baseline.accuracies, self.n_train, self.n_test)
+
+    def confusion(self) -> np.ndarray:
+        """Confusion matrix summed over the splits, int ``(classes, classes)``, rows true."""
+        return sum(evaluate.confusion(a, b, len(self.classes)) for a, b in zip(self.y, self.y_pred, strict=True))
+
+    def per_class(self) -> pd.DataFrame:
+        """Precision, recall, F1 and support of each class over all splits; see :func:`per_class`."""
+        return evaluate.per_class(np.concatenate(self.y), np.concatenate(self.y_pred), self.classes)
+
+    def calibration(self, bins: int = 10) -> Calibration:
+        """Reliability, calibration error and Brier score over all splits; see :func:`calibration`."""
+        if not self.probabilities:
+            raise Hw3Error(f"{self.attempt.name!r} keeps no probabilities; make it with Result.from_probabilities")
+        return evaluate.calibration(np.concatenate(self.y), np.concatenate(self.probabilities), bins)
+
+
+def class_names(table: pd.DataFrame) -> list[str]:
+    """Classes of a table (column ``defect``): ``good`` first, the others by name. Labels are positions in this list."""
+    return sorted(table["defect"].unique(), key=lambda name: (name != "good", name))
+
+
+def as_labels(defects: pd.Series, classes: list[str]) -> np.ndarray:
+    """Class names as positions in ``classes``, int64 ``(N,)``."""
+    return np.array([classes.index(name) for name in defects], np.int64)
+
+
+def leaderboard(results: list[Result], baseline: str | None = None) -> pd.DataFrame:
+    """Rank results by mean accuracy.
+
+    Returns:
+        One row an attempt, best first: ``attempt``, ``arch``, ``strategy``, ``image_size``, ``accuracy``, ``ci_low``,
+        ``ci_high`` (95 %), ``balanced_accuracy``, ``gain``, ``gain_low``, ``gain_high`` (of accuracy, paired with the
+        baseline, by default the first result; missing for itself), ``n_splits``, ``seconds`` (all splits).
+    """
+    base = next((r for r in results if r.attempt.name == baseline), results[0])
+    rows = []
+    for r in results:
+        mean, low, high = r.interval()
+        gain = r.gain(base) if r is not base else (np.nan,) * 3
+        rows.append(
+            {
+                "attempt": r.attempt.name,
+                "arch": r.attempt.arch,
+                "strategy": r.attempt.strategy,
+                "image_size": r.attempt.image_size,
+                "accuracy": mean,
+                "ci_low": low,
+                "ci_high": high,
+                "balanced_accuracy": r.balanced_accuracies.mean(),
+                "gain": gain[0],
+                "gain_low": gain[1],
+                "gain_high": gain[2],
+                "n_splits": len(r.accuracies),
+                "seconds": sum(r.seconds),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("accuracy", ascending=False, ignore_index=True)

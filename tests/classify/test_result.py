@@ -1,0 +1,70 @@
+"""Results of several splits, paired and ranked."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hw3lib.classify import Attempt, Result, leaderboard
+from hw3lib.errors import Hw3Error
+
+
+def result(name: str, right: list[list[bool]]) -> Result:
+    y = [np.zeros(len(r), int) for r in right]
+    return Result(
+        Attempt(name),
+        ["good", "dent"],
+        80,
+        20,
+        y,
+        [1 - np.array(r, int) for r in right],
+        [np.arange(len(r)) for r in right],
+        [],
+        [1.0] * len(right),
+    )
+
+
+def test_leaderboard_ranks_and_pairs():
+    weak = result("weak", [[True, False, False, False], [True, True, False, False]])
+    strong = result("strong", [[True, True, True, False], [True, True, True, True]])
+    table = leaderboard([weak, strong])
+    assert list(table["attempt"]) == ["strong", "weak"]
+    assert table["accuracy"].tolist() == [0.875, 0.375]
+    row = table.iloc[0]
+    # The difference is the same on both splits, so its interval has no width although the accuracies' own have.
+    assert (row["gain"], row["gain_low"], row["gain_high"]) == (0.5, 0.5, 0.5)
+    assert row["ci_high"] == 1 and 0 <= row["ci_low"] < row["accuracy"]
+    assert np.isnan(table.iloc[1]["gain"])
+    assert table["balanced_accuracy"].tolist() == [0.875, 0.375]
+
+
+def test_results_of_different_splits_are_not_compared():
+    a, b = result("a", [[True], [True]]), result("b", [[True], [True]])
+    b.test[1] = np.array([5])
+    with pytest.raises(Hw3Error, match="different splits"):
+        a.gain(b)
+
+
+def test_any_method_that_gives_probabilities_gives_a_result():
+    table = pd.DataFrame({"defect": ["dent", "good", "dent", "good"]})
+    splits = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2, 3]))]
+    method = SimpleNamespace(name="m", arch="none", strategy="rule", image_size=64)
+    probabilities = [np.array([[0.2, 0.8], [0.9, 0.1]]), np.array([[0.6, 0.4], [0.7, 0.3]])]
+    made = Result.from_probabilities(method, table, splits, probabilities, seconds=[1.0, 2.0])
+    assert made.classes == ["good", "dent"] and (made.n_train, made.n_test) == (2, 2)
+    assert [y.tolist() for y in made.y] == [[1, 0], [1, 0]]
+    assert [y.tolist() for y in made.y_pred] == [[1, 0], [0, 0]]
+    assert made.accuracies.tolist() == [1.0, 0.5] and made.balanced_accuracies.tolist() == [1.0, 0.5]
+    assert made.per_class().set_index("class").loc["dent", ["precision", "recall"]].tolist() == [1.0, 0.5]
+    assert made.calibration(bins=2).table["count"].tolist() == [0, 4]
+    assert leaderboard([made])["strategy"].tolist() == ["rule"]
+    with pytest.raises(Hw3Error, match=r"probabilities \(1, 2\), expected \(2, 2\)"):
+        Result.from_probabilities(method, table, splits, [p[:1] for p in probabilities], seconds=[1.0, 2.0])
+    with pytest.raises(Hw3Error, match="probabilities of 1 splits, not 2"):
+        Result.from_probabilities(method, table, splits, probabilities[:1], seconds=[1.0])
+
+
+def test_calibration_needs_probabilities():
+    with pytest.raises(Hw3Error, match="'weak' keeps no probabilities"):
+        result("weak", [[True]]).calibration()
