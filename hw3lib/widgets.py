@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 
 from hw3lib import plots
 from hw3lib.classify import Result
+from hw3lib.classify.explain import Explanation
 from hw3lib.data import class_counts
+from hw3lib.errors import Hw3Error
 
 
 def headless() -> bool:
@@ -73,26 +75,41 @@ def browse(table: pd.DataFrame) -> None:
 
 
 def mistakes(result: Result, table: pd.DataFrame, true: str | None = None, most: int = 6) -> Figure:
-    """Test images that an attempt got wrong, the most often wrong first, of one true class or of all."""
-    wrong: dict[int, list[str]] = {}
-    tested = np.bincount(np.concatenate(result.test), minlength=len(table))
-    for rows, y, y_pred in zip(result.test, result.y, result.y_pred, strict=True):
-        for row, a, b in zip(rows, y, y_pred, strict=True):
-            if a != b and true in (None, result.classes[a]):
-                wrong.setdefault(int(row), []).append(result.classes[b])
-    order = sorted(wrong, key=lambda row: (-len(wrong[row]) / tested[row], row))[:most]
-    figure, grid = plt.subplots(1, most, figsize=(1.9 * most, 2.5), squeeze=False, layout="constrained")
+    """Test images that an attempt got wrong, the most confident mistake first, of one true class or of all.
+
+    The confidence is the mean probability of the wrong class over all splits that tested the image; of several wrong
+    classes the one with the highest is shown.
+
+    Raises:
+        Hw3Error: the result keeps no probabilities.
+    """
+    if not result.probabilities:
+        raise Hw3Error(f"{result.attempt.name!r} keeps no probabilities; make it with Result.from_probabilities")
+    parts = (result.test, result.y, result.y_pred, result.probabilities)
+    rows, y, y_pred, probabilities = (np.concatenate(part) for part in parts)
+    wrong = y != y_pred
+    if true is not None:
+        wrong &= y == result.classes.index(true)
+    found = []
+    for row in np.unique(rows[wrong]):
+        tested = rows == row
+        mean = probabilities[tested].mean(0)
+        said = max(np.unique(y_pred[tested & wrong]), key=lambda label: mean[label])
+        found.append((mean[said], row, result.classes[said], (tested & wrong).sum(), tested.sum()))
+    found = sorted(found, key=lambda mistake: (-mistake[0], mistake[1]))
+    figure, grid = plt.subplots(1, most, figsize=(1.9 * most, 2.7), squeeze=False, layout="constrained")
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, position in zip(grid.flat, order, strict=False):
+    for axes, (confidence, position, said, times, tested) in zip(grid.flat, found, strict=False):
         row = table.iloc[position]
         plots.draw_image(axes, row["image"], row["mask"])
-        said = max(set(wrong[position]), key=wrong[position].count)
         axes.set_title(
-            f"{row['defect']}\ntaken for {said}\n{len(wrong[position])} of {tested[position]} times".replace("_", " "),
+            f"{row['defect']}\ntaken for {said}\n{confidence:.0%} sure\nwrong {times} of {tested} times".replace(
+                "_", " "
+            ),
             fontsize=8,
         )
-    if not order:
+    if not found:
         grid[0][0].text(0, 0.5, "no mistake", fontsize=11)
     return figure
 
@@ -106,4 +123,21 @@ def browse_mistakes(results: list[Result], table: pd.DataFrame) -> None:
         lambda attempt, true: mistakes(by_name[attempt], table, None if true == "all" else true),
         attempt=ipywidgets.Dropdown(options=list(by_name), value=results[-1].attempt.name, description="attempt"),
         true=ipywidgets.Dropdown(options=["all", *results[0].classes], description="true class"),
+    )
+
+
+def browse_grad_cams(explanations: list[Explanation], table: pd.DataFrame) -> None:
+    """Browse Grad-CAM maps by attempt, true class and outcome, a line of images at a time."""
+    import ipywidgets
+
+    by_name = {e.attempt.name: e for e in explanations}
+    last = max(len(e.rows) for e in explanations) - 1
+    _interactive(
+        lambda attempt, true, decisions, page: plots.grad_cams(
+            by_name[attempt], table, None if true == "all" else true, decisions, page
+        ),
+        attempt=ipywidgets.Dropdown(options=list(by_name), value=explanations[0].attempt.name, description="attempt"),
+        true=ipywidgets.Dropdown(options=["all", *explanations[0].classes], description="true class"),
+        decisions=ipywidgets.Dropdown(options=list(plots.DECISIONS), description="decisions"),
+        page=ipywidgets.IntSlider(0, 0, last // plots.PAGE, description="page", continuous_update=False),
     )

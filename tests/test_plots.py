@@ -1,19 +1,19 @@
-"""hw3lib.plots and hw3lib.widgets: figures show what they are given, and nothing is cut off."""
+"""hw3lib.plots: figures show what they are given, and nothing is cut off."""
 
 import matplotlib
 
 matplotlib.use("Agg")
 
-import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from hw3lib import plots, widgets
-from hw3lib.classify import Attempt, leaderboard
-from hw3lib.classify.experiment import Result
-from hw3lib.data import defect_statistics, load_table
+from hw3lib import plots
+from hw3lib.classify import Attempt, Result, calibration, leaderboard
+from hw3lib.classify.explain import Explanation, peaks
+from hw3lib.data import defect_statistics, load_masks, load_table
+from hw3lib.errors import Hw3Error
 
 
 @pytest.fixture(autouse=True)
@@ -105,39 +105,122 @@ def test_working_sizes(table):
     assert [i.get_array().shape[0] for a in figure.axes for i in a.images] == [8, 16, 8, 16]
 
 
-def test_mistakes_shows_only_mistakes(results, table):
+@pytest.fixture
+def explanation(table):
+    """Of the 11 test images: the last dent is taken for a scratch; the maps miss two of the other dents."""
     images = table[table["split"] == "test"].reset_index(drop=True)
-    figure = widgets.mistakes(results[0], images)
-    wrong = {r for rows, a, b in zip(results[0].test, results[0].y, results[0].y_pred, strict=True)
-             for r in rows[a != b]}  # fmt: skip
-    assert len([a for a in figure.axes if a.images]) == len(wrong) > 0
-    assert all("taken for" in t for t in texts(figure))
-    perfect = results[0]
-    perfect.y_pred = perfect.y
-    assert texts(widgets.mistakes(perfect, images)) == ["no mistake"]
+    classes = ["good", "dent", "scratch"]
+    y = np.array([classes.index(d) for d in images["defect"]])
+    y_pred = np.where(np.arange(len(y)) == np.flatnonzero(y == 1)[3], 2, y)
+    probabilities = np.full((len(y), 3), 0.02, np.float32)
+    probabilities[np.arange(len(y)), y_pred] = 0.96 - 0.01 * np.arange(len(y))
+    masks = load_masks(images, 32)
+    maps = masks.astype(np.float32)
+    for i in np.flatnonzero(y == 1)[1:3]:
+        maps[i] = np.roll(maps[i], 16, 0)
+    maps[y == 0, 3, 3] = 1
+    return images, Explanation(Attempt("tiny", image_size=32), classes, np.arange(len(y)), y, y_pred, probabilities,
+                               maps, masks)  # fmt: skip
 
 
-def test_widget_draws_anew_when_a_control_moves(table, monkeypatch):
-    monkeypatch.delenv("HW3_HEADLESS", raising=False)
-    shown, drawn = [], []
-    monkeypatch.setattr("IPython.display.display", lambda x: shown.append(x))
-    real = widgets.one_image
-    monkeypatch.setattr(widgets, "one_image", lambda *a: drawn.append(a[1:]) or real(*a))
-    widgets.browse(table)
-    box = next(x for x in shown if isinstance(x, ipywidgets.VBox))
-    defect, number, outline = box.children[0].children
-    assert drawn == [("dent", 0, True)]
-    number.value = 2
-    defect.value = "good"
-    outline.value = False
-    assert [len(f.axes[0].collections) for f in shown if isinstance(f, matplotlib.figure.Figure)] == [2, 2, 0, 0]
-    assert drawn[1:] == [("dent", 2, True), ("good", 2, True), ("good", 2, False)]
+def crosses(figure):
+    """Where the peaks are marked: row and column."""
+    return [(line.get_ydata()[0], line.get_xdata()[0]) for a in figure.axes for line in a.lines if line.get_mew() == 2]
 
 
-def test_headless_shows_the_static_twin(table, results, monkeypatch):
-    monkeypatch.setenv("HW3_HEADLESS", "1")
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda x: shown.append(x))
-    widgets.browse(table)
-    widgets.browse_mistakes(results, table[table["split"] == "test"].reset_index(drop=True))
-    assert [type(x) for x in shown] == [matplotlib.figure.Figure] * 2
+def test_grad_cams_show_the_surest_of_each_class_with_mask_and_peak(explanation):
+    images, explained = explanation
+    figure = plots.grad_cams(explained, images)
+    nothing_cut_off(figure)
+    found = texts(figure)
+    assert [t.split("\n")[0] for t in found if "true" in t] == [
+        f"true: {name}" for name in ("good", "dent", "scratch") * 2
+    ]
+    best = explained.confidence[[np.flatnonzero(explained.y == label)[0] for label in range(3)]]
+    assert [t.split("\n")[2] for t in found if "true" in t][:3] == [f"{c:.0%} sure" for c in best]
+    assert [t for t in found if t in ("hit", "miss", "no defect")] == [
+        "no defect",
+        "hit",
+        "hit",
+        "no defect",
+        "miss",
+        "hit",
+    ]
+    shown = [np.flatnonzero(explained.y == label)[i] for i in (0, 1) for label in range(3)]
+    assert crosses(figure) == [tuple(p) for p in peaks(explained.maps[shown])]
+    assert len([a for a in figure.axes if a.collections]) == 8
+    overlays = [a.images[1].get_array() for a in figure.axes if len(a.images) == 2]
+    assert all((a == explained.maps[i]).all() for a, i in zip(overlays, shown, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("decisions", "true", "outcome"),
+    [
+        ("hits", None, {"hit": 4}),
+        ("misses", None, {"miss": 2}),
+        ("wrong", None, {"hit": 1}),
+        ("all", "good", {"no defect": 4}),
+    ],
+)
+def test_grad_cams_of_chosen_decisions(explanation, decisions, true, outcome):
+    images, explained = explanation
+    found = texts(plots.grad_cams(explained, images, true, decisions))
+    assert {k: found.count(k) for k in ("hit", "miss", "no defect") if k in found} == outcome
+    wrong = [t for t in found if "true: dent\nsaid: scratch" in t]
+    assert len(wrong) == (decisions == "wrong")
+
+
+def test_grad_cams_turn_pages_and_wrap_round(explanation):
+    images, explained = explanation
+    pages = [texts(plots.grad_cams(explained, images, page=page)) for page in range(3)]
+    assert [sum("true" in t for t in page) for page in pages] == [6, 5, 6] and pages[0] == pages[2] != pages[1]
+    assert texts(plots.grad_cams(explained, images, "good", "wrong")) == ["no such image"]
+    with pytest.raises(Hw3Error, match="decisions='right': expected one of all, hits, misses, wrong"):
+        plots.grad_cams(explained, images, decisions="right")
+
+
+def test_a_map_without_evidence_has_no_peak(explanation):
+    images, explained = explanation
+    explained.maps[:] = 0
+    figure = plots.grad_cams(explained, images)
+    assert crosses(figure) == [] and "miss: no evidence" in texts(figure)
+
+
+def test_pointing_shows_shares_intervals_and_baselines(explanation):
+    table = explanation[1].pointing()
+    figure = plots.pointing(table)
+    nothing_cut_off(figure)
+    assert {"all (4 of 6)", "dent (1 of 3)", "scratch (3 of 3)"} <= set(texts(figure))
+    lines = {line.get_label(): line.get_xdata().tolist() for line in figure.axes[0].lines}
+    for label, column in (("peak of Grad-CAM", "share"), ("centre of the image", "centre"), ("random pixel", "random")):
+        assert lines[label] == table[column].tolist()[::-1]
+    intervals = [segment[:, 0].tolist() for segment in figure.axes[0].collections[0].get_segments()]
+    assert intervals == table[["ci_low", "ci_high"]].to_numpy()[::-1].tolist()
+    assert texts(plots.pointing(table.assign(images=0))) == ["no correct decision on an image with a mask"]
+
+
+def test_reliability_shows_each_bin_with_its_count_and_the_error():
+    table = pd.DataFrame({"confidence": [np.nan, 0.5, 0.9], "accuracy": [np.nan, 0.6, 0.7], "count": [0, 10, 30]})
+    figure = plots.reliability(table)
+    nothing_cut_off(figure)
+    assert {"10", "30", "expected calibration error 17.5 %"} <= set(texts(figure))
+    measured = next(line for line in figure.axes[0].lines if line.get_label() == "measured")
+    assert measured.get_xydata().tolist() == [[0.5, 0.6], [0.9, 0.7]]
+    assert texts(plots.reliability(table.head(1))) == ["no decision"]
+
+
+def test_reliability_agrees_with_the_calibration_it_draws():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), 60)
+    measured = calibration(rng.integers(0, 3, 60), probabilities)
+    assert f"expected calibration error {100 * measured.ece:.1f} %" in texts(plots.reliability(measured.table))
+
+
+def test_per_class_writes_every_figure(results):
+    table = results[0].per_class()
+    figure = plots.per_class(table)
+    nothing_cut_off(figure)
+    found = texts(figure)
+    assert {"good (8)", "dent (8)", "scratch (8)", "precision", "recall", "F1"} <= set(found)
+    numbers = [f"{100 * v:.0f}" for v in table[["precision", "recall", "f1"]].to_numpy().ravel()]
+    assert any(found[i : i + 9] == numbers for i in range(len(found)))
