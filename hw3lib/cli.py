@@ -92,6 +92,35 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--force", action="store_true", help="run again even if nothing has changed")
     run.set_defaults(interrupted="; what was finished is kept, and the same command goes on from there")
 
+    reproduce = command(
+        commands,
+        "reproduce",
+        _reproduce,
+        "Run the attempts of one of the four reports. It prints the reported accuracies and ours with intervals,\n"
+        "the paired differences from the baseline, and which of the report's findings hold here.",
+        "hw3 reproduce wood --substitute",
+        "hw3 reproduce bottle --data ../mvtec_ad --repeats 50 --rows 1 4",
+        "hw3 reproduce carpet --category bolts --name bolts-as-carpet",
+        parents=[where],
+    )
+    reproduce.add_argument("report", metavar="REPORT", help="carpet, wood, bottle or capsule")
+    reproduce.add_argument(
+        "--category", help="what to run it on (default: the report's product if it is found, or else the generated one)"
+    )
+    reproduce.add_argument(
+        "--repeats", type=int, default=10, metavar="N", help="number of random splits, 2 or more (default: %(default)s)"
+    )
+    reproduce.add_argument(
+        "--substitute", action="store_true",
+        help="let EfficientNet-Lite networks stand in for those whose ImageNet weights cannot be had",
+    )  # fmt: skip
+    reproduce.add_argument("--seed", type=int, default=0, help="of splits, weights and batches (default: %(default)s)")
+    reproduce.add_argument(
+        "--rows", type=int, nargs="+", default=[], metavar="N", help="rows to run besides the baseline (default: all)"
+    )
+    reproduce.add_argument("--name", metavar="RUN", help="results go to runs/RUN (default: reproduce-REPORT-CATEGORY)")
+    reproduce.set_defaults(interrupted="; what was finished is kept, and the same command goes on from there")
+
     doctor = command(
         commands,
         "doctor",
@@ -183,6 +212,31 @@ def _run(options: argparse.Namespace) -> int:
         print(f"\n{outcome.message}", file=sys.stderr)
     print(f"\n{summary.summary_table(outcomes)}")
     return 1 if failed else 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from hw3lib import reproduced, reproduction
+    from hw3lib.data import load_table
+
+    def echo(text: str) -> None:
+        print(text, flush=True)
+
+    report = reproduction.find_report(options.report)
+    root, category = reproduction.locate(report.name, options.category, options.data, echo)
+    echo(f"{report.name} report on {category} in {root}")
+    done = reproduction.reproduce(
+        report,
+        load_table(root, category),
+        repeats=options.repeats,
+        seed=options.seed,
+        stand_in=options.substitute,
+        numbers=options.rows,
+        name=options.name,
+        progress=sys.stderr.isatty(),
+        echo=echo,
+    )
+    echo(f"\n{reproduced.table_text(done)}\n\n{reproduced.findings_text(done)}\n\nresults: {done.folder}")
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_help_is_quick_and_shows_examples():
 
 
 @pytest.mark.parametrize(
-    "words", [["run"], ["doctor"], ["data"], *(["data", x] for x in ("list", "make", "get", "check"))]
+    "words", [["run"], ["reproduce"], ["doctor"], ["data"], *(["data", x] for x in ("list", "make", "get", "check"))]
 )
 def test_every_command_has_a_description_and_examples(words, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -226,6 +227,118 @@ def test_a_reader_that_has_seen_enough(category):
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=environment)
     os.close(write)
     assert done.stderr == ""
+
+
+@pytest.fixture
+def bottle(monkeypatch, tmp_path):
+    """The bottle report cut down to seconds, 24 images to run it on, and no way to torchvision's weights."""
+    import numpy as np
+    from PIL import Image
+
+    from hw3lib import backbones
+    from hw3lib.classify.reports import REPORTS
+
+    for i in range(8):
+        for place in ("train/good", "test/good", "test/dent", "test/crack"):
+            (tmp_path / "data/bottle" / place).mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng([i, len(place)]).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data/bottle" / place / f"{i}.png")
+
+    def change(**settings):
+        def smaller(row):
+            arch = "simple_cnn" if row.attempt.strategy == "scratch" else row.attempt.arch
+            return replace(row, attempt=replace(row.attempt, **{"arch": arch, **settings}))
+
+        report = REPORTS["bottle"]
+        monkeypatch.setitem(REPORTS, "bottle", replace(report, rows=tuple(map(smaller, report.rows))))
+
+    def refuse(name, **_):
+        raise Hw3Error(f"no ImageNet weights for {name!r}.")
+
+    change(image_size=32, epochs=2, batch_size=8)
+    monkeypatch.setattr(backbones, "available", lambda: [])
+    monkeypatch.setattr(backbones, "load", refuse)
+    monkeypatch.setattr("hw3lib.reproduction.project_root", lambda: tmp_path / "project")
+    return change
+
+
+def reproduce(tmp_path, *more):
+    return hw3("reproduce", "bottle", "--data", tmp_path / "data", "--repeats", "2", *more)
+
+
+def test_reproduce_prints_table_findings_and_folder(bottle, tmp_path, capsys):
+    assert reproduce(tmp_path, "--rows", 3, 4, "--seed", 5, "--name", "mine") == 0
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert lines[0] == f"bottle report on bottle in {tmp_path / 'data'}"
+    at = next(i for i, line in enumerate(lines) if line.startswith("#  attempt"))
+    assert lines[at - 2].startswith("[3/3] 4  ResNet18 from scratch, lower rate: ")
+    assert [line.split()[0] for line in lines[at + 2 : at + 5]] == ["1", "3", "4"]
+    assert "87.5 (53-98)" in lines[at + 4]
+    assert "a lower rate and more epochs help" in shown.out and "a pretrained network helps" not in shown.out
+    folder = tmp_path / "project/runs/mine"
+    assert lines[-1] == f"results: {folder}" and (folder / "reproduce.csv").is_file()
+    assert '"seed": 5' in (folder / "metrics.json").read_text()
+
+
+def test_reproduce_hands_everything_over(bottle, tmp_path, monkeypatch):
+    from hw3lib import reproduction
+
+    def fake(report, table, **options):
+        options.pop("echo")
+        calls.append((report.name, table.attrs["category"], options))
+        raise Hw3Error("enough")
+
+    calls = []
+    monkeypatch.setattr(reproduction, "reproduce", fake)
+    assert hw3("reproduce", "wood", "--data", tmp_path / "data", "--category", "bottle", "--substitute") == 2
+    assert calls == [
+        ("wood", "bottle", {"repeats": 10, "seed": 0, "stand_in": True, "numbers": [], "name": None, "progress": False})
+    ]
+
+
+def test_reproduce_stops_where_weights_are_missing(bottle, tmp_path, capsys):
+    assert reproduce(tmp_path) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("error: ImageNet weights are missing, and the bottle report needs them (rows: 2):\n")
+    assert "--substitute: EfficientNet-Lite1 for ResNet34 stands in" in shown.err and "[1/" not in shown.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["botle"], "unknown report 'botle'; did you mean 'bottle'? There are carpet, wood, bottle, capsule"),
+        (["bottle", "--category", "botle"], "unknown category 'botle' in {data}; did you mean 'bottle'?"),
+        (["bottle", "--category", "zipper"], "zipper is not in {data}"),
+        (["bottle", "--rows", "5"], "row 5: the bottle report has the rows 1, 2, 3, 4"),
+        (["bottle", "--repeats", "1"], "repeats=1: expected 2 or more"),
+        (["bottle", "--seed", "-1"], "seed=-1: expected 0 or more"),
+        (["bottle", "--name", "a/b"], "the run's name is 'a/b'"),
+    ],
+)
+def test_reproduce_refuses_what_makes_no_sense(bottle, tmp_path, capsys, words, said):
+    assert hw3("reproduce", *words, "--data", tmp_path / "data") == 2
+    assert capsys.readouterr().err.startswith("error: " + said.format(data=tmp_path / "data"))
+
+
+def test_reproduce_refuses_too_few_images(bottle, category, capsys):
+    assert hw3("reproduce", "bottle", "--data", category.parent, "--category", "widget", "--rows", "1") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: cannot split 11 images with test_size=2") and "'scratch': 3" in err
+
+
+def test_reproduce_refuses_a_batch_larger_than_the_set(bottle, tmp_path, capsys):
+    bottle(batch_size=64)
+    assert reproduce(tmp_path, "--rows", 1) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and "64" in err and "19" in err and "batch_size" in err
+
+
+def test_reproduce_tells_of_a_loss_that_is_not_finite(bottle, tmp_path, capsys):
+    bottle(lr=1e30, optimiser="sgd", epochs=5)
+    assert reproduce(tmp_path, "--rows", 1) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and "1e+30" in err and "Traceback" not in err
 
 
 def test_the_real_bottle(real_data, capsys):
