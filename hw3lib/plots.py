@@ -1,8 +1,4 @@
-"""Figures of results. Each function draws, changes nothing and returns a matplotlib figure.
-
-Colours are Okabe and Ito's, which stay apart in every kind of colour blindness; an outline is drawn light on dark so
-that it shows on any picture.
-"""
+"""Figures of data and results. Each function draws, changes nothing and returns a matplotlib figure."""
 
 from __future__ import annotations
 
@@ -16,46 +12,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from hw3lib.classify import Result
-from hw3lib.classify.explain import Explanation, peaks
-from hw3lib.data import class_counts, mean_mask, read_image, read_mask
-from hw3lib.errors import Hw3Error
+from hw3lib.data import class_counts, mean_mask, read_image
+from hw3lib.drawing import BLUE, GREY, ORANGE, draw_image, nothing, pretty
+from hw3lib.explain_plots import grad_cams, pointing
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
-OUTLINE = "#FFE600"
-PAGE = 6  # images in a line
-DECISIONS = ("all", "hits", "misses", "wrong")
-TILE = 192  # pixels of a small picture: enough to see a scratch, small enough for a notebook
-
-
-def _pretty(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _nothing(why: str) -> Figure:
-    """A figure that says why there is none."""
-    figure, axes = plt.subplots(figsize=(5, 1))
-    axes.text(0.5, 0.5, why, ha="center", va="center")
-    axes.set_axis_off()
-    return figure
-
-
-def outline(axes: plt.Axes, mask: np.ndarray) -> None:
-    """Draw the border of a mask, yellow on black."""
-    if mask.any():
-        padded = np.pad(mask, 1).astype(float)
-        at = np.arange(-1, max(mask.shape) + 1)
-        x, y = at[: padded.shape[1]], at[: padded.shape[0]]
-        axes.contour(x, y, padded, [0.5], colors="black", linewidths=2.6)
-        axes.contour(x, y, padded, [0.5], colors=OUTLINE, linewidths=1.2)
-        axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
-
-
-def draw_image(axes: plt.Axes, image: str, mask: str | None = None, size: int = TILE) -> None:
-    """One image file in the axes, its defect outlined if a mask file is given (missing values are allowed)."""
-    axes.imshow(read_image(image, size), interpolation="nearest")
-    if isinstance(mask, str):
-        outline(axes, read_mask(mask, size))
-    axes.set(xticks=[], yticks=[])
+__all__ = [
+    "class_distribution",
+    "confusions",
+    "curves",
+    "defect_area",
+    "defect_position",
+    "grad_cams",
+    "leaderboard",
+    "per_class",
+    "pointing",
+    "reliability",
+    "samples",
+    "working_sizes",
+]
 
 
 def samples(table: pd.DataFrame, columns: int = 5, seed: int = 0) -> Figure:
@@ -77,7 +51,7 @@ def samples(table: pd.DataFrame, columns: int = 5, seed: int = 0) -> Figure:
         for axes, row in zip(line, rows.itertuples(), strict=False):
             axes.set_axis_on()
             draw_image(axes, row.image, row.mask)
-        line[0].set_ylabel(_pretty(name), fontsize=10)
+        line[0].set_ylabel(pretty(name), fontsize=10)
     return figure
 
 
@@ -89,7 +63,7 @@ def class_distribution(table: pd.DataFrame) -> Figure:
     for offset, split, colour in ((-0.2, "train", BLUE), (0.2, "test", ORANGE)):
         bars = axes.barh(y + offset, counts[split], 0.38, color=colour, label=split)
         axes.bar_label(bars, padding=3, fontsize=9)
-    axes.set(yticks=y, yticklabels=[_pretty(c) for c in counts.index], xlabel="images")
+    axes.set(yticks=y, yticklabels=[pretty(c) for c in counts.index], xlabel="images")
     axes.invert_yaxis()
     axes.margins(x=0.08)
     axes.legend(frameon=False)
@@ -100,11 +74,11 @@ def class_distribution(table: pd.DataFrame) -> Figure:
 def defect_area(statistics: pd.DataFrame) -> Figure:
     """Area of every defect as a share of its image, by type, on a logarithmic axis, and the median of each type."""
     if not len(statistics):
-        return _nothing("this category has no masks")
+        return nothing("this category has no masks")
     types = sorted(statistics["defect"].unique())
     figure, axes = plt.subplots(figsize=(7, 0.55 * len(types) + 1.2), layout="constrained")
-    shares = statistics.assign(percent=100 * statistics["area"], type=statistics["defect"].map(_pretty))
-    order = [_pretty(t) for t in types]
+    shares = statistics.assign(percent=100 * statistics["area"], type=statistics["defect"].map(pretty))
+    order = [pretty(t) for t in types]
     sns.stripplot(shares, x="percent", y="type", order=order, color=BLUE, size=4.5, alpha=0.7, jitter=0.2, ax=axes)
     for i, name in enumerate(order):
         median = shares.loc[shares["type"] == name, "percent"].median()
@@ -121,12 +95,12 @@ def defect_position(table: pd.DataFrame, size: int = 64) -> Figure:
     """Where the defects of each type lie: the share of its images that are defective at each place."""
     maps = mean_mask(table, size)
     if not maps:
-        return _nothing("this category has no masks")
+        return nothing("this category has no masks")
     figure, grid = plt.subplots(1, len(maps), figsize=(2.3 * len(maps) + 0.6, 2.6), squeeze=False, layout="constrained")
     top = max(float(m.max()) for m in maps.values())
     for axes, (name, values) in zip(grid[0], maps.items(), strict=True):
         shown = axes.imshow(values, cmap="viridis", vmin=0, vmax=top, interpolation="nearest")
-        axes.set(title=_pretty(name), xticks=[], yticks=[])
+        axes.set(title=pretty(name), xticks=[], yticks=[])
         axes.title.set_fontsize(10)
     figure.colorbar(
         shown, ax=grid[0], format=PercentFormatter(1, decimals=0), shrink=0.8, label="images defective here"
@@ -191,7 +165,7 @@ def confusions(results: list[Result]) -> Figure:
     figure, grid = plt.subplots(
         lines, per_line, figsize=(side * per_line, side * lines), squeeze=False, layout="constrained"
     )
-    names = [_pretty(c) for c in results[0].classes]
+    names = [pretty(c) for c in results[0].classes]
     for axes in grid.flat[len(results) :]:
         axes.set_axis_off()
     for i, (axes, result) in enumerate(zip(grid.flat, results, strict=False)):
@@ -231,104 +205,9 @@ def working_sizes(rows: list, sizes: list[int]) -> Figure:
         for axes, size in zip(line, sizes, strict=True):
             axes.imshow(read_image(row.image, size), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
-        line[0].set_ylabel(_pretty(row.defect), fontsize=10)
+        line[0].set_ylabel(pretty(row.defect), fontsize=10)
     for axes, size in zip(grid[0], sizes, strict=True):
         axes.set_title(f"{size} px", fontsize=10)
-    return figure
-
-
-def grad_cams(
-    explanation: Explanation,
-    table: pd.DataFrame,
-    true: str | None = None,
-    decisions: str = "all",
-    page: int = 0,
-) -> Figure:
-    """Test images and, below each, its Grad-CAM: bright where evidence for the predicted class lies, its peak a cross.
-
-    The surest decision on each class comes first, then the second surest on each, and so on.
-
-    Args:
-        explanation: of the test images.
-        table: the one that was explained.
-        true: only images of this class; None takes all.
-        decisions: ``all``; ``hits`` or ``misses`` of the pointing game, which counts correct decisions only; ``wrong``.
-        page: which of the lines of six images; wraps round.
-
-    Raises:
-        Hw3Error: unknown ``decisions``.
-    """
-    if decisions not in DECISIONS:
-        raise Hw3Error(f"decisions={decisions!r}: expected one of {', '.join(DECISIONS)}")
-    hits, correct = explanation.hits(), explanation.correct
-    chosen = {
-        "all": np.ones(len(hits), bool),
-        "hits": correct & hits,
-        "misses": correct & ~hits & explanation.masks.any((1, 2)),
-        "wrong": ~correct,
-    }[decisions]
-    if true is not None:
-        chosen &= explanation.y == explanation.classes.index(true)
-    ranked = pd.DataFrame({"y": explanation.y, "confidence": explanation.confidence})[chosen]
-    ranked["rank"] = ranked.groupby("y")["confidence"].rank("first", ascending=False)
-    numbers = ranked.sort_values(["rank", "y"]).index.to_numpy()
-    if not len(numbers):
-        return _nothing("no such image")
-    page %= -(-len(numbers) // PAGE)
-    numbers = numbers[page * PAGE : (page + 1) * PAGE]
-    size = explanation.maps.shape[-1]
-    figure, grid = plt.subplots(2, PAGE, figsize=(1.9 * PAGE, 4.7), squeeze=False, layout="constrained")
-    for axes in grid[:, len(numbers) :].flat:
-        axes.set_axis_off()
-    for (above, below), number in zip(grid.T, numbers, strict=False):
-        row = table.iloc[explanation.rows[number]]
-        mask = explanation.masks[number]
-        draw_image(above, row["image"], None, size)
-        below.imshow(read_image(row["image"], size), interpolation="nearest")
-        below.imshow(explanation.maps[number], cmap="inferno", vmin=0, vmax=1, alpha=0.6, interpolation="nearest")
-        for axes in (above, below):
-            outline(axes, mask)
-            axes.set(xticks=[], yticks=[])
-        line, column = peaks(explanation.maps[number : number + 1])[0]
-        if line >= 0:
-            for colour, width in (("black", 4), ("white", 2)):
-                below.plot(column, line, "+", color=colour, ms=13, mew=width)
-        true, said = (explanation.classes[labels[number]] for labels in (explanation.y, explanation.y_pred))
-        above.set_title(
-            f"true: {_pretty(true)}\nsaid: {_pretty(said)}\n{explanation.confidence[number]:.0%} sure", fontsize=9
-        )
-        verdict = "hit" if hits[number] else "miss" if mask.any() else "no defect"
-        below.set_title(verdict if line >= 0 else f"{verdict}: no evidence", fontsize=9)
-    grid[0][0].set_ylabel("image", fontsize=10)
-    grid[1][0].set_ylabel("Grad-CAM", fontsize=10)
-    return figure
-
-
-def pointing(table: pd.DataFrame) -> Figure:
-    """The pointing game of each class with its 95 % interval, beside a random pixel and the centre of the image.
-
-    ``table``: as :func:`hw3lib.classify.explain.pointing_game` gives it.
-    """
-    table = table[table["images"] > 0].iloc[::-1]
-    if not len(table):
-        return _nothing("no correct decision on an image with a mask")
-    figure, axes = plt.subplots(figsize=(7.5, 0.55 * len(table) + 1.7), layout="constrained")
-    y = np.arange(len(table))
-    axes.hlines(y, table["ci_low"], table["ci_high"], color=BLUE, lw=2.5)
-    axes.plot(table["share"], y, "o", color=BLUE, ms=8, label="peak of Grad-CAM")
-    axes.plot(table["centre"], y, "D", color=ORANGE, ms=6, mfc="none", mew=1.6, label="centre of the image")
-    axes.plot(table["random"], y, "|", color="black", ms=13, mew=1.8, label="random pixel")
-    names = [f"{_pretty(r.defect)} ({r.hits} of {r.images})" for r in table.itertuples()]
-    axes.set(
-        yticks=y,
-        yticklabels=names,
-        xlim=(-0.02, 1.02),
-        ylim=(-0.5, len(table) - 0.5),
-        xlabel="correct decisions that point at the defect (95 % interval)",
-    )
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
-    sns.despine(figure)
     return figure
 
 
@@ -341,7 +220,7 @@ def reliability(table: pd.DataFrame) -> Figure:
     """
     table = table[table["count"] > 0]
     if not len(table):
-        return _nothing("no decision")
+        return nothing("no decision")
     share = table["count"] / table["count"].sum()
     error = float((share * (table["accuracy"] - table["confidence"]).abs()).sum())
     figure, (axes, below) = plt.subplots(
@@ -366,7 +245,7 @@ def reliability(table: pd.DataFrame) -> Figure:
 
 def per_class(table: pd.DataFrame) -> Figure:
     """Precision, recall and F1 of every class, as :func:`hw3lib.classify.per_class` gives them."""
-    names = [f"{_pretty(r['class'])} ({r['support']:.0f})" for _, r in table.iterrows()]
+    names = [f"{pretty(r['class'])} ({r['support']:.0f})" for _, r in table.iterrows()]
     figure, axes = plt.subplots(figsize=(4.6, 0.42 * len(table) + 0.9), layout="constrained")
     sns.heatmap(
         100 * table[["precision", "recall", "f1"]],

@@ -14,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from hw3lib.classify import Result
 from hw3lib.classify.reports import Report
 from hw3lib.classify.reproduce import say
-from hw3lib.plots import BLUE, GREY, ORANGE
+from hw3lib.drawing import BLUE, GREY, ORANGE
 from hw3lib.summary import format_table
 
 BEYOND = "+"  # the number of a row that the report does not have

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hw3lib.classify import Result, run
-from hw3lib.classify.experiment import pick_device
+from hw3lib.classify import Attempt, Result, check, run
+from hw3lib.classify.inputs import pick_device
 from hw3lib.classify.reports import REPORTS, Report, Row
 from hw3lib.classify.reproduce import describe, fit_to, say, splits, verdicts, with_weights
 from hw3lib.classify.result import Split
+from hw3lib.classify.trainer import default_accelerator
 from hw3lib.data import classification_images
 from hw3lib.data.official import OFFICIAL
 from hw3lib.data.sources import SYNTHETIC, get
@@ -100,7 +101,9 @@ def reproduce(
 ) -> Reproduction:
     """Run a report's rows on a category and write ``reproduce.csv``, ``hypotheses.csv``, ``metrics.json`` and a figure.
 
-    Finished splits are kept in the folder, so that an interrupted run goes on where it stopped.
+    Finished splits are kept in the folder, so that an interrupted run goes on where it stopped. Every row is checked
+    before the first is trained. In several processes (see :func:`hw3lib.classify.train`) only the first one tells and
+    writes.
 
     Args:
         report: one of :data:`hw3lib.classify.reports.REPORTS`.
@@ -117,9 +120,12 @@ def reproduce(
         echo: receives what is told before and between the rows.
 
     Raises:
-        Hw3Error: unknown row, weights that cannot be had, too few images for the splits or for a batch, a loss that is
-            not finite, a folder that is in use or cannot be written.
+        Hw3Error: unknown row, weights that cannot be had, too few images for the splits or for a batch, images of a
+            size that a network does not take, a loss that is not finite, a folder that is in use or cannot be written.
     """
+    processes = default_accelerator()
+    if not processes.is_main_process:
+        echo = _say_nothing
     name = name or f"reproduce-{report.name}-{table.attrs['category'].replace('/', '-')}"
     if not re.fullmatch(r"\w[\w.+ -]*", name):
         raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
@@ -140,14 +146,17 @@ def reproduce(
         if attempts[row.number] != row.attempt:
             fewer = attempts[row.number].images_per_class
             echo(f"- row {row.number} learns from {fewer} instead of {row.attempt.images_per_class} images a class")
-    attempts, stand_ins = with_weights(report, attempts, stand_in)
+    with processes.main_process_first():  # which downloads them, if need be
+        attempts, stand_ins = with_weights(report, attempts, stand_in)
     if stand_ins:
         echo(f"ImageNet weights are missing: {say(stand_ins)}")
+    _check_all(report, attempts, images, pairs, seed)
 
     with ExitStack() as stack:
         stack.enter_context(sigterm_interrupts())
         stack.enter_context(clear_write_errors(folder, "What was finished is kept."))
-        stack.enter_context(lock(folder))
+        if processes.is_main_process:
+            stack.enter_context(lock(folder))
         out = RunFolder("reproduce", table, "full", str(folder), {"seed": seed}, str(pick_device(device)))
         kept = folder / "kept"
         results, records = {}, []
@@ -166,8 +175,29 @@ def reproduce(
         substituted = [row.number for row in rows if attempts[row.number].arch != row.attempt.arch]
         findings = verdicts(report, results, substituted)
         done = Reproduction(report, table.attrs["category"], frame, findings, stand_ins, results, folder)
-        _write(done, out, repeats, describe(report, images))
+        if processes.is_main_process:
+            _write(done, out, repeats, describe(report, images))
     return done
+
+
+def _say_nothing(text: str) -> None: ...
+
+
+def _check_all(report: Report, attempts: dict[int, Attempt], images: pd.DataFrame, pairs: list[Split], seed: int):
+    """One error for all rows that cannot run, before any of them does."""
+    wrong = {}
+    for number, attempt in attempts.items():
+        try:
+            check(attempt, images, pairs, seed)
+        except Hw3Error as error:
+            wrong[number] = str(error)
+    if wrong:
+        lines = [f"{len(wrong)} of {len(attempts)} rows of the {report.name} report cannot run here:"]
+        lines += [f"- row {number}: {text}" for number, text in wrong.items()]
+        rest = [number for number in attempts if number not in wrong]
+        if report.baseline in rest:
+            lines.append(f"--rows {' '.join(map(str, rest))}: only the rows that can")
+        raise Hw3Error("\n".join(lines))
 
 
 def _record(row: Row | None, result: Result, baseline: Result, substituted: bool) -> dict:

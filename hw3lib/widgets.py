@@ -14,7 +14,9 @@ from hw3lib import plots
 from hw3lib.classify import Result
 from hw3lib.classify.explain import Explanation
 from hw3lib.data import class_counts
+from hw3lib.drawing import draw_image
 from hw3lib.errors import Hw3Error
+from hw3lib.explain_plots import DECISIONS, PAGE
 
 
 def headless() -> bool:
@@ -53,7 +55,7 @@ def one_image(table: pd.DataFrame, defect: str, number: int, show_outline: bool 
     rows = table[table["defect"] == defect]
     row = rows.iloc[number % len(rows)]
     figure, axes = plt.subplots(figsize=(4, 4.2), layout="constrained")
-    plots.draw_image(axes, row["image"], row["mask"] if show_outline else None, 512)
+    draw_image(axes, row["image"], row["mask"] if show_outline else None, 512)
     name = row["image"].replace("\\", "/").split("/")[-1]
     axes.set_title(f"{row['split']}/{defect}/{name}", fontsize=10)
     return figure
@@ -102,7 +104,7 @@ def mistakes(result: Result, table: pd.DataFrame, true: str | None = None, most:
         axes.set_axis_off()
     for axes, (confidence, position, said, times, tested) in zip(grid.flat, found, strict=False):
         row = table.iloc[position]
-        plots.draw_image(axes, row["image"], row["mask"])
+        draw_image(axes, row["image"], row["mask"])
         axes.set_title(
             f"{row['defect']}\ntaken for {said}\n{confidence:.0%} sure\nwrong {times} of {tested} times".replace(
                 "_", " "
@@ -138,6 +140,6 @@ def browse_grad_cams(explanations: list[Explanation], table: pd.DataFrame) -> No
         ),
         attempt=ipywidgets.Dropdown(options=list(by_name), value=explanations[0].attempt.name, description="attempt"),
         true=ipywidgets.Dropdown(options=["all", *explanations[0].classes], description="true class"),
-        decisions=ipywidgets.Dropdown(options=list(plots.DECISIONS), description="decisions"),
-        page=ipywidgets.IntSlider(0, 0, last // plots.PAGE, description="page", continuous_update=False),
+        decisions=ipywidgets.Dropdown(options=list(DECISIONS), description="decisions"),
+        page=ipywidgets.IntSlider(0, 0, last // PAGE, description="page", continuous_update=False),
     )

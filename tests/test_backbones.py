@@ -63,6 +63,23 @@ def test_feature_maps_are_those_of_the_network():
     torch.testing.assert_close(backbone.feature_maps(IMAGES, ["features.4"])["features.4"], kept[0])
 
 
+@torch.no_grad()
+def test_maps_on_the_way_are_those_of_the_same_run():
+    backbone = backbones.load("tf_efficientnet_lite0")
+    layers = ["features.8", "features.3"]
+    output, maps = backbone.forward_with_maps(IMAGES, layers)
+    assert list(maps) == layers and torch.equal(output, backbone(IMAGES))
+    for name, expected in backbone.feature_maps(IMAGES, layers).items():
+        torch.testing.assert_close(maps[name], expected)
+    assert not any(part._forward_hooks for part in backbone.modules())
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "swin_t", "maxvit_t"])
+def test_a_transformer_has_no_stages(name):
+    with pytest.raises(Hw3Error, match=f"{name} is a transformer and has no stages.*choose a convolutional"):
+        backbones.load(name, pretrained=False).stages()
+
+
 def test_each_family_is_normalised_as_it_was_trained():
     white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     lite = backbones.load("tf_efficientnet_lite0").normalise(white)

@@ -13,6 +13,7 @@ from hw3lib import plots
 from hw3lib.classify import Attempt, Result, calibration, leaderboard
 from hw3lib.classify.explain import Explanation, peaks
 from hw3lib.data import defect_statistics, load_masks, load_table
+from hw3lib.drawing import outline
 from hw3lib.errors import Hw3Error
 
 
@@ -70,7 +71,7 @@ def test_outline_lies_on_the_border_of_the_mask():
     _, axes = plt.subplots()
     mask = np.zeros((10, 12), bool)
     mask[3:6, 4:9] = True
-    plots.outline(axes, mask)
+    outline(axes, mask)
     points = np.concatenate([p.vertices for c in axes.collections for p in c.get_paths()])
     assert points.min(0) == pytest.approx([3.5, 2.5]) and points.max(0) == pytest.approx([8.5, 5.5])
 

@@ -1,7 +1,11 @@
 """A report's rows from end to end on tiny images: what is run, told, written and drawn."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +13,9 @@ import pytest
 from PIL import Image
 
 from hw3lib import backbones, reproduced, reproduction
-from hw3lib.classify import Attempt, run
+from hw3lib.classify import Attempt, check, run
 from hw3lib.classify.reports import REPORTS, Row
+from hw3lib.classify.reproduce import fit_to, splits
 from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
 
@@ -163,6 +168,56 @@ def test_nothing_is_written_when_weights_are_missing(table, tmp_path, without_to
     with pytest.raises(Hw3Error, match="--substitute"):
         reproduce(table, tmp_path, numbers=())
     assert not (tmp_path / "runs").exists()
+
+
+def test_rows_that_cannot_run_are_told_together_before_any_is_trained(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduction, "run", None)
+    report = tiny()
+    first, _, third, fourth = report.rows
+    third = replace(third, attempt=replace(third.attempt, batch_size=20))
+    fourth = replace(fourth, attempt=replace(fourth.attempt, arch="alexnet", image_size=16))
+    with pytest.raises(Hw3Error) as caught:
+        reproduce(table, tmp_path, replace(report, rows=(first, third, fourth)))
+    told = str(caught.value).splitlines()
+    assert (
+        told[0] == "2 of 3 rows of the bottle report cannot run here:" and told[3] == "--rows 1: only the rows that can"
+    )
+    assert told[1].startswith("- row 3: ") and "batch_size=20 is more than the 19 images" in told[1]
+    assert told[2].startswith("- row 4: ") and "alexnet does not take images of image_size=16" in told[2]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_all_rows_of_the_longest_report_can_run_on_a_small_category():
+    """18 images a class, as the quick profile makes them: the largest batch, of 64, fits into 86 images."""
+    report = REPORTS["capsule"]
+    table = pd.DataFrame({"defect": np.repeat(report.classes, 18)})
+    pairs = splits(report, table)
+    assert len(pairs[0][0]) == 86
+    attempts = {row.number: fit_to(row.attempt, report, table, pairs) for row in report.rows}
+    assert len(attempts) == 10
+    for attempt in attempts.values():
+        # Parts and batches do not depend on the network: a small one, so that this takes no minute.
+        check(replace(attempt, arch=LITE, image_size=32), table, pairs)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun's rendezvous needs a POSIX system")
+def test_several_processes_run_one_report_and_the_first_tells_and_writes(table, tmp_path):
+    data = Path(table["image"].iloc[0]).parents[3]
+    here = Path(__file__).parent
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [here / "reproduced_by_several.py", data, tmp_path / "runs", tmp_path / "out"]
+    places = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": places, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"out.{rank}").read_text()) for rank in (0, 1))
+    assert first["accuracy"] == second["accuracy"] and len(first["accuracy"]) == 3
+    assert [line[:5] for line in first["said"][-3:]] == ["[1/3]", "[2/3]", "[3/3]"] and second["said"] == []
+    folder = tmp_path / "runs/reproduce-bottle-widget"
+    assert sorted(file.name for file in folder.iterdir() if file.is_file()) == [
+        ".lock", "hypotheses.csv", "metrics.json", "reproduce.csv",
+    ]  # fmt: skip
+    assert [file.suffix for file in (folder / "kept").iterdir()] == [".json"] * 4
 
 
 @pytest.fixture

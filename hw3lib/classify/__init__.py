@@ -12,7 +12,7 @@ from .evaluate import (
     per_class,
     wilson_interval,
 )
-from .experiment import Fitted, fit_split, run
+from .experiment import Fitted, check, fit_splits, run
 from .models import SimpleCNN, build, count_parameters
 from .result import Result, class_names, leaderboard
 from .trainer import predict, train
@@ -33,11 +33,12 @@ __all__ = [
     "balanced_accuracy",
     "build",
     "calibration",
+    "check",
     "class_names",
     "confusion",
     "corrected_interval",
     "count_parameters",
-    "fit_split",
+    "fit_splits",
     "leaderboard",
     "per_class",
     "predict",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,25 +23,12 @@ from .attempts import Attempt
 from .augment import RandomView
 from .callbacks import Callback, Checkpoint, EarlyStopping
 from .inputs import Inputs, pick_device
-from .models import build
+from .kept import kept_file, read_kept
+from .models import build, learns_whole
 from .result import Result, Split
 from .trainer import make_optimiser, predict, train
 
 CHECKPOINT_SECONDS = 60.0  # a training that takes longer is kept this often, where outcomes are kept
-
-# What a trained network depends on. Kept outcomes of older code are not taken for new, so only what matters is here.
-_CODE = (
-    "classify/adapters.py",
-    "classify/augment.py",
-    "classify/callbacks.py",
-    "classify/experiment.py",
-    "classify/inputs.py",
-    "classify/models.py",
-    "classify/trainer.py",
-    "backbones.py",
-    "data/images.py",
-    "data/splits.py",
-)
 
 
 @dataclass
@@ -80,12 +65,14 @@ def run(
 ) -> Result:
     """Train and test an attempt on every split.
 
+    In several processes (see :func:`hw3lib.classify.train`) the first one alone reads and writes outcomes.
+
     Args:
         attempt: what to do.
         table: images with their classes (column ``defect``).
         splits: positions ``(train, test)``, as :func:`hw3lib.data.repeated_splits` gives them.
         keep: folder in which each finished split is kept, so that an interrupted run goes on where it was, within a
-            split too if that takes minutes.
+            split too if that takes minutes; several machines need a shared one.
         seed: weights and batches of split ``i`` are drawn from ``(seed, i)``.
         device: ``auto`` takes an accelerator if there is one; or ``cpu``, ``cuda``, ``mps``.
         precision: ``auto``, ``float32`` or ``bf16``, see :func:`hw3lib.classify.train`; heads on frozen features always
@@ -97,16 +84,26 @@ def run(
         Hw3Error: missing weights, a loss that is not finite, too few images for a split or for a batch, an unknown
             device or precision.
     """
+    from accelerate.utils import broadcast_object_list  # slow to import, as all of accelerate
+
     shared = Inputs(attempt, table, seed, pick_device(device), precision)
-    for i, split in enumerate(splits):
-        _parts(attempt, table, split, (seed, i))  # refuses before anything is trained
+    _check_parts(attempt, table, splits, seed)
     data = digest(table) if keep is not None else ""
-    files = [_kept_file(keep, attempt, data, split, seed, i, shared.precision) for i, split in enumerate(splits)]
+    files = [
+        kept_file(keep, attempt, data, split, seed, i, shared.precision) if keep is not None else None
+        for i, split in enumerate(splits)
+    ]
     outcomes = []
     for i, (split, file) in enumerate(
-        tqdm(list(zip(splits, files, strict=True)), desc=attempt.name, unit="split", disable=not progress)
+        tqdm(
+            list(zip(splits, files, strict=True)),
+            desc=attempt.name,
+            unit="split",
+            disable=not (progress and shared.is_main),
+        )
     ):
-        outcome = _read_kept(file)
+        # Processes must agree on whether to train: a file may appear between the looks of two of them.
+        outcome = broadcast_object_list([read_kept(file) if shared.is_main else None])[0]
         if outcome is None:
             started = time.perf_counter()
             _, probabilities, history = _fit(attempt, shared, split, (seed, i), callbacks, file)
@@ -131,24 +128,63 @@ def run(
     )
 
 
-def fit_split(
+def check(attempt: Attempt, table: pd.DataFrame, splits: Sequence[Split], seed: int = 0) -> None:
+    """Find out, before hours of training, what would end them: takes as long as building the network.
+
+    Args:
+        attempt, table, splits, seed: as for :func:`run`.
+
+    Raises:
+        Hw3Error: too few images for a split or for a batch, missing or damaged weights, fewer stages than are to learn,
+            or images of a size that the network cannot take.
+    """
+    _check_parts(attempt, table, splits, seed)
+    with torch.random.fork_rng(), torch.no_grad():
+        model = build(attempt, table["defect"].nunique()).eval()
+        if attempt.fine_tune_stages is not None:
+            model.frozen_stage(attempt.fine_tune_stages)
+        try:
+            model(torch.zeros(1, 3, attempt.image_size, attempt.image_size))
+        except (RuntimeError, AssertionError) as error:
+            raise Hw3Error(
+                f"attempt {attempt.name!r}: {attempt.arch} does not take images of image_size={attempt.image_size}: "
+                f"{str(error).splitlines()[0]} Use another size or another architecture"
+            ) from None
+
+
+def fit_splits(
     attempt: Attempt,
     table: pd.DataFrame,
-    split: Split,
-    seed: tuple[int, int] = (0, 0),
+    splits: Sequence[Split],
     *,
+    only: Collection[int] | None = None,
+    seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
     callbacks: Sequence[Callback] = (),
-) -> Fitted:
-    """Train an attempt on one split and hand out the network; with ``(seed, i)`` it is :func:`run`'s on split ``i``.
+) -> Iterator[Fitted]:
+    """Train an attempt on every split, as :func:`run` does, and hand out the networks one after the other.
+
+    Images are decoded, and frozen features computed, once for all splits.
+
+    Args:
+        attempt, table, splits, seed, device, precision, callbacks: as for :func:`run`; the same give the same networks.
+        only: numbers of the splits to train, from 0; None trains all.
 
     Raises:
-        Hw3Error: as :func:`run`.
+        Hw3Error: as :func:`run`, when the first network is asked for.
     """
-    shared = Inputs(attempt, table, seed[0], pick_device(device), precision)
-    model, probabilities, history = _fit(attempt, shared, split, seed, callbacks, None)
-    return Fitted(model.eval(), shared.classes, shared.labels, shared.images, probabilities, history)
+    shared = Inputs(attempt, table, seed, pick_device(device), precision)
+    _check_parts(attempt, table, splits, seed)
+    for i, split in enumerate(splits):
+        if only is None or i in only:
+            model, probabilities, history = _fit(attempt, shared, split, (seed, i), callbacks, None)
+            yield Fitted(model.eval(), shared.classes, shared.labels, shared.images, probabilities, history)
+
+
+def _check_parts(attempt: Attempt, table: pd.DataFrame, splits: Sequence[Split], seed: int) -> None:
+    for i, split in enumerate(splits):
+        _parts(attempt, table, split, (seed, i))
 
 
 def _parts(
@@ -199,7 +235,7 @@ def _fit(
     )
     target = torch.from_numpy(shared.labels).to(shared.device)
     generator = torch.Generator().manual_seed(training_seed)
-    keeps_statistics = attempt.strategy != "scratch"
+    whole = learns_whole(attempt)
     curves = []
     # Fresh weights, dropout and stochastic depth draw from torch's own generator.
     with torch.random.fork_rng():
@@ -223,7 +259,7 @@ def _fit(
                 scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs) if attempt.cosine else None,
                 callbacks=[*own, *callbacks],
                 checkpoint=Checkpoint(file.with_suffix(f".{stage}.pt"), seconds=CHECKPOINT_SECONDS) if file else None,
-                prepare=_train_but_keep_statistics if keeps_statistics and stage == "all" else nn.Module.train,
+                prepare=nn.Module.train if whole or stage == "head" else _train_but_keep_statistics,
                 precision=precision,
                 name=f"attempt {attempt.name!r}",
             )
@@ -251,33 +287,13 @@ def _stages(
 
 
 def _train_but_keep_statistics(module: nn.Module) -> None:
-    """Training state, but a backbone's batch normalisation keeps ImageNet's statistics: small batches spoil them."""
+    """Training state, but a backbone's batch normalisation keeps ImageNet's statistics.
+
+    For a network of which only a part learns: those of its frozen part are right for its frozen weights, and the
+    statistics of a few dozen images are noise beside those of a million. Where every weight learns they would be of
+    weights that are no longer there, and of larger images: such a network may not even fit what it learns from.
+    """
     module.train()
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.eval()
-
-
-def _kept_file(
-    keep: str | Path | None, attempt: Attempt, data: str, split: Split, seed: int, number: int, precision: str
-) -> Path | None:
-    if keep is None:
-        return None
-    what = json.dumps([_code_digest(), data, seed, number, precision, split[0].tolist(), split[1].tolist()])
-    return Path(keep) / f"{attempt.key}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.json"
-
-
-@cache
-def _code_digest() -> str:
-    package = Path(__file__).parents[1]
-    code = b"".join((package / file).read_bytes() for file in _CODE)
-    return hashlib.sha256(code + torch.__version__.encode()).hexdigest()
-
-
-def _read_kept(file: Path | None) -> dict | None:
-    if file is None or not file.is_file():
-        return None
-    try:
-        return json.loads(file.read_text())
-    except ValueError:
-        return None

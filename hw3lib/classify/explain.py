@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,11 @@ from hw3lib.errors import Hw3Error
 
 from .attempts import Attempt
 from .evaluate import wilson_interval
-from .experiment import fit_split
+from .experiment import fit_splits
 from .models import Classifier, SimpleCNN
 from .result import Split
+
+CELLS = 14  # along a side of the map that Grad-CAM reads by default, see grad_cam()
 
 
 @dataclass
@@ -89,14 +92,15 @@ def explain(
     if not len(splits):
         raise Hw3Error("splits is empty: expected at least one, an explained image must have been left out of training")
     seen = np.zeros(len(table), bool)
+    fresh: dict[int, np.ndarray] = {}  # number of the split: which of its test images no earlier one tests
+    for number, (_, test) in enumerate(splits):
+        if not seen[test].all():
+            fresh[number] = ~seen[test]
+            seen[test] = True
     parts = []
-    for number, split in enumerate(splits):
-        new = ~seen[split[1]]
-        if not new.any():
-            continue
-        rows = split[1][new]
-        seen[rows] = True
-        fitted = fit_split(attempt, table, split, (seed, number), device=device)
+    networks = fit_splits(attempt, table, splits, only=fresh, seed=seed, device=device)
+    for (number, new), fitted in zip(fresh.items(), networks, strict=True):
+        rows = splits[number][1][new]
         probabilities = fitted.probabilities[new]
         y_pred = probabilities.argmax(1)
         maps = grad_cam(fitted.model, fitted.images[torch.from_numpy(rows)], y_pred, layer)
@@ -119,16 +123,22 @@ def grad_cam(
     """Grad-CAM of one class for each image (Selvaraju et al., ICCV 2017, arXiv 1610.02391, equations 1 and 2).
 
     The gradient of the class's score with respect to a layer's feature maps, averaged over each map, weighs that map;
-    the weighted sum, its negative part cut off, shows where there is evidence for the class. The layer's resolution
-    limits it: 7x7 at 224 px is usual. Computed by captum; the network before the layer is run without gradients.
+    the weighted sum, its negative part cut off, shows where there is evidence for the class. Computed by captum; the
+    network before the layer is run without gradients.
+
+    The map is as coarse as the layer. Later layers know more of the class and less of the place. The default is the
+    last stage whose maps are at least 14x14 for these images: in the 7x7 that the last stage of most networks has at
+    224 px, a cell covers 2 % of the image, as much as a whole defect that fills 1 to 2 %, so that a peak in the right
+    cell may still miss it; in 14x14 the same defect spans two to four cells. The rule asks for sizes alone, so no mask
+    of a test image takes part in the choice. Whether it points better is for the pointing game to say.
 
     Args:
         model: a whole classifier, images to logits; it is set to ``eval`` and otherwise left as it was.
         images: uint8 or float in 0 to 255, ``(N, 3, H, W)``.
         targets: the class to explain for each image, int ``(N,)``.
-        layer: name of the layer in ``model``; None takes a backbone's last stage, or the last activation of a
-            :class:`SimpleCNN`. Of a multi-scale head, that is the part of the evidence that the last stage brings. An
-            earlier stage, such as ``backbone.network.features.5`` of a Lite network, has finer maps.
+        layer: name of the layer in ``model``, such as ``backbone.network.features.5`` of a Lite network; None takes
+            the one that is said above, and the finest of them all where images are so small that none is as fine. With
+            a multi-scale head, what earlier maps bring is not in it.
         batch_size: images at once.
 
     Returns:
@@ -146,11 +156,11 @@ def grad_cam(
             f"images {tuple(images.shape)}, targets {tuple(targets.shape)}: expected (N, 3, H, W) and (N,), a class an "
             "image"
         )
-    module = _layer(model, layer)
+    module = _layer(model, layer, min(images.shape[2:]))
     learning = [p for p in model.parameters() if p.requires_grad]
     model.eval().requires_grad_(False)  # so that autograd records nothing before the layer
     try:
-        cam = LayerGradCam(_hookable(model), module)
+        cam = LayerGradCam(model, module)
         maps = []
         for batch, target in zip(images.split(batch_size), targets.split(batch_size), strict=True):
             values = cam.attribute(batch, target.to(batch.device), relu_attributions=True)
@@ -163,7 +173,7 @@ def grad_cam(
     return maps / np.maximum(maps.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
 
-def _layer(model: nn.Module, name: str | None) -> nn.Module:
+def _layer(model: nn.Module, name: str | None, size: int) -> nn.Module:
     if name is not None:
         try:
             return model.get_submodule(name)
@@ -171,19 +181,19 @@ def _layer(model: nn.Module, name: str | None) -> nn.Module:
             children = [n for n, _ in model.named_children()]
             raise Hw3Error(f"layer={name!r}: the network has no such layer; its parts are {children}") from None
     if isinstance(model, SimpleCNN):
-        # The pooling after it halves the resolution and adds nothing.
-        return next(part for part in reversed(model.features) if not isinstance(part, nn.MaxPool2d))
-    if isinstance(model, Classifier):
-        try:
-            stages = list(model.backbone.stages())
-        except AssertionError:  # a vision transformer refuses images of any size but its own
-            stages = []
-        if not stages:
-            raise Hw3Error(f"{model.backbone.name} has no feature maps; Grad-CAM needs a convolutional network")
-        return model.backbone.network.get_submodule(stages[-1])
-    raise Hw3Error(
-        f"a {type(model).__name__}: name the layer that Grad-CAM reads, only this course's networks have one"
-    )
+        # The pooling after each activation halves the resolution and adds nothing.
+        activations = [part for part in model.features if isinstance(part, nn.ReLU)]
+        sides = [(part, math.ceil(size / 2**i)) for i, part in enumerate(activations)]
+    elif isinstance(model, Classifier):
+        network = model.backbone.network
+        stages = model.backbone.stages().items()
+        sides = [(network.get_submodule(stage), math.ceil(size / stride)) for stage, (_, stride) in stages]
+    else:
+        raise Hw3Error(
+            f"a {type(model).__name__}: name the layer that Grad-CAM reads, only this course's networks have one"
+        )
+    enough = min(CELLS, max(side for _, side in sides))
+    return [part for part, side in sides if side >= enough][-1]
 
 
 def _check_map(values: torch.Tensor, images: torch.Tensor) -> None:
@@ -194,30 +204,6 @@ def _check_map(values: torch.Tensor, images: torch.Tensor) -> None:
             f"the layer gives {tuple(values.shape)} for images of {height}x{width}, expected feature maps "
             "(N, C, h, w); Grad-CAM needs a layer of a convolutional network"
         )
-
-
-def _hookable(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The network's forward; a multi-scale head's runs a traced copy, in which a stage is no module to hook."""
-    if not isinstance(model, Classifier) or not model.layers:
-        return model
-
-    def forward(images: torch.Tensor) -> torch.Tensor:
-        kept: dict[str, torch.Tensor] = {}
-        hooks = [
-            model.backbone.network.get_submodule(name).register_forward_hook(
-                lambda _, __, output, name=name: kept.update({name: output})
-            )
-            for name in model.layers
-        ]
-        try:
-            embedding = model.backbone(images)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        pooled = [pool for name in model.layers for pool in (kept[name].mean((2, 3)), kept[name].amax((2, 3)))]
-        return model.head(torch.cat([embedding, *pooled], 1))
-
-    return forward
 
 
 def peaks(maps: np.ndarray) -> np.ndarray:

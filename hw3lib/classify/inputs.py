@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,7 @@ from .attempts import Attempt
 from .augment import RandomAugment
 from .models import Classifier
 from .result import as_labels, class_names
-from .trainer import autocast, predict
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from .trainer import autocast, default_accelerator, predict
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -29,7 +25,7 @@ def pick_device(device: str = "auto") -> torch.device:
         Hw3Error: a device that torch does not know or this machine does not have.
     """
     if device == "auto":
-        return accelerator().device
+        return default_accelerator().device
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
@@ -37,13 +33,6 @@ def pick_device(device: str = "auto") -> torch.device:
         raise Hw3Error(
             f"device={device!r} cannot be used: {reason} Take 'auto', or one that this machine has"
         ) from None
-
-
-def accelerator() -> Accelerator:
-    """What :func:`hw3lib.classify.train` runs under where nothing else is given; leaves models where they are."""
-    from accelerate import Accelerator  # a fifth of a second that importing this package should not cost
-
-    return Accelerator(device_placement=False, mixed_precision="no")
 
 
 class Inputs:
@@ -57,7 +46,7 @@ class Inputs:
         with autocast(self.device, precision):  # refuses an unknown one
             bf16 = torch.is_autocast_enabled(self.device.type)
         self.precision = "bf16" if bf16 else "float32"
-        self.is_main = accelerator().is_main_process
+        self.is_main = default_accelerator().is_main_process
         self.augment = (
             RandomAugment(attempt.flip, attempt.rotation, attempt.colour_jitter) if attempt.augments else None
         )

@@ -13,6 +13,10 @@ from hw3lib.errors import Hw3Error
 from .adapters import add_adapters, add_lora
 from .attempts import Attempt
 
+# PyTorch's default. The 0.01 of the Lite and MobileNet families is for epochs of thousands of batches: after a hundred,
+# more than a third of the statistics would still be those of the weights that the training began with.
+MOMENTUM = 0.1
+
 
 class SimpleCNN(nn.Module):
     """Four blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 pooling; global mean; one linear layer.
@@ -61,12 +65,9 @@ class Classifier(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Embedding, and for a multi-scale head pooled feature maps too, float32 ``(N, num_features)``."""
-        if not self.layers:
-            return self.backbone(images)
-        head = self.backbone.head_name
-        kept = self.backbone.feature_maps(images, [*self.layers, head])
-        pooled = [pool for name in self.layers for pool in (kept[name].mean((2, 3)), kept[name].amax((2, 3)))]
-        return torch.cat([kept[head], *pooled], 1)
+        embedding, maps = self.backbone.forward_with_maps(images, self.layers)
+        pooled = [pool for each in maps.values() for pool in (each.mean((2, 3)), each.amax((2, 3)))]
+        return torch.cat([embedding, *pooled], 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(images))
@@ -105,6 +106,9 @@ class Classifier(nn.Module):
 def build(attempt: Attempt, num_classes: int) -> nn.Module:
     """The network of an attempt with a head for ``num_classes``; draws its random weights from torch's generator.
 
+    Where every weight learns, the running statistics of batch normalisation take in a tenth of each batch, whatever
+    the architecture's own momentum.
+
     Raises:
         Hw3Error: unknown architecture or missing weights, see :func:`hw3lib.backbones.load`.
     """
@@ -120,7 +124,17 @@ def build(attempt: Attempt, num_classes: int) -> nn.Module:
         add_adapters(backbone, attempt.adapter_size)
     elif attempt.strategy == "lora":
         add_lora(backbone, attempt.adapter_size)
+    if learns_whole(attempt):
+        for module in backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = MOMENTUM
     return model
+
+
+def learns_whole(attempt: Attempt) -> bool:
+    """Whether every weight learns, in the second stage if there are two; batch normalisation then learns as well."""
+    last_stages_only = attempt.fine_tune_stages is not None
+    return attempt.strategy in ("scratch", "fine-tune") or attempt.strategy == "two-stage" and not last_stages_only
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

@@ -43,9 +43,9 @@ def train(
 ) -> History:
     """Train a classifier by cross-entropy on mini-batches drawn anew each epoch.
 
-    Runs under ``accelerate``: started by ``accelerate launch`` in several processes, on one machine or many, each
-    process takes its share of every batch and the gradient is that of the whole batch. Only batch normalisation in
-    training state sees its own share alone.
+    Runs under ``accelerate``: started in several processes, by ``accelerate launch`` on one machine with several GPUs
+    or on many machines, or by ``torchrun`` on CPUs too, each process takes its share of every batch and the gradient is
+    that of the whole batch. Only batch normalisation in training state sees its own share alone.
 
     Args:
         model: gives logits ``(n, classes)``; already on the inputs' device.
@@ -71,12 +71,10 @@ def train(
     Raises:
         Hw3Error: the loss is no longer finite, or there are too few images to learn from.
     """
-    # A fifth of a second that importing this package should not cost.
-    from accelerate import Accelerator
-    from accelerate.utils import broadcast
+    from accelerate.utils import broadcast  # slow to import, see default_accelerator()
 
     if accelerator is None:
-        accelerator = Accelerator(device_placement=False, mixed_precision="no")
+        accelerator = default_accelerator()
     processes, rank = accelerator.num_processes, accelerator.process_index
     if min(len(inputs), batch_size) < 2 * processes:
         raise Hw3Error(
@@ -132,6 +130,15 @@ def train(
     for callback in training.callbacks:
         callback.on_end(training)
     return training.history
+
+
+def default_accelerator() -> Accelerator:
+    """What :func:`train` runs under where nothing else is given; leaves models where they are."""
+    from accelerate import Accelerator  # a fifth of a second that importing this package should not cost
+
+    # Without being told, accelerate takes each of several processes without a GPU for the only one.
+    cpu = not (torch.cuda.is_available() or torch.backends.mps.is_available() or torch.xpu.is_available())
+    return Accelerator(cpu=cpu, device_placement=False, mixed_precision="no")
 
 
 def _validate(

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hw3lib import backbones
-from hw3lib.classify import Attempt, Callback, experiment, fit_split, predict, run, train
+from hw3lib.classify import Attempt, Callback, check, experiment, fit_splits, predict, run, train
 from hw3lib.classify.experiment import pick_device
-from hw3lib.data import repeated_splits
+from hw3lib.data import ImageStack, repeated_splits
 from hw3lib.errors import Hw3Error
 
 LITE = "tf_efficientnet_lite0"
@@ -18,6 +18,11 @@ LITE = "tf_efficientnet_lite0"
 
 def small(name="small", **changes) -> Attempt:
     return Attempt(name, **{"image_size": 32, "batch_size": 8, "epochs": 25, **changes})
+
+
+def one_network(attempt, table, splits):
+    (fitted,) = fit_splits(attempt, table, splits, only=[0])
+    return fitted.model
 
 
 def test_a_simple_cnn_learns_what_can_be_learnt(bars, bar_splits):
@@ -201,7 +206,7 @@ def test_a_killed_run_goes_on_within_a_split(bars, bar_splits, tmp_path, monkeyp
     ids=lambda a: a.name,
 )
 def test_the_network_of_one_split_is_whole_and_the_one_that_run_trains(bars, bar_splits, attempt):
-    fitted = fit_split(attempt, bars, bar_splits[1], (3, 1))
+    (fitted,) = fit_splits(attempt, bars, bar_splits, only=[1], seed=3)
     result = run(attempt, bars, bar_splits, seed=3)
     np.testing.assert_array_equal(fitted.probabilities, result.probabilities[1])
     test = bar_splits[1][1]
@@ -234,7 +239,7 @@ def test_a_frozen_part_reads_each_view_once_and_test_images_are_never_changed(ba
 def test_only_what_a_strategy_lets_learn_is_changed(bars, bar_splits):
     """Running statistics stay ImageNet's and frozen weights stay; what was added has learnt."""
     for strategy in ("adapters", "lora"):
-        model = fit_split(small(arch=LITE, strategy=strategy, epochs=1), bars, bar_splits[0]).model
+        model = one_network(small(arch=LITE, strategy=strategy, epochs=1), bars, bar_splits)
         state = model.backbone.network.state_dict()
         added = {k: v for k, v in state.items() if "lora_" in k or ".down." in k or ".up." in k}
         # The added layers aside, the order of the tensors is the original network's, its last layer left off.
@@ -272,3 +277,60 @@ def test_a_head_on_frozen_features_learns_in_float32(bars, bar_splits, monkeypat
     monkeypatch.setattr(experiment, "train", spy)
     run(small(arch=LITE, epochs=1, **STAGES), bars, bar_splits[:1], precision="bf16")
     assert seen == ["float32", "bf16"]
+
+
+WHOLE = [
+    {"strategy": "scratch"},
+    {"strategy": "fine-tune"},
+    {"strategy": "two-stage", "fine_tune_epochs": 1},
+]
+PART = [{"strategy": "transfer"}, STAGES, {"strategy": "adapters"}, {"strategy": "lora"}]
+
+
+@pytest.mark.parametrize("changes", WHOLE + PART, ids=lambda c: "-".join(map(str, c.values())))
+def test_batch_normalisation_learns_exactly_where_every_weight_does(bars, bar_splits, changes):
+    """Statistics of what learns as a whole follow its weights; those of a frozen part stay as they were trained."""
+    model = one_network(small(arch=LITE, epochs=1, **changes), bars, bar_splits)
+    norms = [m for m in model.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    fresh = [m for m in backbones.load(LITE).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    moved = {not torch.equal(a.running_var, b.running_var) for a, b in zip(norms, fresh, strict=True)}
+    assert moved == {changes in WHOLE} and {m.momentum for m in norms} == {0.1 if changes in WHOLE else 0.01}
+
+
+def test_splits_share_images_and_frozen_features(bars, bar_splits, monkeypatch):
+    decoded, read = [], []
+    monkeypatch.setattr("hw3lib.classify.inputs.ImageStack.load", spied(ImageStack.load, decoded))
+    monkeypatch.setattr(experiment.Inputs, "_read", spied(experiment.Inputs._read, read))
+    networks = list(fit_splits(small(arch=LITE, strategy="transfer", epochs=1), bars, bar_splits))
+    assert len(networks) == 3 and len(decoded) == 1 and len(read) == 1
+
+
+def spied(function, calls):
+    return lambda *args, **options: calls.append(args) or function(*args, **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": 22}, "batch_size=22 is more than the 21 images"),
+        ({"images_per_class": 8}, "images_per_class=8: "),
+        ({"arch": LITE, **STAGES, "fine_tune_stages": 9}, "fine_tune_stages=9: .* has 9 stages"),
+        ({"arch": "vit_b_16"}, "attempt 'small': vit_b_16 does not take images of image_size=32: .*another size"),
+        ({"arch": "alexnet", "image_size": 16}, "attempt 'small': alexnet does not take images of image_size=16: "),
+        ({"arch": "resnet19"}, "unknown architecture 'resnet19'"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_cannot_run_is_refused_beforehand(bars, bar_splits, changes, said, monkeypatch):
+    monkeypatch.setattr(experiment, "train", None)
+    with pytest.raises(Hw3Error, match=said):
+        check(small(**changes), bars, bar_splits)
+
+
+def test_a_check_draws_nothing_and_passes_what_runs(bars, bar_splits):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    check(small(arch="resnet18"), bars, bar_splits)
+    check(small(arch=LITE, **STAGES), bars, bar_splits)
+    assert torch.equal(torch.rand(2), expected)

@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hw3lib.classify import Attempt, SimpleCNN, build, run, wilson_interval
-from hw3lib.classify import explain as explain_module
+from hw3lib.classify import Attempt, SimpleCNN, build, experiment, run, wilson_interval
 from hw3lib.classify.explain import explain, grad_cam, peaks, pointing_game
 from hw3lib.data import load_masks, load_table
 from hw3lib.errors import Hw3Error
@@ -83,25 +82,34 @@ def test_grad_cam_equals_the_papers_equations_written_out():
     by_hand = torch.relu((gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1, keepdim=True))
     by_hand = nn.functional.interpolate(by_hand, size=(40, 40), mode="bilinear")[:, 0].detach().numpy()
     by_hand /= by_hand.max((1, 2), keepdims=True)
-    assert grad_cam(model, images, targets, batch_size=2) == pytest.approx(by_hand, abs=1e-5)
+    assert grad_cam(model, images, targets, "features.14", batch_size=2) == pytest.approx(by_hand, abs=1e-5)
 
 
-def test_a_backbones_last_stage_is_read_unless_a_layer_is_named():
+@pytest.mark.parametrize(
+    ("arch", "size", "layer", "coarser"),
+    [
+        ("resnet18", 224, "backbone.network.layer3", "backbone.network.layer4"),
+        ("resnet18", 64, "backbone.network.layer1", "backbone.network.layer2"),
+        ("resnet18", 20, "backbone.network.relu", "backbone.network.layer1"),  # 10x10: the finest that there is
+        ("simple_cnn", 64, "features.10", "features.14"),
+    ],
+)
+def test_the_last_layer_of_14x14_or_more_is_read_unless_one_is_named(arch, size, layer, coarser):
     torch.manual_seed(0)
-    model = build(Attempt("r", arch="resnet18"), 3)
-    images, targets = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), np.array([0, 1])
+    model = build(Attempt("r", arch=arch), 3)
+    images, targets = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8), np.array([0, 1])
     maps = grad_cam(model, images, targets)
-    assert maps == pytest.approx(grad_cam(model, images, targets, "backbone.network.layer4"), abs=1e-6)
-    assert maps != pytest.approx(grad_cam(model, images, targets, "backbone.network.layer3"), abs=1e-2)
+    assert maps == pytest.approx(grad_cam(model, images, targets, layer), abs=1e-6)
+    assert maps != pytest.approx(grad_cam(model, images, targets, coarser), abs=1e-2)
 
 
-def test_a_multi_scale_head_gives_the_same_scores_with_layers_that_can_be_read():
+def test_the_layers_of_a_multi_scale_head_can_be_read():
     torch.manual_seed(0)
     model = build(Attempt("m", arch="resnet18", head="multi-scale"), 3).eval()
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
-    with torch.no_grad():
-        assert explain_module._hookable(model)(images).numpy() == pytest.approx(model(images).numpy(), abs=1e-5)
-    assert grad_cam(model, images, np.array([0, 1])).max() == 1
+    maps = [grad_cam(model, images, np.array([0, 1]), f"backbone.network.{name}") for name in ("layer3", "layer4")]
+    assert [each.max((1, 2)).tolist() for each in maps] == [[1, 1]] * 2
+    assert not any(part._forward_hooks for part in model.modules())
 
 
 def test_the_network_is_left_as_it_was(marked):
@@ -129,7 +137,7 @@ def test_grad_cam_refuses_what_it_cannot_read(marked):
 
 
 def test_a_vision_transformer_has_no_feature_maps():
-    with pytest.raises(Hw3Error, match="vit_b_16 has no feature maps"):
+    with pytest.raises(Hw3Error, match="vit_b_16 is a transformer and has no stages"):
         grad_cam(build(Attempt("v", arch="vit_b_16"), 2), torch.zeros(1, 3, 224, 224), np.zeros(1, int))
 
 
@@ -207,11 +215,9 @@ def test_explanations_are_of_the_networks_that_were_tested_and_of_every_image_on
 def test_an_image_is_explained_by_the_first_network_that_has_not_seen_it(tested, monkeypatch):
     attempt, (first, second, third) = Attempt("tiny", image_size=32, batch_size=4, epochs=1), folds(len(tested), 3)
     trained = []
-    real = explain_module.fit_split
+    real = experiment._fit
     monkeypatch.setattr(
-        explain_module,
-        "fit_split",
-        lambda a, t, split, *rest, **more: trained.append(split) or real(a, t, split, *rest, **more),
+        experiment, "_fit", lambda a, shared, split, *rest: trained.append(split) or real(a, shared, split, *rest)
     )
     once = explain(attempt, tested, [first, second])
     both = explain(attempt, tested, [first, first, second, second])

@@ -1,0 +1,52 @@
+"""Outcomes of splits that were trained before: which file holds one, and whether it is still right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from .attempts import Attempt
+from .result import Split
+
+# What a trained network depends on. Kept outcomes of older code are not taken for new, so only what matters is here.
+_CODE = (
+    "classify/adapters.py",
+    "classify/augment.py",
+    "classify/callbacks.py",
+    "classify/experiment.py",
+    "classify/inputs.py",
+    "classify/models.py",
+    "classify/trainer.py",
+    "backbones.py",
+    "data/images.py",
+    "data/splits.py",
+)
+
+
+def kept_file(
+    keep: str | Path, attempt: Attempt, data: str, split: Split, seed: int, number: int, precision: str
+) -> Path:
+    """Where the outcome of a split is kept; another file for anything that would give another outcome."""
+    what = json.dumps([_code_digest(), data, seed, number, precision, split[0].tolist(), split[1].tolist()])
+    return Path(keep) / f"{attempt.key}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.json"
+
+
+@cache
+def _code_digest() -> str:
+    package = Path(__file__).parents[1]
+    code = b"".join((package / file).read_bytes() for file in _CODE)
+    return hashlib.sha256(code + torch.__version__.encode()).hexdigest()
+
+
+def read_kept(file: Path | None) -> dict | None:
+    """What is kept in a file; None where there is none, or a damaged one."""
+    if file is None or not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text())
+    except ValueError:
+        return None
