@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         _reproduce,
         "Run the attempts of one of the four reports. It prints the reported accuracies and ours with intervals,\n"
         "the paired differences from the baseline, and which of the report's findings hold here.",
-        "hw3 reproduce wood --substitute",
+        "hw3 reproduce wood --substitute --guided",
         "hw3 reproduce bottle --data ../mvtec_ad --repeats 50 --rows 1 4",
         "hw3 reproduce carpet --category bolts --name bolts-as-carpet",
         parents=[where],
@@ -117,6 +117,9 @@ def parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--seed", type=int, default=0, help="of splits, weights and batches (default: %(default)s)")
     reproduce.add_argument(
         "--rows", type=int, nargs="+", default=[], metavar="N", help="rows to run besides the baseline (default: all)"
+    )
+    reproduce.add_argument(
+        "--guided", action="store_true", help="run the defect-guided classifier too, as the last row"
     )
     reproduce.add_argument("--name", metavar="RUN", help="results go to runs/RUN (default: reproduce-REPORT-CATEGORY)")
     reproduce.set_defaults(interrupted="; what was finished is kept, and the same command goes on from there")
@@ -216,6 +219,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _reproduce(options: argparse.Namespace) -> int:
     from hw3lib import reproduced, reproduction
+    from hw3lib.classify import guided
     from hw3lib.classify.trainer import default_accelerator
     from hw3lib.data import load_table
 
@@ -229,14 +233,21 @@ def _reproduce(options: argparse.Namespace) -> int:
     with processes.main_process_first():  # which makes the category, if need be
         root, category = reproduction.locate(report.name, options.category, options.data, echo)
     echo(f"{report.name} report on {category} in {root}")
+    table = load_table(root, category)
+
+    def beyond(images, splits, kept, seed):
+        good = guided.good_images(table, images)
+        return guided.run(guided.DefectGuided(), images, good, splits, keep=kept, seed=seed)
+
     done = reproduction.reproduce(
         report,
-        load_table(root, category),
+        table,
         repeats=options.repeats,
         seed=options.seed,
         stand_in=options.substitute,
         numbers=options.rows,
         name=options.name,
+        beyond=beyond if options.guided else None,
         progress=sys.stderr.isatty(),
         echo=echo,
     )

@@ -31,14 +31,15 @@ def kept_file(
     keep: str | Path, attempt: Attempt, data: str, split: Split, seed: int, number: int, precision: str
 ) -> Path:
     """Where the outcome of a split is kept; another file for anything that would give another outcome."""
-    what = json.dumps([_code_digest(), data, seed, number, precision, split[0].tolist(), split[1].tolist()])
+    what = json.dumps([code_digest(_CODE), data, seed, number, precision, split[0].tolist(), split[1].tolist()])
     return Path(keep) / f"{attempt.key}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.json"
 
 
 @cache
-def _code_digest() -> str:
+def code_digest(files: tuple[str, ...]) -> str:
+    """Hash of files of this package, named from its root, and of torch's version."""
     package = Path(__file__).parents[1]
-    code = b"".join((package / file).read_bytes() for file in _CODE)
+    code = b"".join((package / file).read_bytes() for file in files)
     return hashlib.sha256(code + torch.__version__.encode()).hexdigest()
 
 

@@ -1,0 +1,69 @@
+"""Features of an image that was compared with good patches: weighted by the anomaly, and of the region it points at."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
+
+from .memory import Comparison, GoodPatches
+
+
+class Scale:
+    """How far the patches of good images lie from the memory: what counts as anomalous, and how anomalous."""
+
+    def __init__(self, normal: np.ndarray):
+        highest = normal.max()
+        levels = np.quantile(normal, [0.99, 0.999, 0.9999])
+        self.floor = float(levels[0])
+        self.levels = np.array([*levels, highest, 1.25 * highest, 1.5 * highest])
+
+    def statistics(self, distance: np.ndarray) -> np.ndarray:
+        """Logarithms of how many patches exceed each level, and of the highest values, ``(n, 13)``."""
+        flat = distance.reshape(len(distance), -1)
+        areas = np.log1p((flat[:, None] > self.levels[:, None]).sum(2))
+        places = (np.array([0, 0.0016, 0.006, 0.016, 0.03, 0.06, 0.13]) * flat.shape[1]).astype(int)
+        highest = np.sort(flat, 1)[:, ::-1][:, places]
+        return np.concatenate([areas, np.log(highest.clip(1e-6))], 1)
+
+
+def describe(compared: Comparison, scale: Scale) -> dict[str, np.ndarray]:
+    """All parts but the region's, ``(n, features)`` each."""
+    weight = (compared.distance - scale.floor).clamp_min(0)[:, None] + 1e-4
+
+    def weighted(values: torch.Tensor) -> np.ndarray:
+        at = adaptive_avg_pool2d(weight, values.shape[-2:])
+        return (values * (at / at.sum((2, 3), keepdim=True))).sum((2, 3)).cpu().numpy()
+
+    return {
+        "patches": weighted(compared.residual),
+        "stage": weighted(compared.maps[-1]),
+        "statistics": scale.statistics(compared.distance.cpu().numpy()),
+        "whole": compared.maps[-1].mean((2, 3)).cpu().numpy(),
+    }
+
+
+def _pool(maps: list[torch.Tensor]) -> np.ndarray:
+    """Mean of each channel of all stages, and maximum of those of the finer ones."""
+    pooled = [m.mean((2, 3)) for m in maps] + [m.amax((2, 3)) for m in maps[:-1]]
+    return torch.cat(pooled, 1).cpu().numpy()
+
+
+def find_regions(distance: np.ndarray, share: float) -> np.ndarray:
+    """Squares around the highest smoothed distance, moved inside the image: ``x0, y0, x1, y1`` in 0 to 1."""
+    smooth = gaussian_filter(distance, (0, 1, 1))
+    n, h, w = smooth.shape
+    y, x = np.unravel_index(smooth.reshape(n, -1).argmax(1), (h, w))
+    corner = np.stack([(x + 0.5) / w, (y + 0.5) / h], 1) - share / 2
+    corner = corner.clip(0, 1 - share)
+    return np.concatenate([corner, corner + share], 1)
+
+
+def read_regions(memory: GoodPatches, images: torch.Tensor, boxes: np.ndarray, size: int) -> np.ndarray:
+    cut = []
+    for image, box in zip(images, np.round(boxes * images.shape[-1]).astype(int), strict=True):
+        x0, y0, x1, y1 = box
+        region = image[None, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].float()
+        cut.append(interpolate(region, size=(size, size), mode="bilinear", antialias=True, align_corners=False))
+    return _pool(memory.read(torch.cat(cut)))

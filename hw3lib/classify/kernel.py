@@ -1,0 +1,78 @@
+"""A classifier for tens of images described in parts: one kernel a part, their mean, calibrated vector machines."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, StratifiedKFold
+from sklearn.svm import SVC
+
+PENALTIES = (1.0, 3.0, 10.0)  # scikit-learn's default of C and two weaker regularisations
+
+
+class KernelClassifier:
+    """Support vector machines on the mean of one RBF kernel a part; label 0 stands for good.
+
+    Features of a part are standardised over the training images, and its kernel is as wide as the median squared
+    distance between two of them, so every part has a say however many features it has. Two calibrated decisions are
+    averaged: one between all classes, and one that first says good or defective and then of which type. ``C`` of each
+    machine is chosen by repeated cross-validation within the training images; probabilities are Platt's (1999).
+
+    Args:
+        num_classes: labels are 0 to ``num_classes - 1``; each must be among the training labels, twice at least.
+        random_state: draws the inner splits.
+    """
+
+    def __init__(self, num_classes: int, random_state: int = 0):
+        self.num_classes, self.random_state = num_classes, random_state
+
+    def fit(self, parts: list[np.ndarray], y: np.ndarray) -> KernelClassifier:
+        """Learn from parts, float ``(n, features)`` each, and labels, int ``(n,)``."""
+        self._scales = [(p.mean(0), p.std(0) + 1e-6) for p in parts]
+        self._train = [(p - m) / s for p, (m, s) in zip(parts, self._scales, strict=True)]
+        squares = [_squared_distances(p, p) for p in self._train]
+        apart = ~np.eye(len(y), dtype=bool)
+        self._widths = [max(float(np.median(d[apart])), 1e-9) for d in squares]
+        kernel = np.mean([np.exp(-d / w) for d, w in zip(squares, self._widths, strict=True)], 0)
+        # The kernel as explicit features: a linear machine on these is the kernel machine, and calibration can split.
+        values, vectors = np.linalg.eigh(kernel)
+        kept = values > 1e-6 * values[-1]
+        self._project = vectors[:, kept] / np.sqrt(values[kept])
+        x = kernel @ self._project
+        self._joint = self._machine(x, y)
+        self._good = self._types = None
+        if (y == 0).any() and self.num_classes > 2:
+            self._good = self._machine(x, y == 0)
+            self._types = self._machine(x[y > 0], y[y > 0])
+        return self
+
+    def predict_proba(self, parts: list[np.ndarray]) -> np.ndarray:
+        """Class probabilities, float64 ``(n, num_classes)``."""
+        squares = [
+            _squared_distances((p - m) / s, t) for p, (m, s), t in zip(parts, self._scales, self._train, strict=True)
+        ]
+        kernel = np.mean([np.exp(-d / w) for d, w in zip(squares, self._widths, strict=True)], 0)
+        x = kernel @ self._project
+        joint = self._joint.predict_proba(x)
+        if self._good is None:
+            return joint
+        good = self._good.predict_proba(x)[:, 1:]
+        first = np.concatenate([good, (1 - good) * self._types.predict_proba(x)], 1)
+        return (joint + first) / 2
+
+    def _machine(self, x: np.ndarray, y: np.ndarray) -> CalibratedClassifierCV:
+        folds = int(min(5, np.unique(y, return_counts=True)[1].min()))
+        inner = RepeatedStratifiedKFold(n_splits=folds, n_repeats=2, random_state=self.random_state)
+        search = GridSearchCV(SVC(kernel="linear"), {"C": PENALTIES}, cv=inner).fit(x, y)
+        apart = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
+        with warnings.catch_warnings():
+            # Very small folds hold fewer images than scikit-learn likes; their calibration is only smoother for it.
+            warnings.simplefilter("ignore", UserWarning)
+            return CalibratedClassifierCV(search.best_estimator_, method="sigmoid", ensemble=False, cv=apart).fit(x, y)
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    return squares.clip(0)
