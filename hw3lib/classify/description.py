@@ -40,7 +40,7 @@ def describe(compared: Comparison, scale: Scale) -> dict[str, np.ndarray]:
         "patches": weighted(compared.residual),
         "stage": weighted(compared.maps[-1]),
         "statistics": scale.statistics(compared.distance.cpu().numpy()),
-        "whole": compared.maps[-1].mean((2, 3)).cpu().numpy(),
+        "whole": compared.embedding.cpu().numpy(),
     }
 
 
@@ -66,4 +66,4 @@ def read_regions(memory: GoodPatches, images: torch.Tensor, boxes: np.ndarray, s
         x0, y0, x1, y1 = box
         region = image[None, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].float()
         cut.append(interpolate(region, size=(size, size), mode="bilinear", antialias=True, align_corners=False))
-    return _pool(memory.read(torch.cat(cut)))
+    return _pool(memory.read(torch.cat(cut))[:-1])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from hw3lib.backbones import Backbone
@@ -33,13 +34,23 @@ def move(images: torch.Tensor, symmetry: int) -> torch.Tensor:
 def stage_names(backbone: Backbone) -> list[str]:
     """The last stage of each stride of 8, 16 and 32 pixels, by which patches and regions are described.
 
+    A 1x1 convolution at the end, which only widens the features for ImageNet's thousand classes, does not count: what
+    it gives says less of a defect.
+
     Raises:
         Hw3Error: the network has no stage of 8 and of 16 pixels.
     """
-    last = {stride: name for name, (_, stride) in backbone.stages().items()}
+    stages = backbone.stages()
+    names = [name for name in stages if not _only_widens(backbone.network.get_submodule(name))]
+    last = {stages[name][1]: name for name in names}
     if not {8, 16} <= last.keys():
         raise Hw3Error(f"{backbone.name}: its stages have strides {sorted(last)}, expected 8 and 16 among them")
     return [last[stride] for stride in (8, 16, 32) if stride in last]
+
+
+def _only_widens(stage: nn.Module) -> bool:
+    convolutions = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
+    return len(convolutions) == 1 and convolutions[0].kernel_size == (1, 1)
 
 
 @dataclass
@@ -50,11 +61,13 @@ class Comparison:
         distance: of each patch to the nearest good one, float32 ``(n, h, w)``; higher is more anomalous.
         residual: each patch less the nearest good one, float32 ``(n, channels, h, w)``.
         maps: outputs of the stages, finest first, float32 ``(n, channels, h, w)`` each.
+        embedding: mean of the network's last feature map, float32 ``(n, features)``.
     """
 
     distance: torch.Tensor
     residual: torch.Tensor
     maps: list[torch.Tensor]
+    embedding: torch.Tensor
 
 
 class GoodPatches:
@@ -72,6 +85,7 @@ class GoodPatches:
 
     def __init__(self, backbone: Backbone, images: torch.Tensor, size: int, generator: torch.Generator):
         self.backbone, self.layers = backbone, stage_names(backbone)
+        self._last = list(backbone.stages())[-1]
         patches = torch.cat([self._describe(self.read(batch)) for batch in images.split(8)])
         self.mean = patches.mean((0, 2, 3), keepdim=True)
         self.std = patches.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
@@ -81,8 +95,9 @@ class GoodPatches:
 
     @torch.no_grad()
     def read(self, images: torch.Tensor) -> list[torch.Tensor]:
-        maps = self.backbone.feature_maps(images, self.layers)
-        return [maps[layer] for layer in self.layers]
+        """Outputs of the stages for images in 0 to 255, ``(n, 3, H, W)``; the network's last stage stands at the end."""
+        maps = self.backbone.feature_maps(images, list(dict.fromkeys([*self.layers, self._last])))
+        return [maps[layer] for layer in [*self.layers, self._last]]
 
     @staticmethod
     def _describe(maps: list[torch.Tensor]) -> torch.Tensor:
@@ -92,7 +107,7 @@ class GoodPatches:
 
     def compare(self, images: torch.Tensor) -> Comparison:
         """Compare a batch of images, uint8 ``(n, 3, side, side)``, with the memory."""
-        maps = self.read(images)
+        *maps, last = self.read(images)
         patches = (self._describe(maps) - self.mean) / self.std
         distance, residual = [], []
         for image in patches:  # one at a time: the table of distances is the largest thing here
@@ -100,7 +115,7 @@ class GoodPatches:
             nearest, index = torch.addmm(self._squares, flat, self.bank.T, alpha=-2).min(1)
             distance.append((nearest + (flat**2).sum(1)).clamp_min(0).sqrt().view(image.shape[1:]))
             residual.append((flat - self.bank[index]).T.view(image.shape))
-        return Comparison(torch.stack(distance), torch.stack(residual), maps)
+        return Comparison(torch.stack(distance), torch.stack(residual), maps, last.mean((2, 3)))
 
 
 def symmetry_test(good: np.ndarray, defects: np.ndarray) -> pd.DataFrame:
