@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from hw3lib.classify.explain import Explanation, peaks
-from hw3lib.data import read_image
-from hw3lib.drawing import BLUE, ORANGE, draw_image, nothing, outline, pretty
+from hw3lib.classify.guided import Looks
+from hw3lib.data import load_masks, read_image
+from hw3lib.drawing import BLUE, ORANGE, TILE, draw_image, nothing, outline, pretty
 from hw3lib.errors import Hw3Error
 
 PAGE = 6  # images in a line
@@ -110,4 +111,57 @@ def pointing(table: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     sns.despine(figure)
+    return figure
+
+
+def regions(looks: Looks, table: pd.DataFrame, page: int = 0) -> Figure:
+    """Images, their anomaly maps, and the region of each that a defect-guided classifier looks at again, enlarged.
+
+    The first image of each class comes first, then the second of each, and so on. All maps share one colour scale.
+    Above a region stands how much of the defect it holds.
+
+    Args:
+        looks: at the images of the table, as :func:`hw3lib.classify.guided.look` gives them.
+        table: the images that were looked at.
+        page: which of the lines of six images; wraps round.
+    """
+    turn = table.groupby("defect").cumcount().to_numpy()
+    numbers = np.lexsort((table["defect"], table["is_defect"], turn))
+    page %= -(-len(numbers) // PAGE)
+    numbers = numbers[page * PAGE : (page + 1) * PAGE]
+    masks = load_masks(table.iloc[numbers], TILE)
+    figure, grid = plt.subplots(3, PAGE, figsize=(1.9 * PAGE, 6.3), squeeze=False, layout="constrained")
+    for axes in grid[:, len(numbers) :].flat:
+        axes.set_axis_off()
+    for column, number, mask in zip(grid.T, numbers, masks, strict=False):
+        row, box = table.iloc[number], looks.regions[number]
+        picture = read_image(row["image"])
+        height, width = picture.shape[:2]
+        draw_image(column[0], row["image"])
+        column[1].imshow(
+            looks.maps[number],
+            cmap="inferno",
+            vmin=0,
+            vmax=looks.scores.max(),
+            extent=(-0.5, TILE - 0.5, TILE - 0.5, -0.5),
+            interpolation="nearest",
+        )
+        for axes in column[:2]:
+            outline(axes, mask)
+            x0, y0, x1, y1 = box * TILE - 0.5
+            for colour, line in (("black", 3.2), ("white", 1.6)):
+                axes.add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=colour, lw=line))
+        x0, y0, x1, y1 = np.round(box * (width, height, width, height)).astype(int)
+        column[2].imshow(picture[y0:y1, x0:x1], interpolation="bilinear")
+        x0, y0, x1, y1 = np.round(box * TILE).astype(int)
+        held = mask[y0:y1, x0:x1].sum() / max(mask.sum(), 1)
+        column[0].set_title(pretty(row["defect"]), fontsize=9)
+        column[1].set_title(f"highest {looks.scores[number]:.2f}", fontsize=9)
+        column[2].set_title(
+            f"{held:.0%} of the defect" if mask.any() else "no mask" if row["is_defect"] else "no defect", fontsize=9
+        )
+        for axes in column:
+            axes.set(xticks=[], yticks=[])
+    for axes, name in zip(grid[:, 0], ("image", "anomaly map", "second look"), strict=True):
+        axes.set_ylabel(name, fontsize=10)
     return figure

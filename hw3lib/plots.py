@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from hw3lib.classify import Result
 from hw3lib.data import class_counts, mean_mask, read_image
 from hw3lib.drawing import BLUE, GREY, ORANGE, draw_image, nothing, pretty
-from hw3lib.explain_plots import grad_cams, pointing
+from hw3lib.explain_plots import grad_cams, pointing, regions
 
 __all__ = [
     "class_distribution",
@@ -26,6 +26,7 @@ __all__ = [
     "leaderboard",
     "per_class",
     "pointing",
+    "regions",
     "reliability",
     "samples",
     "working_sizes",

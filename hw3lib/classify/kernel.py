@@ -9,6 +9,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, StratifiedKFold
 from sklearn.svm import SVC
 
+from hw3lib.errors import Hw3Error
+
 PENALTIES = (1.0, 3.0, 10.0)  # scikit-learn's default of C and two weaker regularisations
 
 
@@ -21,7 +23,7 @@ class KernelClassifier:
     machine is chosen by repeated cross-validation within the training images; probabilities are Platt's (1999).
 
     Args:
-        num_classes: labels are 0 to ``num_classes - 1``; each must be among the training labels, twice at least.
+        num_classes: labels are 0 to ``num_classes - 1``; one that no training image has gets the probability 0.
         random_state: draws the inner splits.
     """
 
@@ -29,7 +31,18 @@ class KernelClassifier:
         self.num_classes, self.random_state = num_classes, random_state
 
     def fit(self, parts: list[np.ndarray], y: np.ndarray) -> KernelClassifier:
-        """Learn from parts, float ``(n, features)`` each, and labels, int ``(n,)``."""
+        """Learn from parts, float ``(n, features)`` each, and labels, int ``(n,)``.
+
+        Raises:
+            Hw3Error: fewer than two classes, or a class of one image, which leaves none to choose and calibrate by.
+        """
+        self._classes, counts = np.unique(y, return_counts=True)
+        if len(counts) < 2 or counts.min() < 2:
+            found = ", ".join(f"{n} of class {c}" for c, n in zip(self._classes, counts, strict=True)) or "none"
+            raise Hw3Error(
+                f"y: found {found} among the training images, expected two classes or more of two images or more each; "
+                "train on a larger part or add images"
+            )
         self._scales = [(p.mean(0), p.std(0) + 1e-6) for p in parts]
         self._train = [(p - m) / s for p, (m, s) in zip(parts, self._scales, strict=True)]
         squares = [_squared_distances(p, p) for p in self._train]
@@ -43,7 +56,7 @@ class KernelClassifier:
         x = kernel @ self._project
         self._joint = self._machine(x, y)
         self._good = self._types = None
-        if (y == 0).any() and self.num_classes > 2:
+        if self._classes[0] == 0 and len(counts) > 2:
             self._good = self._machine(x, y == 0)
             self._types = self._machine(x[y > 0], y[y > 0])
         return self
@@ -55,12 +68,14 @@ class KernelClassifier:
         ]
         kernel = np.mean([np.exp(-d / w) for d, w in zip(squares, self._widths, strict=True)], 0)
         x = kernel @ self._project
-        joint = self._joint.predict_proba(x)
-        if self._good is None:
-            return joint
-        good = self._good.predict_proba(x)[:, 1:]
-        first = np.concatenate([good, (1 - good) * self._types.predict_proba(x)], 1)
-        return (joint + first) / 2
+        found = self._joint.predict_proba(x)
+        if self._good is not None:
+            good = self._good.predict_proba(x)[:, 1:]
+            first = np.concatenate([good, (1 - good) * self._types.predict_proba(x)], 1)
+            found = (found + first) / 2
+        probabilities = np.zeros((len(x), self.num_classes))
+        probabilities[:, self._classes] = found
+        return probabilities
 
     def _machine(self, x: np.ndarray, y: np.ndarray) -> CalibratedClassifierCV:
         folds = int(min(5, np.unique(y, return_counts=True)[1].min()))

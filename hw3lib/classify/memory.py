@@ -95,7 +95,7 @@ class GoodPatches:
 
     @torch.no_grad()
     def read(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Outputs of the stages for images in 0 to 255, ``(n, 3, H, W)``; the network's last stage stands at the end."""
+        """Outputs of the stages for images in 0 to 255, ``(n, 3, H, W)``; the network's last stage comes last."""
         maps = self.backbone.feature_maps(images, list(dict.fromkeys([*self.layers, self._last])))
         return [maps[layer] for layer in [*self.layers, self._last]]
 
