@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -279,5 +280,5 @@ def _read_kept(file: Path | None) -> dict[str, np.ndarray] | None:
     try:
         with np.load(file) as kept:
             return {name: kept[name] for name in kept.files}
-    except (ValueError, OSError, EOFError, KeyError):
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
         return None
