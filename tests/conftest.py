@@ -42,6 +42,12 @@ def category(tmp_path: Path) -> Path:
     return write_category(tmp_path / "widget", counts)
 
 
+@pytest.fixture
+def make_category():
+    """The function that writes a category, for other counts and sizes."""
+    return write_category
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder that holds the real MVTec AD category bottle; skips where there is none."""

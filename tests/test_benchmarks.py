@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_category
 
 from benchmarks import __main__ as command
 from benchmarks import compare, student, student_gpu, student_scratch
@@ -18,9 +17,9 @@ from hw3lib.data import read_image
 
 
 @pytest.fixture
-def bottle(tmp_path: Path) -> Path:
+def bottle(tmp_path: Path, make_category) -> Path:
     """Folder that holds ``widget``: four classes of 10 images."""
-    write_category(tmp_path / "widget", {f"test/{name}": 10 for name in ("good", "dent", "hole", "scratch")})
+    make_category(tmp_path / "widget", {f"test/{name}": 10 for name in ("good", "dent", "hole", "scratch")})
     return tmp_path
 
 
