@@ -292,9 +292,29 @@ def test_reproduce_hands_everything_over(bottle, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(reproduction, "reproduce", fake)
     assert hw3("reproduce", "wood", "--data", tmp_path / "data", "--category", "bottle", "--substitute") == 2
-    assert calls == [
-        ("wood", "bottle", {"repeats": 10, "seed": 0, "stand_in": True, "numbers": [], "name": None, "progress": False})
-    ]
+    options = {"repeats": 10, "seed": 0, "stand_in": True, "numbers": [], "name": None, "progress": False}
+    assert calls == [("wood", "bottle", options | {"beyond": None})]
+
+
+def test_reproduce_runs_the_guided_classifier_last_when_asked(bottle, tmp_path, monkeypatch):
+    from hw3lib import reproduction
+    from hw3lib.classify import guided
+    from hw3lib.data import classification_images
+
+    def fake_reproduce(report, table, *, beyond, **options):
+        images = classification_images(table)
+        beyond(images, ["a split"], tmp_path / "kept", 3)
+        raise Hw3Error("enough")
+
+    def fake_run(method, images, good, splits, *, keep, seed):
+        calls.append((method, splits, keep, seed))
+        assert len(good) and not good["is_defect"].any() and not good["image"].isin(images["image"]).any()
+
+    calls = []
+    monkeypatch.setattr(reproduction, "reproduce", fake_reproduce)
+    monkeypatch.setattr(guided, "run", fake_run)
+    assert hw3("reproduce", "bottle", "--data", tmp_path / "data", "--category", "bottle", "--guided") == 2
+    assert calls == [(guided.DefectGuided(), ["a split"], tmp_path / "kept", 3)]
 
 
 def test_reproduce_stops_where_weights_are_missing(bottle, tmp_path, capsys):
