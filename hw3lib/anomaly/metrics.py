@@ -1,0 +1,332 @@
+"""How well scores and anomaly maps find defects, equal to the official evaluation to the last tie.
+
+:class:`PixelMetrics` counts every float32 value instead of sorting all pixels. The counters lie in pages of 65,536
+neighbouring values, which are made when the first pixel falls into them. Nothing is rounded, and memory ends at four
+bytes for each float32 in the range of the maps (at most 34 MB for each doubling of the score) and eight for each
+defective pixel, however many images come.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import label
+from scipy.sparse import coo_array
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+from hw3lib.errors import Hw3Error
+
+_PAGE = 1 << 16  # values
+_CHUNK = 1 << 23  # pixels that are counted together: most pages then get many
+_MOST = (1 << 32) - 1  # pixels that counters of 32 bits hold for certain
+_SIGN = np.uint32(1 << 31)
+_EIGHT = np.ones((3, 3), bool)
+
+
+class ImageMetrics(NamedTuple):
+    """How well image scores separate defective from good images.
+
+    Attributes:
+        auroc: area under the ROC curve, 0 to 1.
+        average_precision: sum of precision times the recall gained over all thresholds, 0 to 1.
+        f1_max: the highest F1 of the defective class over all thresholds, 0 to 1.
+        threshold_at_f1_max: where it is reached by ``score > threshold``; the highest such one, half-way to the next
+            lower score. It uses the labels of the images it is measured on.
+    """
+
+    auroc: float
+    average_precision: float
+    f1_max: float
+    threshold_at_f1_max: float
+
+
+class BestF1(NamedTuple):
+    """The highest F1 over all thresholds, and the threshold: ``value > threshold`` reaches it."""
+
+    f1: float
+    threshold: float
+
+
+def image_metrics(is_defect: np.ndarray, scores: np.ndarray) -> ImageMetrics:
+    """AUROC, average precision and best F1 of image scores (scikit-learn's).
+
+    Args:
+        is_defect: bool ``(N,)``.
+        scores: float ``(N,)``, higher is more anomalous.
+
+    Raises:
+        Hw3Error: lengths differ, a score is NaN or infinite, or only good or only defective images.
+    """
+    is_defect, scores = check_scores(is_defect, scores)
+    precision, recall, cuts = precision_recall_curve(is_defect, scores)
+    f1 = 2 * precision[:-1] * recall[:-1] / np.maximum(precision[:-1] + recall[:-1], 1e-300)
+    best = int(np.flatnonzero(f1 >= f1.max() * (1 - 1e-12))[-1])
+    return ImageMetrics(
+        float(roc_auc_score(is_defect, scores)),
+        float(average_precision_score(is_defect, scores)),
+        float(f1[best]),
+        _just_below(cuts[best], scores),
+    )
+
+
+def check_scores(is_defect: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as bool and scores as floats, both ``(N,)``, or ``Hw3Error`` as :func:`image_metrics` says."""
+    is_defect, scores = np.asarray(is_defect), np.asarray(scores)
+    if is_defect.dtype != bool or is_defect.ndim != 1 or is_defect.shape != scores.shape:
+        raise Hw3Error(
+            f"is_defect: {is_defect.dtype} {is_defect.shape} and scores: {scores.shape}; "
+            "expected bool (N,) and one score for each"
+        )
+    scores = scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(float)
+    if bad := int((~np.isfinite(scores)).sum()):
+        raise Hw3Error(f"scores: {bad} of {len(scores)} are NaN or infinite; expected numbers")
+    defective = int(is_defect.sum())
+    if defective in (0, len(is_defect)):
+        raise Hw3Error(
+            f"is_defect: {defective} defective and {len(is_defect) - defective} good images; expected both, "
+            "there is nothing to tell apart otherwise"
+        )
+    return is_defect, scores
+
+
+def _just_below(cut: float, scores: np.ndarray) -> float:
+    """A threshold for ``score > threshold`` that holds exactly the scores from ``cut`` up, in the scores' precision."""
+    cut = scores.dtype.type(cut)
+    lower = scores[scores < cut]
+    if not len(lower):
+        return float(np.nextafter(cut, -np.inf, dtype=scores.dtype))
+    lower = lower.max()
+    middle = lower + (cut - lower) / 2
+    return float(middle if middle < cut else lower)
+
+
+class PixelMetrics:
+    """Pixel AUROC, average precision, best F1 and AUPRO over images that come one at a time, exact, ties included.
+
+    Example::
+
+        metrics = PixelMetrics()
+        for mask, anomaly_map in pairs:
+            metrics.update(mask, anomaly_map)
+        metrics.aupro()
+    """
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._pixels = _Tally()
+        self._defects: list[np.ndarray] = []
+        self._sizes: list[np.ndarray] = []
+        self._regions = 0
+        self._steps: _Steps | None = None
+
+    def update(self, mask: np.ndarray, anomaly_map: np.ndarray) -> None:
+        """Count one image.
+
+        Args:
+            mask: bool ``(H, W)`` at full resolution, True on the defect; all False for a good image.
+            anomaly_map: float32 (or float16) ``(H, W)``, higher is more anomalous, any finite range.
+
+        Raises:
+            Hw3Error: another dtype or shape, an empty image, NaN or infinity.
+        """
+        mask, anomaly_map = np.asarray(mask), np.asarray(anomaly_map)
+        name = f"image {self.images}"
+        if mask.dtype != bool or mask.ndim != 2 or not mask.size:
+            raise Hw3Error(f"{name}, mask: found {mask.dtype} {mask.shape}, expected bool (H, W) with H, W > 0")
+        if anomaly_map.dtype not in (np.float16, np.float32):
+            raise Hw3Error(
+                f"{name}, anomaly_map: found {anomaly_map.dtype}, expected float32 (rounding it here could make ties; "
+                "use .astype(np.float32) if that is meant)"
+            )
+        if anomaly_map.shape != mask.shape:
+            raise Hw3Error(
+                f"{name}: anomaly_map {anomaly_map.shape} and mask {mask.shape} differ; bring the map to the mask's "
+                "size with hw3lib.anomaly.maps.upsample"
+            )
+        values = np.ascontiguousarray(anomaly_map, np.float32)
+        if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+            bad = int((~np.isfinite(values)).sum())
+            raise Hw3Error(f"{name}, anomaly_map: {bad} of {values.size} pixels are NaN or infinite; expected numbers")
+        self._steps = None
+        self.images += 1
+        self._pixels.add(values.ravel())
+        lines = np.flatnonzero(mask.any(1))
+        if len(lines):
+            columns = np.flatnonzero(mask.any(0))
+            box = slice(lines[0], lines[-1] + 1), slice(columns[0], columns[-1] + 1)
+            inside = mask[box]
+            labels, count = label(inside, _EIGHT)
+            labels = labels[inside] - 1
+            # Value and region in one integer, so that one plain sort brings both into order.
+            keys = _keys(values[box][inside]).astype(np.uint64)
+            self._defects.append(keys << np.uint64(32) | (labels + self._regions).astype(np.uint64))
+            self._sizes.append(np.bincount(labels))
+            self._regions += count
+
+    def auroc(self) -> float:
+        """Probability that a defective pixel scores higher than a good one, ties counted half, 0 to 1."""
+        steps = self._count()
+        below = steps.goods - steps.good_above - steps.good_equal
+        return float(steps.defect @ (below + steps.good_equal / 2) / (steps.defect.sum() * steps.goods))
+
+    def average_precision(self) -> float:
+        """Average precision over all pixels, 0 to 1, as scikit-learn defines it."""
+        steps = self._count()
+        found = np.cumsum(steps.defect)
+        precision = found / (found + steps.good_above + steps.good_equal)
+        return float(steps.defect @ precision / found[-1])
+
+    def f1_max(self) -> BestF1:
+        """The highest F1 of defective pixels over all thresholds; the highest threshold if several reach it."""
+        steps = self._count()
+        found = np.cumsum(steps.defect)
+        f1 = 2 * found / (found + steps.good_above + steps.good_equal + found[-1])
+        best = int(f1.argmax())
+        return BestF1(float(f1[best]), float(np.nextafter(steps.value[best], np.float32(-np.inf))))
+
+    def aupro(self, limit: float = 0.3) -> float:
+        """Area under the per-region overlap curve up to a false-positive rate, divided by it: 0 to 1.
+
+        Per-region overlap is the share of a defect region that scores at or above a threshold, averaged over the
+        regions of all images (8-connected components); the false-positive rate is that of the good pixels of all
+        images, good images included (Bergmann et al., "Uninformed Students", CVPR 2020, arXiv 1911.02357;
+        details as in the official evaluation of MVTec AD: tied pixels pass together, linear interpolation at the
+        limit).
+
+        Raises:
+            Hw3Error: ``limit`` not above 0 and up to 1; no defective or no good pixel.
+        """
+        if not 0 < limit <= 1:
+            raise Hw3Error(f"limit={limit}: expected a false-positive rate above 0 and up to 1")
+        steps = self._count()
+        # From one value of a defective pixel to the next the curve is flat; on one it rises, slanted if goods tie.
+        rate, overlap = np.zeros(2 * len(steps.value) + 2), np.zeros(2 * len(steps.value) + 2)
+        rate[1:-1:2], rate[2::2] = steps.good_above / steps.goods, (steps.good_above + steps.good_equal) / steps.goods
+        overlap[2::2] = np.minimum(np.cumsum(steps.weight) / self._regions, 1)
+        overlap[3::2] = overlap[2:-1:2]
+        rate[-1] = overlap[-1] = 1
+        inside = int(np.searchsorted(rate, limit, side="right"))
+        x, y = rate[:inside], overlap[:inside]
+        if inside < len(rate):
+            share = (limit - rate[inside - 1]) / (rate[inside] - rate[inside - 1])
+            x = np.append(x, limit)
+            y = np.append(y, overlap[inside - 1] + share * (overlap[inside] - overlap[inside - 1]))
+        return float(np.trapezoid(y, x) / limit)
+
+    def _count(self) -> _Steps:
+        if self._steps is None:
+            defective = sum(len(keys) for keys in self._defects)
+            good = self._pixels.total - defective
+            if not (defective and good):
+                raise Hw3Error(
+                    f"{self.images} images with {defective} defective and {good} good pixels: expected at least one "
+                    "of each; update() takes good and anomalous images with their masks"
+                )
+            keys = np.concatenate(self._defects)
+            keys.sort()
+            weight = (1 / np.concatenate(self._sizes))[keys & np.uint64(_MOST)]
+            keys = (keys >> np.uint64(32)).astype(np.uint32)
+            first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+            defect = np.diff(first, append=len(keys))
+            above, equal = self._pixels.above_and_equal(keys[first])
+            columns = (
+                _values(keys[first]),
+                defect,
+                np.add.reduceat(weight, first),
+                above - (defective - first - defect),
+                equal - defect,
+            )
+            self._steps = _Steps(*(column[::-1] for column in columns), good)
+        return self._steps
+
+
+class _Steps(NamedTuple):
+    """Every distinct value of the defective pixels, descending, ``(K,)`` each.
+
+    Attributes:
+        value: float32.
+        defect: defective pixels of that value.
+        weight: sum of 1 / size of their regions.
+        good_above, good_equal: good pixels of a higher value, and of that value.
+        goods: good pixels in all.
+    """
+
+    value: np.ndarray
+    defect: np.ndarray
+    weight: np.ndarray
+    good_above: np.ndarray
+    good_equal: np.ndarray
+    goods: int
+
+
+class _Tally:
+    """How often each float32 value occurred, given by its key (:func:`_keys`)."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._pages: dict[int, np.ndarray] = {}
+        self._dtype = np.uint32
+        self._page, self._low = (np.empty(_CHUNK, np.int32) for _ in range(2))  # of values that wait to be counted
+        self._waiting = 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Count these values, float32 ``(n,)``."""
+        self.total += len(values)
+        while len(values):
+            keys = _keys(values[: _CHUNK - self._waiting])
+            place = slice(self._waiting, self._waiting + len(keys))
+            np.right_shift(keys, 16, out=self._page[place], casting="unsafe")
+            np.bitwise_and(keys, _PAGE - 1, out=self._low[place], casting="unsafe")
+            self._waiting += len(keys)
+            values = values[len(keys) :]
+            if self._waiting == _CHUNK:
+                self._fold()
+
+    def above_and_equal(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many values are above and on each of these keys (ascending), int64 ``(K,)`` each."""
+        self._fold()
+        above, equal = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+        pages = np.array(sorted(self._pages, reverse=True), np.uint64)
+        limits = np.searchsorted(keys, np.stack([pages, pages + np.uint64(1)]) * np.uint64(_PAGE))
+        higher = 0  # values in higher pages
+        for page, first, last in zip(pages.tolist(), *limits, strict=True):
+            counts = self._pages[page]
+            if first == last:
+                higher += int(counts.sum(dtype=np.int64))
+                continue
+            low = (keys[first:last] & np.uint32(_PAGE - 1)).astype(np.intp)
+            until = counts.cumsum(dtype=np.int64)
+            higher += int(until[-1])
+            above[first:last], equal[first:last] = higher - until[low], counts[low]
+        return above, equal
+
+    def _fold(self) -> None:
+        """Count what waits."""
+        count, self._waiting = self._waiting, 0
+        if not count:
+            return
+        if self.total > _MOST and self._dtype is np.uint32:
+            self._dtype = np.int64
+            self._pages = {page: counts.astype(np.int64) for page, counts in self._pages.items()}
+        # A sparse matrix with a row for each page is made by a counting sort, many times faster than sorting. It would
+        # then merge equal entries, slowly, did it not believe that there are none.
+        entries = coo_array((np.ones(count, np.int8), (self._page[:count], self._low[:count])), shape=(_PAGE, _PAGE))
+        entries.has_canonical_format = True
+        rows = entries.tocsr()
+        for page in np.flatnonzero(np.diff(rows.indptr)).tolist():
+            if page not in self._pages:
+                self._pages[page] = np.zeros(_PAGE, self._dtype)
+            low = rows.indices[rows.indptr[page] : rows.indptr[page + 1]]
+            np.add.at(self._pages[page], low.astype(np.intp), self._dtype(1))  # of just these types it is fast
+
+
+def _keys(values: np.ndarray) -> np.ndarray:
+    """Unsigned integers in the order of the floats: float32 to uint32 ``(n,)``; -0 and +0 have one key."""
+    values = values + np.float32(0)
+    return values.view(np.uint32) ^ ((values.view(np.int32) >> 31).view(np.uint32) | _SIGN)
+
+
+def _values(keys: np.ndarray) -> np.ndarray:
+    """The floats of these keys."""
+    return np.where(keys < _SIGN, ~keys, keys ^ _SIGN).view(np.float32)

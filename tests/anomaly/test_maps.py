@@ -1,0 +1,137 @@
+"""hw3lib.anomaly.maps: resolution, colours on one scale, contours, and files that read back."""
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from hw3lib.anomaly.maps import Scale, contour, export, good_scale, overlay, upsample
+from hw3lib.errors import Hw3Error
+
+GREY = np.full((12, 16, 3), 100, np.uint8)
+
+
+def test_upsampling_by_hand():
+    # Twice as wide: new pixels lie at -1/4, 1/4, 3/4 and 5/4 of the old ones; beyond the ends the end holds.
+    assert upsample(np.array([[0.0, 4.0]]), (1, 4)).tolist() == [[0, 1, 3, 4]]
+    assert upsample(np.array([[[0.0], [4.0]]] * 2), (4, 1))[1].ravel().tolist() == [0, 1, 3, 4]
+
+
+def test_upsampling_is_that_of_pillow_and_keeps_size_and_type():
+    maps = np.random.default_rng(0).random((3, 5, 7)).astype(np.float32)
+    found = upsample(maps, (20, 33))
+    assert found.shape == (3, 20, 33) and found.dtype == np.float32
+    wanted = [np.asarray(Image.fromarray(m).resize((33, 20), Image.Resampling.BILINEAR)) for m in maps]
+    assert found == pytest.approx(np.stack(wanted), abs=1e-5)
+    assert np.array_equal(upsample(maps, (5, 7)), maps) and upsample(maps[0], 9).shape == (9, 9)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((4,), 8), ((0, 4, 4), 8), ((4, 4), 0), ((4, 4), (8, 8, 8))])
+def test_what_cannot_be_upsampled_is_refused(shape, size):
+    with pytest.raises(Hw3Error, match="maps"):
+        upsample(np.zeros(shape), size)
+
+
+def test_the_threshold_is_the_middle_of_the_colours():
+    scale = good_scale(np.array([[[1.0, 2.0, 3.0]]]), 5.0)
+    assert scale == Scale(2.0, 8.0)
+    assert scale.share(np.array([0.0, 2, 5, 8, 99], np.float32)).tolist() == [0, 0, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize(("maps", "threshold"), [([1.0], 1.0), ([1.0, np.nan], 2.0), ([], 2.0), ([1.0], np.nan)])
+def test_a_scale_without_width_is_refused(maps, threshold):
+    with pytest.raises(Hw3Error, match="threshold="):
+        good_scale(np.array(maps), threshold)
+
+
+def test_the_overlay_leaves_what_is_dark_and_colours_what_is_bright():
+    values = np.zeros((12, 16), np.float32)
+    values[:, 8:] = 1
+    shown = overlay(GREY, values, Scale(0, 1), strength=0.8)
+    assert shown.dtype == np.uint8 and shown.shape == GREY.shape
+    assert (shown[:, :8] == 100).all()
+    brightest = np.array(matplotlib.colormaps["inferno"](1.0)[:3]) * 255
+    assert shown[5, 12] == pytest.approx(0.2 * 100 + 0.8 * brightest, abs=1)
+    assert np.array_equal(overlay(GREY, values, Scale(0, 1), strength=0), GREY)
+
+
+def test_the_same_value_has_the_same_colour_in_every_image():
+    calm, wild = np.full((12, 16), 0.5, np.float32), np.full((12, 16), 0.5, np.float32)
+    wild[0, 0] = 50
+    scale = Scale(0, 1)
+    assert np.array_equal(overlay(GREY, calm, scale)[6, 8], overlay(GREY, wild, scale)[6, 8])
+
+
+def test_the_map_is_brought_to_the_image():
+    values = np.array([[0.0, 1.0]], np.float32)
+    assert np.array_equal(overlay(GREY, values, Scale(0, 1)), overlay(GREY, upsample(values, (12, 16)), Scale(0, 1)))
+
+
+def test_the_contour_is_the_inner_border_and_ignores_the_edge_of_the_image():
+    values = np.zeros((6, 6))
+    values[1:5, 0:4] = 2
+    wanted = np.zeros((6, 6), bool)
+    wanted[1, 0:4] = wanted[4, 0:4] = wanted[1:5, 3] = True
+    assert np.array_equal(contour(values, 1), wanted)
+    assert not contour(values, 2).any()  # above means above
+    assert not contour(np.ones((6, 6)), 0).any()
+
+
+def test_the_overlay_draws_the_contour_in_yellow_on_black():
+    values = np.zeros((12, 16), np.float32)
+    values[4:8, 4:10] = 1
+    shown = overlay(GREY, values, Scale(0, 100), threshold=0.5)
+    line = contour(values, 0.5)
+    assert (shown[line] == (255, 230, 0)).all()
+    assert (shown[3, 5] == 0).all() and (shown[5, 5] == 0).all()
+    assert shown[0, 0].tolist() == [100, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image": GREY.astype(float)}, "image: found float64"),
+        ({"image": GREY[..., 0]}, "expected uint8"),
+        ({"anomaly_map": np.full((4, 4), np.nan)}, "without NaN"),
+        ({"anomaly_map": np.zeros((1, 4, 4))}, "expected"),
+        ({"scale": Scale(1, 1)}, "low < high"),
+        ({"strength": 2}, "strength"),
+    ],
+)
+def test_what_cannot_be_overlaid_is_refused(change, words):
+    with pytest.raises(Hw3Error, match=words):
+        overlay(**{"image": GREY, "anomaly_map": np.zeros((4, 4)), "scale": Scale(0, 1), **change})
+
+
+def test_exported_values_read_back_to_the_bit(tmp_path):
+    values = np.random.default_rng(0).normal(size=(12, 16)).astype(np.float32) * 1e3
+    values[0, :4] = [1e-45, 3.4e38, -0.0, np.float32(1) / 3]
+    files = export(tmp_path / "out", "broken_large/000", values, GREY, Scale(0, 1), 0.5)
+    assert files.values == tmp_path / "out/broken_large/000.tiff"
+    with Image.open(files.values) as image:
+        assert image.mode == "F"
+        assert np.array_equal(np.asarray(image).view(np.uint32), values.view(np.uint32))
+    with Image.open(files.overlay) as image:
+        assert np.array_equal(np.asarray(image), overlay(GREY, values, Scale(0, 1), 0.5))
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == ["000.png", "000.tiff", "broken_large"]
+
+
+def test_exported_values_have_the_resolution_of_the_image_and_names_keep_their_dots(tmp_path):
+    values = np.random.default_rng(0).random((3, 4)).astype(np.float32)
+    files = export(tmp_path, "lot.7", values, GREY, Scale(0, 1))
+    assert [p.name for p in files] == ["lot.7.png", "lot.7.tiff"]
+    with Image.open(files.values) as image:
+        assert np.array_equal(np.asarray(image), upsample(values, (12, 16)))
+
+
+@pytest.mark.parametrize("name", ["../000", "/tmp/000", "", "a/../../b", "a\\b"])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
+    with pytest.raises(Hw3Error, match="name="):
+        export(tmp_path / "out", name, np.zeros((4, 4)), GREY, Scale(0, 1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_is_refused_leaves_nothing(tmp_path):
+    with pytest.raises(Hw3Error):
+        export(tmp_path / "out", "000", np.full((4, 4), np.nan), GREY, Scale(0, 1))
+    assert not list(tmp_path.iterdir())
