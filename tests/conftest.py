@@ -42,7 +42,7 @@ def category(tmp_path: Path) -> Path:
     return write_category(tmp_path / "widget", counts)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_category():
     """The function that writes a category, for other counts and sizes."""
     return write_category

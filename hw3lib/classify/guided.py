@@ -48,7 +48,14 @@ WHOLE = ("whole",)  # the embedding alone, for comparison: the same network, siz
 _LARGEST = 1024  # pixels of the side at which a region is cut out; larger photographs are reduced to it
 _FEWEST_GOOD = 6
 # What is seen of an image depends on these; the classifier is trained anew each time.
-_CODE = ("classify/guided.py", "classify/description.py", "classify/memory.py", "backbones.py", "data/images.py")
+_CODE = (
+    "classify/guided.py",
+    "classify/description.py",
+    "classify/memory.py",
+    "patches.py",
+    "backbones.py",
+    "data/images.py",
+)
 
 
 @dataclass(frozen=True)

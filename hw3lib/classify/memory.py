@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
-from torch.nn.functional import avg_pool2d, interpolate
 
 from hw3lib.backbones import Backbone
-from hw3lib.errors import Hw3Error
+from hw3lib.patches import locally_aware, stage_names
 
 # The square's eight symmetries: quarter turns, and quarter turns of the mirror image.
 SYMMETRIES = (
@@ -29,28 +27,6 @@ def move(images: torch.Tensor, symmetry: int) -> torch.Tensor:
     if symmetry >= 4:
         images = images.flip(-1)
     return torch.rot90(images, symmetry % 4, (-2, -1))
-
-
-def stage_names(backbone: Backbone) -> list[str]:
-    """The last stage of each stride of 8, 16 and 32 pixels, by which patches and regions are described.
-
-    A 1x1 convolution at the end, which only widens the features for ImageNet's thousand classes, does not count: what
-    it gives says less of a defect.
-
-    Raises:
-        Hw3Error: the network has no stage of 8 and of 16 pixels.
-    """
-    stages = backbone.stages()
-    names = [name for name in stages if not _only_widens(backbone.network.get_submodule(name))]
-    last = {stages[name][1]: name for name in names}
-    if not {8, 16} <= last.keys():
-        raise Hw3Error(f"{backbone.name}: its stages have strides {sorted(last)}, expected 8 and 16 among them")
-    return [last[stride] for stride in (8, 16, 32) if stride in last]
-
-
-def _only_widens(stage: nn.Module) -> bool:
-    convolutions = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
-    return len(convolutions) == 1 and convolutions[0].kernel_size == (1, 1)
 
 
 @dataclass
@@ -86,7 +62,7 @@ class GoodPatches:
     def __init__(self, backbone: Backbone, images: torch.Tensor, size: int, generator: torch.Generator):
         self.backbone, self.layers = backbone, stage_names(backbone)
         self._last = list(backbone.stages())[-1]
-        patches = torch.cat([self._describe(self.read(batch)) for batch in images.split(8)])
+        patches = torch.cat([locally_aware(self.read(batch)[:2]) for batch in images.split(8)])
         self.mean = patches.mean((0, 2, 3), keepdim=True)
         self.std = patches.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
         flat = ((patches - self.mean) / self.std).movedim(1, -1).flatten(0, 2)
@@ -99,16 +75,10 @@ class GoodPatches:
         maps = self.backbone.feature_maps(images, list(dict.fromkeys([*self.layers, self._last])))
         return [maps[layer] for layer in [*self.layers, self._last]]
 
-    @staticmethod
-    def _describe(maps: list[torch.Tensor]) -> torch.Tensor:
-        fine, coarse = (avg_pool2d(m, 3, 1, 1) for m in maps[:2])
-        coarse = interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        return torch.cat([fine, coarse], 1)
-
     def compare(self, images: torch.Tensor) -> Comparison:
         """Compare a batch of images, uint8 ``(n, 3, side, side)``, with the memory."""
         *maps, last = self.read(images)
-        patches = (self._describe(maps) - self.mean) / self.std
+        patches = (locally_aware(maps[:2]) - self.mean) / self.std
         distance, residual = [], []
         for image in patches:  # one at a time: the table of distances is the largest thing here
             flat = image.flatten(1).T

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from hw3lib import backbones
-from hw3lib.classify.memory import SYMMETRIES, GoodPatches, move, stage_names, symmetry_test
+from hw3lib.classify.memory import SYMMETRIES, GoodPatches, move, symmetry_test
 from hw3lib.errors import Hw3Error
+from hw3lib.patches import stage_names
 
 SIDE = 64
 
