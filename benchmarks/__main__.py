@@ -6,7 +6,7 @@ The comparisons with a student's program take up to half an hour each on two cor
 import argparse
 import importlib
 
-MODULES = ("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided")
+MODULES = ("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided", "coreset")
 
 
 def main() -> None:
