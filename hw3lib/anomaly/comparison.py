@@ -1,0 +1,218 @@
+"""Several detectors on one category: what each finds, how surely, and what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from hw3lib.data import ImageStack, read_mask
+from hw3lib.errors import Hw3Error
+
+from .detector import Detector
+from .maps import upsample
+from .metrics import PixelMetrics, image_metrics
+
+_REPEATS = 2000  # bootstrap samples
+
+
+@dataclass
+class Evaluation:
+    """A fitted detector and what it says of the test images.
+
+    Attributes:
+        detector: fitted.
+        label: as it stands in tables.
+        is_defect: bool ``(N,)``.
+        scores: float32 ``(N,)``.
+        maps: float32 ``(N, image_size, image_size)``, or None.
+        metrics: ``image_auroc, average_precision, f1_max, pixel_auroc, pixel_ap, aupro`` (0 to 1; NaN without maps or
+            masks), ``fit_seconds, ms_per_image, memory_bank, threshold, false_alarm_rate`` and ``detection_rate``
+            (share of the good and of the defective test images above the threshold).
+    """
+
+    detector: Detector
+    label: str
+    is_defect: np.ndarray
+    scores: np.ndarray
+    maps: np.ndarray | None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def evaluate(
+    detector: Detector,
+    good: ImageStack,
+    table: pd.DataFrame,
+    images: ImageStack,
+    *,
+    label: str | None = None,
+    held_out: float = 0.2,
+    false_alarm_rate: float = 0.05,
+    progress: bool = False,
+) -> Evaluation:
+    """Fit a detector on good images and read the test images once; they choose nothing.
+
+    Args:
+        detector: not fitted yet.
+        good: good training images, at the detector's size.
+        table: test images, columns ``mask, is_defect, width, height``.
+        images: the same images, at the detector's size.
+        label: name in tables; None: the detector's.
+        held_out, false_alarm_rate, progress: see :meth:`Detector.fit`.
+
+    Raises:
+        Hw3Error: as :meth:`Detector.fit`; test images that are all good or all defective.
+    """
+    if len(table) != len(images):
+        raise Hw3Error(f"table: {len(table)} rows for {len(images)} images; give the table the images were loaded by")
+    is_defect = table["is_defect"].to_numpy(bool)
+    started = time.perf_counter()
+    detector.fit(good, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
+    fitted = time.perf_counter()
+    scores, maps = detector.score(images, progress=progress)
+    scored = time.perf_counter()
+    whole = image_metrics(is_defect, scores)
+    metrics = {"image_auroc": whole.auroc, "average_precision": whole.average_precision, "f1_max": whole.f1_max}
+    metrics |= pixel_metrics(table, maps)
+    metrics |= {
+        "fit_seconds": fitted - started,
+        "ms_per_image": 1000 * (scored - fitted) / len(images),
+        "memory_bank": detector.memory_bank,
+    }
+    if detector.thresholds_ is not None:
+        above = scores > detector.threshold_
+        metrics |= {
+            "threshold": detector.threshold_,
+            "false_alarm_rate": above[~is_defect].mean(),
+            "detection_rate": above[is_defect].mean(),
+        }
+    return Evaluation(detector, label or detector.name, is_defect, scores, maps, metrics)
+
+
+def pixel_metrics(table: pd.DataFrame, maps: np.ndarray | None) -> dict[str, float]:
+    """``pixel_auroc``, ``pixel_ap`` and ``aupro`` at the masks' full resolution, one image after the other.
+
+    NaN where there are no maps; defective images without a mask are left out, and so is a category without any.
+    """
+    counted = PixelMetrics()
+    if maps is not None:
+        for row, anomaly_map in zip(table.itertuples(), maps, strict=True):
+            if row.is_defect and not isinstance(row.mask, str):
+                continue
+            shape = (row.height, row.width)
+            mask = read_mask(row.mask) if row.is_defect else np.zeros(shape, bool)
+            counted.update(mask, upsample(anomaly_map[None], shape)[0])
+    try:
+        return {
+            "pixel_auroc": counted.auroc(),
+            "pixel_ap": counted.average_precision(),
+            "aupro": counted.aupro(),
+        }
+    except Hw3Error:  # no defective or no good pixel was counted
+        return dict.fromkeys(("pixel_auroc", "pixel_ap", "aupro"), np.nan)
+
+
+def comparison(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
+    """One row a detector, the highest image AUROC first.
+
+    Returns:
+        ``detector``, the metrics of :class:`Evaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval of the image
+        AUROC), ``behind``, ``behind_low`` and ``behind_high`` (the first row's AUROC less this one's, on the same
+        images, with its interval), see :func:`auroc_interval`.
+    """
+    best = max(evaluations, key=lambda e: e.metrics["image_auroc"])
+    rows = []
+    for e in evaluations:
+        row = {"detector": e.label, **e.metrics}
+        _, row["auroc_low"], row["auroc_high"] = auroc_interval(e.is_defect, e.scores, seed=seed)
+        behind = auroc_interval(best.is_defect, best.scores, e.scores, seed=seed)
+        row["behind"], row["behind_low"], row["behind_high"] = behind
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("image_auroc", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def auroc_interval(
+    is_defect: np.ndarray, scores: np.ndarray, less: np.ndarray | None = None, seed: int = 0
+) -> tuple[float, float, float]:
+    """Image AUROC, or the difference of two on the same images, with its 95 % bootstrap interval.
+
+    Good and defective images are drawn anew with replacement, each among themselves, the same images for both scores
+    (percentile bootstrap: Efron and Tibshirani 1993, chapter 13). The detectors are not fitted again, so the interval
+    covers the choice of the test images, not that of the good images to learn from.
+
+    Args:
+        is_defect: bool ``(N,)``.
+        scores: ``(N,)``.
+        less: scores ``(N,)`` whose AUROC is subtracted.
+        seed: of the drawing.
+
+    Returns:
+        Value, lower and upper end; fractions of one.
+    """
+    rng = np.random.default_rng(seed)
+    wins = _wins(is_defect, scores) - (0 if less is None else _wins(is_defect, less))
+    defects, goods = wins.shape
+    # An AUROC is a mean over pairs, so a drawing is a pair of weight vectors.
+    weights = [rng.multinomial(n, np.full(n, 1 / n), _REPEATS) / n for n in (defects, goods)]
+    drawn = np.einsum("rd,dg,rg->r", weights[0], wins, weights[1], optimize=True)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(wins.mean()), float(low), float(high)
+
+
+def _wins(is_defect: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """1 where a defective image scores above a good one, half where they tie, ``(defective, good)``."""
+    bad, good = np.asarray(scores)[is_defect], np.asarray(scores)[~is_defect]
+    return (bad[:, None] > good) + 0.5 * (bad[:, None] == good)
+
+
+def describe(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: float) -> str:
+    """About 150 words on what was measured, true of whatever was measured.
+
+    Args:
+        table: of :func:`comparison`.
+        conditions: of :func:`hw3lib.anomaly.robustness.robustness`.
+        false_alarm_rate: that the thresholds were to keep.
+    """
+    first = table.iloc[0]
+    beaten = [row.detector for row in table.itertuples() if row.behind_low > 0]
+    level = [row.detector for row in table.iloc[1:].itertuples() if row.behind_low <= 0]
+    text = [
+        f"On the test images {first.detector} ranks first with an image AUROC of {first.image_auroc:.3f} "
+        f"({first.auroc_low:.3f} to {first.auroc_high:.3f})."
+    ]
+    if beaten:
+        text.append(f"Beyond luck it is better than {_list(beaten)}.")
+    if level:
+        text.append(f"From {_list(level)} it cannot be told apart.")
+    chance = [row.detector for row in table.itertuples() if row.auroc_low <= 0.5]
+    if chance:
+        text.append(f"{_list(chance)[0].upper()}{_list(chance)[1:]} cannot be told from guessing.")
+    maps = table.dropna(subset=["aupro"])
+    if len(maps):
+        where = maps.loc[maps["aupro"].idxmax()]
+        text.append(f"Where the defect is, {where.detector} shows best: AUPRO {where.aupro:.3f}.")
+    text.append(
+        f"Its threshold, from held-out good images at a false-alarm rate of {false_alarm_rate:.0%}, stops "
+        f"{first.detection_rate:.0%} of the defective and {first.false_alarm_rate:.0%} of the good test images. "
+        f"Fitting took {first.fit_seconds:.1f} s, an image {first.ms_per_image:.0f} ms."
+    )
+    quick = table.loc[table["ms_per_image"].idxmin()]
+    if quick.detector != first.detector:
+        text.append(f"{quick.detector} is quickest, {quick.ms_per_image:.0f} ms, with {quick.image_auroc:.3f}.")
+    own = conditions[(conditions["detector"] == first.detector)]
+    if len(own) > 1:
+        worst = own.iloc[1:].sort_values("image_auroc").iloc[0]
+        alarm = own.iloc[1:].sort_values("false_alarm_rate").iloc[-1]
+        text.append(
+            f"These figures hold for photographs taken alike: with the image {worst.condition}, {first.detector} falls "
+            f"to {worst.image_auroc:.3f}, and {alarm.condition} it calls {alarm.false_alarm_rate:.0%} of good products "
+            "anomalous."
+        )
+    return " ".join(text)
+
+
+def _list(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

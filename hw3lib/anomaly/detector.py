@@ -1,0 +1,369 @@
+"""What every anomaly detector has in common: scikit-learn's manners, a threshold from good images alone, one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from scipy.ndimage import gaussian_filter
+from torch.nn.functional import interpolate
+from tqdm.auto import tqdm
+
+from hw3lib import __version__
+from hw3lib.classify.inputs import pick_device
+from hw3lib.data import ImageStack
+from hw3lib.data.table import file_digest
+from hw3lib.errors import Hw3Error
+from hw3lib.paths import atomic_folder
+
+from .maps import Scale
+from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values, required_good_images
+
+Images = ImageStack | np.ndarray | Sequence[np.ndarray]
+
+FEWEST = 4  # good images; with fewer nothing says what is normal and what is chance
+_SETTINGS, _STATE = "detector.json", "state.safetensors"
+_FORMAT = 1
+
+
+class Scores(NamedTuple):
+    """Scores ``(N,)`` and, of detectors that have them, maps ``(N, H, W)``; float32, higher is more anomalous."""
+
+    scores: np.ndarray
+    maps: np.ndarray | None
+
+
+@dataclass(kw_only=True)
+class Detector(ABC):
+    """A detector that learns from good images alone.
+
+    A subclass is a dataclass whose fields are its hyperparameters. It gives :meth:`_fit`, :meth:`_score` and what
+    :meth:`save` needs: :meth:`_state` and :meth:`_restore`.
+
+    Attributes:
+        image_size: side in pixels of the square images that it takes.
+        smoothing: standard deviation in pixels of the Gaussian that smooths the maps; 4 in PaDiM and PatchCore.
+        batch_size: images scored at once.
+        seed: of everything that is drawn.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        good_scores_: scores of the good images that :meth:`fit` held out, ascending, float32 ``(n,)``.
+        good_peaks_: highest value of each of their maps, ascending, float32 ``(n,)``; empty without maps.
+        good_level_: median pixel of their maps; NaN without maps.
+        threshold_: an image with a higher score is called anomalous.
+        map_threshold_: the same for a pixel of a map: as many good images have a pixel above it.
+        thresholds_: how :attr:`threshold_` came about, and what it promises.
+    """
+
+    name: ClassVar[str]  # in tables, and in the saved folder
+    source: ClassVar[str]  # paper and equation
+    has_maps: ClassVar[bool] = True
+
+    image_size: int = 224
+    smoothing: float = 4.0
+    batch_size: int = 16
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for field, low in (("image_size", 32), ("batch_size", 1), ("smoothing", 0)):
+            if not getattr(self, field) >= low:
+                raise Hw3Error(f"{self.name}: {field}={getattr(self, field)!r}, expected {low} or more")
+
+    def fit(
+        self, good: Images, *, held_out: float = 0.2, false_alarm_rate: float = 0.05, progress: bool = False
+    ) -> Detector:
+        """Learn from good images; some of them are held out and set the threshold.
+
+        Args:
+            good: uint8 ``(N, 3, image_size, image_size)``, 0 to 255, RGB; an ImageStack, an array or a list of images.
+            held_out: share of them that is not learned from. 0 learns from all: then there is no threshold and no
+                p-value.
+            false_alarm_rate: share of good images that may be called anomalous, see
+                :func:`hw3lib.anomaly.conformal_threshold`.
+            progress: show bars.
+
+        Returns:
+            The detector.
+
+        Raises:
+            Hw3Error: too few images, images of another size or of several, NaN, or images that are all the same; a
+                share or a rate out of range. What was learned before is kept then, but not if learning itself fails.
+        """
+        required_good_images(false_alarm_rate)  # refuses a wrong rate before the work, not after
+        images = self._check(good)
+        _refuse_constant(images, self.name)
+        if not 0 <= held_out <= 0.9:
+            raise Hw3Error(f"{self.name}: held_out={held_out!r}, expected a share of the good images, 0 to 0.9")
+        order = np.random.default_rng(self.seed).permutation(len(images))
+        apart = round(held_out * len(images)) if held_out == 0 else max(1, round(held_out * len(images)))
+        learned = np.sort(order[apart:])
+        if len(learned) < FEWEST - 1:
+            raise Hw3Error(
+                f"{self.name}: found {len(images)} good images, of which {apart} are held out; expected at least "
+                f"{FEWEST} in all and {FEWEST - 1} to learn from. Add good images"
+            )
+        self._torch_device = pick_device(self.device)
+        vars(self).pop("n_good_", None)  # a failure from here on leaves a detector that says it is not fitted
+        self._fit(images[learned] if apart else images, progress)  # a mapped array stays on disk where it can
+        self.n_good_ = len(learned)
+        self.good_scores_, self.good_peaks_, self.good_level_ = np.zeros(0, np.float32), np.zeros(0, np.float32), np.nan
+        if apart:
+            scores, maps = self.score(images[np.sort(order[:apart])])
+            self.good_scores_ = np.sort(scores)
+            if maps is not None:
+                self.good_peaks_, self.good_level_ = np.sort(maps.max((1, 2))), float(np.median(maps))
+        self.set_false_alarm_rate(false_alarm_rate)
+        return self
+
+    def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
+        """Choose the threshold anew from the good images that were held out; nothing is learned again."""
+        self.thresholds_ = conformal_threshold(self.good_scores_, false_alarm_rate) if len(self.good_scores_) else None
+
+    @property
+    def threshold_(self) -> float:
+        return self._threshold().value
+
+    @property
+    def map_threshold_(self) -> float:
+        rate = self._threshold().false_alarm_rate
+        if not self.has_maps:
+            raise Hw3Error(f"{self.name} looks at the image as a whole and has no anomaly map")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewGoodImages)  # said when the threshold was set
+            return conformal_threshold(self.good_peaks_, rate).value
+
+    @property
+    def scale_(self) -> Scale:
+        """Colours for maps: darkest at the median pixel of held-out good images, half-way at ``map_threshold_``."""
+        threshold = self.map_threshold_
+        level = self.good_level_ if self.good_level_ < threshold else threshold - 1
+        return Scale(level, level + 2 * (threshold - level))
+
+    def score(self, images: Images, *, progress: bool = False) -> Scores:
+        """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
+        self._require_fit()
+        images = self._check(images)
+        scores, maps = [], []
+        starts = range(0, len(images), self.batch_size)
+        for start in tqdm(starts, desc=f"{self.name}: score", unit="batch", disable=not progress):
+            batch = torch.from_numpy(np.array(images[start : start + self.batch_size], order="C"))
+            with torch.no_grad():
+                score, map_ = self._score(batch.to(self._torch_device))
+            if map_ is not None:
+                maps.append(self._finish(map_))
+            scores.append(maps[-1].max((1, 2)) if score is None else score.float().cpu().numpy())
+        return Scores(np.concatenate(scores), np.concatenate(maps) if self.has_maps else None)
+
+    def decision_function(self, images: Images) -> np.ndarray:
+        """Scores, float32 ``(N,)``, of uint8 images ``(N, 3, image_size, image_size)``; higher is more anomalous.
+
+        Raises:
+            Hw3Error: not fitted, or images of another size, or NaN.
+        """
+        return self.score(images).scores
+
+    def anomaly_map(self, images: Images) -> np.ndarray:
+        """Anomaly maps, float32 ``(N, image_size, image_size)``; higher is more anomalous.
+
+        Raises:
+            Hw3Error: as :meth:`decision_function`, and where the detector looks at the image as a whole.
+        """
+        if not self.has_maps:
+            raise Hw3Error(f"{self.name} looks at the image as a whole and has no anomaly map; take PatchCore or PaDiM")
+        return self.score(images).maps
+
+    def predict(self, images: Images) -> np.ndarray:
+        """True for each image whose score is above :attr:`threshold_`, bool ``(N,)``."""
+        threshold = self.threshold_  # says at once if there is none
+        return self.decision_function(images) > threshold
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """Conformal p-values of scores ``(N,)`` against the held-out good images, see :func:`.p_values`."""
+        self._threshold()
+        return p_values(self.good_scores_, scores)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the detector into one folder, whole or not at all: ``detector.json`` and ``state.safetensors``.
+
+        A detector that is there is replaced.
+
+        Raises:
+            Hw3Error: not fitted, the folder holds something else, or it cannot be written.
+        """
+        self._require_fit()
+        _refuse_others(Path(folder))
+        with atomic_folder(folder, replace=True) as temporary:
+            state = {"good_scores_": torch.from_numpy(self.good_scores_)}
+            state["good_peaks_"] = torch.from_numpy(self.good_peaks_)
+            state["good_level_"] = torch.tensor(self.good_level_)
+            state |= {f"state.{name}": value.detach().cpu().contiguous() for name, value in self._state().items()}
+            save_file(state, temporary / _STATE)
+            threshold = self.thresholds_
+            settings = {
+                "format": _FORMAT,
+                "detector": self.name,
+                "parameters": asdict(self),
+                "n_good": self.n_good_,
+                "false_alarm_rate": threshold.false_alarm_rate if threshold else None,
+                "sha256": file_digest(temporary / _STATE),
+                "hw3lib": __version__,
+                "torch": torch.__version__,
+            }
+            settings["settings_sha256"] = _digest(settings)
+            (temporary / _SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
+
+    @classmethod
+    def _load(cls, parameters: dict[str, Any], settings: dict[str, Any], state: dict[str, torch.Tensor]) -> Detector:
+        known = {f.name for f in fields(cls)}
+        detector = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items() if k in known})
+        detector._torch_device = pick_device(detector.device)
+        detector.n_good_ = settings["n_good"]
+        detector.good_scores_ = state["good_scores_"].numpy()
+        detector.good_peaks_, detector.good_level_ = state["good_peaks_"].numpy(), float(state["good_level_"])
+        inner = {name.removeprefix("state."): value for name, value in state.items() if name.startswith("state.")}
+        detector._restore(inner)
+        if settings["false_alarm_rate"] is None:
+            detector.thresholds_ = None
+        else:
+            detector.set_false_alarm_rate(settings["false_alarm_rate"])
+        return detector
+
+    @abstractmethod
+    def _fit(self, images: np.ndarray, progress: bool) -> None:
+        """Learn from uint8 ``(n, 3, image_size, image_size)``, an array that may be mapped from disk."""
+
+    @abstractmethod
+    def _score(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Scores ``(n,)`` and maps ``(n, h, w)`` of any resolution; scores None: the maximum of the finished map."""
+
+    @abstractmethod
+    def _state(self) -> dict[str, torch.Tensor]:
+        """What was learned, as tensors."""
+
+    @abstractmethod
+    def _restore(self, state: dict[str, torch.Tensor]) -> None:
+        """The inverse of :meth:`_state`; tensors are on the CPU, ``self._torch_device`` is set."""
+
+    @property
+    def memory_bank(self) -> int:
+        """Vectors that are kept to compare with; 0 for detectors without such a memory."""
+        return 0
+
+    def _finish(self, maps: torch.Tensor) -> np.ndarray:
+        side = (self.image_size, self.image_size)
+        maps = interpolate(maps[:, None].float(), size=side, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
+        return gaussian_filter(maps, (0, self.smoothing, self.smoothing)) if self.smoothing else maps
+
+    def _check(self, images: Images) -> np.ndarray:
+        images = as_images(images)
+        if images.shape[2:] != (self.image_size, self.image_size):
+            raise Hw3Error(
+                f"{self.name}: images of {images.shape[3]}x{images.shape[2]} pixels, expected "
+                f"{self.image_size}x{self.image_size}; load them at that size or set image_size"
+            )
+        return images
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "n_good_"):
+            raise Hw3Error(f"{self.name} has not learned anything yet; call fit(good_images) first")
+
+    def _threshold(self) -> Threshold:
+        self._require_fit()
+        if self.thresholds_ is None:
+            raise Hw3Error(
+                f"{self.name} was fitted with held_out=0, so no good image is left to set a threshold or a p-value by; "
+                "fit it with held_out=0.2"
+            )
+        return self.thresholds_
+
+
+def as_images(images: Images) -> np.ndarray:
+    """Images as uint8 ``(N, 3, H, W)``; a mapped array stays on disk.
+
+    Raises:
+        Hw3Error: no image, mixed sizes, another shape, NaN or values outside 0 to 255.
+    """
+    if isinstance(images, ImageStack):
+        images = images.images
+    if not isinstance(images, np.ndarray):
+        images = list(images)
+        sizes = sorted({np.shape(image) for image in images})
+        if len(sizes) > 1:
+            found = ", ".join(map(str, sizes[:4]))
+            raise Hw3Error(f"images of mixed sizes: found {found}; load them with ImageStack.load(table, size)")
+        images = np.stack(images) if images else np.zeros((0, 3, 1, 1), np.uint8)
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise Hw3Error(f"images: found shape {images.shape}, expected (N, 3, H, W)")
+    if len(images) == 0:
+        raise Hw3Error("images: found none, expected at least one")
+    if images.dtype == np.uint8:
+        return images
+    if not np.issubdtype(images.dtype, np.number):
+        raise Hw3Error(f"images: found {images.dtype}, expected uint8, 0 to 255")
+    wrong = ~np.isfinite(images).all((1, 2, 3))
+    if wrong.any():
+        raise Hw3Error(f"images: NaN or infinite pixels in image {int(wrong.argmax())}, expected values of 0 to 255")
+    if images.min() < 0 or images.max() > 255 or images.max() <= 1 < images.size:
+        raise Hw3Error(
+            f"images: values of {images.min():g} to {images.max():g}, expected 0 to 255 (multiply by 255 if they are "
+            "in 0 to 1)"
+        )
+    return np.rint(images).astype(np.uint8)
+
+
+def _refuse_constant(images: np.ndarray, name: str) -> None:
+    first = images[0]
+    if all(np.array_equal(first, image) for image in images[1:]) and len(images) > 1:
+        raise Hw3Error(
+            f"{name}: all {len(images)} good images are the same, pixel by pixel, so nothing shows how good ones vary; "
+            "give different photographs"
+        )
+
+
+def _refuse_others(folder: Path) -> None:
+    """Saving replaces the folder as a whole: not one of photographs."""
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / file).exists() for file in (_SETTINGS, _STATE)):
+        raise Hw3Error(f"{folder}: holds other files and no detector; choose a folder that is new or empty")
+
+
+def _digest(settings: dict[str, Any]) -> str:
+    """SHA-256 of what the settings say, whatever the layout of the file."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Settings and tensors of a saved detector, checked; nothing in the folder is executed.
+
+    Raises:
+        Hw3Error: no such folder, a file that is missing, damaged, or of another version.
+    """
+    folder = Path(folder)
+    again = "save it again, or fit a new one with `hw3 detect fit`"
+    for file in (_SETTINGS, _STATE):
+        if not (folder / file).is_file():
+            raise Hw3Error(f"{folder}: no saved detector, {file} is missing; {again}")
+    try:
+        settings = json.loads((folder / _SETTINGS).read_text())
+        version, digest = settings["format"], settings.pop("settings_sha256", None)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        raise Hw3Error(f"{folder / _SETTINGS}: is damaged, expected a detector's settings in JSON; {again}") from None
+    if version != _FORMAT:
+        raise Hw3Error(f"{folder / _SETTINGS}: found format {version!r}, expected {_FORMAT}; {again}")
+    if digest != _digest(settings):
+        raise Hw3Error(f"{folder / _SETTINGS}: is damaged or was changed by hand, its checksum is another; {again}")
+    if settings["sha256"] != file_digest(folder / _STATE):
+        raise Hw3Error(f"{folder / _STATE}: is damaged, its SHA-256 is not the one in {_SETTINGS}; {again}")
+    try:
+        return settings, load_file(folder / _STATE)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise Hw3Error(f"{folder / _STATE}: cannot be read ({error}); {again}") from None

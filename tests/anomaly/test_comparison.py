@@ -1,0 +1,184 @@
+"""hw3lib.anomaly.comparison and robustness: intervals, figures of a detector, changed images, and the words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from hw3lib import anomaly
+from hw3lib.anomaly.comparison import Evaluation, auroc_interval, comparison, describe, evaluate
+from hw3lib.anomaly.robustness import CONDITIONS, light, light_from_the_left, robustness, shift, turn
+from hw3lib.data import ImageStack, load_table
+from hw3lib.errors import Hw3Error
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, make_category):
+    folder = tmp_path_factory.mktemp("comparison")
+    make_category(folder / "widget", {"train/good": 12, "test/good": 5, "test/dent": 4}, size=(96, 80))
+    table = load_table(folder, "widget")
+    good, test = table[table["split"] == "train"], table[table["split"] == "test"].reset_index(drop=True)
+    stacks = [ImageStack.load(part, SIDE) for part in (good, test)]
+    made = [
+        evaluate(kind(image_size=SIDE, **more), stacks[0], test, stacks[1], held_out=0.4, false_alarm_rate=0.3)
+        for kind, more in ((anomaly.NearestImages, {}), (anomaly.PaDiM, {"dimensions": 10}))
+    ]
+    return made, test, stacks
+
+
+def fake(label, is_defect, scores, **metrics):
+    auroc = roc_auc_score(is_defect, scores)
+    figures = {"image_auroc": auroc, "aupro": np.nan, "fit_seconds": 1.0, "ms_per_image": 10.0}
+    return Evaluation(None, label, is_defect, scores, None, figures | metrics)
+
+
+def test_an_auroc_comes_with_an_interval_that_holds_it():
+    rng = np.random.default_rng(0)
+    is_defect = np.arange(60) < 25
+    scores = rng.normal(size=60) + is_defect
+    value, low, high = auroc_interval(is_defect, scores)
+    assert value == pytest.approx(roc_auc_score(is_defect, scores))
+    # By brute force: images drawn anew, each kind among itself.
+    drawn = []
+    for _ in range(2000):
+        rows = np.concatenate(
+            [rng.choice(np.flatnonzero(is_defect == kind), (is_defect == kind).sum()) for kind in (0, 1)]
+        )
+        drawn.append(roc_auc_score(is_defect[rows], scores[rows]))
+    assert (low, high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.015)
+
+
+def test_ties_count_half_in_an_auroc():
+    is_defect, scores = np.array([True, True, False, False]), np.array([1.0, 2.0, 1.0, 0.0])
+    assert auroc_interval(is_defect, scores)[0] == 3.5 / 4
+
+
+def test_a_difference_is_paired_on_the_same_images():
+    rng = np.random.default_rng(1)
+    is_defect = np.arange(80) < 40
+    scores = rng.normal(size=80) + is_defect
+    worse = scores - 0.05 * is_defect  # nearly the same scores: apart the two intervals would overlap widely
+    value, low, high = auroc_interval(is_defect, scores, worse)
+    assert value == pytest.approx(roc_auc_score(is_defect, scores) - roc_auc_score(is_defect, worse))
+    assert high - low < 0.05
+    alone = auroc_interval(is_defect, scores)
+    assert alone[2] - alone[1] > 0.1
+    assert auroc_interval(is_defect, scores, scores) == (0, 0, 0)
+
+
+def test_what_an_evaluation_says_can_be_computed_again(evaluated):
+    made, test, stacks = evaluated
+    for e in made:
+        is_defect = test["is_defect"].to_numpy(bool)
+        assert e.metrics["image_auroc"] == pytest.approx(roc_auc_score(is_defect, e.scores))
+        above = e.detector.predict(stacks[1])
+        assert e.metrics["false_alarm_rate"] == above[~is_defect].mean()
+        assert e.metrics["detection_rate"] == above[is_defect].mean()
+        assert e.metrics["fit_seconds"] > 0 and e.metrics["ms_per_image"] > 0
+    assert np.isnan(made[0].metrics["aupro"]) and 0 <= made[1].metrics["aupro"] <= 1
+    assert made[0].metrics["memory_bank"] == len(stacks[0]) - 5
+
+
+def test_pixel_figures_are_taken_at_the_size_of_the_masks(evaluated, monkeypatch):
+    made, test, _ = evaluated
+    from hw3lib.anomaly import comparison as module
+
+    seen = []
+    original = module.upsample
+    monkeypatch.setattr(module, "upsample", lambda maps, shape: seen.append(shape) or original(maps, shape))
+    again = module.pixel_metrics(test, made[1].maps)
+    assert set(seen) == {(80, 96)}
+    assert again["aupro"] == made[1].metrics["aupro"]
+
+
+def test_a_category_without_masks_has_no_pixel_figures(evaluated):
+    made, test, _ = evaluated
+    from hw3lib.anomaly.comparison import pixel_metrics
+
+    assert all(np.isnan(v) for v in pixel_metrics(test.assign(mask=np.nan), made[1].maps).values())
+
+
+def test_a_table_of_other_images_is_refused(evaluated):
+    _, test, stacks = evaluated
+    with pytest.raises(Hw3Error, match="8 rows for 9 images"):
+        evaluate(anomaly.PaDiM(image_size=SIDE), stacks[0], test.iloc[1:], stacks[1])
+
+
+def test_the_best_comes_first_and_the_others_say_how_far_behind_they_are():
+    is_defect = np.arange(40) < 20
+    good, bad = is_defect + 0.0, np.tile([0.0, 1.0], 20)
+    table = comparison([fake("guessing", is_defect, bad), fake("perfect", is_defect, good)])
+    assert list(table["detector"]) == ["perfect", "guessing"]
+    assert table["behind"].tolist() == [0, 0.5]
+    assert table["behind_low"].iloc[1] > 0
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.02, 1.0])
+def test_the_words_are_true_of_what_was_measured(strength):
+    rng = np.random.default_rng(2)
+    is_defect = np.arange(60) < 30
+    noise = rng.normal(size=60)
+    figures = {"false_alarm_rate": 0.1, "detection_rate": 0.75, "aupro": 0.5}
+    table = comparison(
+        [
+            fake("A", is_defect, noise + 3 * is_defect, **figures),
+            fake("B", is_defect, noise + 3 * is_defect - strength * 3 * is_defect, **figures),
+        ]
+    )
+    conditions = pd.DataFrame(
+        {
+            "condition": ["as photographed", "20 % darker"] * 2,
+            "detector": ["A", "A", "B", "B"],
+            "image_auroc": [0.9, 0.61, 0.9, 0.6],
+            "false_alarm_rate": [0.1, 0.83, 0.1, 1.0],
+        }
+    )
+    text = describe(table, conditions, 0.05)
+    first, second = table["detector"]
+    assert text.startswith(f"On the test images {first} ranks first")
+    apart = f"Beyond luck it is better than {second}." in text
+    assert apart == (table["behind_low"].iloc[1] > 0) != (f"From {second} it cannot be told apart." in text)
+    assert ("cannot be told from guessing" in text) == (table["auroc_low"] <= 0.5).any()
+    worst = {"A": "0.610", "B": "0.600"}[first]
+    assert f"falls to {worst}" in text
+    assert 60 <= len(text.split()) <= 170
+
+
+def test_light_changes_each_channel_and_is_clipped():
+    images = np.full((1, 3, 4, 4), 200, np.uint8)
+    changed = light(0.5, 1.0, 1.5)(images)
+    assert changed.dtype == np.uint8
+    assert changed[0, :, 0, 0].tolist() == [100, 200, 255]
+
+
+def test_light_from_the_left_is_brighter_there():
+    changed = light_from_the_left(0.2)(np.full((1, 3, 2, 5), 100, np.uint8))
+    assert changed[0, 0, 0].tolist() == [120, 110, 100, 90, 80]
+
+
+def test_a_turn_by_a_quarter_and_a_shift_move_pixels_exactly():
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), np.uint8)
+    assert np.array_equal(turn(90)(images), np.rot90(images, 1, (-2, -1)))
+    assert np.array_equal(CONDITIONS["turned by 90 degrees"](images), np.rot90(images, 1, (-2, -1)))
+    assert np.array_equal(shift(0.25)(images)[..., 2:], images[..., :-2])
+    assert np.array_equal(turn(0)(images), images)
+
+
+def test_robustness_scores_changed_images_with_detectors_as_they_are(evaluated):
+    made, _, stacks = evaluated
+    before = [e.detector.threshold_ for e in made]
+    rows = np.array([0, 2, 5, 6, 8])
+    conditions = {"as it is": lambda images: images, "darker": light(0.5, 0.5, 0.5)}
+    table = robustness(made, stacks[1][rows], rows, conditions=conditions, asked_rate=0.3)
+    assert list(table["condition"]) == ["as it is"] * 2 + ["darker"] * 2
+    assert [e.detector.threshold_ for e in made] == before
+    for e, row in zip(made, table.itertuples(), strict=False):
+        assert row.image_auroc == pytest.approx(roc_auc_score(e.is_defect[rows], e.scores[rows]))
+        assert row.false_alarm_rate == (e.scores[rows] > e.detector.threshold_)[~e.is_defect[rows]].mean()
+    darker = made[0].detector.decision_function(light(0.5, 0.5, 0.5)(stacks[1][rows]))
+    above = darker > made[0].detector.threshold_
+    assert table["detection_rate"].iloc[2] == above[made[0].is_defect[rows]].mean()
+    assert not np.allclose(darker, made[0].scores[rows])
+    assert (table["asked_rate"] == 0.3).all()

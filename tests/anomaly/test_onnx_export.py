@@ -1,0 +1,207 @@
+"""hw3lib.anomaly.onnx_export and hw3lib.onnx_detector: equal results, the check that guards them, clear refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from hw3lib.anomaly import Autoencoder, GANomaly, Mahalanobis, PaDiM, PatchCore, p_values
+from hw3lib.anomaly import onnx_export as module
+from hw3lib.anomaly.maps import upsample
+from hw3lib.anomaly.nearest import NearestNeighbours
+from hw3lib.anomaly.onnx_export import export
+from hw3lib.errors import Hw3Error
+from hw3lib.onnx_detector import OnnxDetector
+
+onnx = pytest.importorskip("onnx", reason="export needs onnx, onnxscript and onnxruntime")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
+
+QUICK = {"num_steps": 2, "device": "cpu", "image_size": 48, "batch_size": 2}
+MAKE = {
+    "patchcore": lambda: PatchCore(image_size=64, batch_size=2, device="cpu"),
+    "padim": lambda: PaDiM(image_size=64, batch_size=2, dimensions=20, device="cpu"),
+    "autoencoder": lambda: Autoencoder(working_size=32, **QUICK),  # shrinks its images
+    "ganomaly": lambda: GANomaly(working_size=32, latent_size=8, channels=8, **QUICK),  # has no maps
+}
+
+
+def pictures(n: int, side: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(60, 200, (n, 3, side, side)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A function that gives a fitted detector, its ONNX file and what the check measured; each is exported once."""
+    kept = {}
+
+    def get(name: str):
+        if name not in kept:
+            detector = MAKE[name]()
+            held_out = 0 if name == "ganomaly" else 0.4
+            detector.fit(pictures(8, detector.image_size, 0), held_out=held_out, false_alarm_rate=0.3)
+            file = tmp_path_factory.mktemp("onnx") / f"{name}.onnx"
+            kept[name] = detector, file, export(detector, file)
+        return kept[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_onnxruntime_gives_the_scores_and_maps_of_the_detector_for_any_number_of_images(exported, name):
+    detector, file, measured = exported(name)
+    found = OnnxDetector(file, threads=1)
+    assert measured.opset == module.OPSET and measured.size == file.stat().st_size
+    assert 0 <= measured.scores <= 1e-5
+    for n in (1, 5):
+        images = pictures(n, detector.image_size, n)
+        scores, maps = found.score(images)
+        np.testing.assert_allclose(scores, detector.decision_function(images), rtol=1e-4)
+        assert scores.dtype == np.float32 and found.has_maps == detector.has_maps == (maps is not None)
+        if maps is not None:
+            wanted = detector.anomaly_map(images)
+            assert maps.dtype == np.float32
+            np.testing.assert_allclose(maps, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_the_file_holds_threshold_and_p_values(exported):
+    detector, file, _ = exported("autoencoder")
+    found = OnnxDetector(file, threads=1)
+    assert (found.name, found.image_size, found.threshold_) == ("Autoencoder", 48, detector.threshold_)
+    assert found.false_alarm_rate == 0.3 and found.good_level_ == detector.good_level_
+    assert np.array_equal(found.good_scores_, detector.good_scores_) and len(found.good_scores_) == 3
+    assert np.array_equal(found.good_peaks_, detector.good_peaks_)
+    scores = np.sort(np.r_[detector.good_scores_, detector.good_scores_ + 1e-3, detector.good_scores_ - 1e-3])
+    assert np.array_equal(found.p_values(scores), p_values(detector.good_scores_, scores))
+    images = np.concatenate([pictures(4, 48, 9), np.zeros((1, 3, 48, 48), np.uint8)])
+    found.threshold_ = float(np.median(found.decision_function(images)))
+    assert found.predict(images).sum() == 2
+
+
+def test_a_detector_without_held_out_images_is_exported_without_threshold(exported):
+    found = OnnxDetector(exported("ganomaly")[1], threads=1)
+    assert found.threshold_ is None and not len(found.good_scores_)
+    with pytest.raises(Hw3Error, match="no threshold"):
+        found.predict(pictures(1, 48, 0))
+    with pytest.raises(Hw3Error, match="no p-values"):
+        found.p_values(np.zeros(1))
+
+
+def test_scoring_needs_no_torch(exported, tmp_path):
+    detector, file, _ = exported("autoencoder")
+    np.save(tmp_path / "images.npy", pictures(3, 48, 5))
+    program = (
+        "import sys, numpy as np; from hw3lib.onnx_detector import OnnxDetector; "
+        f"np.save('scores.npy', OnnxDetector({str(file)!r}, threads=1).decision_function(np.load('images.npy'))); "
+        "print([name for name in ('torch', 'sklearn', 'pandas') if name in sys.modules])"
+    )
+    root = Path(module.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(root)}
+    )
+    assert done.stdout == "[]\n", done.stderr
+    wanted = detector.decision_function(pictures(3, 48, 5))
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("length", "smoothing"), [(7, 4.0), (7, 0.0), (40, 2.5)])
+def test_enlarging_and_the_gaussian_with_its_reflecting_border_are_one_matrix(length, smoothing):
+    raw = np.random.default_rng(0).normal(size=(length, length)).astype(np.float32)
+    matrix = module._finishing_matrix(length, 40, smoothing).numpy()
+    wanted = upsample(raw, 40)
+    wanted = gaussian_filter(wanted, smoothing) if smoothing else wanted
+    np.testing.assert_allclose(matrix @ raw @ matrix.T, wanted, atol=2e-6)
+
+
+def searcher(bank: np.ndarray) -> module._PatchCore:
+    bank = torch.from_numpy(bank)
+    return module._PatchCore(SimpleNamespace(_bank=bank, _nearest=NearestNeighbours(bank), neighbours=3))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_the_search_finds_the_nearest_vector_up_to_the_bound_on_a_product_s_error(offset):
+    rng = np.random.default_rng(0)
+    bank = (rng.normal(size=(300, 12)) + offset).astype(np.float32)
+    queries = (rng.normal(size=(200, 12)) + offset).astype(np.float32)
+    graph = searcher(bank)
+    flat = torch.from_numpy(queries) - graph.mean
+    distance, nearest = graph.search(flat)
+    squared = ((queries[:, None].astype(np.float64) - bank) ** 2).sum(2)
+    slack = graph._detector._nearest._slack(torch.from_numpy(queries) - graph._detector._nearest._mean).numpy()
+    assert (squared[np.arange(200), nearest.numpy()] <= squared.min(1) + 2 * slack).all()
+    assert (nearest.numpy() == squared.argmin(1)).mean() > 0.99
+    np.testing.assert_allclose(distance.numpy(), np.sqrt(squared[np.arange(200), nearest.numpy()]), rtol=1e-5)
+    assert slack.max() < 1e-2  # centring keeps the bound low, wherever the vectors lie
+
+
+def test_results_that_differ_leave_no_file(tmp_path, monkeypatch):
+    detector = MAKE["autoencoder"]().fit(pictures(8, 48, 0))
+    kept = module._finishing_matrix
+    monkeypatch.setattr(module, "_finishing_matrix", lambda length, side, smoothing: kept(length, side, 0.0))
+    (tmp_path / "a.onnx").write_bytes(b"before")
+    with pytest.raises(Hw3Error, match=r"a\.onnx: not written.*scores differ by up to .* and maps by up to"):
+        export(detector, tmp_path / "a.onnx")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.onnx", b"before")]
+
+
+def test_detectors_of_scikit_learn_are_refused_with_the_reason(tmp_path):
+    detector = Mahalanobis(image_size=32, device="cpu").fit(pictures(6, 32, 0))
+    with pytest.raises(Hw3Error, match="Mahalanobis cannot be exported.*scikit-learn computes its scores"):
+        export(detector, tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_detector_that_has_learned_nothing_is_refused(tmp_path):
+    with pytest.raises(Hw3Error, match="has not learned anything yet"):
+        export(PatchCore(), tmp_path / "a.onnx")
+
+
+def test_missing_packages_are_named(tmp_path, monkeypatch):
+    find = module.importlib.util.find_spec
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name))
+    with pytest.raises(Hw3Error, match="export to ONNX needs onnxscript: pip install onnxscript"):
+        export(PatchCore(), tmp_path / "a.onnx")
+
+
+def test_a_missing_onnxruntime_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(Hw3Error, match="onnxruntime is missing"):
+        OnnxDetector(tmp_path / "a.onnx")
+
+
+def test_what_is_too_large_for_an_onnx_file_is_refused_before_anything_is_written(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LARGEST", 1000)
+    with pytest.raises(Hw3Error, match="ONNX file holds less than"):
+        export(exported("autoencoder")[0], tmp_path / "a.onnx")
+
+
+def test_files_that_are_no_detector_are_refused(exported, tmp_path):
+    with pytest.raises(Hw3Error, match="no such file"):
+        OnnxDetector(tmp_path / "none.onnx")
+    _, file, _ = exported("autoencoder")
+    (tmp_path / "cut.onnx").write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(Hw3Error, match=r"cut\.onnx: cannot be read as an ONNX model"):
+        OnnxDetector(tmp_path / "cut.onnx")
+    model = onnx.load(file)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(Hw3Error, match=r"other\.onnx: an ONNX model, but not a detector"):
+        OnnxDetector(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((1, 3, 47, 48), np.uint8), np.zeros((1, 3, 48, 48), np.float32), np.zeros((0, 3, 48, 48), np.uint8)],
+    ids=["size", "dtype", "none"],
+)
+def test_images_of_another_kind_are_refused(exported, images):
+    with pytest.raises(Hw3Error, match=r"expected uint8 \(N, 3, 48, 48\)"):
+        OnnxDetector(exported("autoencoder")[1], threads=1).score(images)
