@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw3lib import __version__
+from hw3lib import __version__, detect_command
 from hw3lib.errors import Hw3Error
 
 PROFILES = ("quick", "full")
@@ -123,6 +123,8 @@ def parser() -> argparse.ArgumentParser:
     )
     reproduce.add_argument("--name", metavar="RUN", help="results go to runs/RUN (default: reproduce-REPORT-CATEGORY)")
     reproduce.set_defaults(interrupted="; what was finished is kept, and the same command goes on from there")
+
+    detect_command.add(commands, command)
 
     doctor = command(
         commands,
