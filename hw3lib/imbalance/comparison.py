@@ -1,0 +1,287 @@
+"""All answers to imbalance on one footing: the same images, features, steps and batches; the same splits and tails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from imblearn.metrics import geometric_mean_score
+from sklearn.metrics import f1_score, recall_score
+from tqdm.auto import tqdm
+
+from hw3lib import backbones
+from hw3lib.classify.evaluate import balanced_accuracy
+from hw3lib.classify.inputs import pick_device
+from hw3lib.classify.kept import code_digest, read_kept
+from hw3lib.classify.result import Split, as_labels, class_names
+from hw3lib.data import ImageStack, digest
+from hw3lib.errors import Hw3Error
+from hw3lib.paths import atomic_path
+
+from .compared import BASELINE, Comparison
+from .heads import Embedder, Recipe
+from .longtail import make_longtail
+from .methods import METHODS, Method, Part
+
+RATIOS = (5, 10)
+ZERO_RECALL = 1e-3  # stands for a recall of 0 in the G-mean, which would otherwise be 0 whatever the other recalls are
+# What features, and what outcomes depend on. Kept ones of older code are not taken for new.
+_VIEWS_CODE = ("imbalance/heads.py", "backbones.py", "classify/trainer.py", "data/images.py")
+_CODE = tuple(
+    f"imbalance/{name}.py"
+    for name in (
+        *("adsh", "autoencoder", "balanced", "base", "comparison", "deepsmote", "feature_cloud", "longtail", "losses"),
+        *("lro", "methods", "oversamplers", "training"),
+    )
+) + ("classify/augment.py", *_VIEWS_CODE)
+
+
+def tails(table: pd.DataFrame, n_splits: int, seed: int = 0) -> list[list[str]]:
+    """Defect types from head to tail, for each split.
+
+    A random order is turned by one place from split to split, and drawn anew after a full turn, so that every type is
+    the tail equally often and no method is fitted to one.
+
+    Args:
+        table: needs the columns ``defect`` and ``is_defect``.
+        n_splits: number of orders.
+        seed: 0 or more.
+    """
+    types = sorted(table.loc[table["is_defect"], "defect"].unique())
+    orders = []
+    for i in range(n_splits):
+        order = np.random.default_rng([seed, i // len(types)]).permutation(types)
+        orders.append(np.roll(order, i % len(types)).tolist())
+    return orders
+
+
+def figures(y: np.ndarray, y_pred: np.ndarray, counts: Sequence[int]) -> dict[str, float]:
+    """What counts when every class does: figures of one test part, 0 to 1.
+
+    Args:
+        y, y_pred: true and predicted labels, int ``(N,)``.
+        counts: training images of each class, ``(C,)``; those with the fewest are the tail.
+
+    Returns:
+        ``balanced_accuracy`` (mean recall of the classes), ``g_mean`` (their geometric mean, where a recall of 0 counts
+        as 0.001, imbalanced-learn's ``correction``), ``macro_f1`` and ``tail_recall``.
+    """
+    labels, counts = np.arange(len(counts)), np.asarray(counts)
+    recalls = recall_score(y, y_pred, labels=labels, average=None, zero_division=0)
+    return {
+        "balanced_accuracy": balanced_accuracy(y, y_pred),
+        "g_mean": float(geometric_mean_score(y, y_pred, labels=labels, correction=ZERO_RECALL)),
+        "macro_f1": float(f1_score(y, y_pred, labels=labels, average="macro", zero_division=0)),
+        "tail_recall": float(recalls[counts == counts.min()].mean()),
+    }
+
+
+class Features:
+    """Images of a category and the features of all their views, computed once and kept.
+
+    Args:
+        table: the images.
+        embedder: the network and its views.
+        image_size: side in pixels.
+        keep: folder; None keeps nothing.
+        strong: whether strong views are needed too.
+    """
+
+    def __init__(
+        self, table: pd.DataFrame, embedder: Embedder, image_size: int, *, keep: str | Path | None, strong: bool
+    ):
+        self.table, self.embedder, self.image_size, self.keep, self.strong = table, embedder, image_size, keep, strong
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        """uint8 ``(N, 3, H, W)``."""
+        return torch.from_numpy(ImageStack.load(self.table, self.image_size).images)
+
+    @cached_property
+    def views(self) -> dict[str, torch.Tensor]:
+        """``plain`` float32 ``(N, D)``, ``weak`` and ``strong`` ``(N, V, D)``."""
+        e, file = self.embedder, None
+        if self.keep is not None:
+            what = [
+                code_digest(_VIEWS_CODE),
+                digest(self.table),
+                e.backbone.name,
+                self.image_size,
+                e.weak,
+                e.strong,
+                e.seed,
+            ]
+            name = hashlib.sha256(json.dumps([*what, self.strong]).encode()).hexdigest()[:16]
+            file = Path(self.keep) / f"views-{name}.npz"
+            kept = _read_views(file)
+            if kept is not None:
+                return kept
+        views = {"plain": e.plain_views(self.images), "weak": e.weak_views(self.images)}
+        if self.strong:
+            views["strong"] = e.strong_views(self.images)
+        if file is not None:
+            with atomic_path(file) as temporary, temporary.open("wb") as stream:
+                np.savez(stream, **{name: value.numpy() for name, value in views.items()})
+        return views
+
+
+def compare(
+    table: pd.DataFrame,
+    splits: Sequence[Split],
+    *,
+    methods: Sequence[str] = tuple(METHODS),
+    ratios: Sequence[float] = RATIOS,
+    turns: int = 1,
+    unlabelled: pd.DataFrame | None = None,
+    arch: str = "tf_efficientnet_lite0",
+    image_size: int = 224,
+    views: int = 4,
+    recipe: Recipe = Recipe(),  # noqa: B008, it is frozen
+    keep: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = False,
+) -> Comparison:
+    """Train every method on the same long-tailed training parts and test it on the same untouched test parts.
+
+    In each split the defect types of the training part are cut to a long tail by :func:`make_longtail`, good images
+    stay, and which type is the tail changes, see :func:`tails`. The backbone is frozen; every method trains the same
+    head, from the same first weights, by the same recipe, on the same weakly augmented views. Settings are the papers'
+    defaults; nothing is chosen on test images. FixMatch and Adsh also see, without labels, the training images that the
+    tail cut away, and those of ``unlabelled``.
+
+    Args:
+        table: images with their classes, as :func:`hw3lib.data.classification_images` gives them.
+        splits: positions ``(train, test)`` in the table, two or more.
+        methods: names in :data:`METHODS`; ``plain`` is always among them.
+        ratios: largest over smallest defect type, each above 1.
+        turns: tails that each split is run with; its figures are their means. As many as there are defect types make
+            every type the tail once in each split: the narrowest intervals, at that many times the cost.
+        unlabelled: further images without labels, none of them in ``table``.
+        arch, image_size: backbone and side in pixels.
+        views: of each image, weakly augmented to learn from, and strongly for the unlabelled ones.
+        recipe: how every head is trained.
+        keep: folder for features and finished splits; an interrupted comparison goes on from there.
+        seed: of views, tails and training.
+        device: see :func:`hw3lib.classify.run`; heads are trained on the CPU.
+        progress: show a bar.
+
+    Raises:
+        Hw3Error: an unknown method, fewer than two splits, unlabelled images that are in ``table``, missing weights,
+            or a table from which no long tail can be made.
+    """
+    table = table.reset_index(drop=True)
+    chosen = _chosen(methods)
+    _check(table, splits, ratios, turns, unlabelled)
+    every = table if unlabelled is None else pd.concat([table, unlabelled], ignore_index=True)
+    embedder = Embedder(backbones.load(arch).to(pick_device(device)), views, views, seed)
+    strong = any(method.kind == "unlabelled" for method in chosen)
+    features = Features(every, embedder, image_size, keep=keep, strong=strong)
+    classes = class_names(table)
+    labels = as_labels(table["defect"], classes)
+    extra = np.arange(len(table), len(every))
+    data = digest(every) if keep is not None else ""
+    orders, rows = tails(table, len(splits) * turns, seed), []
+    jobs = [(ratio, i, method) for ratio in ratios for i in range(len(orders)) for method in chosen]
+    for ratio, i, method in tqdm(jobs, desc="comparison", unit="training", disable=not progress):
+        train, test = splits[i // turns]
+        kept = make_longtail(table.iloc[train], ratio, by="defect", order=orders[i], random_state=seed + i)
+        learn = kept.index.to_numpy(copy=True)
+        counts = np.bincount(labels[learn], minlength=len(classes))
+        unseen = np.concatenate([np.setdiff1d(train, learn), extra])
+        file = None
+        if keep is not None:
+            settings = [asdict(recipe), arch, image_size, views, seed, i, method.name, data]
+            what = [code_digest(_CODE), settings, learn.tolist(), unseen.tolist(), test.tolist()]
+            file = Path(keep) / f"tail-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:20]}.json"
+        outcome = read_kept(file)
+        if outcome is None:
+            part_seed = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
+            outcome = _outcome(method, features, labels, learn, unseen, test, len(classes), recipe, part_seed)
+            if file is not None:
+                with atomic_path(file) as temporary:
+                    temporary.write_text(json.dumps(outcome))
+        found = figures(labels[test], np.array(outcome["y_pred"]), counts)
+        row = {"method": method.name, "ratio": ratio, "split": i // turns, "tail": orders[i][-1]}
+        rows.append(row | found | {"seconds": outcome["seconds"]})
+    n_train, n_test = len(splits[0][0]), len(splits[0][1])
+    return Comparison(pd.DataFrame(rows), classes, n_train, n_test)
+
+
+def _outcome(
+    method: Method,
+    features: Features,
+    labels: np.ndarray,
+    learn: np.ndarray,
+    unseen: np.ndarray,
+    test: np.ndarray,
+    num_classes: int,
+    recipe: Recipe,
+    seed: int,
+) -> dict:
+    """Predicted labels of the test images, and seconds of training and predicting."""
+    views = features.views
+    strong = views.get("strong", views["weak"][:, :0])
+    part = Part(
+        views["plain"][learn],
+        views["weak"][learn],
+        torch.from_numpy(labels[learn]),
+        num_classes,
+        features.images[learn],
+        views["weak"][unseen],
+        strong[unseen],
+        features.embedder,
+        recipe,
+        seed,
+    )
+    started = time.perf_counter()
+    scores = method.fit(part)
+    with torch.no_grad():
+        predicted = scores(views["plain"][test]).argmax(1)
+    return {"y_pred": predicted.tolist(), "seconds": time.perf_counter() - started}
+
+
+def _chosen(methods: Sequence[str]) -> list[Method]:
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise Hw3Error(f"methods: unknown {unknown[0]!r}; expected some of {', '.join(METHODS)}")
+    return [METHODS[name] for name in METHODS if name in methods or name == BASELINE]
+
+
+def _check(
+    table: pd.DataFrame,
+    splits: Sequence[Split],
+    ratios: Sequence[float],
+    turns: int,
+    unlabelled: pd.DataFrame | None,
+) -> None:
+    if len(splits) < 2:
+        raise Hw3Error(f"splits: found {len(splits)}, expected 2 or more, an interval needs their spread")
+    if turns < 1:
+        raise Hw3Error(f"turns={turns}: expected 1 or more tails for each split")
+    if not ratios or min(ratios) <= 1:
+        raise Hw3Error(f"ratios={list(ratios)}: expected one or more, each above 1 (5: five to one)")
+    if unlabelled is not None and unlabelled["image"].isin(table["image"]).any():
+        raise Hw3Error(
+            "unlabelled: some of these images are among those to classify, and would be seen before the test; take "
+            "hw3lib.classify.guided.good_images(table, images)"
+        )
+
+
+def _read_views(file: Path) -> dict[str, torch.Tensor] | None:
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file) as kept:
+            return {name: torch.from_numpy(kept[name]) for name in kept.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+        return None
