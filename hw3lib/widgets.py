@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hw3lib import plots
+from hw3lib import anomaly_plots, imbalance_plots, plots
+from hw3lib.anomaly.comparison import Evaluation
 from hw3lib.classify import Result
 from hw3lib.classify.explain import Explanation
 from hw3lib.data import class_counts
@@ -142,4 +143,59 @@ def browse_grad_cams(explanations: list[Explanation], table: pd.DataFrame) -> No
         true=ipywidgets.Dropdown(options=["all", *explanations[0].classes], description="true class"),
         decisions=ipywidgets.Dropdown(options=list(DECISIONS), description="decisions"),
         page=ipywidgets.IntSlider(0, 0, last // PAGE, description="page", continuous_update=False),
+    )
+
+
+def explore_threshold(evaluation: Evaluation, table: pd.DataFrame) -> None:
+    """Move the threshold of a detector with maps: histogram, ROC, precision, confusion matrix and heat map follow."""
+    import ipywidgets
+
+    scores, detector = evaluation.scores, evaluation.detector
+    low, high = float(scores.min()), float(scores.max())
+    step = (high - low) / 200 or 1.0
+    order = np.argsort(-scores, kind="stable")
+    names = [
+        "nearest to the threshold",
+        *(f"{rank + 1}: {table['defect'].iloc[row]}" for rank, row in enumerate(order)),
+    ]
+    _interactive(
+        lambda threshold, image: anomaly_plots.threshold_page(
+            table,
+            scores,
+            threshold,
+            evaluation.maps,
+            detector.scale_,
+            detector.map_threshold_,
+            None if image == names[0] else int(order[names.index(image) - 1]),
+        ),
+        threshold=ipywidgets.FloatSlider(
+            detector.threshold_,
+            min=low - step,
+            max=high + step,
+            step=step,
+            description="threshold",
+            continuous_update=False,
+            readout_format=".3g",
+            layout={"width": "420px"},
+        ),
+        image=ipywidgets.Dropdown(options=names, description="image"),
+    )
+
+
+def walk(model: imbalance_plots.LatentModel, images: np.ndarray, table: pd.DataFrame) -> None:
+    """Walk between two images of a class in the latent space of a fitted oversampler."""
+    import ipywidgets
+
+    classes = [name for name, count in table["defect"].value_counts().items() if count > 1]
+    most = int(table["defect"].value_counts().max()) - 1
+
+    def draw(defect: str, start: int, end: int) -> Figure:
+        rows = np.flatnonzero(table["defect"] == defect)
+        return imbalance_plots.latent_walk(model, images[rows[start % len(rows)]], images[rows[end % len(rows)]])
+
+    _interactive(
+        draw,
+        defect=ipywidgets.Dropdown(options=classes, description="class"),
+        start=ipywidgets.IntSlider(0, 0, most, description="from image", continuous_update=False),
+        end=ipywidgets.IntSlider(1, 0, most, description="to image", continuous_update=False),
     )

@@ -1,0 +1,309 @@
+# ---
+# jupyter:
+#   hw3lib:
+#     files:
+#       - metrics.json
+#       - methods.csv
+#       - ranking.csv
+#       - recognition.csv
+#       - leak.csv
+#       - figures/long_tail.png
+#       - figures/made_deepsmote.png
+#       - figures/made_lro.png
+#       - figures/latent_map.png
+#       - figures/latent_walk.png
+#       - figures/ranking.png
+#   jupytext:
+#     notebook_metadata_filter: hw3lib
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3. Imbalance and oversampling
+#
+# *About three minutes in the quick profile on two cores.*
+#
+# Assignment question 3: say what a long-tail distribution is, and how the methods of four papers answer it on this
+# product: DeepSMOTE, LRO, LEAP and Adsh.
+#
+# After this notebook you can
+#
+# - **measure** how long a tail is, in more than one number;
+# - **make** images of a rare class between two real ones, and look whether they are any good;
+# - **tell** sampling, weighting, margins, unlabelled images and generated images apart by what they change;
+# - **compare** them with plain training on the same splits, and accept it if nothing helps;
+# - **spot** the leak that makes an oversampled test set look wonderful.
+
+# %% tags=["parameters"]
+category = "synthetic/bottle"  # any category of MVTec AD, a generated one, or a folder of your own
+data = None  # folder that holds the category; None looks in HW3_DATA and data/
+profile = "quick"  # "quick" or "full"
+out = None  # results folder; None is runs/interactive/03
+seed = 0
+ratio = 10  # of the largest to the smallest defect type in the training parts
+n_splits = None  # None: 10 in the quick profile, 30 in the full one
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from hw3lib import backbones, imbalance_plots, widgets
+from hw3lib.classify.inputs import pick_device
+from hw3lib.data import ImageStack, class_counts, classification_images, get, load_table, repeated_splits
+from hw3lib.imbalance import (
+    METHODS,
+    DeepSmote,
+    LroStyle,
+    RandomOversampler,
+    class_sizes,
+    compare,
+    describe,
+    leak_experiment,
+    make_longtail,
+    recognisable,
+)
+from hw3lib.results import RunFolder
+
+plt.rcParams["figure.dpi"] = 72
+
+# %% [markdown]
+# ## A long tail
+#
+# A few classes hold most of the images (the head), many hold few (the tail). On a production line it cannot be
+# otherwise: good products are plenty, and the defect that matters most may be the rarest. A classifier that has seen a
+# class twice guesses it seldom, and the accuracy hardly shows it, because the class is rare in the test as well. So
+# this notebook counts *balanced accuracy*, the mean of the classes' recalls.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+root = get(category, data, profile=profile, progress=False)
+table = load_table(root, category)
+run = RunFolder("03", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
+images = classification_images(table, random_state=seed)
+print(class_counts(table)["total"].to_dict())
+
+# %%
+print(describe(table))
+run.figure(imbalance_plots.long_tail(table), "long_tail")
+
+# %% [markdown]
+# ## A tail among the defects
+#
+# The test folder holds about as many images of each defect type: MVTec AD was collected so. A line does not deliver
+# them so. `make_longtail` cuts the types down to `n_max * ratio^(-c / (C - 1))` images, type c of C
+# ([Cui et al. 2019](https://arxiv.org/abs/1901.05555)); good images stay.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+tail = make_longtail(images, ratio, by="defect", random_state=seed)
+print(class_sizes(tail).to_dict())
+
+# %% [markdown]
+# ## Four papers
+#
+# **DeepSMOTE** ([Dablain et al. 2021](https://arxiv.org/abs/2105.02340)). An encoder and a decoder learn to redraw
+# images. New ones are decoded from points between the codes of two neighbours of one class. A penalty asks codes in
+# another order to give back the images in their first order, so that points between codes are trained too. Here it
+# generates images of the rare defects.
+#
+# **LRO** (Kim et al. 2021, Computers & Industrial Engineering 162, 107767). Clusters within a rare class get new
+# samples in favour of the rarer clusters, and hard images, by an autoencoder's loss, in favour of easy ones. The full
+# text was not at hand: what runs here is a reconstruction after its summary, and is called LRO-style.
+#
+# **LEAP** ([Liu et al. 2020](https://arxiv.org/abs/2002.10826)). Features of rare classes spread too little around
+# their centre, in angle. Each of them becomes a cloud as wide as those of the head. Here it is a loss on the features
+# of a frozen network.
+#
+# **Adsh** ([Guo and Li 2022](https://proceedings.mlr.press/v162/guo22e.html)). Unlabelled images teach once the network
+# is sure of them. How sure it must be is set for each class, so that rare ones are not shut out. Here good training
+# images, and what the tail cut away, serve without their labels.
+#
+# ## SMOTE by hand
+#
+# A new sample is a point between two neighbours of one class. DeepSMOTE does so between codes, not pixels: half-way
+# between two photographs lies a double exposure, half-way between two codes, if all goes well, a third photograph.
+
+# %%
+stack = ImageStack.load(tail, 64)
+labels = tail["defect"].to_numpy()
+deepsmote = DeepSmote(random_state=seed)
+made, made_labels = deepsmote.fit_resample(stack.images, labels)
+print(f"{len(stack.images)} real images, {len(made) - len(stack.images)} generated")
+
+# %%
+# NBVAL_CHECK_OUTPUT
+codes = deepsmote.latents_
+first, second = deepsmote.parents_.T  # two neighbours of one class for each new image
+by_hand = codes[first] + deepsmote.gaps_[:, None] * (codes[second] - codes[first])
+print("every parent pair is of one class:", bool((labels[first] == labels[second]).all()))
+print("the library makes the same codes:", bool(np.allclose(by_hand, deepsmote.generated_latents_, atol=1e-5)))
+
+# %% [markdown]
+# **Predict first.** What will look worse in a generated image than in a real one: colour, outline, or the defect?
+
+# %%
+run.figure(imbalance_plots.made_images(stack.images, labels, made, made_labels), "made_deepsmote")
+
+# %%
+run.figure(imbalance_plots.latent_map(deepsmote, labels, made_labels), "latent_map")
+
+# %%
+ends = np.flatnonzero(labels == class_sizes(tail[tail["is_defect"]]).index[0])[:2]
+run.figure(imbalance_plots.latent_walk(deepsmote, *stack.images[ends]), "latent_walk")
+# %%
+if not widgets.headless():
+    widgets.walk(deepsmote, stack.images, tail)
+
+# %% [markdown]
+# LRO's idea on the same images. Clusters of codes in each class stand for its patterns; the rarer a pattern, the more
+# samples it gets.
+
+# %%
+lro = LroStyle(random_state=seed)
+made_lro, made_lro_labels = lro.fit_resample(stack.images, labels)
+run.figure(imbalance_plots.made_images(stack.images, labels, made_lro, made_lro_labels), "made_lro")
+
+# %% [markdown]
+# Are they recognisable? A classifier that has learned from all real images, balanced ones, says to which class it would
+# assign each generated image. How well it does on real images that it has not seen is the yardstick.
+
+# %%
+network = backbones.load("tf_efficientnet_lite0")
+
+
+@torch.no_grad()
+def features(batch):
+    large = torch.nn.functional.interpolate(torch.from_numpy(batch).float(), 224, mode="bilinear", antialias=True)
+    return torch.cat([network.embed(part) for part in large.split(16)]).numpy()
+
+
+balanced = ImageStack.load(images, 64)
+real_features, real_labels = features(balanced.images), images["defect"].to_numpy()
+classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+folds = int(min(5, images["defect"].value_counts().min()))
+unseen = (cross_val_predict(classifier, real_features, real_labels, cv=folds) == real_labels).mean()
+classifier.fit(real_features, real_labels)
+rows = {"real images, not seen": unseen}
+for name, generated, classes in (("DeepSMOTE", made, made_labels), ("LRO-style", made_lro, made_lro_labels)):
+    new = slice(len(labels), None)
+    recognition = recognisable(generated[new], classes[new], lambda batch: classifier.predict(features(batch)))
+    rows[name] = recognition.share
+recognised = run.table(pd.Series(rows, name="assigned to their class").to_frame(), "recognition")
+recognised.round(2)
+
+# %% [markdown]
+# ## The leak
+#
+# Oversample first and split afterwards, and copies or half-brothers of the test images are trained on. Many published
+# tables did so. **Predict first**: how many points does it add?
+
+# %%
+mild = make_longtail(images, 3, by="defect", random_state=seed)  # every class is large enough for both halves
+leak = leak_experiment(
+    real_features[mild.index],
+    mild["defect"].to_numpy(),
+    RandomOversampler(random_state=seed),
+    n_splits=10,
+    test_size=0.5,
+    random_state=seed,
+)
+run.table(leak.table, "leak")
+mean, low, high = (100 * value for value in leak.inflation)
+print(f"balanced accuracy, honest {leak.table['honest'].mean():.0%}, with the leak {leak.table['leaky'].mean():.0%}")
+print(f"inflated by {mean:.0f} points ({low:.0f} to {high:.0f})")
+
+# %% [markdown]
+# ## All answers, one footing
+#
+# Each method trains the same linear layer on the same frozen features, in the same number of steps, with the settings
+# of its paper. In each split the training part is cut to a long tail, another type is the rarest each time, and the
+# test part stays as it is. **Predict first**: which kind helps the tail most: weights, sampling, margins, mixing,
+# unlabelled or generated images?
+
+# %%
+pd.DataFrame([{"method": m.name, "kind": m.kind, "source": m.source} for m in METHODS.values()]).set_index("method")
+
+# %%
+n_splits = n_splits or {"quick": 10, "full": 30}[profile]
+splits = repeated_splits(images, n_splits, 0.2, random_state=seed)
+good = table[(table["split"] == "train") & ~table["is_defect"] & ~table["image"].isin(images["image"])]
+unlabelled = good.sample(min(len(good), 40), random_state=seed)
+slow = [name for name, m in METHODS.items() if m.kind == "generated images" or name == "cutmix"]
+methods = [name for name in METHODS if profile == "full" or name not in slow]
+compared = compare(
+    images,
+    splits,
+    methods=methods,
+    ratios=(5, ratio) if profile == "full" else (ratio,),
+    unlabelled=unlabelled,
+    keep=run.folder / "splits",
+    seed=seed,
+)
+ranking = run.table(compared.ranking(), "ranking")
+columns = ["method", "balanced_accuracy", "gain", "gain_low", "gain_high", "tail_recall", "cost", "verdict"]
+ranking[columns].round(3)
+
+# %%
+run.figure(imbalance_plots.ranking(ranking), "ranking")
+
+# %% [markdown]
+# DeepSMOTE, LRO and cutmix make new images, which pass through the backbone in each split: the full profile compares
+# them too (`hw3 run 03 --profile full`). On a frozen network LEAP can move the classes' directions only, not the
+# features.
+#
+# ## What came out
+#
+# Written from the numbers above, whatever they are.
+
+# %%
+text = (
+    f"{compared.text()} A classifier of real images assigns {rows['DeepSMOTE']:.0%} of DeepSMOTE's images and "
+    f"{rows['LRO-style']:.0%} of LRO's to their class, and {unseen:.0%} of real ones that it has not seen. "
+    f"Oversampling before the split would have added {mean:.0f} points that are not there."
+)
+print(text)
+
+# %%
+run.metrics(
+    methods=run.table(compared.table(), "methods"),
+    recognised=rows,
+    leak=leak._asdict() | {"table": leak.table},
+    n_splits=n_splits,
+    summary=text,
+)
+
+# %% [markdown]
+# ## Checkpoint
+#
+# - Name a case where a class with few images is no problem, and one where a balanced set is.
+# - Why can no point between two codes show a defect that no real image has?
+# - Which methods change the data, which the loss, which the decision? Which could you combine?
+# - Why must the tail be another type in each split before you may say that a method helps?
+#
+# ## Exercises
+#
+# 1. *Predict, then measure.* Set `ratio = 3`. From which ratio on does anything help?
+# 2. *Find the planted bug.* Oversample `images` before `repeated_splits` and run one method. What gives it away?
+# 3. *Look closely.* Find a generated image that is nearly a copy. How far is its nearest real one?
+# 4. *Beat the table.* Combine balanced batches with post-hoc logit adjustment. Should that help? Does it?
+#
+# ## Summary
+#
+# A long tail is measured, not felt: ratio, Gini, effective number of classes. Answers change the samples, the loss, the
+# features or the decision. On frozen features and few images most of them move errors from the tail to the head; what
+# is gained must be shown on paired splits, tail by tail. Generated images add no defect that has not been photographed.
+# Split first, oversample afterwards.
+#
+# **Next:** `04_anomaly_detection` does without defects altogether.
