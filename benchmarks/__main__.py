@@ -6,7 +6,10 @@ The comparisons with a student's program take up to half an hour each on two cor
 import argparse
 import importlib
 
-MODULES = ("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided", "coreset")
+MODULES = (
+    *("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided"),
+    *("patchcore", "coreset", "aupro"),
+)
 
 
 def main() -> None:

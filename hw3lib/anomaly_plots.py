@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from hw3lib.anomaly.maps import Scale, overlay, upsample
@@ -212,7 +212,9 @@ def detectors(table: pd.DataFrame) -> Figure:
     middle.set(xlim=(0, 1.05), xlabel="AUPRO (up to FPR 0.3)")
     right.plot(table["ms_per_image"], y, "D", color="black", ms=5)
     right.set(xscale="log", xlabel="milliseconds an image")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     right.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    right.xaxis.set_minor_formatter(NullFormatter())
     right.grid(axis="x", color="0.9", which="both")
     for axes in (left, middle, right):
         axes.set_ylim(-0.6, len(table) - 0.4)
@@ -229,7 +231,9 @@ def coreset(sizes: np.ndarray, greedy: np.ndarray, at_random: np.ndarray, count:
     axes.set(
         xscale="log", xlabel="share of the patches that is kept", ylabel="largest distance of a patch\nfrom a kept one"
     )
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g} %"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, None)
     axes.legend(frameon=False)
     sns.despine(figure)

@@ -17,7 +17,8 @@ COLUMNS = ("notebook", "status", "seconds", "key figures", "results")
 def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
     """The figures that tell at a glance what came out of a chapter."""
     try:
-        return {"01": _figures_01, "02": _figures_02}.get(number, _figures)(metrics)
+        known = {"01": _figures_01, "02": _figures_02, "03": _figures_03, "04": _figures_04}
+        return known.get(number, _figures)(metrics)
     except (
         KeyError,
         TypeError,
@@ -40,6 +41,22 @@ def _figures_02(metrics: Mapping[str, Any]) -> str:
         name = "" if row["attempt"] == role else f" {row['attempt']}"
         parts.append(f"{role}{name} {row['accuracy']:.3f} {interval}")
     return ", ".join(parts)
+
+
+def _figures_03(metrics: Mapping[str, Any]) -> str:
+    rows = metrics["methods"]
+    plain = next(row for row in rows if row["method"] == "plain")
+    best = max((row for row in rows if row["method"] != "plain"), key=lambda row: row["gain"])
+    return (
+        f"plain {plain['balanced_accuracy']:.3f} at 1:{plain['ratio']:g}, best {best['method']} "
+        f"{100 * best['gain']:+.1f} [{100 * best['gain_low']:+.1f}, {100 * best['gain_high']:+.1f}] points"
+    )
+
+
+def _figures_04(metrics: Mapping[str, Any]) -> str:
+    best = next(row for row in metrics["detectors"] if row["detector"] == metrics["best"])
+    interval = f"[{best['auroc_low']:.3f}, {best['auroc_high']:.3f}]"
+    return f"{best['detector']} image AUROC {best['image_auroc']:.3f} {interval}, {len(metrics['detectors'])} detectors"
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:

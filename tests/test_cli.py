@@ -52,6 +52,19 @@ def test_key_figures():
         "2 detectors, threshold 0.512"
     )
     assert summary.key_figures("02", {"best": "x", "leaderboard": []}) == "best x, 0 leaderboard"
+    gains = {"ratio": 10, "gain_low": -0.03, "gain_high": 0.06}
+    third = {
+        "methods": [
+            {"method": "plain", "ratio": 10, "balanced_accuracy": 0.5},
+            {"method": "a", "gain": 0.01, **gains},
+            {"method": "b", "gain": 0.02, **gains},
+        ]
+    }
+    expected = "plain 0.500 at 1:10, best b +2.0 [-3.0, +6.0] points"
+    assert summary.key_figures("03", third) == expected
+    fourth = [{"detector": d, "image_auroc": 0.9, "auroc_low": 0.8, "auroc_high": 1.0} for d in ("PaDiM", "PatchCore")]
+    expected = "PatchCore image AUROC 0.900 [0.800, 1.000], 2 detectors"
+    assert summary.key_figures("04", {"best": "PatchCore", "detectors": fourth}) == expected
     assert summary.key_figures("01", {}) == ""
 
 

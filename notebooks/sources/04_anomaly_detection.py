@@ -160,7 +160,7 @@ run.figure(anomaly_plots.coreset(sizes, every.radii[sizes - 1], at_random, len(p
 # networks that are trained on this category, and the two that compare patches.
 
 # %%
-steps = {"quick": 0.25, "full": 1.0}[profile]
+steps = {"quick": 0.5, "full": 1.0}[profile]
 
 
 def trained(kind, **settings):
