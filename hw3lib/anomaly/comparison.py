@@ -195,7 +195,7 @@ def describe(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: fl
         where = maps.loc[maps["aupro"].idxmax()]
         text.append(f"Where the defect is, {where.detector} shows best: AUPRO {where.aupro:.3f}.")
     text.append(
-        f"Its threshold, from held-out good images at a false-alarm rate of {false_alarm_rate:.0%}, stops "
+        f"The threshold of {first.detector}, set on held-out good images at {false_alarm_rate:.0%} false alarms, stops "
         f"{first.detection_rate:.0%} of the defective and {first.false_alarm_rate:.0%} of the good test images. "
         f"Fitting took {first.fit_seconds:.1f} s, an image {first.ms_per_image:.0f} ms."
     )
