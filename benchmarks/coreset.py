@@ -17,9 +17,9 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from hw3lib import backbones
 from hw3lib.anomaly.coreset import memory_estimate
-from hw3lib.classify.memory import stage_names
 from hw3lib.data import get, load_table, read_image
 from hw3lib.errors import Hw3Error
+from hw3lib.patches import stage_names
 from hw3lib.paths import human_bytes
 
 from .compare import matmul_rate, say_load
