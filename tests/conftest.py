@@ -1,6 +1,7 @@
 """Fixtures that several test files share: a small category written to disk, and the real images where there are any."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,14 @@ def write_category(folder: Path, counts: dict[str, int], size: tuple[int, int] =
                 Image.fromarray(mask).save(folder / "ground_truth" / defect / f"{i:03d}_mask.png")
             Image.fromarray(pixels).save(folder / place / f"{i:03d}.png")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """Close what a test drew; matplotlib is not imported for those that draw nothing."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

@@ -19,12 +19,6 @@ from hw3lib.errors import Hw3Error
 SCALE = Scale(0, 2)
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def images(category):
     table = load_table(category.parent, "widget")

@@ -4,7 +4,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -13,12 +12,6 @@ from hw3lib.classify.guided import Looks
 from hw3lib.data import load_masks, load_table, read_image
 
 BOX = np.array([0.25, 0.5, 0.75, 1.0])
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,12 +11,6 @@ import pytest
 from hw3lib import imbalance_plots as plots
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance import DeepSmote
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
 
 
 def texts(figure):

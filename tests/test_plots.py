@@ -17,12 +17,6 @@ from hw3lib.drawing import outline
 from hw3lib.errors import Hw3Error
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def table(category):
     return load_table(category.parent, "widget")

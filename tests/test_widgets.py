@@ -5,7 +5,6 @@ import matplotlib
 matplotlib.use("Agg")
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -17,12 +16,6 @@ from hw3lib.data import load_masks, load_table
 from hw3lib.errors import Hw3Error
 
 CLASSES = ["good", "dent", "scratch"]
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
