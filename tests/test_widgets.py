@@ -4,12 +4,15 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+from types import SimpleNamespace
+
 import ipywidgets
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from hw3lib import plots, widgets
+from hw3lib import anomaly_plots, imbalance_plots, plots, widgets
+from hw3lib.anomaly.maps import Scale
 from hw3lib.classify import Attempt, Result
 from hw3lib.classify.explain import Explanation
 from hw3lib.data import load_masks, load_table
@@ -134,6 +137,37 @@ def test_grad_cams_are_browsed_by_attempt_class_decisions_and_page(images, expla
         ("other", "dent", "misses", 1),
     ]
     assert "no such image" in texts([f for f in shown if isinstance(f, Figure)][-1])
+
+
+def test_a_moved_threshold_is_drawn_with_the_chosen_image(images, monkeypatch, shown):
+    monkeypatch.delenv("HW3_HEADLESS", raising=False)
+    scores = np.where(images["is_defect"], 5.0, 1.0) + 0.01 * np.arange(len(images))
+    detector = SimpleNamespace(threshold_=3.0, map_threshold_=0.5, scale_=Scale(0, 1))
+    maps = np.zeros((len(images), 8, 8), np.float32)
+    drawn = []
+    real = anomaly_plots.threshold_page
+    monkeypatch.setattr(anomaly_plots, "threshold_page", lambda *a: drawn.append((a[2], a[5], a[6])) or real(*a))
+    widgets.explore_threshold(SimpleNamespace(scores=scores, detector=detector, maps=maps), images)
+    threshold, image = next(x for x in shown if isinstance(x, ipywidgets.VBox)).children[0].children
+    assert threshold.min < scores.min() and threshold.max > scores.max()
+    threshold.value = 5.0
+    image.value = next(name for name in image.options if name.startswith("1: "))
+    assert [row for *_, row in drawn] == [None, None, int(scores.argmax())]
+    assert [value for value, *_ in drawn][:2] == [3.0, pytest.approx(5.0, abs=0.05)]
+    assert {value for _, value, _ in drawn} == {0.5}
+
+
+def test_a_walk_goes_between_the_chosen_images_of_a_class(images, monkeypatch, shown):
+    monkeypatch.delenv("HW3_HEADLESS", raising=False)
+    pixels = np.arange(len(images), dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 4), np.uint8)
+    walked = []
+    monkeypatch.setattr(imbalance_plots, "latent_walk", lambda _, a, b: walked.append((a.max(), b.max())) or Figure())
+    widgets.walk(None, pixels, images)
+    defect, start, end = next(x for x in shown if isinstance(x, ipywidgets.VBox)).children[0].children
+    defect.value = "dent"
+    end.value = 2
+    rows = {name: np.flatnonzero(images["defect"] == name) for name in ("good", "dent")}
+    assert walked[1:] == [(rows["dent"][0], rows["dent"][1]), (rows["dent"][0], rows["dent"][2])]
 
 
 def test_headless_shows_the_static_twin(table, images, mistaken, explanation, monkeypatch, shown):
