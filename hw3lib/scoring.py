@@ -185,7 +185,7 @@ def _colours(
         with few_good_images_are_told():
             limit = conformal_threshold(model.good_peaks_, _rate(model) if rate is None else rate).value
     level = min(model.good_level_, limit - 1e-6 * max(abs(limit), 1.0))
-    return Scale(level, level + 2 * (limit - level)), limit
+    return Scale.anchored(level, limit), limit
 
 
 def _row(table: Any, photograph: Photograph, value: float, chance: float, above: bool, limit: float) -> None:

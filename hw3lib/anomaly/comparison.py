@@ -11,6 +11,7 @@ import pandas as pd
 
 from hw3lib.data import ImageStack, read_mask
 from hw3lib.errors import Hw3Error
+from hw3lib.words import listed
 
 from .detector import Detector
 from .maps import upsample
@@ -184,12 +185,12 @@ def describe(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: fl
         f"({first.auroc_low:.3f} to {first.auroc_high:.3f})."
     ]
     if beaten:
-        text.append(f"Beyond luck it is better than {_list(beaten)}.")
+        text.append(f"Beyond luck it is better than {listed(beaten)}.")
     if level:
-        text.append(f"From {_list(level)} it cannot be told apart.")
+        text.append(f"From {listed(level)} it cannot be told apart.")
     chance = [row.detector for row in table.itertuples() if row.auroc_low <= 0.5]
     if chance:
-        text.append(f"{_list(chance)[0].upper()}{_list(chance)[1:]} cannot be told from guessing.")
+        text.append(f"{listed(chance)[0].upper()}{listed(chance)[1:]} cannot be told from guessing.")
     maps = table.dropna(subset=["aupro"])
     if len(maps):
         where = maps.loc[maps["aupro"].idxmax()]
@@ -212,7 +213,3 @@ def describe(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: fl
             "anomalous."
         )
     return " ".join(text)
-
-
-def _list(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -105,7 +105,7 @@ class Detector(ABC):
         if not 0 <= held_out <= 0.9:
             raise Hw3Error(f"{self.name}: held_out={held_out!r}, expected a share of the good images, 0 to 0.9")
         order = np.random.default_rng(self.seed).permutation(len(images))
-        apart = round(held_out * len(images)) if held_out == 0 else max(1, round(held_out * len(images)))
+        apart = max(1, round(held_out * len(images))) if held_out else 0
         learned = np.sort(order[apart:])
         if len(learned) < FEWEST - 1:
             raise Hw3Error(
@@ -147,7 +147,7 @@ class Detector(ABC):
         """Colours for maps: darkest at the median pixel of held-out good images, half-way at ``map_threshold_``."""
         threshold = self.map_threshold_
         level = self.good_level_ if self.good_level_ < threshold else threshold - 1
-        return Scale(level, level + 2 * (threshold - level))
+        return Scale.anchored(level, threshold)
 
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""

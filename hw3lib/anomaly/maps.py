@@ -25,6 +25,11 @@ class Scale(NamedTuple):
     low: float
     high: float
 
+    @classmethod
+    def anchored(cls, level: float, threshold: float) -> Scale:
+        """Darkest at ``level``, half-way at ``threshold``."""
+        return cls(level, level + 2 * (threshold - level))
+
     def share(self, anomaly_map: np.ndarray) -> np.ndarray:
         """The map with ``low`` at 0 and ``high`` at 1, clipped, float32."""
         return np.clip((anomaly_map - np.float32(self.low)) / np.float32(self.high - self.low), 0, 1)
@@ -55,7 +60,7 @@ def good_scale(good_maps: np.ndarray, threshold: float) -> Scale:
             f"threshold={threshold}: expected a value above {low}, the median of {np.size(good_maps)} pixels of the "
             "good images' maps; it must be in the maps' unit"
         )
-    return Scale(low, low + 2 * (float(threshold) - low))
+    return Scale.anchored(low, float(threshold))
 
 
 def upsample(maps: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from hw3lib.classify.evaluate import corrected_interval
 from hw3lib.errors import Hw3Error
+from hw3lib.words import listed
 
 BASELINE = "plain"
 HELPS, HURTS, NOT_TOLD_APART = "helps", "hurts", "not told apart"
@@ -95,7 +96,7 @@ class Comparison:
         ranked = self.ranking()
         base = ranked[ranked["method"] == BASELINE].iloc[0]
         others = ranked[ranked["method"] != BASELINE]
-        ratios = _listed([f"1:{r:g}" for r in sorted(self.figures["ratio"].unique())])
+        ratios = listed([f"1:{r:g}" for r in sorted(self.figures["ratio"].unique())])
         said = [
             f"On {self.n_splits} splits with {self.n_test} test images each, the defect types to train on were cut to "
             f"a long tail ({ratios}; the tail is another type in each split). "
@@ -116,7 +117,7 @@ class Comparison:
                 (NOT_TOLD_APART, "Not told apart from it: "),
             ):
                 names = others.loc[others["verdict"] == verdict, "method"].tolist()
-                said.append(words + (_listed(names) if names else "none") + ".")
+                said.append(words + (listed(names) if names else "none") + ".")
             costly = others[others["cost"] >= COSTLY].sort_values("cost", ascending=False)
             if len(costly):
                 first = costly.iloc[0]
@@ -163,7 +164,3 @@ def _points(gain: float) -> str:
 
 def _number(n: int, what: str) -> str:
     return f"{n} {what} was" if n == 1 else f"{n} {what}s were"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -10,6 +10,7 @@ from sklearn.metrics import auc
 
 from hw3lib.data import imbalance_ratio
 from hw3lib.errors import Hw3Error
+from hw3lib.words import listed
 
 PROFILES = ("exponential", "step")
 Counts = Mapping | Sequence | np.ndarray | pd.Series
@@ -122,12 +123,12 @@ def describe(table: pd.DataFrame) -> str:
         return f"All {len(sizes)} classes have {sizes.iloc[0]} images each: there is no long tail."
     half = int(np.searchsorted(sizes.cumsum(), sizes.sum() / 2) + 1)
     groups = [
-        f"{word} {_listed(parts.index[parts == word])}" for word in ("head", "medium", "tail") if word in set(parts)
+        f"{word} {listed(parts.index[parts == word])}" for word in ("head", "medium", "tail") if word in set(parts)
     ]
     return (
         f"{sizes.sum()} images in {len(sizes)} classes. The largest class, {largest}, has {sizes[largest]}, the "
         f"smallest, {smallest}, has {sizes[smallest]}: an imbalance ratio of {ratio:.1f}. "
-        f"{_listed(sizes.index[:half])} alone {'holds' if half == 1 else 'hold'} "
+        f"{listed(sizes.index[:half])} alone {'holds' if half == 1 else 'hold'} "
         f"{sizes.iloc[:half].sum() / sizes.sum():.0%} of all images. The classes are as diverse as "
         f"{effective_classes(sizes):.1f} equally large ones (exp of the entropy; {effective_classes(sizes, 2):.1f} by "
         f"Simpson's index), and the Gini coefficient is {gini(sizes):.2f} (0 is balance, {1 - 1 / len(sizes):.2f} the "
@@ -220,8 +221,3 @@ def _values(counts: Counts) -> np.ndarray:
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or values.min() < 0 or not values.sum():
         raise Hw3Error(f"counts={values.tolist()}: expected the images of each class, 0 or more, not all 0")
     return values
-
-
-def _listed(names: Sequence[str]) -> str:
-    names = list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
