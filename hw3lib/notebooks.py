@@ -1,23 +1,31 @@
-"""Execute ``notebooks/sources/NN_*.py`` in the quick profile and write ``notebooks/NN_*.ipynb`` with their outputs.
+"""Execute ``notebooks/sources/NN_*.py`` in the quick profile into ``notebooks/NN_*.ipynb``, and make the exercises.
 
-The percent-format sources are what is edited. What changes from one execution to the next without meaning (times, cell
-numbers drawn at random) is left out, so that a refresh changes only what truly changed.
+The percent-format sources are what is edited. A refresh changes only what truly changed: a notebook whose cells are the
+same, and whose outputs differ in nothing but times, stays as it is on the disk, byte for byte.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import os
+import re
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbformat import NotebookNode
+from PIL import Image
 
+from hw3lib import exercises
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path, project_root
 
 METADATA = ("kernelspec", "language_info", "hw3lib")
+TIMINGS = "timings"  # tag of a cell whose output shows how long something took, in numbers or in a picture
+_SECONDS = re.compile(r"\d+(\.\d+)?(?= ?(s|ms|seconds|minutes)\b)")
 
 
 def convert(source: Path) -> NotebookNode:
@@ -27,7 +35,9 @@ def convert(source: Path) -> NotebookNode:
     notebook = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
-        cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags"}
+        cell["metadata"] = NotebookNode({k: v for k, v in cell["metadata"].items() if k == "tags"})
+        if (mark := exercises.numbered(cell)) and mark[0] == "answer":
+            cell["metadata"]["jupyter"] = {"source_hidden": True}  # folded away until the reader wants it
     notebook.metadata = NotebookNode({k: v for k, v in notebook.metadata.items() if k in METADATA})
     notebook.nbformat_minor = 5
     return notebook
@@ -64,22 +74,74 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 900) -> Noteboo
     return notebook
 
 
+def same_but_for_times(old: NotebookNode, new: NotebookNode) -> bool:
+    """Whether two executions of a notebook show the same.
+
+    Cells and metadata are equal; so are the outputs, but for durations in text, and for cells tagged ``timings``.
+    Pictures are compared by their pixels.
+    """
+    if old.metadata != new.metadata or len(old.cells) != len(new.cells):
+        return False
+    for before, after in zip(old.cells, new.cells, strict=True):
+        keys = ("id", "cell_type", "source", "metadata", "execution_count")
+        if any(before.get(key) != after.get(key) for key in keys):
+            return False
+        if TIMINGS not in after.metadata.get("tags", []) and _shown(before) != _shown(after):
+            return False
+    return True
+
+
+def _shown(cell: NotebookNode) -> list:
+    """What a cell's outputs show, in a form that can be compared."""
+    found = []
+    for output in cell.get("outputs", []):
+        if "text" in output:
+            found.append((output.get("name"), _SECONDS.sub("-", output.text)))
+        for kind, data in output.get("data", {}).items():
+            if kind == "image/png":
+                pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+                found.append((kind, pixels.shape, pixels.tobytes()))
+            else:
+                found.append((kind, _SECONDS.sub("-", data) if isinstance(data, str) else data))
+    return found
+
+
+def write_executed(path: Path, notebook: NotebookNode) -> bool:
+    """Write a notebook unless the one that is there shows the same; True if it was written."""
+    if path.is_file() and same_but_for_times(nbformat.read(path, as_version=4), notebook):
+        return False
+    with atomic_path(path) as temporary:
+        nbformat.write(notebook, temporary)
+    return True
+
+
+def write_exercises(source: Path, folder: Path) -> None:
+    """Make the exercise notebook of a source."""
+    made = exercises.exercise_notebook(convert(source), source.stem)
+    with atomic_path(folder / f"{source.stem}.ipynb") as temporary:
+        nbformat.write(made, temporary)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hw3lib.notebooks", description=__doc__)
     parser.add_argument("numbers", nargs="*", help="which notebooks, as 01; all if none is given")
-    chosen = parser.parse_args(arguments).numbers
+    parser.add_argument("--exercises", action="store_true", help="only make the exercises anew; execute nothing")
+    options = parser.parse_args(arguments)
     folder = project_root() / "notebooks"
     for source in sorted((folder / "sources").glob("[0-9][0-9]_*.py")):
-        if chosen and source.name[:2] not in chosen:
+        if options.numbers and source.name[:2] not in options.numbers:
             continue
-        print(f"executing {source.name} ...", flush=True)
         try:
+            write_exercises(source, folder / "exercises")
+            if options.exercises:
+                continue
+            print(f"executing {source.name} ...", flush=True)
             notebook = execute(convert(source), folder)
         except Hw3Error as error:
             print(f"error: {source.name}: {error}", file=sys.stderr)
             return 1
-        with atomic_path(folder / f"{source.stem}.ipynb") as temporary:
-            nbformat.write(notebook, temporary)
+        if not write_executed(folder / f"{source.stem}.ipynb", notebook):
+            print("  nothing changed but times; left as it is")
     return 0
 
 

@@ -44,12 +44,12 @@ profile = "quick"  # "quick" or "full"
 out = None  # results folder; None is runs/interactive/01
 seed = 0
 
-# %%
+# %% tags=["setup"]
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hw3lib import plots, widgets
+from hw3lib import checks, plots, widgets
 from hw3lib.data import (
     check,
     class_counts,
@@ -70,7 +70,7 @@ plt.rcParams["figure.dpi"] = 80
 # `get` finds the category, or makes or downloads it. `load_table` turns the folders into one row an image. Everything
 # in this course is an operation on this table; nothing else looks at folders.
 
-# %%
+# %% tags=["setup"]
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("01", table, profile, out, seeds={"pictures": seed})
@@ -221,11 +221,81 @@ run.metrics(
 #
 # ## Exercises
 #
-# 1. *Compute.* Write the imbalance ratio with `value_counts` alone and compare it with the library's.
-# 2. *Predict, then measure.* Which defect type has its mean position farthest from the centre of the image? Guess from
-#    the maps above, then compute it from `defects`.
-# 3. *Your own photographs.* Put twenty pictures into `data/mine/good/` and ten into `data/mine/<defect>/` and run this
-#    notebook with `category = "mine"`.
+# Each has a check that answers at once. They are in `exercises/01_dataset_statistics.ipynb` to be solved; here the
+# answers are folded away.
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 1. Fill in: the imbalance ratio
+#
+# Write it yourself, from a list of labels. It should be 1 for a balanced set.
+
+
+# %% tags=["exercise", "answer-1"]
+def my_imbalance_ratio(labels):
+    """Images of the largest class over images of the smallest one."""
+    # BEGIN SOLUTION: count how often each label occurs; pandas and collections both can
+    counts = pd.Series(labels).value_counts()
+    return counts.max() / counts.min()
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-1"]
+# NBVAL_CHECK_OUTPUT
+checks.imbalance_ratio(my_imbalance_ratio)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 2. Predict, then measure: which defect type lies farthest out?
+#
+# `defects` has a row for each mask; `x` and `y` are its centre of mass, as shares of width and height. Guess from the
+# maps of the chapter (or from the product) whose *mean position* is farthest from the centre of the image; then
+# compute it. A wrong guess costs nothing, no guess does.
+
+# %% tags=["exercise"]
+defects = defect_statistics(table)
+print(", ".join(sorted(defects["defect"].unique())))
+
+# %% tags=["exercise", "answer-2"]
+# BEGIN SOLUTION: set prediction to a name from the list above, then measured to what you compute
+prediction = sorted(defects["defect"].unique())[0]
+mean_position = defects.groupby("defect")[["x", "y"]].mean()
+measured = np.hypot(mean_position["x"] - 0.5, mean_position["y"] - 0.5).idxmax()
+# END SOLUTION
+
+# %% tags=["exercise", "check-2"]
+checks.farthest_type(prediction, measured, defects)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 3. Find the planted bug: a split that leaks
+#
+# A colleague splits a table into halves like this, and is delighted with the accuracy:
+#
+# ```python
+# def split(table, seed):
+#     train = table.sample(frac=0.5, random_state=seed)
+#     test = table.sample(frac=0.5, random_state=seed + 1)
+#     return train, test
+# ```
+#
+# Two things are wrong with it. Write one that is fair: no image in both parts, none lost, and half of *each class* in
+# each part.
+
+
+# %% tags=["exercise", "answer-3"]
+def fair_split(table, seed):
+    """Two tables, train and test."""
+    # BEGIN SOLUTION: what is drawn for training must not be drawn again, and each class is drawn by itself
+    train = table.groupby("defect").sample(frac=0.5, random_state=seed)
+    return train, table.drop(train.index)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-3"]
+# NBVAL_CHECK_OUTPUT
+checks.fair_split(fair_split)
+
+# %% [markdown]
+# **More to try.** Put twenty pictures into `data/mine/good/` and ten into `data/mine/<defect>/` and run this notebook
+# with `category = "mine"`.
 #
 # ## Summary
 #

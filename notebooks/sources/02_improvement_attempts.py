@@ -56,7 +56,7 @@ n_splits = None  # None: 10 in the quick profile, 30 in the full one
 test_share = 0.2  # share of the images that test in each split
 arch = "tf_efficientnet_lite0"  # pretrained network: a Lite one, or any torchvision name
 
-# %%
+# %% tags=["setup"]
 from dataclasses import asdict, replace
 
 import matplotlib.pyplot as plt
@@ -66,7 +66,7 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
-from hw3lib import backbones, plots, widgets
+from hw3lib import backbones, checks, plots, widgets
 from hw3lib.classify import Attempt, corrected_interval, guided, leaderboard
 from hw3lib.classify import run as run_attempt
 from hw3lib.classify.explain import explain, pointing_game
@@ -85,7 +85,7 @@ plt.rcParams["figure.dpi"] = 72
 # One split of so few images is a lottery: with 18 test images one image is worth more than five points. So every
 # attempt runs on the same several splits, stratified by class.
 
-# %%
+# %% tags=["setup"]
 # NBVAL_CHECK_OUTPUT
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
@@ -474,11 +474,109 @@ run.metrics(
 #
 # ## Exercises
 #
-# 1. *Predict, then measure.* Set `images_per_class=4` in the transfer attempt. How far does it fall?
-# 2. *Change one thing.* Run attempt 2 at 128 and at 320 pixels. Which defects come and go in the confusion matrix?
-# 3. *Doubt a verdict.* Change `n_splits` to 30. Which findings that were not told apart now are?
-# 4. *Beat the leaderboard.* Add an attempt of your own to the list. It counts if its paired interval against the best
-#    attempt here lies above zero.
+# Each has a check that answers at once. They are in `exercises/02_improvement_attempts.ipynb` to be solved; here the
+# answers are folded away.
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 1. Fill in: Wilson's interval
+#
+# A report says 7 of 8 test images were right. The interval that every student learns first, p +- 1.96 sqrt(p(1-p)/n),
+# has no width where all are right. Wilson's has. With z = 1.96 its centre is (p + z^2/2n) / (1 + z^2/n), its half-width
+# z / (1 + z^2/n) times the root of p(1-p)/n + z^2/4n^2.
+
+
+# %% tags=["exercise", "answer-1"]
+def my_wilson(correct, n):
+    """Low and high end of the 95 % interval, as shares."""
+    # BEGIN SOLUTION: compute the centre and the half-width from the text, and return centre - half, centre + half
+    z, p = 1.96, correct / n
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return centre - half, centre + half
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-1"]
+# NBVAL_CHECK_OUTPUT
+checks.wilson(my_wilson)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 2. Fill in: exchange the head
+#
+# `model` is a torchvision MobileNetV3; its last layer is `model.classifier[-1]`, a `nn.Linear`. Put another one in its
+# place that has `num_classes` outputs, and let nothing else learn.
+
+
+# %% tags=["exercise", "answer-2"]
+def my_head(model, num_classes):
+    """The network, with a new last layer that alone learns."""
+    # BEGIN SOLUTION: first take requires_grad from every parameter, then make the new layer
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, num_classes)
+    return model
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-2"]
+# NBVAL_CHECK_OUTPUT
+checks.exchange_head(my_head)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 3. Find the planted bug: when to stop
+#
+# ```python
+# def best_epoch(history):
+#     return history.loc[history["test_accuracy"].idxmax(), "epoch"]
+# ```
+#
+# `history` is a table with the columns `epoch` (from 1), `train_loss`, `val_loss` and `test_accuracy`. Whoever reports
+# the accuracy of *this* epoch reports too much. Why? Choose the epoch as it may be chosen.
+
+
+# %% tags=["exercise", "answer-3"]
+def best_epoch(history):
+    """Number of the epoch whose weights are kept."""
+    # BEGIN SOLUTION: which column comes from images that neither train nor test?
+    return history.loc[history["val_loss"].idxmin(), "epoch"]
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-3"]
+# NBVAL_CHECK_OUTPUT
+checks.best_epoch(best_epoch)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4. Beat the leaderboard
+#
+# The features of a pretrained network, one vector an image. The nearest class mean is a classifier already. Write a
+# better one: `f(X_train, y_train, X_test)` gives the predicted labels. It counts if it is better on average over ten
+# splits that both run on.
+
+# %% tags=["exercise"]
+stack = ImageStack.load(images, 224)
+with torch.no_grad():
+    features = backbones.load("tf_efficientnet_lite0").embed(torch.from_numpy(stack.images)).numpy()
+labels = images["defect"].to_numpy()
+print(f"{features.shape[0]} images, {features.shape[1]} features")
+
+
+# %% tags=["exercise", "answer-4"]
+def my_classifier(X_train, y_train, X_test):
+    """Labels of the test images."""
+    # BEGIN SOLUTION: scikit-learn has many; which of them learns how much each feature matters?
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=3000).fit(X_train, y_train).predict(X_test)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+checks.beats_nearest_mean(my_classifier, features, labels)
+
+# %% [markdown]
+# **More to try.** Run attempt 2 at 128 and at 320 pixels: which defects come and go in the confusion matrix? Change
+# `n_splits` to 30: which findings that were not told apart now are?
 #
 # ## Summary
 #

@@ -49,7 +49,7 @@ seed = 0
 ratio = 10  # of the largest to the smallest defect type in the training parts
 n_splits = None  # None: 10 in the quick profile, 30 in the full one
 
-# %%
+# %% tags=["setup"]
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hw3lib import backbones, imbalance_plots, widgets
+from hw3lib import backbones, checks, imbalance_plots, widgets
 from hw3lib.classify.inputs import pick_device
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_table, repeated_splits
 from hw3lib.imbalance import (
@@ -86,7 +86,7 @@ plt.rcParams["figure.dpi"] = 72
 # class twice guesses it seldom, and the accuracy hardly shows it, because the class is rare in the test as well. So
 # this notebook counts *balanced accuracy*, the mean of the classes' recalls.
 
-# %%
+# %% tags=["setup"]
 # NBVAL_CHECK_OUTPUT
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
@@ -305,10 +305,96 @@ run.metrics(
 #
 # ## Exercises
 #
-# 1. *Predict, then measure.* Set `ratio = 3`. From which ratio on does anything help?
-# 2. *Find the planted bug.* Oversample `images` before `repeated_splits` and run one method. What gives it away?
-# 3. *Look closely.* Find a generated image that is nearly a copy. How far is its nearest real one?
-# 4. *Beat the table.* Combine balanced batches with post-hoc logit adjustment. Should that help? Does it?
+# Each has a check that answers at once. They are in `exercises/03_imbalance_oversampling.ipynb` to be solved; here the
+# answers are folded away.
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 1. Fill in: SMOTE's one line
+#
+# A new example between an image's features `x` and those of a neighbour of its class; `u` between 0 and 1 says how far
+# along.
+
+
+# %% tags=["exercise", "answer-1"]
+def smote_point(x, neighbour, u):
+    """Features of the new example."""
+    # BEGIN SOLUTION: begin at x and add the share u of the way to the neighbour
+    return x + u * (neighbour - x)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-1"]
+# NBVAL_CHECK_OUTPUT
+checks.smote_point(smote_point)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 2. Fill in: class-balanced weights
+#
+# Images of one class resemble each other, so the n-th one adds less than the first. The *effective number* of n images
+# is (1 - beta^n) / (1 - beta) ([Cui et al. 2019](https://arxiv.org/abs/1901.05555)). Weigh each class by one over it,
+# and scale the weights so that their mean is 1.
+
+
+# %% tags=["exercise", "answer-2"]
+def class_balanced_weights(counts, beta):
+    """One weight a class, from the numbers of images (an array)."""
+    # BEGIN SOLUTION: compute one over the effective number for all classes, then divide by the mean
+    weights = (1 - beta) / (1 - beta**counts)
+    return weights / weights.mean()
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-2"]
+# NBVAL_CHECK_OUTPUT
+checks.class_balanced_weights(class_balanced_weights)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 3. Fill in: decide as if the classes were balanced
+#
+# A network trained on a long tail gives the logits `(images, classes)`. By Bayes' rule the logarithm of the training
+# prior is in them. Take it out.
+
+
+# %% tags=["exercise", "answer-3"]
+def adjusted_logits(logits, counts):
+    """Logits of a balanced world; ``counts`` are the training images of each class."""
+    # BEGIN SOLUTION: the prior of a class is its share of the images; what happens to a factor under the logarithm?
+    return logits - np.log(counts / counts.sum())
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-3"]
+# NBVAL_CHECK_OUTPUT
+checks.logit_adjustment(adjusted_logits)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4. Find the planted bug: a wonderful test result
+#
+# ```python
+# def prepare(X, y, train, test, oversample):
+#     X, y = oversample(X, y)
+#     return X[train], y[train], X[test], y[test]
+# ```
+#
+# `train` and `test` are rows of `X`. Repair it: what is trained on is to be balanced, and nothing else.
+
+
+# %% tags=["exercise", "answer-4"]
+def prepare(X, y, train, test, oversample):
+    """X_train, y_train, X_test, y_test."""
+    # BEGIN SOLUTION: which rows may the oversampler see?
+    X_train, y_train = oversample(X[train], y[train])
+    return X_train, y_train, X[test], y[test]
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+# NBVAL_CHECK_OUTPUT
+checks.oversample_after_split(prepare)
+
+# %% [markdown]
+# **More to try.** Set `ratio = 3`: from which ratio on does anything help? Combine balanced batches with post-hoc logit
+# adjustment: should that help, and does it?
 #
 # ## Summary
 #

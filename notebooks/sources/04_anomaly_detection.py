@@ -51,7 +51,7 @@ image_size = 224
 false_alarm_rate = 0.1  # share of good products that may be stopped
 held_out = 0.25  # share of the good training images that only set the threshold
 
-# %%
+# %% tags=["setup"]
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -59,7 +59,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hw3lib import anomaly, anomaly_plots, backbones, widgets
+from hw3lib import anomaly, anomaly_plots, backbones, checks, widgets
 from hw3lib.anomaly.comparison import comparison, describe, evaluate
 from hw3lib.anomaly.coreset import k_center_greedy
 from hw3lib.anomaly.nearest import NearestNeighbours
@@ -77,7 +77,7 @@ plt.rcParams["figure.dpi"] = 72
 # `train/` holds good products only, and that is all that any detector here learns from. `test/` is read once, at the
 # end: it chooses no threshold, no epoch and no hyperparameter.
 
-# %%
+# %% tags=["setup"]
 # NBVAL_CHECK_OUTPUT
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
@@ -344,12 +344,118 @@ run.metrics(
 #
 # ## Exercises
 #
-# 1. *Fill in.* Change `greedy` so that it draws patches at random. How much of the memory bank does that cost at the
-#    same radius?
-# 2. *Predict, then measure.* Set `ratio=0.01` in PatchCore. What happens to AUROC, AUPRO and milliseconds?
-# 3. *Plant a fault.* Put three defective images among the good ones. Which detectors notice, which learn them?
-# 4. *Beat the leaderboard.* Make PatchCore robust to light: learn from good images in several lights. What does it
-#    cost on the unchanged test images?
+# Each has a check that answers at once. They are in `exercises/04_anomaly_detection.ipynb` to be solved; here the
+# answers are folded away.
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 1. Fill in: the greedy coreset
+#
+# Keep `size` rows of `vectors`, row 0 first, and then always the row that is furthest from all that are kept.
+
+
+# %% tags=["exercise", "answer-1"]
+def my_coreset(vectors, size):
+    """Indices of the rows kept, in the order in which they were picked."""
+    kept = [0]
+    nearest = np.linalg.norm(vectors - vectors[0], axis=1)  # of each row, to the nearest one kept
+    while len(kept) < size:
+        # BEGIN SOLUTION: pick by `nearest`, then bring `nearest` up to date with the row that was just picked
+        kept.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(vectors - vectors[kept[-1]], axis=1))
+        # END SOLUTION
+    return np.array(kept)
+
+
+# %% tags=["exercise", "check-1"]
+# NBVAL_CHECK_OUTPUT
+checks.greedy_coreset(my_coreset)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 2. Fill in: a threshold with a promise
+#
+# n good images were held out; these are their scores. The next good image should exceed the threshold with a
+# probability of at most `rate`. It is equally likely to fall into each of the n + 1 gaps between the scores. Which
+# score is the threshold, counted from below? And if n is too small for the promise?
+
+
+# %% tags=["exercise", "answer-2"]
+def my_threshold(good_scores, rate):
+    """One of the scores, or infinity."""
+    # BEGIN SOLUTION: the rank is (1 - rate)(n + 1), rounded up; what if it is more than n?
+    rank = int(np.ceil((1 - rate) * (len(good_scores) + 1) - 1e-9))
+    return np.sort(good_scores)[rank - 1] if rank <= len(good_scores) else np.inf
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-2"]
+# NBVAL_CHECK_OUTPUT
+checks.conformal_threshold(my_threshold)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 3. Find the planted bug: too sure of itself
+#
+# ```python
+# def p_value(score, good_scores):
+#     return (good_scores > score).mean()
+# ```
+#
+# With nine good images it says that a defect is *impossible* on a good product. Repair it; mind equal scores.
+
+
+# %% tags=["exercise", "answer-3"]
+def p_value(score, good_scores):
+    """Between 1 / (n + 1) and 1."""
+    # BEGIN SOLUTION: the new image is one of the n + 1, and scores as high as itself
+    return ((good_scores >= score).sum() + 1) / (len(good_scores) + 1)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-3"]
+# NBVAL_CHECK_OUTPUT
+checks.p_value(p_value)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4. Beat the leaderboard: what the mean has lost
+#
+# Features of the patches of good and of test images, `(images, patches, features)`. The distance of an image's mean
+# vector to the nearest good one is a score already. Write a better one from the same features.
+
+# %% tags=["exercise"]
+encoder = backbones.load("tf_efficientnet_lite0")
+
+
+def patch_features(stack):
+    with torch.no_grad():
+        maps = encoder.feature_maps(torch.from_numpy(stack.images), patch_layers(encoder))
+    return locally_aware(list(maps.values()), grid=1).flatten(2).movedim(1, -1).numpy()
+
+
+few = test.groupby("defect").head(8)
+good_patches = patch_features(ImageStack.load(good.head(20), 128))
+test_patches = patch_features(ImageStack.load(few, 128))
+is_defect = few["is_defect"].to_numpy()
+print(good_patches.shape, test_patches.shape)
+
+
+# %% tags=["exercise", "answer-4"]
+def my_score(good_patches, test_patches):
+    """One number a test image, higher is more anomalous."""
+    # BEGIN SOLUTION: how far is each patch from the nearest patch of a good image, and which patch of an image matters?
+    from sklearn.neighbors import NearestNeighbors
+
+    bank = NearestNeighbors(n_neighbors=1).fit(good_patches.reshape(-1, good_patches.shape[-1]))
+    distance, _ = bank.kneighbors(test_patches.reshape(-1, test_patches.shape[-1]))
+    return distance.reshape(len(test_patches), -1).max(1)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+checks.beats_pooled_features(my_score, good_patches, test_patches, is_defect)
+
+# %% [markdown]
+# **More to try.** Set `ratio=0.01` in PatchCore: what happens to AUROC, AUPRO and milliseconds? Put three defective
+# images among the good ones: which detectors notice, which learn them? Make PatchCore robust to light by learning from
+# good images in several lights: what does it cost on the unchanged test images?
 #
 # ## Summary
 #
