@@ -50,7 +50,7 @@ def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     fit.add_argument("--ratio", type=float, help="share of the patches that PatchCore remembers (default: 0.1)")
     fit.add_argument(
         "--memory-limit",
-        type=_bytes,
+        type=byte_count,
         metavar="SIZE",
         help="that PatchCore's patches may take, such as 4GB (default: none)",
     )
@@ -103,7 +103,7 @@ def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     export.add_argument("--force", action="store_true", help="replace the file that is there")
 
 
-def _bytes(text: str) -> int:
+def byte_count(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?b|)", text.strip().lower())
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; expected a number of bytes, or such as 500MB or 4GB")
