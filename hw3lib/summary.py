@@ -17,7 +17,7 @@ COLUMNS = ("notebook", "status", "seconds", "key figures", "results")
 def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
     """The figures that tell at a glance what came out of a chapter."""
     try:
-        known = {"01": _figures_01, "02": _figures_02, "03": _figures_03, "04": _figures_04}
+        known = {"01": _figures_01, "02": _figures_02, "03": _figures_03, "04": _figures_04, "06": _figures_06}
         return known.get(number, _figures)(metrics)
     except (
         KeyError,
@@ -57,6 +57,11 @@ def _figures_04(metrics: Mapping[str, Any]) -> str:
     best = next(row for row in metrics["detectors"] if row["detector"] == metrics["best"])
     interval = f"[{best['auroc_low']:.3f}, {best['auroc_high']:.3f}]"
     return f"{best['detector']} image AUROC {best['image_auroc']:.3f} {interval}, {len(metrics['detectors'])} detectors"
+
+
+def _figures_06(metrics: Mapping[str, Any]) -> str:
+    missing = f", missing: {', '.join(metrics['missing'])}" if metrics["missing"] else ""
+    return f"report of {metrics['pages']} pages{missing}"
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:

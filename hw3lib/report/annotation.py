@@ -1,0 +1,99 @@
+"""Question 5: annotations for YOLO-World and SAM, and what fine-tuning them gave."""
+
+from __future__ import annotations
+
+from .document import Question, absent, beside, figure, table, text
+from .runs import Run
+from .sentences import count, leading, note
+
+METRICS = "05/metrics.json"
+LIMIT = 150
+ROWS = 6
+
+DATA = (
+    "YOLO-World finds what a text names. It needs a box and a class for each object (COCO, VOC or YOLO files), the "
+    "classes' names as phrases, and images without objects. SAM segments what a prompt points at. It needs a mask for "
+    "each object (COCO polygons or run lengths, PNG) and prompts, points or boxes, which can be drawn from the masks. "
+    "For both, test images are set aside first."
+)
+TUNING = (
+    "Such models suit fine-tuning: pretraining on very many pictures has taught them edges, parts and words, so few "
+    "labelled defects suffice and a small part, head or mask decoder, is trained. As they are, they are a baseline. "
+    "Defects look unlike photographs of daily life, so a name alone rarely finds them."
+)
+
+
+def annotation(run: Run) -> Question:
+    """Data that the two models need, why they suit fine-tuning, and what was measured."""
+    question = Question(5, "Detection and segmentation with YOLO-World and SAM", limit=LIMIT)
+    paragraphs = [text(DATA), text(TUNING)]
+    if "05" not in run.chapters:
+        question.blocks = [*paragraphs, absent("Not measured: notebook 05 has not been run (hw3 run 05).")]
+        return question
+    if run.has(METRICS, "/summary"):
+        summary, left_out = leading(str(run.value(METRICS, "/summary")), LIMIT - count(f"{DATA} {TUNING}"))
+        if left_out:
+            run.notes.append(note(5, left_out, "05", LIMIT))
+        paragraphs += [text(run.quote(METRICS, "/summary", summary))] if summary else []
+    tables = [_formats(run), _segmentation(run), _detection(run)]
+    others = sorted(path.stem for path in (run.folder / "05" / "figures").glob("*.png"))
+    picture = run.figure("05", "formats", *others)
+    pictured = figure(picture, "Annotations made from the masks.", 92, 42) if picture else None
+    question.blocks = [beside([*paragraphs, pictured], tables, 84)]
+    return question
+
+
+def _rows(run: Run, key: str) -> list[dict]:
+    rows = run.rows(METRICS, f"/{key}") if run.has(METRICS, f"/{key}") else []
+    if not rows:
+        run.missing.append(f"05: {key}")
+    return rows
+
+
+def _formats(run: Run) -> dict:
+    rows = _rows(run, "formats")
+    if not rows:
+        return absent("No annotation format was written (05: formats).")
+
+    def kept(i: int) -> str:
+        value = rows[i].get("round_trip")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return run.mark(METRICS, f"/formats/{i}/round_trip", ".3f" if is_number else "s", optional=True)
+
+    cells = [
+        [run.mark(METRICS, f"/formats/{i}/format"), run.mark(METRICS, f"/formats/{i}/instances", ".0f"), kept(i)]
+        for i in range(min(len(rows), ROWS))
+    ]
+    return table("Annotations written and read again.", ["format", "objects", "round trip"], cells)
+
+
+def _segmentation(run: Run) -> dict:
+    rows = _rows(run, "sam")
+    if not rows:
+        return absent("Not measured: SAM before and after fine-tuning (05: sam).")
+    cells = []
+    for i in range(min(len(rows), ROWS)):
+        before, after, low, high = (
+            run.mark(METRICS, f"/sam/{i}/{key}", spec, optional=True)
+            for key, spec in (("iou_before", ".3f"), ("iou_after", ".3f"), ("gain_low", "+.3f"), ("gain_high", "+.3f"))
+        )
+        cells.append([run.mark(METRICS, f"/sam/{i}/prompt"), before, after, f"{low} to {high}"])
+    caption = "SAM: mean IoU on test images before and after fine-tuning; 95 % interval of the difference."
+    return table(caption, ["prompt", "before", "after", "gain"], cells)
+
+
+def _detection(run: Run) -> dict:
+    rows = _rows(run, "detection")
+    if not rows:
+        return absent("Not measured: detection before and after fine-tuning (05: detection).")
+    cells = [
+        [
+            run.mark(METRICS, f"/detection/{i}/model"),
+            *(
+                run.mark(METRICS, f"/detection/{i}/{key}", ".3f", optional=True)
+                for key in ("map50_before", "map50_after")
+            ),
+        ]
+        for i in range(min(len(rows), ROWS))
+    ]
+    return table("Detection: mAP at IoU 0.5 before and after fine-tuning.", ["model", "before", "after"], cells)

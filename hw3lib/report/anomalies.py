@@ -1,0 +1,95 @@
+"""Question 4: anomaly detection from good images alone."""
+
+from __future__ import annotations
+
+from .document import Question, absent, beside, figure, table, text
+from .runs import Run
+
+METRICS = "04/metrics.json"
+LIMIT = 100
+BEST = 6  # detectors shown besides the last one
+
+STRATEGIES = (
+    "Learn what good products look like; what differs is anomalous. Strategies: redraw them (autoencoder, GANomaly), "
+    "map them close together (Deep SVDD), learn from made defects (CutPaste), or remember their features (PatchCore, "
+    "PaDiM, one-class SVM)."
+)
+
+
+def anomalies(run: Run) -> Question:
+    """Strategies, table of detectors, heat maps, and what the threshold promises."""
+    question = Question(4, "Anomaly detection from good images alone", limit=LIMIT)
+    if "04" not in run.chapters:
+        question.blocks = [text(STRATEGIES), absent("Not measured: notebook 04 has not been run (hw3 run 04).")]
+        return question
+    picture = run.figure("04", "heat_maps", "most_and_least")
+    question.blocks = [beside([text(_text(run))], [_table(run)], 116)]
+    if picture:
+        caption = "Heat maps of test images: dark is what good images show; beyond the threshold few of them lie."
+        question.blocks.append(figure(picture, caption, 180, 48, rows=True))
+    return question
+
+
+def _text(run: Run) -> str:
+    rows = run.rows(METRICS, "/detectors")
+    if not rows:
+        run.missing.append("04: detectors")
+        return f"{STRATEGIES} No detector was measured."
+    best = max(range(len(rows)), key=lambda i: rows[i].get("image_auroc") or 0)
+    at = f"/detectors/{best}"
+    name = run.mark(METRICS, f"{at}/detector")
+    interval = [run.mark(METRICS, f"{at}/{key}", ".3f", optional=True) for key in ("auroc_low", "auroc_high")]
+    words = (
+        f"{STRATEGIES} {name} ranks first: image AUROC {run.mark(METRICS, f'{at}/image_auroc', '.3f')} "
+        f"({interval[0]} to {interval[1]}). "
+    )
+    held_out = run.mark(METRICS, "/held_out", ".0f", optional=True)
+    good = f"{held_out} good images" if run.has(METRICS, "/held_out") else "good images"
+    words += (
+        f"Its threshold comes from {good} that it did not learn from, with "
+        f"{run.mark(METRICS, '/false_alarm_rate', '.0f', 100)} % false alarms allowed"
+    )
+    if run.has(METRICS, f"{at}/detection_rate") and run.has(METRICS, f"{at}/false_alarm_rate"):
+        stopped = [run.mark(METRICS, f"{at}/{key}", ".0f", 100) for key in ("detection_rate", "false_alarm_rate")]
+        words += f"; it stops {stopped[0]} % of defective and {stopped[1]} % of good test products"
+    return f"{words}.{_robustness(run, rows[best].get('detector'))}"
+
+
+def _robustness(run: Run, best: str | None) -> str:
+    """What a change of light or position does to the best detector, if it was measured."""
+    rows = run.rows(METRICS, "/robustness") if run.has(METRICS, "/robustness") else []
+    own = [i for i, row in enumerate(rows) if row.get("detector") == best and row.get("image_auroc") is not None]
+    if len(own) < 2:  # the first is the unchanged images
+        return ""
+    worst = min(own[1:], key=lambda i: rows[i]["image_auroc"])
+    at = f"/robustness/{worst}"
+    return (
+        f" With images {run.mark(METRICS, f'{at}/condition')}, AUROC is "
+        f"{run.mark(METRICS, f'{at}/image_auroc', '.3f')}."
+    )
+
+
+def _table(run: Run) -> dict:
+    detectors = run.rows(METRICS, "/detectors")
+    order = sorted(range(len(detectors)), key=lambda i: -(detectors[i].get("image_auroc") or 0))
+    shown = order if len(order) <= BEST + 2 else [*order[:BEST], order[-1]]
+    rows = []
+    for i in shown:
+
+        def value(key: str, spec: str = ".3f", i: int = i) -> str:
+            return run.mark(METRICS, f"/detectors/{i}/{key}", spec, optional=True)
+
+        interval = f" ({value('auroc_low')} to {value('auroc_high')})" if "auroc_low" in detectors[i] else ""
+        rows.append(
+            [
+                run.mark(METRICS, f"/detectors/{i}/detector"),
+                value("image_auroc") + interval,
+                value("pixel_auroc"),
+                value("aupro"),
+                value("ms_per_image", ".0f"),
+            ]
+        )
+    caption = "Detectors that learned from good images only; 95 % intervals over test images."
+    if len(shown) < len(order):
+        caption += " The best and the last are shown; all: 04/detectors.csv."
+    return table(caption, ["detector", "image AUROC", "pixel AUROC", "AUPRO", "ms an image"], rows, 0 if rows else None)

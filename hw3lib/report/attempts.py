@@ -1,0 +1,93 @@
+"""Question 2: attempts to improve a classifier of defect types."""
+
+from __future__ import annotations
+
+from .document import Question, absent, beside, figure, table, text
+from .runs import Run
+from .sentences import leading, note
+
+METRICS, ATTEMPTS = "02/metrics.json", "02/attempts.csv"
+LIMIT = 150
+ROWS = 9  # the best, and the baseline wherever it stands
+
+
+def attempts(run: Run) -> Question:
+    """Table of attempts with the best marked, hyperparameters, the best model and why."""
+    question = Question(2, "Attempts to improve a model", limit=LIMIT)
+    if "02" not in run.chapters:
+        question.blocks = [absent("Not measured: notebook 02 has not been run (hw3 run 02).")]
+        return question
+    picture = run.figure("02", "leaderboard", "confusions")
+    written = text(_text(run))
+    caption = "Mean accuracy on test images and its 95 % interval; dashed, the baseline."
+    question.blocks = [_table(run), beside([written], [picture and figure(picture, caption, 80, 52)], 80)]
+    return question
+
+
+def _table(run: Run) -> dict:
+    board = run.rows(METRICS, "/leaderboard")
+    best, baseline = run.value(METRICS, "/best"), run.value(METRICS, "/baseline")
+    settings = {}
+    if run.has(ATTEMPTS):
+        settings = {row.get("name"): i for i, row in enumerate(run.rows(ATTEMPTS, ""))}
+    names = [row.get("attempt") for row in board]
+    shown = list(range(len(board)))
+    if len(shown) > ROWS:
+        must = [names.index(name) for name in (best, baseline) if name in names]
+        shown = sorted({*must, *[i for i in shown if i not in must][: ROWS - len(set(must))]})
+    rows, marked = [], None
+    for i in shown:
+        at = f"/leaderboard/{i}"
+
+        def value(key: str, spec: str = "s", scale: float = 1, at: str = at) -> str:
+            return run.mark(METRICS, f"{at}/{key}", spec, scale, optional=True)
+
+        setting = f"/{settings.get(names[i], -1)}"
+
+        def chosen(key: str, spec: str, setting: str = setting) -> str:
+            return run.mark(ATTEMPTS, f"{setting}/{key}", spec, optional=True) if setting != "/-1" else "–"
+
+        accuracy = [run.mark(METRICS, f"{at}/{key}", ".1f", 100) for key in ("accuracy", "ci_low", "ci_high")]
+        gain = [value(key, "+.1f", 100) for key in ("gain", "gain_low", "gain_high")]
+        compared = run.has(METRICS, f"{at}/gain") and names[i] != baseline
+        if names[i] == best:
+            marked = len(rows)
+        rows.append(
+            [
+                run.mark(METRICS, f"{at}/attempt") + (" (best)" if names[i] == best else ""),
+                run.mark(METRICS, f"{at}/arch"),
+                value("strategy"),
+                value("image_size", ".0f"),
+                chosen("lr", "g"),
+                chosen("batch_size", ".0f"),
+                chosen("epochs", ".0f"),
+                f"{accuracy[0]} ({accuracy[1]} to {accuracy[2]})",
+                f"{gain[0]} ({gain[1]} to {gain[2]})" if compared else "–",
+            ]
+        )
+    splits = run.mark(METRICS, "/leaderboard/0/n_splits", ".0f", optional=True)
+    caption = (
+        f"Attempts on {splits} repeated splits: mean accuracy and gain on the baseline over the same splits (paired), "
+        "with 95 % intervals."
+    )
+    if len(shown) < len(board):
+        caption += " All attempts: 02/leaderboard.csv."
+    header = ["attempt", "network", "strategy", "px", "rate", "batch", "epochs", "accuracy, %", "gain, points"]
+    return table(caption, header, rows, marked, left=3)
+
+
+def _text(run: Run) -> str:
+    """Notebook 02's summary, as many whole sentences as the limit allows, or else two sentences of our own."""
+    if run.has(METRICS, "/summary"):
+        words, left_out = leading(str(run.value(METRICS, "/summary")), LIMIT)
+        if left_out:
+            run.notes.append(note(2, left_out, "02", LIMIT))
+        if words:
+            return run.quote(METRICS, "/summary", words)
+    board = run.rows(METRICS, "/leaderboard")
+    best = next((i for i, row in enumerate(board) if row.get("attempt") == run.value(METRICS, "/best")), 0)
+    accuracy = [run.mark(METRICS, f"/leaderboard/{best}/{k}", ".1f", 100) for k in ("accuracy", "ci_low", "ci_high")]
+    return (
+        f"The best attempt is {run.mark(METRICS, f'/leaderboard/{best}/attempt')}: {accuracy[0]} % correct "
+        f"(95 % interval {accuracy[1]} to {accuracy[2]})."
+    )

@@ -1,0 +1,143 @@
+"""Put the report together and write it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from hw3lib.errors import Hw3Error
+from hw3lib.paths import atomic_path
+
+from . import pages, web
+from .annotation import annotation
+from .anomalies import anomalies
+from .attempts import attempts
+from .dataset import dataset
+from .long_tail import long_tail
+from .runs import Run, clean
+from .sentences import count
+
+QUESTIONS = (dataset, attempts, long_tail, anomalies, annotation)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written.
+
+    Attributes:
+        category: what it is about.
+        pages: of the PDF, 1 to 3.
+        words: of the paragraphs, by question (``"1"`` to ``"5"``); words in tables and captions do not count.
+        limits: words that the assignment allows, for the questions that have a limit.
+        missing: what the run lacks: chapters (``"05"``), figures (``"04/figures/heat_maps.png"``), tables
+            (``"05: sam"``).
+        notes: what a reader should know besides, such as a summary that was shortened.
+        pdf, html, json: the files.
+        numbers: each value on the pages, see :class:`hw3lib.report.runs.Traced`.
+        pictures: the pages as PNG, if asked for.
+    """
+
+    category: str
+    pages: int
+    words: dict[str, int]
+    limits: dict[str, int]
+    missing: list[str]
+    notes: list[str]
+    pdf: Path
+    html: Path
+    json: Path
+    numbers: list[dict[str, Any]] = field(repr=False)
+    pictures: list[bytes] = field(repr=False)
+
+
+def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0) -> Report:
+    """Answer the assignment's five questions on at most three pages A4 from what a run measured.
+
+    Args:
+        run_folder: ``runs/<name>`` with ``01`` to ``05``, as far as there are; what is missing is named.
+        out: a folder for report.pdf, report.html and report.json (where each number came from), or the PDF or HTML
+            file, with the others beside it; ``report`` in the run's folder if None.
+        dpi: of :attr:`Report.pictures`; none are drawn at 0.
+
+    Returns:
+        What was written. The same results give the same bytes.
+
+    Raises:
+        Hw3Error: nothing was measured, a file is damaged, the chapters are of different data, or three pages are not
+            enough.
+    """
+    run = Run(run_folder)
+    questions = [question(run) for question in QUESTIONS]
+    words = {str(q.number): sum(count(run.plain(text)) for text in q.paragraphs()) for q in questions}
+    limits = {str(q.number): q.limit for q in questions if q.limit}
+    for number, limit in limits.items():
+        if words[number] > limit:
+            run.notes.append(f"Question {number} has {words[number]} words, {words[number] - limit} too many.")
+    first = run.chapters[0]
+    title = f"Visual inspection of {run.mark(f'{first}/metrics.json', '/category')}"
+    closing = _closing(run, first)
+    date = int(run.finished())
+    made = pages.fit(title, questions, closing, run.plain, date, dpi)
+    numbers = run.numbers([title, *(text for q in questions for text in q.texts()), *closing])
+    pdf = _target(out if out is not None else run.folder / "report")
+    html, record = pdf.with_suffix(".html"), pdf.with_suffix(".json")
+    content = {
+        "run": run.folder.resolve().name,
+        "pages": made.pages,
+        "figure_scale": made.scale,
+        "words": words,
+        "missing": run.missing,
+        "notes": run.notes,
+        "numbers": numbers,
+    }
+    with atomic_path(pdf) as path:
+        path.write_bytes(made.pdf)
+    with atomic_path(html) as path:
+        path.write_text(web.page(title, questions, closing, run), encoding="utf-8", newline="\n")
+    with atomic_path(record) as path:
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    return Report(
+        category=str(run.metrics[first].get("category")),
+        pages=made.pages,
+        words=words,
+        limits=limits,
+        missing=run.missing,
+        notes=run.notes,
+        pdf=pdf,
+        html=html,
+        json=record,
+        numbers=numbers,
+        pictures=made.pictures,
+    )
+
+
+def _target(out: str | Path) -> Path:
+    """The PDF file that ``out`` means."""
+    out = Path(out)
+    if out.suffix.lower() in (".pdf", ".html"):
+        return out.with_suffix(".pdf")
+    if out.is_file():
+        raise Hw3Error(f"out is {out}, a file; expected a folder, or a name that ends in .pdf or .html")
+    return out / "report.pdf"
+
+
+def _closing(run: Run, first: str) -> list[str]:
+    """Lines at the end: which run, what is missing, notes."""
+    file = f"{first}/metrics.json"
+    versions = run.value(file, "/versions") if run.has(file, "/versions") else {}
+    packages = ", ".join(f"{name} {run.mark(file, f'/versions/{name}')}" for name in versions)
+    finished = datetime.fromtimestamp(int(run.finished()), timezone.utc).date()
+    profile = run.mark(file, "/profile", optional=True)
+    line = (
+        f"Run {clean(run.folder.resolve().name)}, profile {profile}, notebooks {', '.join(run.chapters)}, "
+        f"finished {finished}. "
+        f"Digest of the data: {run.mark(file, '/data_digest', optional=True)}. {packages}. "
+        "report.json names the file and the place that each number came from."
+    )
+    lines = [line]
+    if run.missing:
+        lines.append(f"Missing: {', '.join(run.missing)}.")
+    return lines + run.notes

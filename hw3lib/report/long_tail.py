@@ -1,0 +1,115 @@
+"""Question 3: the long tail, a paper on it, and what helped."""
+
+from __future__ import annotations
+
+from .document import Question, absent, beside, figure, table, text
+from .runs import Run, clean, escaped
+
+DATASET, METRICS = "01/metrics.json", "03/metrics.json"
+LIMIT = 150
+BEST = 4  # methods shown besides plain training, the paper's and the worst
+
+DEFINITION = "In a long tail a few head classes hold most images, and many tail classes few."
+PAPER = (
+    "DeepSMOTE (Dablain et al. 2021, arXiv 2105.02340) makes images of rare classes. An encoder and a decoder learn to "
+    "redraw images and, as a penalty, to draw an image of a class from the code of another one. New codes are then "
+    "drawn between neighbours of a rare class and decoded, until classes are equal."
+)
+
+
+def long_tail(run: Run) -> Question:
+    """Definition with the category's numbers, summary of a paper, how it applies, and what helped."""
+    question = Question(3, "The long tail", limit=LIMIT)
+    definition = f"{DEFINITION} {_numbers(run)}" if "01" in run.chapters else DEFINITION
+    paper = text(f"{PAPER} {_applied(run)}")
+    if "03" not in run.chapters:
+        lines = [text(definition), paper, absent("Not measured: notebook 03 has not been run (hw3 run 03).")]
+        question.blocks = lines
+        return question
+    ratio, shown = _chosen(run)
+    picture = run.figure("03", "long_tail", "ranking")
+    about = "The category's classes, and how far from balance they are."
+    measured = [_table(run, ratio, shown), picture and figure(picture, about, 100, 38)]
+    question.blocks = [beside([text(definition), paper, text(_helped(run, ratio))], measured, 102)]
+    return question
+
+
+def _numbers(run: Run) -> str:
+    counts = run.value(DATASET, "/classes")
+    if not counts:
+        return ""
+    head, tail = max(counts, key=counts.get), min(counts, key=counts.get)
+    sizes = [run.mark(DATASET, f"/classes/{escaped(name)}", ".0f") for name in (head, tail)]
+    ratio = run.mark(DATASET, "/imbalance_ratio", ".1f", optional=True)
+    return (
+        f"Here {clean(head)} has {sizes[0]} images and {clean(tail)}, the rarest, {sizes[1]}: an imbalance ratio of "
+        f"{ratio}."
+    )
+
+
+def _applied(run: Run) -> str:
+    words = "Here it learns from training images and fills up rare defect types; test images stay real."
+    made, real = "/recognised/DeepSMOTE", f"/recognised/{escaped('real images, not seen')}"
+    if run.has(METRICS, made) and run.has(METRICS, real):
+        words += (
+            f" A classifier of real images recognises {run.mark(METRICS, made, '.0f', 100)} % of its images, and "
+            f"{run.mark(METRICS, real, '.0f', 100)} % of unseen real ones."
+        )
+    return words
+
+
+def _chosen(run: Run) -> tuple[float, list[int]]:
+    """The highest ratio that was measured, and the rows shown of it: plain, the best, the paper's, the worst."""
+    methods = run.rows(METRICS, "/methods")
+    ratio = max((row.get("ratio") or 0 for row in methods), default=0)
+    rows = [i for i, row in enumerate(methods) if (row.get("ratio") or 0) == ratio]
+    rows.sort(key=lambda i: -(methods[i].get("balanced_accuracy") or 0))
+    others = [i for i in rows if methods[i].get("method") != "plain"]
+    wanted = {*others[:BEST], *others[-1:]}
+    wanted |= {i for i in rows if methods[i].get("method") in ("plain", "DeepSMOTE")}
+    return ratio, [i for i in rows if i in wanted]
+
+
+def _helped(run: Run, ratio: float) -> str:
+    methods = run.rows(METRICS, "/methods")
+    compared = [
+        i for i, row in enumerate(methods) if row.get("ratio") == ratio and isinstance(row.get("gain"), int | float)
+    ]
+    if not compared:
+        return "Nothing was compared with plain training."
+    best = max(compared, key=lambda i: methods[i]["gain"])
+    gain = [run.mark(METRICS, f"/methods/{best}/{k}", "+.1f", 100) for k in ("gain", "gain_low", "gain_high")]
+    low, high = (methods[best].get(key) or 0 for key in ("gain_low", "gain_high"))
+    verdict = "better beyond luck" if low > 0 else "worse beyond luck" if high < 0 else "not told apart from luck"
+    return (
+        f"With the tail cut to 1:{run.mark(METRICS, f'/methods/{best}/ratio', 'g')}, "
+        f"{run.mark(METRICS, f'/methods/{best}/method')} gains most on plain training: {gain[0]} points "
+        f"({gain[1]} to {gain[2]}), {verdict}."
+    )
+
+
+def _table(run: Run, ratio: float, shown: list[int]) -> dict:
+    rows, marked = [], None
+    methods = run.rows(METRICS, "/methods")
+    for i in shown:
+
+        def value(key: str, spec: str = ".1f", i: int = i) -> str:
+            return run.mark(METRICS, f"/methods/{i}/{key}", spec, 100, optional=True)
+
+        compared = run.has(METRICS, f"/methods/{i}/gain")
+        gain = f"{value('gain', '+.1f')} ({value('gain_low', '+.1f')} to {value('gain_high', '+.1f')})"
+        if methods[i].get("method") == "plain":
+            marked = len(rows)
+        rows.append(
+            [
+                run.mark(METRICS, f"/methods/{i}/method"),
+                f"{value('balanced_accuracy')} ({value('ci_low')} to {value('ci_high')})",
+                gain if compared else "–",
+                value("tail_recall"),
+            ]
+        )
+    total = sum(1 for row in methods if (row.get("ratio") or 0) == ratio)
+    caption = "Answers to imbalance, with 95 % intervals, and recall of the rarest type; plain training is marked."
+    if len(shown) < total:
+        caption += " The best and the worst are shown; all: 03/methods.csv."
+    return table(caption, ["method", "balanced accuracy, %", "gain, points", "rarest type, %"], rows, marked)

@@ -1,0 +1,274 @@
+"""A run's folder as the report reads it: metrics.json, tables and figures, and nothing else.
+
+Everything that is printed passes through :class:`Run`, which notes where it came from. A printed value is a *mark* in
+the text, two characters of Unicode's private use around a number; :meth:`Run.plain` puts the values in.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hw3lib.errors import Hw3Error
+from hw3lib.paths import project_root
+
+MEASURED = ("01", "02", "03", "04", "05")  # chapters that measure; 06 is the report
+COMPLETE = MEASURED[:4]  # without annotations and fine-tuning a report still answers most questions
+MARK = re.compile("\ue000(\\d+)\ue001")
+NOTHING = "–"  # printed where a value is missing
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ue000-\uf8ff]")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A printed value and where it came from.
+
+    Attributes:
+        printed: the text in the report.
+        file: relative to the run's folder.
+        pointer: JSON pointer (RFC 6901) into the file; a table counts as a list of its rows.
+        value: what is there.
+        scale, spec: ``printed`` is ``value * scale`` written by Python's format ``spec`` (zero without a sign for what
+            rounds to it). Text is printed as it is (``"s"``); ``"quoted"``: the value is a text that holds ``printed``.
+    """
+
+    printed: str
+    file: str
+    pointer: str
+    value: Any
+    scale: float = 1
+    spec: str = "s"
+
+
+def clean(text: Any) -> str:
+    """Text from a run without characters that no page can show or that are ours."""
+    return _UNPRINTABLE.sub(" ", str(text)).strip()
+
+
+def escaped(key: str) -> str:
+    """A key as a step of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def printed(value: Any, scale: float, spec: str) -> str:
+    """How ``value`` is written, see :class:`Traced`."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return NOTHING
+    if spec == "s":
+        return clean(value) or NOTHING
+    text = format(value * scale, spec)
+    return format(0.0, spec) if re.fullmatch(r"-[0.]+", text) else text
+
+
+class Run:
+    """What the notebooks of one run wrote, and what was printed of it.
+
+    Args:
+        folder: ``runs/<name>``, with ``01`` to ``05`` below it as far as there are.
+
+    Raises:
+        Hw3Error: no chapter there has a metrics.json, one cannot be read, or they are of different categories or data.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.traced: list[Traced] = []
+        self.missing: list[str] = []
+        self.notes: list[str] = []
+        self._content: dict[str, Any] = {}
+        self.chapters = [number for number in MEASURED if (self.folder / number / "metrics.json").is_file()]
+        if not self.chapters:
+            raise Hw3Error(
+                f"{self.folder}: no results to report; expected 01/metrics.json to 05/metrics.json, as `hw3 run` "
+                "writes them"
+            )
+        self.metrics = {number: self._metrics(number) for number in self.chapters}
+        self._agree()
+        self.missing += [number for number in MEASURED if number not in self.chapters]
+
+    def _metrics(self, number: str) -> Mapping[str, Any]:
+        content = self.content(f"{number}/metrics.json")
+        if not isinstance(content, dict):
+            raise Hw3Error(
+                f"{self.folder / number / 'metrics.json'}: expected an object; run `hw3 run {number} --force`"
+            )
+        return content
+
+    def _agree(self) -> None:
+        for key, what in (("category", "categories"), ("data_digest", "images")):
+            found = {number: str(metrics.get(key))[:40] for number, metrics in self.metrics.items()}
+            if len(set(found.values())) > 1:
+                listing = ", ".join(f"{number}: {value[:16]}" for number, value in found.items())
+                raise Hw3Error(
+                    f"{self.folder}: its notebooks ran on different {what} ({listing}), so they are no one report; "
+                    "run them again on the same, or choose another run"
+                )
+        for key in ("profile", "versions"):
+            found = {number: metrics.get(key) for number, metrics in self.metrics.items()}
+            if any(value != next(iter(found.values())) for value in found.values()):
+                how = ", ".join(f"{n} {value}" for n, value in found.items()) if key == "profile" else ""
+                self.notes.append(f"The notebooks ran with different {key}s" + (f" ({how})." if how else "."))
+
+    def content(self, file: str) -> Any:
+        """What a JSON file or a table (a list of its rows, numbers as numbers) holds.
+
+        Raises:
+            Hw3Error: it cannot be read.
+        """
+        if file not in self._content:
+            path = self.folder / file
+            try:
+                text = path.read_text(encoding="utf-8")
+                self._content[file] = json.loads(text) if file.endswith(".json") else _records(text)
+            except (OSError, ValueError, csv.Error) as error:
+                raise Hw3Error(f"{path}: cannot be read ({error}); run `hw3 run {file[:2]} --force`") from error
+        return self._content[file]
+
+    def has(self, file: str, pointer: str = "") -> bool:
+        """Whether the file is there and, if asked, holds something but null at ``pointer``."""
+        if not (self.folder / file).is_file():
+            return False
+        try:
+            return self.value(file, pointer) is not None
+        except Hw3Error:
+            if not pointer:
+                raise
+            return False
+
+    def value(self, file: str, pointer: str) -> Any:
+        """What ``file`` holds at a JSON pointer.
+
+        Raises:
+            Hw3Error: there is nothing there.
+        """
+        value = self.content(file)
+        for step in pointer.split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            try:
+                value = value[int(step)] if isinstance(value, list) else value[step]
+            except (KeyError, IndexError, TypeError, ValueError):
+                raise Hw3Error(
+                    f"{self.folder / file}: there is no {pointer}, which the report needs; "
+                    f"run `hw3 run {file[:2]} --force`"
+                ) from None
+        return value
+
+    def rows(self, file: str, pointer: str) -> list[dict[str, Any]]:
+        """A list of rows, such as a leaderboard.
+
+        Raises:
+            Hw3Error: it is none.
+        """
+        rows = self.value(file, pointer)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise Hw3Error(f"{self.folder / file}: {pointer} is no list of rows; run `hw3 run {file[:2]} --force`")
+        return rows
+
+    def mark(self, file: str, pointer: str, spec: str = "s", scale: float = 1, optional: bool = False) -> str:
+        """A mark for the value at ``pointer``, printed as :class:`Traced` says.
+
+        Raises:
+            Hw3Error: there is none and it is not ``optional``, or it is of another kind than ``spec`` can write.
+        """
+        if optional and not self.has(file, pointer):
+            return NOTHING
+        value = self.value(file, pointer)
+        try:
+            text = printed(value, scale, spec)
+        except (TypeError, ValueError):
+            raise Hw3Error(
+                f"{self.folder / file}: {pointer} is {value!r}; expected a number. Run `hw3 run {file[:2]} --force`"
+            ) from None
+        return self._add(Traced(text, file, pointer, value, scale, spec))
+
+    def quote(self, file: str, pointer: str, sentences: str) -> str:
+        """``sentences`` out of the text at ``pointer``, with a mark for each number in it."""
+        whole = self.value(file, pointer)
+        return re.sub(
+            r"(?<![\w.])[+-]?\d+(?:\.\d+)?(?!\w)",
+            lambda found: self._add(Traced(found[0], file, pointer, whole, spec="quoted")),
+            clean(sentences),
+        )
+
+    def _add(self, traced: Traced) -> str:
+        self.traced.append(traced)
+        return f"\ue000{len(self.traced) - 1}\ue001"
+
+    def plain(self, text: str) -> str:
+        """``text`` with the values in the place of their marks."""
+        return MARK.sub(lambda mark: self.traced[int(mark[1])].printed, text)
+
+    def numbers(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The traced values in ``texts``, in their order, each as a mapping of :class:`Traced`'s attributes."""
+        return [asdict(self.traced[int(mark[1])]) for text in texts for mark in MARK.finditer(text)]
+
+    def figure(self, number: str, *names: str) -> Path | None:
+        """The first figure of a chapter that is there; if none is, the first name is noted as missing."""
+        for name in names:
+            path = self.folder / number / "figures" / f"{name}.png"
+            if path.is_file():
+                return path
+        self.missing.append(f"{number}/figures/{names[0]}.png")
+        return None
+
+    def finished(self) -> float:
+        """When the newest metrics.json was written, seconds since 1970."""
+        return max((self.folder / number / "metrics.json").stat().st_mtime for number in self.chapters)
+
+
+def _records(text: str) -> list[dict[str, Any]]:
+    return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(text.splitlines())]
+
+
+def _number(text: str | None) -> Any:
+    try:
+        number = float(text or "")
+        return number if math.isfinite(number) else None
+    except ValueError:
+        return text or None
+
+
+def find_run(run: str | Path | None, runs_dir: str | Path | None = None) -> Path:
+    """The folder of a run: a name below ``runs_dir``, a path, or None for the newest that is complete.
+
+    Raises:
+        Hw3Error: there is none.
+    """
+    runs = Path(runs_dir) if runs_dir else project_root() / "runs"
+    if run is None:
+        newest = newest_run(runs)
+        if newest is None:
+            raise Hw3Error(
+                f"no run with {', '.join(COMPLETE)} in {runs}; `hw3 run` makes one, or name one that is there"
+            )
+        return newest
+    for folder in (runs / run, Path(run)):
+        if folder.is_dir():
+            return folder
+    there = sorted(path.name for path in runs.glob("*") if any((path / n / "metrics.json").is_file() for n in MEASURED))
+    raise Hw3Error(f"no run {str(run)!r} in {runs}; there are {', '.join(there) or 'none: make one with `hw3 run`'}")
+
+
+def newest_run(runs_dir: str | Path, category: str | None = None) -> Path | None:
+    """The run with results of 01 to 04 whose last result is the newest; None if there is none.
+
+    Args:
+        runs_dir: holds the runs.
+        category: leave out runs on others.
+    """
+    found = []
+    for folder in Path(runs_dir).glob("*"):
+        if all((folder / number / "metrics.json").is_file() for number in COMPLETE):
+            try:
+                run = Run(folder)
+            except Hw3Error:
+                continue  # of mixed or damaged results; named, it would say so
+            if category in (None, run.metrics["01"].get("category")):
+                found.append((run.finished(), folder))
+    return max(found)[1] if found else None

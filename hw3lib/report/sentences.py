@@ -1,0 +1,30 @@
+"""Words of generated paragraphs: counted as a word processor counts them, left out by whole sentences."""
+
+from __future__ import annotations
+
+import re
+
+
+def count(text: str) -> int:
+    """Words, that is, what white space divides."""
+    return len(text.split())
+
+
+def leading(text: str, limit: int) -> tuple[str, int]:
+    """As many whole sentences from the start of ``text`` as have ``limit`` words or fewer; how many are left out."""
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z'\"])", text.strip())
+    kept: list[str] = []
+    for sentence in sentences:
+        if count(" ".join([*kept, sentence])) > limit:
+            break
+        kept.append(sentence)
+    return " ".join(kept), len(sentences) - len(kept)
+
+
+def note(question: int, left_out: int, notebook: str, limit: int) -> str:
+    """What the reader is told where sentences of a notebook's summary were left out."""
+    which = "sentence" if left_out == 1 else f"{left_out} sentences"
+    return (
+        f"Question {question} leaves out the last {which} of notebook {notebook}'s summary: {limit} words at most. "
+        f"All of it: {notebook}/metrics.json."
+    )

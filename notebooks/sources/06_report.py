@@ -1,0 +1,271 @@
+# ---
+# jupyter:
+#   hw3lib:
+#     reads: ["01", "02", "03", "04", "05"]
+#     files:
+#       - metrics.json
+#       - report.pdf
+#       - report.html
+#       - report.json
+#       - compared.csv
+#       - figures/pages.png
+#       - figures/compared.png
+#   jupytext:
+#     notebook_metadata_filter: hw3lib
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 6. The report
+#
+# *Under half a minute; the work was done in the notebooks before.*
+#
+# The assignment asks five questions and allows three pages. This notebook answers them from what your run measured.
+#
+# After this notebook you can
+#
+# - **build** a report of at most three pages from the files of a run;
+# - **trace** a printed number back to the file that it came from;
+# - **compare** your attempts with those of four students, with intervals;
+# - **say** what is missing instead of inventing it.
+
+# %% tags=["parameters"]
+category = "synthetic/bottle"  # any category of MVTec AD, a generated one, or a folder of your own
+data = None  # folder that holds the category; None looks in HW3_DATA and data/
+profile = "quick"  # "quick" or "full"
+out = None  # results folder; None is runs/interactive/06
+seed = 0  # nothing is drawn here; all notebooks have one
+run = None  # name or folder of the run to report; None takes this one, or the newest complete one of the category
+
+# %% tags=["setup"]
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import Image
+
+from hw3lib import checks, report
+from hw3lib.data import get, load_table
+from hw3lib.drawing import nothing
+from hw3lib.errors import Hw3Error
+from hw3lib.paths import atomic_path, project_root
+from hw3lib.report.compare import compared, intervals, verdicts
+from hw3lib.report.pictures import stacked
+from hw3lib.report.runs import Run
+from hw3lib.results import RunFolder
+
+plt.rcParams["figure.dpi"] = 72
+
+# %% [markdown]
+# ## Which run?
+#
+# Notebooks 01 to 05 leave `metrics.json`, tables and figures in `runs/<name>/01` and so on. The report reads these
+# files and nothing else: no image, no network, nothing that is still in memory. What is not there cannot be in it.
+
+# %%
+table = load_table(get(category, data, profile=profile, progress=False), category)
+results = RunFolder("06", table, profile, out)
+runs = project_root() / "runs"
+if run is not None:
+    folder = report.find_run(run)
+elif out is not None:
+    folder = Path(out).parent
+else:
+    folder = report.newest_run(runs, category) or runs / "interactive"
+there = [n for n in report.MEASURED if (folder / n / "metrics.json").is_file()]
+missing = [n for n in report.MEASURED if n not in there]
+print(f"run {folder.resolve().name}: {', '.join(there) or 'nothing'} measured")
+if missing:
+    print(
+        f"to measure the rest: hw3 run {' '.join(missing)} --category {category}, or open those notebooks and run them"
+    )
+
+# %% [markdown]
+# ## Build it
+#
+# **Predict first**: how many pages will it take, and which question has most words? The limits are 150 words for
+# questions 2, 3 and 5 and 100 for question 4; tables and captions do not count.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+made = report.build(folder, results.folder, dpi=85) if there else None
+if made and made.category != category:
+    raise Hw3Error(f"the run is on {made.category}, and category is {category!r}: set category to {made.category!r}")
+words = made.words if made else {}
+limits = made.limits if made else {}
+print("at most three pages:", made is None or made.pages <= 3)
+print("within the words allowed:", all(words[number] <= limit for number, limit in limits.items()))
+
+# %%
+for number, count in words.items():
+    print(f"question {number}: {count} words" + (f" of {limits[number]}" if number in limits else ""))
+for what in made.missing if made else missing:
+    print("missing:", what)
+for note in made.notes if made else []:
+    print("note:", note)
+
+# %% [markdown]
+# ## The pages
+#
+# `report.pdf` is to hand in. `report.html` is the same for a screen: point at a number there and it says where it came
+# from.
+
+# %%
+picture = stacked(made.pictures) if made else None
+with atomic_path(results.folder / "figures" / "pages.png") as path:
+    if picture:
+        path.write_bytes(picture)
+    else:
+        nothing("nothing was measured yet").savefig(path)
+        plt.close()
+Image(data=picture, width=700) if picture else None
+
+# %% [markdown]
+# ## Where does a number come from?
+#
+# `report.json` lists every printed value with its file, its place in it (a JSON pointer) and how it was rounded. So
+# anybody can check the report without believing it. Here are the values in the row of the best attempt.
+
+# %%
+numbers = pd.DataFrame(made.numbers if made else [], columns=["printed", "value", "file", "pointer", "scale", "spec"])
+board = numbers[numbers["pointer"].str.startswith("/leaderboard/0/")].drop_duplicates(["pointer", "spec"])
+board.set_index("pointer")[["printed", "value", "scale", "spec", "file"]]
+
+# %% [markdown]
+# Now check all of them: read each file again, go to the place, round, and compare.
+
+
+# %%
+# NBVAL_CHECK_OUTPUT
+def at(value, pointer):
+    for step in pointer.split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    return value
+
+
+reader, wrong = Run(folder) if there else None, 0
+for row in made.numbers if made else []:
+    value = at(reader.content(row["file"]), row["pointer"])
+    if row["spec"] == "quoted":
+        wrong += row["printed"] not in value
+    elif isinstance(value, int | float):
+        wrong += float(row["printed"]) != float(format(value * row["scale"], row["spec"]))
+    elif value is not None:
+        wrong += row["printed"] != str(value)
+print("numbers that differ from their file:", wrong)
+
+# %% [markdown]
+# ## Beside the four reports
+#
+# Four students answered the same assignment, on carpet, wood, bottle and capsule. Each tested on one split of 8 to 26
+# images, where one image is worth 4 to 12 points. Their intervals are Wilson's, for that many images; yours is over
+# repeated splits. **Predict first**: in how many of the four is the best attempt clear of the baseline?
+
+# %%
+measured = "02" in there
+comparison = compared(reader.metrics["02"]) if measured else pd.DataFrame()
+results.table(comparison, "compared").round(3)
+
+# %%
+results.figure(intervals(comparison) if measured else nothing("run notebook 02 first"), "compared")
+
+# %%
+print(verdicts(comparison) if measured else "run notebook 02 first")
+
+# %% [markdown]
+# The categories differ, so the heights of the dots cannot be compared: capsule is harder than bottle. What can be
+# compared is how much each experiment could have shown. Intervals that overlap do not prove that nothing helped, but a
+# table that gives only percentages hides that they do.
+
+# %%
+results.metrics(pages=made.pages if made else 0, words=words, missing=made.missing if made else missing)
+
+# %% [markdown]
+# ## Checkpoint
+#
+# - A report prints 74.7 %. Where do you look for the file that holds the number, and for the digits that were left out?
+# - Why does the report refuse a run whose notebooks were executed on different images?
+# - A chapter is missing. Why is a line that says so better than a paragraph without numbers?
+# - What would you leave out first, if the pages did not suffice?
+#
+# ## Exercises
+#
+# Each has a check that answers at once. They are in `exercises/06_report.ipynb` to be solved; here the answers are
+# folded away.
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 1. Fill in: do two intervals overlap?
+#
+# A report gives 53 to 98 %, yours 65 to 84 %. Write what decides for any two intervals whether they have a point in
+# common. Touching counts.
+
+
+# %% tags=["exercise", "answer-1"]
+def intervals_agree(low, high, other_low, other_high):
+    """True if they have a point in common."""
+    # BEGIN SOLUTION: when is one of them wholly to the left of the other? Neither may be
+    return low <= other_high and other_low <= high
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-1"]
+# NBVAL_CHECK_OUTPUT
+checks.intervals_agree(intervals_agree)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 2. Predict, then measure: what is one image worth?
+#
+# The four reports tested on 22 (carpet), 26 (wood), 8 (bottle) and 24 (capsule) images. By how many percentage points
+# does one more right image raise the accuracy? Guess first, then compute.
+
+# %% tags=["exercise", "answer-2"]
+# BEGIN SOLUTION: set prediction and measured to dicts with the keys carpet, wood, bottle and capsule
+prediction = {"carpet": 5, "wood": 4, "bottle": 10, "capsule": 4}
+measured = {name: 100 / images for name, images in {"carpet": 22, "wood": 26, "bottle": 8, "capsule": 24}.items()}
+# END SOLUTION
+
+# %% tags=["exercise", "check-2"]
+# NBVAL_CHECK_OUTPUT
+checks.points_an_image(prediction, measured)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 3. Find the planted bug: a report that is too good
+#
+# ```python
+# def accuracy_to_report(accuracies):
+#     return max(accuracies)
+# ```
+#
+# `accuracies` are those of one attempt on several splits. Whoever tries more splits reports more. Repair it.
+
+
+# %% tags=["exercise", "answer-3"]
+def accuracy_to_report(accuracies):
+    """One number for an array of them."""
+    # BEGIN SOLUTION: which number does not grow just because there are more splits?
+    return accuracies.mean()
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-3"]
+# NBVAL_CHECK_OUTPUT
+checks.honest_summary(accuracy_to_report)
+
+# %% [markdown]
+# **More to try.** Copy your run's folder, change one accuracy in `02/metrics.json` of the copy, and build its report
+# with `hw3 report COPY`: where does the change show, and where does it not? Delete one figure: what does the report
+# say?
+#
+# ## Summary
+#
+# A report is a view of files: build it again and it is the same, change a result and it changes. Every number carries
+# its source, every accuracy its interval, and what was not measured is named.
+#
+# **Next:** hand it in, or start again with your own photographs: `hw3 run --category FOLDER`.

@@ -1,0 +1,178 @@
+"""Every number on the pages is that of its file, and there is no number besides."""
+
+import csv
+import html.parser
+import json
+import re
+
+import pypdf
+import pytest
+
+from hw3lib.report import build
+
+
+def look_up(folder, file, pointer):
+    """RFC 6901 by hand; a table is a list of its rows."""
+    text = (folder / file).read_text()
+    value = json.loads(text) if file.endswith("json") else list(csv.DictReader(text.splitlines()))
+    for step in pointer.split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    return value
+
+
+class Page(html.parser.HTMLParser):
+    """Text outside and inside ``<data>``; tags and addresses."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.outside, self.inside, self.tags, self.addresses = [], [], [], []
+        self.depth, self.skipped = 0, False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [v for k, v in attributes if k in ("src", "href")]
+        if tag == "data":
+            self.depth += 1
+            self.inside.append("")
+        self.skipped = tag == "style"
+
+    def handle_endtag(self, tag):
+        self.depth -= tag == "data"
+        self.skipped = False
+
+    def handle_data(self, data):
+        if self.depth:
+            self.inside[-1] += data
+        elif not self.skipped:
+            self.outside.append(data)
+
+
+def check(folder, made):
+    assert len(made.numbers) > 50
+    for row in made.numbers:
+        value = look_up(folder, row["file"], row["pointer"])
+        if row["spec"] == "quoted":
+            assert row["printed"] in value
+        elif row["spec"] == "s":
+            assert row["printed"] == ("–" if value is None else value)
+        elif value in (None, ""):
+            assert row["printed"] == "–"
+        else:
+            expected = format(float(value) * row["scale"], row["spec"])
+            sign = "+" if "+" in row["spec"] else ""
+            assert row["printed"] == (expected if float(expected) else sign + expected.lstrip("+-"))
+    assert json.loads(made.json.read_text())["numbers"] == made.numbers
+
+
+def test_each_number_equals_its_file_at_its_pointer(small_run, small_report, large_run, large_report):
+    check(small_run, small_report)
+    check(large_run, large_report)
+
+
+def test_the_html_prints_the_traced_values_in_order_and_no_other_number(small_report):
+    page = Page(small_report.html.read_text())
+    titled = [small_report.numbers[0]["printed"]]  # the title, whose marks come first
+    assert page.inside[:1] == titled
+    assert page.inside == [row["printed"] for row in small_report.numbers]
+    rest = " ".join(page.outside)
+    known = (  # papers, names of files, headings, the date of the run, a measure's name
+        r"DeepSMOTE \(Dablain et al\. 2021, arXiv 2105\.02340\)|0[1-5]/\w+\.csv|\b[1-5]\. [A-Z]|\(question 2\)|95 % "
+        r"|notebooks 01, 02, 03, 04, 05|finished 2025-10-09|IoU 0\.5 |1:|hw3lib"
+    )
+    assert re.findall(r"\S*\d\S*", re.sub(known, " ", rest)) == []
+
+
+def test_the_pdf_prints_every_traced_value(large_report):
+    pages = pypdf.PdfReader(large_report.pdf).pages
+    text = re.sub(r"[\s\u200b\u00ad-]", "", "".join(page.extract_text() for page in pages))
+    for row in large_report.numbers:
+        assert re.sub(r"[\s-]", "", row["printed"]) in text, row
+
+
+@pytest.mark.parametrize(
+    "number, pointer, value, shown",
+    [
+        ("01", ("images",), 4711, "4711"),
+        ("02", ("leaderboard", 0, "accuracy"), 0.91234, "91.2"),
+        ("03", ("methods", 1, "gain"), 0.33333, "+33.3"),
+        ("04", ("detectors", 0, "image_auroc"), 0.98765, "0.988"),
+        ("05", ("sam", 0, "iou_after"), 0.87654, "0.877"),
+    ],
+)
+def test_a_changed_result_changes_the_report(make, small_report, tmp_path, number, pointer, value, shown):
+    folder = make(tmp_path / "bolts-quick")
+    path = folder / number / "metrics.json"
+    content = json.loads(path.read_text())
+    place = content
+    for step in pointer[:-1]:
+        place = place[step]
+    place[pointer[-1]] = value
+    path.write_text(json.dumps(content))
+    made = build(folder)
+    assert shown in Page(made.html.read_text()).inside
+    assert shown not in Page(small_report.html.read_text()).inside
+
+
+def test_the_best_attempt_is_marked(small_report):
+    marked = re.findall(r'<tr class="marked">(.*?)</tr>', small_report.html.read_text())
+    assert "2 transfer</data> (best)" in marked[0]
+    assert "70.1" in marked[0] and "+12.5" in marked[0]
+
+
+def test_the_cells_of_every_table_by_hand(small_report):
+    tables = re.findall(r"<tbody>(.*?)</tbody>", small_report.html.read_text(), re.S)
+    cells = [
+        [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", row)] for row in table.split("\n") if row]
+        for table in tables
+    ]
+    dataset, attempts, methods, detectors, formats, sam, detection = cells
+    assert dataset[:2] == [["good", "43", "18", "61", "–"], ["bent", "0", "17", "17", "1.23"]]
+    assert attempts[0] == [
+        *("2 transfer (best)", "simple_cnn", "transfer", "64", "0.001", "16", "30"),
+        *("70.1 (60.3 to 79.9)", "+12.5 (+1.3 to +23.8)"),
+    ]
+    assert attempts[2][0] == "baseline" and attempts[2][-1] == "–"
+    assert methods[0] == ["plain", "48.3 (39.1 to 58.0)", "–", "18.3"]
+    assert methods[1] == ["SMOTE", "47.2 (38.0 to 57.0)", "+1.1 (-6.1 to +8.0)", "19.3"]
+    assert detectors[0] == ["PatchCore", "0.923 (0.854 to 0.974)", "0.978", "0.818", "35"]
+    assert detectors[1][3] == "–"
+    assert formats == [["COCO", "34", "0.997"]]
+    assert sam == [["box", "0.612", "0.723", "+0.051 to +0.170"]]
+    assert detection == [["YOLO-World", "0.021", "0.413"]]
+
+
+def test_of_many_rows_the_best_the_worst_and_those_to_compare_with_are_shown(large_report):
+    text = re.sub(r"<[^>]+>", " ", large_report.html.read_text())
+    names = [row["printed"] for row in large_report.numbers if row["pointer"].endswith("/method")]
+    assert {"plain", "DeepSMOTE", "class-balanced loss", "answer number 13 to imbalance"} <= set(names)
+    assert "answer number 5 to imbalance" not in names
+    attempts = [row["printed"] for row in large_report.numbers if row["pointer"].endswith("/attempt")]
+    assert "baseline" in attempts and len(attempts) == 9
+    for file in ("02/leaderboard.csv", "03/methods.csv", "04/detectors.csv"):
+        assert file in text
+
+
+def test_the_definition_uses_the_numbers_of_the_category(small_report):
+    text = re.sub(r"<[^>]+>", "", small_report.html.read_text())
+    assert "good has 61 images and metal_contamination, the rarest, 16: an imbalance ratio of 3.8." in text
+    assert "DeepSMOTE" in text and "not told apart from luck" in text
+
+
+def test_the_verdict_follows_the_interval(make, tmp_path):
+    folder = make(tmp_path / "r")
+    path = folder / "03/metrics.json"
+    content = json.loads(path.read_text())
+    for low, high, expected in ((0.01, 0.09, "better beyond luck"), (-0.09, -0.01, "worse beyond luck")):
+        content["methods"][1] |= {"gain": (low + high) / 2 + 0.2, "gain_low": low, "gain_high": high}
+        path.write_text(json.dumps(content))
+        assert expected in build(folder).html.read_text()
+
+
+def test_html_needs_nothing_else_and_no_script(small_report):
+    text = small_report.html.read_text()
+    page = Page(text)
+    assert "script" not in page.tags and "link" not in page.tags
+    assert page.addresses and all(a.startswith("data:image/png;base64,") for a in page.addresses)
+    assert "prefers-color-scheme: dark" in text and "url(" not in text

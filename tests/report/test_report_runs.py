@@ -1,0 +1,158 @@
+"""What the report reads, what it refuses, and which run it takes."""
+
+import json
+import os
+
+import pytest
+
+from hw3lib.errors import Hw3Error
+from hw3lib.report import build, find_run, newest_run
+from hw3lib.report.runs import NOTHING, Run, escaped, printed
+
+
+def change(folder, number, **values):
+    path = folder / number / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    "value, scale, spec, expected",
+    [
+        (0.74666, 100, ".1f", "74.7"),
+        (-0.0004, 100, "+.1f", "+0.0"),  # not -0.0
+        (-0.0004, 1, ".3f", "0.000"),
+        (-0.0006, 1, ".3f", "-0.001"),
+        (30.0, 1, ".0f", "30"),
+        (0.001, 1, "g", "0.001"),
+        (None, 1, ".3f", NOTHING),
+        (float("nan"), 1, ".3f", NOTHING),
+        ("a\nb\ue000", 1, "s", "a b"),
+    ],
+)
+def test_a_value_is_printed_as_its_rounding_says(value, scale, spec, expected):
+    assert printed(value, scale, spec) == expected
+
+
+def test_a_pointer_finds_keys_with_slashes_and_tildes_and_rows_of_tables(make, tmp_path):
+    folder = make(tmp_path / "r", defects=("a/b", "c~d"))
+    run = Run(folder)
+    assert run.value("01/metrics.json", f"/classes/{escaped('a/b')}") == 17
+    assert run.value("01/metrics.json", f"/classes/{escaped('c~d')}") == 16
+    assert run.value("01/classes.csv", "/1/defect") == "a/b"
+    assert run.value("01/classes.csv", "/1/test") == 17
+    with pytest.raises(Hw3Error, match="there is no /classes/e"):
+        run.value("01/metrics.json", "/classes/e")
+
+
+@pytest.mark.parametrize("text", ["{", "", '{"category": ', "[1, 2]"])
+def test_a_damaged_metrics_file_is_named_with_what_to_do(make, tmp_path, text):
+    folder = make(tmp_path / "r")
+    (folder / "03/metrics.json").write_text(text)
+    with pytest.raises(Hw3Error, match=r"03.metrics\.json.*hw3 run 03 --force"):
+        build(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_different_categories_are_no_report(make, tmp_path):
+    folder = make(tmp_path / "r")
+    change(folder, "02", category="screws")
+    with pytest.raises(Hw3Error, match="different categories.*02: screws.*03: bolts"):
+        build(folder)
+
+
+def test_results_of_different_images_are_no_report(make, tmp_path):
+    folder = make(tmp_path / "r")
+    change(folder, "04", data_digest="cd" * 32)
+    with pytest.raises(Hw3Error, match="different images.*04: cdcd"):
+        build(folder)
+
+
+def test_a_mixture_of_profiles_is_noted(make, tmp_path):
+    folder = make(tmp_path / "r")
+    change(folder, "04", profile="full")
+    made = build(folder)
+    assert any("different profiles" in note and "04 full" in note for note in made.notes)
+    assert "different profiles" in made.html.read_text()
+
+
+def test_a_number_that_is_missing_or_no_number_is_refused_with_its_place(make, tmp_path):
+    folder = make(tmp_path / "r")
+    board = json.loads((folder / "02/metrics.json").read_text())["leaderboard"]
+    change(folder, "02", leaderboard=[board[0] | {"accuracy": "high"}, *board[1:]])
+    with pytest.raises(Hw3Error, match=r"02.metrics\.json: /leaderboard/0/accuracy is 'high'; expected a number"):
+        build(folder)
+    del board[1]["ci_low"]
+    change(folder, "02", leaderboard=board)
+    with pytest.raises(Hw3Error, match="there is no /leaderboard/1/ci_low"):
+        build(folder)
+
+
+def test_a_damaged_figure_is_named(make, tmp_path):
+    folder = make(tmp_path / "r")
+    (folder / "04/figures/heat_maps.png").write_bytes(b"no picture")
+    with pytest.raises(Hw3Error, match=r"heat_maps\.png: no readable picture.*hw3 run 04 --force"):
+        build(folder)
+
+
+def test_nothing_measured_is_no_report(tmp_path):
+    with pytest.raises(Hw3Error, match="no results to report.*hw3 run"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["01", "02", "03", "04", "05"])
+def test_a_missing_chapter_is_named_and_the_rest_is_reported(make, tmp_path, number):
+    made = build(make(tmp_path / "r", without=(number,)))
+    assert number in made.missing
+    text = made.html.read_text()
+    assert f"notebook {number} has not been run (hw3 run {number})" in text
+    assert text.count("has not been run") == 1
+    assert made.pages <= 3
+
+
+def test_chapters_beside_missing_ones_invent_nothing(make, tmp_path):
+    made = build(make(tmp_path / "r", without=("01", "02", "03", "05")))
+    assert {row["file"] for row in made.numbers} == {"04/metrics.json"}
+    assert [what for what in made.missing if len(what) == 2] == ["01", "02", "03", "05"]
+
+
+def test_a_missing_figure_and_empty_lists_are_named(make, tmp_path):
+    folder = make(tmp_path / "r")
+    (folder / "02/figures/leaderboard.png").unlink()
+    change(folder, "05", sam=[], detection=[], formats=[])
+    made = build(folder)
+    assert set(made.missing) == {"02/figures/leaderboard.png", "05: sam", "05: detection", "05: formats"}
+    text = made.html.read_text()
+    assert "Not measured: SAM before and after fine-tuning" in text
+    assert "No annotation format was written" in text
+
+
+def test_empty_leaderboards_and_lists_do_not_stop_the_report(make, tmp_path):
+    folder = make(tmp_path / "r")
+    change(folder, "03", methods=[])
+    change(folder, "04", detectors=[])
+    assert "04: detectors" in build(folder).missing
+
+
+def test_a_run_is_found_by_name_by_folder_and_by_its_date(make, tmp_path):
+    runs = tmp_path / "runs"
+    old, new = make(runs / "old"), make(runs / "new")
+    half, other = make(runs / "half", without=("04",)), make(runs / "other", category="screws")
+    for seconds, folder in enumerate((old, new, half, other)):
+        for number in ("01", "02", "03", "04"):
+            path = folder / number / "metrics.json"
+            if path.is_file():
+                os.utime(path, (2e9 + seconds, 2e9 + seconds))
+    assert find_run(None, runs) == other
+    assert newest_run(runs, "bolts") == new
+    assert find_run("half", runs) == half
+    assert find_run(str(old), tmp_path / "none") == old
+    with pytest.raises(Hw3Error, match="no run 'x'.*there are half, new, old, other"):
+        find_run("x", runs)
+    with pytest.raises(Hw3Error, match="hw3 run"):
+        find_run(None, tmp_path / "none")
+
+
+def test_a_mixed_run_is_not_the_newest(make, tmp_path):
+    good, mixed = make(tmp_path / "good"), make(tmp_path / "mixed")
+    change(mixed, "02", category="screws")
+    assert newest_run(tmp_path) == good
