@@ -43,12 +43,13 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Notebook:
-    """A numbered notebook: defaults of its parameters, files it promises, hash of its code and text."""
+    """A numbered notebook: its parameters' defaults, files it promises, hash of code and text, chapters it reads."""
 
     path: Path
     parameters: dict[str, Any]
     files: tuple[str, ...]
     digest: str
+    reads: tuple[str, ...] = ()
 
     @property
     def number(self) -> str:
@@ -96,7 +97,7 @@ class Step:
         name = self.notebook.path.stem
         if self.old.exists() and not self.final.exists():
             self.old.rename(self.final)  # the process ended between the two renames of _put_in_place
-        due = fingerprint(self.notebook, self.values, self.data_digest)
+        due = fingerprint(self.notebook, self.values, self.data_digest) | self._inputs()
         record = read_json(self.final / RECORD)
         reasons = changes(record.get("fingerprint", {}), due) + changed_files(record, self.final)
         if record and not reasons and not self.force:
@@ -122,6 +123,10 @@ class Step:
         write_json(self.work / RECORD, {"status": "ran", **times, "fingerprint": due, "files": files})
         self._put_in_place()
         return Outcome(name, "ran", seconds, self.final, metrics)
+
+    def _inputs(self) -> dict[str, Any]:
+        """What the notebook reads of this run's other chapters: it is due again when one of them is."""
+        return {f"the result of {n}": file_record(self.run_folder / n / METRICS) for n in self.notebook.reads}
 
     def _prepare_work(self, record: dict[str, Any]) -> bool:
         """Make the work folder; True if there is one from an interrupted run of exactly this work."""

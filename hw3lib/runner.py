@@ -129,9 +129,12 @@ def read_notebook(path: Path) -> Notebook:
     missing = [name for name in STANDARD if name not in parameters]
     if missing:
         raise Hw3Error(f"{path}: its cell tagged 'parameters' must define {', '.join(missing)}")
-    files = dict.fromkeys([METRICS, *notebook.metadata.get("hw3lib", {}).get("files", [])])
+    ours = notebook.metadata.get("hw3lib", {})
+    files = dict.fromkeys([METRICS, *ours.get("files", [])])
     source = json.dumps([*files, *([cell.cell_type, cell.source] for cell in notebook.cells)])
-    return Notebook(path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest())
+    return Notebook(
+        path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest(), tuple(ours.get("reads", []))
+    )
 
 
 def _literals(path: Path, source: str) -> dict[str, Any]:

@@ -298,3 +298,16 @@ def test_a_file_where_the_run_should_go(place):
     (place / "runs").write_text("")
     with pytest.raises(Hw3Error, match="is a file where a folder was expected"):
         run(place)
+
+
+def test_a_notebook_that_reads_other_chapters_is_due_when_one_of_them_changes(place):
+    path = place / "notebooks" / "91_course.ipynb"
+    notebook = json.loads(path.read_text())
+    notebook["metadata"]["hw3lib"]["reads"] = ["90"]
+    path.write_text(json.dumps(notebook))
+    assert run(place)[0][0].status == "ran"
+    assert run(place)[0][0].status == "unchanged"
+    (place / "runs" / "r" / "90").mkdir()
+    (place / "runs" / "r" / "90" / "metrics.json").write_text("{}")
+    (outcome,), said = run(place)
+    assert outcome.status == "ran" and "the result of 90 changed" in said
