@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path, project_root
+from hw3lib.paths import atomic_path, course_folder
 
 _SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION: (.+?)\n.*?^ *# END SOLUTION *$", re.M | re.S)
 _NUMBERED = re.compile(r"(answer|check)-(\d+)")
@@ -101,7 +101,7 @@ def solved(exercises: NotebookNode, chapter: NotebookNode) -> NotebookNode:
 
 def folder() -> Path:
     """Where the exercise notebooks are."""
-    return project_root() / "notebooks" / "exercises"
+    return course_folder() / "exercises"
 
 
 def start(target: str | Path) -> tuple[list[Path], list[Path]]:

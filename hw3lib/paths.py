@@ -32,6 +32,13 @@ def project_root() -> Path:
     return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
 
 
+def course_folder() -> Path:
+    """Folder of the executed notebooks, with ``exercises/`` in it: the checkout's, or the installed package's."""
+    checkout = project_root() / "notebooks"
+    installed = Path(__file__).resolve().parent / "course"
+    return installed if installed.is_dir() else checkout
+
+
 def data_roots(data: str | Path | None = None) -> list[Path]:
     """Folders that may hold categories, in search order: ``data``, ``HW3_DATA``, ``data/`` of the project."""
     places = [data, os.environ.get("HW3_DATA"), project_root() / "data"]

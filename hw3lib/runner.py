@@ -19,7 +19,7 @@ from typing import Any
 
 from hw3lib.errors import Hw3Error
 from hw3lib.execution import METRICS, Notebook, Outcome, Step, write_json
-from hw3lib.paths import clear_write_errors, project_root
+from hw3lib.paths import clear_write_errors, course_folder, project_root
 from hw3lib.summary import write_summary
 
 STANDARD = ("category", "data", "profile", "out")  # set by the runner, so not by -p
@@ -59,7 +59,7 @@ def run(
         Hw3Error: unknown notebook or parameter, no data, run in use by another process, target not writable.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the kernel was shut down and the work folder is kept.
     """
-    notebooks = choose(chosen, Path(notebooks_dir or project_root() / "notebooks").resolve())
+    notebooks = choose(chosen, Path(notebooks_dir or course_folder()).resolve())
     parameters = dict(parameters or {})
     check_parameters(parameters, notebooks)
     if profile not in PROFILES:
