@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw3lib import __version__, course_command, detect_command, report_command
+from hw3lib import __version__, annotate_command, course_command, detect_command, report_command
 from hw3lib.errors import Hw3Error
 
 PROFILES = ("quick", "full")
@@ -125,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(interrupted="; what was finished is kept, and the same command goes on from there")
 
     detect_command.add(commands, command)
+    annotate_command.add(commands, command)
     report_command.add(commands, command)
     course_command.add(commands, command)
 

@@ -1,0 +1,237 @@
+"""Annotate a category and export it: what ``hw3 annotate`` does."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hw3lib.annotate.dataset import SPLITS, Dataset
+from hw3lib.annotate.formats import RoundTrip, Written, find_format, round_trip
+from hw3lib.annotate.instances import Instances, from_maps, from_masks
+from hw3lib.annotate.splitting import split_images
+from hw3lib.errors import Hw3Error
+from hw3lib.paths import atomic_folder
+
+SUMMARY, PREVIEW = "summary.json", "preview.png"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What :func:`export` wrote.
+
+    Attributes:
+        folder: that it is in.
+        data: the images with their instances and splits.
+        written: one each format.
+        trips: what came back when each was read again, in the same order.
+        left_out: defective images without an instance, by class.
+        origin: where the instances come from, in words.
+    """
+
+    folder: Path
+    data: Dataset
+    written: list[Written]
+    trips: list[RoundTrip]
+    left_out: dict[str, int]
+    origin: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One each format: ``format, images, instances, files, lost, round_trip, exact, lowest_iou``.
+
+        ``round_trip`` is the mean IoU of the masks (of box formats, the boxes) written and read again.
+        """
+        return [
+            {
+                "format": done.format,
+                "images": done.images,
+                "instances": done.instances,
+                "files": done.files,
+                "lost": done.lost.as_dict(),
+                "round_trip": trip.iou,
+                "exact": trip.exact,
+                "lowest_iou": trip.lowest_iou,
+            }
+            for done, trip in zip(self.written, self.trips, strict=True)
+        ]
+
+
+def export(
+    table: pd.DataFrame,
+    formats: Sequence[str],
+    out: str | Path,
+    *,
+    split: Sequence[float] = (0.6, 0.2, 0.2),
+    seed: int = 0,
+    min_area: int = 1,
+    whole: bool = False,
+    detector: str | Path | None = None,
+    train_good: bool = False,
+    preview: bool = False,
+    force: bool = False,
+    echo: Callable[[str], None] = print,
+) -> Exported:
+    """Write a category in several formats, one folder each, with ``summary.json``; all of it or nothing.
+
+    Each format is read again and compared with what was written.
+
+    Args:
+        table: see :func:`hw3lib.data.load_table`. Its test split is taken, where the defects are, good images included.
+        formats: names, see :data:`.FORMATS`.
+        out: folder to make.
+        split, seed: see :func:`.split_images`.
+        min_area: components of fewer pixels are dropped and told.
+        whole: one instance an image instead of one for each 8-connected component.
+        detector: folder of a detector: the instances come from its anomaly maps, for a person to correct, and not from
+            masks.
+        train_good: take the good images of the training split too.
+        preview: draw ``preview.png``.
+        force: replace an earlier export.
+        echo: receives what is told on the way.
+
+    Raises:
+        Hw3Error: unknown format, no mask and no detector, no instance, ``out`` exists, or as the parts of it.
+    """
+    out = Path(out)
+    chosen = [find_format(name) for name in dict.fromkeys(formats)]
+    _refuse_existing(out, force)
+    attrs = dict(table.attrs)
+    table = table[(table["split"] == "test") | (train_good & ~table["is_defect"])].reset_index(drop=True)
+    table.attrs = attrs
+    splits = split_images(table, split, seed)
+    if detector is None:
+        instances, origin = _of_masks(table, min_area, whole)
+    else:
+        instances, origin = by_detector(table, detector, min_area=min_area, whole=whole, echo=echo)
+    if not len(instances):
+        raise Hw3Error(f"no instance: {instances.summary().splitlines()[-1]}; nothing is written. Lower --min-area?")
+    annotated = {instance.row for instance in instances}
+    left_out = Counter(d for row, d in enumerate(table["defect"]) if d != "good" and row not in annotated)
+    data = Dataset.of(table, instances, splits)
+    with atomic_folder(out, replace=force) as folder:
+        written = [format_.write(folder / format_.name, data) for format_ in chosen]
+        trips = [round_trip(data, f.read(folder / f.name), f.keeps) for f in chosen]
+        if preview:
+            from hw3lib.annotate.preview import sheet
+
+            sheet(data).savefig(folder / PREVIEW, dpi=100)
+        done = Exported(out, data, written, trips, dict(left_out), origin)
+        content = _content(done, table, split, seed, min_area, whole)
+        (folder / SUMMARY).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    return done
+
+
+def _refuse_existing(out: Path, force: bool) -> None:
+    if out.exists():
+        from hw3lib.detect import refuse_existing  # imports PyTorch
+
+        refuse_existing(out, SUMMARY, "a folder of annotations", force)
+
+
+def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instances, str]:
+    if not table["mask"].notna().any():
+        raise Hw3Error(
+            f"{table.attrs.get('category', 'this category')} has no masks; fit a detector on its good images with "
+            "`hw3 detect fit` and repeat with --detector DETECTOR for a first annotation to correct"
+        )
+    return from_masks(table, min_area=min_area, whole=whole), "ground-truth masks"
+
+
+def by_detector(
+    table: pd.DataFrame,
+    detector: str | Path,
+    *,
+    min_area: int = 1,
+    whole: bool = False,
+    echo: Callable[[str], None] = print,
+) -> tuple[Instances, str]:
+    """Instances of a table's defective images from a detector's anomaly maps, and a sentence on where they come from.
+
+    Pixels above the detector's ``map_threshold_`` are annotated in images that it calls anomalous; their class is that
+    of the image. Good images are known to be good and get none.
+
+    Raises:
+        Hw3Error: no such detector, one without maps or without thresholds, or an image that cannot be read.
+    """
+    from hw3lib.data import ImageStack
+    from hw3lib.detect import load_detector
+
+    model = load_detector(detector)
+    if not model.has_maps:
+        raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to annotate by")
+    limit, level = model.threshold_, model.map_threshold_
+    rows = np.flatnonzero(table["is_defect"].to_numpy(bool))
+    if not len(rows):
+        raise Hw3Error("no image of a defect; expected a folder of defective images beside the good ones")
+    echo(f"{model.name}: scoring {len(rows)} defective images")
+    scores, maps = [], []
+    for start in range(0, len(rows), 64):
+        found = model.score(ImageStack.load(table.iloc[rows[start : start + 64]], model.image_size))
+        scores.append(found.scores)
+        maps.extend(found.maps)
+    part = table.iloc[rows]
+    instances = from_maps(
+        maps,
+        level,
+        list(zip(part["height"], part["width"], strict=True)),
+        anomalous=np.concatenate(scores) > limit,
+        min_area=min_area,
+        whole=whole,
+        defect=part["defect"].tolist(),
+    )
+    return instances.at(rows), f"anomaly maps of {model.name} above {level:.4g}: a first annotation, to be corrected"
+
+
+def _content(done: Exported, table, split, seed, min_area, whole) -> dict[str, Any]:
+    data = done.data
+    return {
+        "category": table.attrs.get("category", ""),
+        "origin": done.origin,
+        "licence": asdict(data.licence),
+        "split": list(split),
+        "seed": seed,
+        "min_area": min_area,
+        "whole": whole,
+        "classes": data.classes,
+        "images": {name: len(data.rows(name)) for name in SPLITS if name in data.splits},
+        "instances": {name: {k: int(v) for k, v in row.items()} for name, row in data.counts().T.to_dict().items()},
+        "left_out": done.left_out,
+        "dropped": [asdict(d) | {"image": str(table["image"].iloc[d.row])} for d in data.instances.dropped],
+        "formats": done.rows(),
+    }
+
+
+def summary_text(done: Exported) -> str:
+    """What was written, for a terminal: instances by class and split, what each format lost, what was dropped."""
+    from hw3lib.summary import format_table
+
+    data, counts = done.data, done.data.counts()
+    rows = [("instances", *counts.columns, "all")]
+    rows += [
+        (name, *map(str, line), str(line.sum())) for name, line in zip(counts.index, counts.to_numpy(), strict=True)
+    ]
+    rows.append(("images", *(str(len(data.rows(s))) for s in counts.columns), str(len(data))))
+    lines = [f"from {done.origin}; licence: {data.licence.name}", "", format_table(rows), ""]
+    formats = [("format", "images", "instances", "read again", "lost")]
+    for row, written in zip(done.rows(), done.written, strict=True):
+        again = "equal" if row["exact"] else f"IoU {row['round_trip']:.4f}"
+        formats.append((row["format"], str(row["images"]), str(row["instances"]), again, str(written.lost)))
+    lines.append(format_table(formats))
+    if dropped := data.instances.dropped:
+        lines.append(
+            f"{len(dropped)} components below {data.instances.min_area} pixels dropped, "
+            f"{sum(d.area for d in dropped)} pixels in all"
+        )
+    if done.left_out:
+        said = ", ".join(f"{name} {count}" for name, count in sorted(done.left_out.items()))
+        lines.append(f"left out, for they are defective and have no instance: {said}")
+    small = [name for name, row in counts.iterrows() if (row == 0).any()]
+    if small:
+        lines.append(f"not in every split, for there are too few images: {', '.join(small)}")
+    return "\n".join(lines)

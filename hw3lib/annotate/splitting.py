@@ -1,0 +1,66 @@
+"""Training, validation and test images of an annotated category, each class in proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hw3lib.annotate.dataset import SPLITS
+from hw3lib.errors import Hw3Error
+
+
+def split_images(table: pd.DataFrame, shares: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0) -> list[str]:
+    """A split for each image of a table; each class is divided by itself.
+
+    A class is divided by largest remainders. One with at least as many images as there are parts is in each of them; a
+    smaller one fills training first, then validation.
+
+    Args:
+        table: needs the column ``defect``.
+        shares: of training, validation and, if there is a third, test; they add up to 1, and a share of 0 gives no
+            such part.
+        seed: the same seed gives the same splits.
+
+    Returns:
+        ``train``, ``val`` or ``test`` for each row.
+
+    Raises:
+        Hw3Error: shares that are not two or three numbers from 0 to 1 that add up to 1, or none for training.
+    """
+    shares = np.asarray(shares, float)
+    if (
+        shares.shape not in ((2,), (3,))
+        or not np.isfinite(shares).all()
+        or (shares < 0).any()
+        or shares[0] == 0
+        or abs(shares.sum() - 1) > 1e-6
+    ):
+        raise Hw3Error(
+            f"split {' '.join(f'{share:g}' for share in shares.ravel())}: expected the shares of training, validation "
+            "and test, two or three numbers that add up to 1, such as 0.6 0.2 0.2"
+        )
+    result = np.empty(len(table), object)
+    for number, (_, rows) in enumerate(sorted(table.groupby("defect").indices.items())):
+        rng = np.random.default_rng([seed, number])
+        parts = np.repeat(np.array(SPLITS[: len(shares)], object), _divide(len(rows), shares))
+        result[rng.permutation(rows)] = parts
+    return result.tolist()
+
+
+def _divide(count: int, shares: np.ndarray) -> np.ndarray:
+    """Numbers of images, by largest remainders; no wanted part stays empty where there are images enough."""
+    exact = count * shares
+    sizes = np.floor(exact + 1e-9).astype(int)
+    order = np.argsort(-(exact - sizes), kind="stable")
+    sizes[order[: count - sizes.sum()]] += 1
+    wanted = np.flatnonzero(shares)
+    if count < len(wanted):
+        sizes[:] = 0
+        sizes[wanted[:count]] = 1
+        return sizes
+    for part in wanted[sizes[wanted] == 0]:
+        sizes[np.argmax(sizes)] -= 1
+        sizes[part] = 1
+    return sizes

@@ -1,0 +1,86 @@
+"""Published weights of the detection and segmentation models: found, or downloaded and checked, never made up."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw3lib.data.download import SourceFailed, download
+from hw3lib.data.table import file_digest
+from hw3lib.errors import Hw3Error
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published file: its address, its SHA-256 in hexadecimal, its licence."""
+
+    url: str
+    sha256: str
+    licence: str
+
+
+WEIGHTS = {
+    "mobile_sam.pt": Weights(
+        "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+        "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        "Apache-2.0",
+    ),
+    "yolov8n.pt": Weights(
+        "https://github.com/ultralytics/assets/releases/download/v8.3.0/yolov8n.pt",
+        "f59b3d833e2ff32e194b5bb8e08d211dc7c5bdf144b90d2c8412c47ccfc83b36",
+        "AGPL-3.0",
+    ),
+    "yolov8s-world.pt": Weights(
+        "https://github.com/ultralytics/assets/releases/download/v8.3.0/yolov8s-world.pt",
+        "095f5266bb9b654bd5ad9e21e9cdeda78e0f2c8460f5d652eaf04bab7ee251cf",
+        "AGPL-3.0",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where downloaded weights are kept: ``hw3lib`` in torch hub's cache (``TORCH_HOME``)."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "hw3lib"
+
+
+def places() -> list[Path]:
+    """Folders that are searched: ``HW3_WEIGHTS``, then the cache."""
+    named = os.environ.get("HW3_WEIGHTS")
+    return ([Path(named).expanduser()] if named else []) + [cache_folder()]
+
+
+def find(name: str, *, fetch: bool = True, progress: bool = True) -> Path:
+    """Path of a published weights file, its SHA-256 checked.
+
+    Args:
+        name: a key of :data:`WEIGHTS`.
+        fetch: download it if it is not there.
+
+    Raises:
+        Hw3Error: unknown name, a file with another hash, or a file that is nowhere and cannot be downloaded; the
+            message says where it was looked for and what to do.
+    """
+    if name not in WEIGHTS:
+        raise Hw3Error(f"unknown weights {name!r}; known: {', '.join(WEIGHTS)}")
+    wanted = WEIGHTS[name]
+    for folder in places():
+        path = folder / name
+        if path.is_file():
+            found = file_digest(path)
+            if found != wanted.sha256:
+                raise Hw3Error(
+                    f"{path}: its SHA-256 is {found}, expected {wanted.sha256}, that of the published {name}; "
+                    f"delete it, and it is downloaded again from {wanted.url}"
+                )
+            return path
+    looked = " and ".join(str(folder) for folder in places())
+    advice = f"download {wanted.url} ({wanted.licence}) and put it into one of these, or set HW3_WEIGHTS to its folder"
+    if not fetch:
+        raise Hw3Error(f"{name}: not found in {looked}; {advice}")
+    try:
+        return download(wanted.url, cache_folder() / name, wanted.sha256, progress=progress, timeout=10, retries=1)
+    except SourceFailed as error:
+        raise Hw3Error(f"{name}: not found in {looked}, and the download failed ({error}); {advice}") from None

@@ -1,0 +1,64 @@
+"""What tests of detection and segmentation share: published weights where there are any, and a small SAM without."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw3lib.paths import project_root
+
+
+@pytest.fixture(scope="session")
+def published_weights() -> Path:
+    """Folder that holds the published ``mobile_sam.pt``, ``yolov8n.pt`` and others; skips where there is none."""
+    for place in (os.environ.get("HW3_WEIGHTS"), project_root().parent / "shared/weights"):
+        if place and (Path(place) / "mobile_sam.pt").is_file():
+            return Path(place)
+    pytest.skip("no published weights: set HW3_WEIGHTS to a folder that holds mobile_sam.pt")
+
+
+@pytest.fixture
+def small_network():
+    """A SAM of the same classes with random weights, for images of 64 pixels."""
+    import torch
+
+    from hw3lib.annotate.sam_model import SamNetwork, Size
+
+    size = Size(
+        image_size=64,
+        embed_dims=(8, 16, 16, 32),
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 2, 2, 2),
+        hidden_size=32,
+        mlp_dim=32,
+        decoder_heads=2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return SamNetwork.build(size)
+
+
+@pytest.fixture
+def small_segmenter(small_network):
+    from hw3lib.annotate.sam import Segmenter
+
+    return Segmenter(small_network, "small", device="cpu")
+
+
+@pytest.fixture
+def squares():
+    """Six grey images of 48x64 pixels with a bright rectangle each, and the rectangles as instances of two classes."""
+    from hw3lib.annotate.instances import Instance
+
+    rng = np.random.default_rng(0)
+    images, instances = [], []
+    for row in range(6):
+        image = rng.integers(60, 90, (48, 64, 3), dtype=np.uint8)
+        x, y, width, height = (int(v) for v in rng.integers([2, 2, 12, 12], [30, 20, 30, 24]))
+        mask = np.zeros((48, 64), bool)
+        mask[y : y + height, x : x + width] = True
+        image[mask] = 230
+        images.append(image)
+        instances.append(Instance.from_mask(row, "dent" if row % 2 else "hole", mask))
+    return images, instances

@@ -1,0 +1,181 @@
+"""hw3lib.annotate.sam_finetune: what is trained learns, what is frozen stays, the same seed gives the same weights."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hw3lib.annotate.instances import Instance
+from hw3lib.annotate.sam_finetune import FineTuning, _Samples, dice_loss, fine_tune, low_resolution
+from hw3lib.annotate.sam_saved import load, save
+from hw3lib.errors import Hw3Error
+
+
+@pytest.fixture
+def material(small_segmenter, squares):
+    images, instances = squares
+    return small_segmenter, {row: small_segmenter.embed(image) for row, image in enumerate(images)}, instances
+
+
+def decoder(segmenter):
+    return {name: tensor.clone() for name, tensor in segmenter.network.mask_decoder.state_dict().items()}
+
+
+def same(a, b) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_training_raises_the_iou_and_changes_the_decoder_alone(small_segmenter, squares):
+    # One image twice: with a random encoder nothing else can be recognised again.
+    segmenter, image, one = small_segmenter, squares[0][0], squares[1][0]
+    embedding = segmenter.embed(image)
+    material = segmenter, {0: embedding, 1: embedding}, [one, replace(one, row=1)]
+    before = {name: tensor.clone() for name, tensor in segmenter.network.state_dict().items()}
+    tuned, history = fine_tune(*material, FineTuning(num_epochs=40, lr=5e-3, weight_decay=0, patience=40))
+    assert history.best > 0 and history.epochs["iou"][history.best] == history.epochs["iou"].max()
+    assert history.epochs["loss"].iloc[-1] < history.epochs["loss"].iloc[1]
+    assert history.epochs["iou"].max() > history.epochs["iou"][0] + 0.3
+    assert same(before, segmenter.network.state_dict())
+    changed = {n.split(".")[0] for n, t in tuned.network.state_dict().items() if not torch.equal(t, before[n])}
+    assert changed == {"mask_decoder"}
+    assert tuned.network.encoder is segmenter.network.encoder
+    assert not tuned.multimask and not any(p.requires_grad for p in tuned.network.parameters())
+
+
+def test_the_kept_epoch_is_the_best_one_and_not_the_last(material, monkeypatch):
+    ious = iter([0.5, 0.4, 0.8, 0.3, 0.2, 0.1, 0.1])
+    seen = []
+
+    def iou(samples, segmenter):
+        seen.append(decoder(segmenter))
+        return next(ious)
+
+    monkeypatch.setattr("hw3lib.annotate.sam_finetune._Samples.iou", iou)
+    tuned, history = fine_tune(*material, FineTuning(num_epochs=9, patience=3))
+    assert history.best == 2 and history.epochs["iou"].tolist() == [0.5, 0.4, 0.8, 0.3, 0.2, 0.1]
+    assert same(decoder(tuned), seen[2]) and not same(seen[2], seen[5])
+
+
+def test_training_that_does_not_help_leaves_the_model_as_it_was(material, monkeypatch):
+    ious = iter([0.5, 0.4, 0.3])
+    monkeypatch.setattr("hw3lib.annotate.sam_finetune._Samples.iou", lambda *_: next(ious))
+    tuned, history = fine_tune(*material, FineTuning(num_epochs=2))
+    assert history.best == 0 and same(decoder(tuned), decoder(material[0]))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(material):
+    settings = {"num_epochs": 2, "lr": 1e-3}
+    state = torch.random.get_rng_state()
+    one, first = fine_tune(*material, FineTuning(**settings))
+    torch.rand(3)  # the global generator has no say
+    two, second = fine_tune(*material, FineTuning(**settings))
+    three, _ = fine_tune(*material, FineTuning(**settings, seed=1))
+    assert same(decoder(one), decoder(two)) and first.epochs.equals(second.epochs)
+    assert not same(decoder(one), decoder(three))
+    torch.random.set_rng_state(state)
+
+
+def test_heads_leave_the_attention_as_it_was(material):
+    tuned, _ = fine_tune(*material, FineTuning(num_epochs=2, lr=1e-2, trained="heads", validation=0.2))
+    before, after = decoder(material[0]), decoder(tuned)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not [name for name in changed if name.startswith(("transformer", "mask_tokens", "iou_token"))]
+
+
+def test_weight_decay_pulls_towards_the_published_weights(material, monkeypatch):
+    ious = iter([0.1, 0.2, 0.3] * 2)
+    monkeypatch.setattr("hw3lib.annotate.sam_finetune._Samples.iou", lambda *_: next(ious))
+    free, _ = fine_tune(*material, FineTuning(num_epochs=2, lr=1e-3, weight_decay=0))
+    held, _ = fine_tune(*material, FineTuning(num_epochs=2, lr=1e-3, weight_decay=500))
+    start = decoder(material[0])
+    moved = [sum(float((d[n] - start[n]).abs().sum()) for n in d) for d in (decoder(free), decoder(held))]
+    assert moved[1] < 0.7 * moved[0]
+
+
+def test_images_that_choose_the_epoch_are_not_learned_from_and_come_from_each_class(material):
+    _, history = fine_tune(*material, FineTuning(num_epochs=1, validation=0.34))
+    assert sorted(history.train + history.validation) == list(range(6)) and len(history.validation) == 2
+    assert {row % 2 for row in history.validation} == {0, 1}  # rows alternate between the classes
+
+
+def test_boxes_of_a_detector_ask_for_all_that_is_defective_inside(material, monkeypatch):
+    segmenter, embeddings, instances = material
+    one = instances[0]
+    left, top, right, bottom = one.xyxy
+    inside = np.zeros(one.size, bool)
+    inside[top:bottom, : (left + right) // 2] = True  # a box that holds the left half of the defect and more
+    found = Instance.from_mask(0, "defect", inside)
+    samples = _Samples(segmenter, embeddings, instances[:2], [found, replace(found, row=5)])
+    assert list(samples.detected) == [0]
+    ((same_one, target),) = samples.detected[0]
+    assert same_one is found and np.array_equal(target.numpy(), low_resolution(one.mask & found.mask, 16))
+    boxes = []
+    logits = samples._logits
+    monkeypatch.setattr(
+        samples, "_logits", lambda s, rows, b, c: boxes.extend(zip(rows, b, strict=True)) or logits(s, rows, b, c)
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        samples.loss(segmenter, [0, 1], rng, box_share=1.0)
+    wide = [box[0] < left / 2 for row, box in boxes if row == 0]
+    assert 8 <= sum(wide) <= 32 and not any(abs(b - instances[1].xyxy).max() > 20 for row, b in boxes if row == 1)
+
+
+def test_dice_and_low_resolution_are_those_worked_out_by_hand():
+    target = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+    # p = 1/2 everywhere: 1 - (2 * 1 + 1) / (2 + 2 + 1)
+    assert float(dice_loss(torch.zeros(1, 2, 2), target)) == pytest.approx(1 - 3 / 5)
+    assert float(dice_loss(40 * (target - 0.5), target)) == pytest.approx(0, abs=1e-6)
+    mask = np.zeros((4, 8), bool)
+    mask[:2, :3] = True  # twice as wide as high: the lower half of the square is padding
+    wanted = np.zeros((4, 4))
+    wanted[0, 0], wanted[0, 1] = 1, 0.5
+    assert np.allclose(low_resolution(mask, 4), wanted)
+
+
+def test_what_is_saved_is_the_decoder_alone_and_loads_back(material, tmp_path):
+    tuned, history = fine_tune(*material, FineTuning(num_epochs=1))
+    save(tuned, tmp_path / "sam", history)
+    assert sorted(p.name for p in (tmp_path / "sam").iterdir()) == ["decoder.safetensors", "sam.json"]
+    loaded = load(tmp_path / "sam", material[0])
+    assert same(decoder(loaded), decoder(tuned)) and loaded.multimask is False
+    box = np.array([[5.0, 5, 40, 40]])
+    wanted, found = (s.predict(material[1][0], boxes=box) for s in (tuned, loaded))
+    assert np.array_equal(wanted.masks, found.masks) and np.array_equal(wanted.iou, found.iou)
+    with pytest.raises(Hw3Error, match="exists already"):
+        save(tuned, tmp_path / "sam")
+
+
+def test_damaged_and_foreign_folders_are_refused(material, tmp_path):
+    save(material[0], tmp_path / "sam")
+    with pytest.raises(Hw3Error, match="is no fine-tuned SAM"):
+        load(tmp_path / "nowhere", material[0])
+    settings = json.loads((tmp_path / "sam/sam.json").read_text())
+    (tmp_path / "sam/sam.json").write_text(json.dumps(settings | {"format": 99}))
+    with pytest.raises(Hw3Error, match="has format 99"):
+        load(tmp_path / "sam", material[0])
+    (tmp_path / "sam/sam.json").write_text(json.dumps(settings | {"encoder": "0" * 64}))
+    with pytest.raises(Hw3Error, match="another small"):
+        load(tmp_path / "sam", material[0])
+    (tmp_path / "sam/sam.json").write_text(json.dumps(settings))
+    (tmp_path / "sam/decoder.safetensors").write_bytes(b"short")
+    with pytest.raises(Hw3Error, match="is no fine-tuned SAM"):
+        load(tmp_path / "sam", material[0])
+
+
+def test_wrong_settings_and_too_few_images_are_refused(material):
+    segmenter, embeddings, instances = material
+    wrong = {"num_epochs": 0, "lr": 0, "batch_size": 0, "trained": "encoder", "box_share": 2, "validation": 1.0}
+    for name, value in wrong.items():
+        with pytest.raises(Hw3Error, match=f"{name}={value!r}"):
+            FineTuning(**{name: value})
+    with pytest.raises(Hw3Error, match=r"1 image\(s\)"):
+        fine_tune(segmenter, embeddings, instances[:1])
+    with pytest.raises(Hw3Error, match="none for image 9"):
+        stranger = Instance.from_mask(9, "dent", np.ones((8, 8), bool))
+        fine_tune(segmenter, embeddings, [*instances, stranger])
+    broken = embeddings | {row: embeddings[row]._replace(values=embeddings[row].values * np.nan) for row in range(6)}
+    with pytest.raises(Hw3Error, match="became nan in epoch 1 at lr=0.5; lower lr"):
+        fine_tune(segmenter, broken, instances, FineTuning(lr=0.5))
