@@ -8,7 +8,7 @@ import importlib
 
 MODULES = (
     *("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided"),
-    *("patchcore", "sam", "detection", "coreset", "aupro"),
+    *("patchcore", "sam", "detection", "coreset", "aupro", "sweep"),
 )
 
 

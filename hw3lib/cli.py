@@ -8,7 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw3lib import __version__, annotate_command, course_command, detect_command, report_command
+from hw3lib import (
+    __version__,
+    annotate_command,
+    app_command,
+    compare_command,
+    course_command,
+    detect_command,
+    report_command,
+    sweep_command,
+)
 from hw3lib.errors import Hw3Error
 
 PROFILES = ("quick", "full")
@@ -125,8 +134,11 @@ def parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(interrupted="; what was finished is kept, and the same command goes on from there")
 
     detect_command.add(commands, command)
+    app_command.add(commands, command)
     annotate_command.add(commands, command)
     report_command.add(commands, command)
+    compare_command.add(commands, command)
+    sweep_command.add(commands, command)
     course_command.add(commands, command)
 
     doctor = command(

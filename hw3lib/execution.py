@@ -7,7 +7,6 @@ source, its parameters, the data, hw3lib and the installed versions are the same
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import platform
@@ -23,6 +22,7 @@ from typing import Any
 
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path
+from hw3lib.provenance import code_version, file_record
 
 COMMON_KEYS = ("notebook", "category", "profile", "seconds", "seeds", "versions", "device", "data_digest")
 CHAPTER_KEYS = {  # what every run writes, for those who read it: the report and the summary
@@ -210,12 +210,9 @@ class Step:
 def fingerprint(notebook: Notebook, values: Mapping[str, Any], data_digest: str) -> dict[str, Any]:
     """Everything that the results depend on. Where the data lie does not count, what they are does."""
     effective = {k: v for k, v in (notebook.parameters | dict(values)).items() if k not in ("data", "out")}
-    package, total = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        total.update(f"{path.relative_to(package).as_posix()} {file_record(path)}\n".encode())
     versions = {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
     parts = {"notebook": notebook.digest, "parameters": effective, "data": data_digest}
-    return json.loads(json.dumps(parts | {"hw3lib": total.hexdigest(), "versions": versions}))
+    return json.loads(json.dumps(parts | {"hw3lib": code_version(), "versions": versions}))
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -236,13 +233,6 @@ def changed_files(record: Mapping[str, Any], folder: Path) -> list[str]:
     now = {name: file_record(folder / name) for name in record.get("files", {})}
     different = [name for name, is_now in now.items() if is_now != record["files"][name]]
     return [f"{name} {'changed' if now[name] else 'gone'}" for name in different]
-
-
-def file_record(path: Path) -> dict[str, Any] | None:
-    """Size and hash of a file, None if there is none."""
-    if not path.is_file():
-        return None
-    return {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from hw3lib.data import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path, project_root
+from hw3lib.provenance import code_version
 
 _PACKAGES = ("hw3lib", "torch", "torchvision", "numpy", "pandas", "scikit-learn")
 
@@ -54,6 +55,7 @@ class RunFolder:
             "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
             "device": device,
             "data_digest": digest(table),
+            "code": code_version(),
         }
 
     def figure(self, figure: Figure, name: str) -> None:
@@ -71,19 +73,19 @@ class RunFolder:
         """Write ``metrics.json``: the common keys, the seconds since the start, and these. Missing numbers are null."""
         content = {**self.common, "seconds": round(time.perf_counter() - self.started, 1), **values}
         with atomic_path(self.folder / "metrics.json") as path:
-            path.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+            path.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numpy and pandas values as what JSON knows; what is not finite becomes None."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, pd.DataFrame):
-        return _plain(value.to_dict("records"))
+        return plain(value.to_dict("records"))
     if isinstance(value, pd.Series):
-        return _plain(value.to_dict())
+        return plain(value.to_dict())
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -9,7 +9,8 @@ import pytest
 
 from hw3lib.data import digest, load_table
 from hw3lib.errors import Hw3Error
-from hw3lib.execution import COMMON_KEYS
+from hw3lib.execution import COMMON_KEYS, Notebook, fingerprint
+from hw3lib.provenance import code_version
 from hw3lib.results import RunFolder
 
 
@@ -28,6 +29,26 @@ def test_metrics_have_the_common_keys_and_no_nan(run, category, tmp_path):
     assert content["category"] == "widget" and content["seeds"] == {"a": 3} and content["seconds"] >= 0
     assert content["images"] == 5 and content["missing"] is None and content["names"] == {"x": 1}
     assert content["rows"] == [{"a": 1.0}, {"a": None}] and content["grid"] == [[1, 0], [0, 1]]
+
+
+def test_metrics_say_the_code_version_that_the_runner_records(run, tmp_path, monkeypatch):
+    run.metrics()
+    said = json.loads((tmp_path / "out/metrics.json").read_text())["code"]
+    assert said == code_version() and len(said) == 64
+    code_version.cache_clear()  # the files may have changed since this process read them
+    assert code_version() == fingerprint(Notebook(tmp_path, {}, (), ""), {}, "")["hw3lib"]
+    # Another byte in any file is another version.
+    package = tmp_path / "hw3lib"
+    package.mkdir()
+    (package / "a.py").write_text("x = 1")
+    monkeypatch.setattr("hw3lib.provenance.__file__", str(package / "provenance.py"))
+    seen = set()
+    for text in ("x = 1", "x = 2"):
+        (package / "a.py").write_text(text)
+        code_version.cache_clear()
+        seen.add(code_version())
+    code_version.cache_clear()
+    assert len(seen) == 2
 
 
 def test_figures_and_tables(run, tmp_path):

@@ -1,0 +1,160 @@
+"""The kinds of cells: what one attempt, detector or answer to imbalance gives on one category with one seed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from hw3lib.errors import Hw3Error
+
+from .store import Cell, Folders
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# By name, so that a worker loads what its cells need and no more.
+KINDS = {
+    "attempt": "hw3lib.sweep.cells:run_attempt",
+    "detector": "hw3lib.sweep.cells:run_detector",
+    "imbalance": "hw3lib.sweep.cells:run_imbalance",
+}
+
+
+def run_attempt(cell: Cell, folders: Folders) -> dict[str, Any]:
+    """Train and test an attempt on repeated splits; finished splits are kept until the cell is finished.
+
+    Returns:
+        ``accuracy, ci_low, ci_high, balanced_accuracy`` (0 to 1), ``n_splits, n_train, n_test, device``.
+
+    Raises:
+        Hw3Error: as :func:`hw3lib.classify.run`, or the images are not those the sweep was planned with.
+    """
+    from hw3lib.classify import Attempt, run
+    from hw3lib.classify.inputs import pick_device
+
+    s = cell.settings
+    images, splits = parts(cell)
+    attempt = Attempt(name=cell.name, **s["attempt"])
+    result = run(attempt, images, splits, keep=folders.kept, seed=cell.seed, device=s["device"])
+    accuracy, low, high = result.interval()
+    return {
+        "accuracy": accuracy,
+        "ci_low": low,
+        "ci_high": high,
+        "balanced_accuracy": float(result.balanced_accuracies.mean()),
+        **_about(splits),
+        "device": pick_device(s["device"]).type,
+    }
+
+
+def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
+    """Fit a detector on the good training images and read the test images once.
+
+    Returns:
+        The metrics of :class:`hw3lib.anomaly.comparison.Evaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval
+        of the image AUROC over the test images) and ``device``; None where there is no value.
+
+    Raises:
+        Hw3Error: as :func:`hw3lib.anomaly.comparison.evaluate`, or the images are not those the sweep was planned with.
+    """
+    from hw3lib.anomaly.comparison import auroc_interval, evaluate
+    from hw3lib.classify.inputs import pick_device
+    from hw3lib.data import ImageStack
+    from hw3lib.detect import few_good_images_are_told
+    from hw3lib.results import plain
+
+    s, table = cell.settings, planned_table(cell)
+    detector = make_detector(s["detector"], {**s["parameters"], "seed": cell.seed, "device": s["device"]})
+    good = table[(table["split"] == "train") & ~table["is_defect"]]
+    test = table[table["split"] == "test"].reset_index(drop=True)
+    # Decoded once for all seeds and detectors of a size.
+    stacks = [ImageStack.load(part, detector.image_size, cache=folders.shared, workers=2) for part in (good, test)]
+    with few_good_images_are_told():
+        done = evaluate(
+            detector, stacks[0], test, stacks[1], held_out=s["held_out"], false_alarm_rate=s["false_alarm_rate"]
+        )
+    _, low, high = auroc_interval(done.is_defect, done.scores, seed=cell.seed)
+    return plain({**done.metrics, "auroc_low": low, "auroc_high": high, "device": pick_device(s["device"]).type})
+
+
+def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
+    """Train with an answer to imbalance, and plainly, on the same long tails of repeated splits.
+
+    Returns:
+        ``balanced_accuracy, ci_low, ci_high, gain, gain_low, gain_high, g_mean, macro_f1, tail_recall`` (0 to 1; gains
+        are None for plain training), ``ratio, verdict, n_splits, n_train, n_test, device``.
+
+    Raises:
+        Hw3Error: as :func:`hw3lib.imbalance.compare`, or the images are not those the sweep was planned with.
+    """
+    from hw3lib.classify.inputs import pick_device
+    from hw3lib.imbalance import compare
+    from hw3lib.results import plain
+
+    s = cell.settings
+    images, splits = parts(cell)
+    done = compare(
+        images,
+        splits,
+        methods=[s["method"]],
+        ratios=[s["ratio"]],
+        arch=s["arch"],
+        image_size=s["image_size"],
+        keep=folders.kept,
+        seed=cell.seed,
+        device=s["device"],
+    ).table()
+    row = done[done["method"] == s["method"]].iloc[0].drop(["method", "seconds"]).to_dict()
+    return plain({**row, **_about(splits), "device": pick_device(s["device"]).type})
+
+
+def make_detector(name: str, parameters: dict[str, Any]):
+    """An unfitted detector by its name in :data:`hw3lib.anomaly.DETECTORS`; lists become tuples.
+
+    Raises:
+        Hw3Error: an unknown parameter, or a value that it cannot have.
+    """
+    from dataclasses import fields
+
+    from hw3lib.anomaly import DETECTORS
+
+    kind = DETECTORS[name]
+    known = [field.name for field in fields(kind)]
+    for parameter in parameters:
+        if parameter not in known:
+            raise Hw3Error(f"{name} has no parameter {parameter!r}; it has {', '.join(known)}")
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()})
+    except TypeError as error:  # a text where a number was expected
+        raise Hw3Error(f"{name}: a parameter is of the wrong kind ({error})") from None
+
+
+def parts(cell: Cell) -> tuple[pd.DataFrame, list]:
+    """Images to classify and the splits of a cell."""
+    from hw3lib.data import classification_images, repeated_splits
+
+    images = classification_images(planned_table(cell), cell.seed)
+    return images, repeated_splits(images, cell.settings["n_splits"], cell.settings["test_size"], cell.seed)
+
+
+def planned_table(cell: Cell) -> pd.DataFrame:
+    """Table of a cell's category, once its bytes have proved to be those the sweep was planned with."""
+    table, found = _table(cell.root, cell.category)
+    if found != cell.data_digest:
+        raise Hw3Error(
+            f"{cell.category} in {cell.root}: its files are not those the sweep was planned with "
+            f"(digest {found[:12]}, planned {cell.data_digest[:12]}); start the sweep anew"
+        )
+    return table.copy()
+
+
+@lru_cache(maxsize=4)  # a worker meets the same few categories again and again
+def _table(root: str, category: str) -> tuple[pd.DataFrame, str]:
+    from hw3lib.data import digest, load_table
+
+    table = load_table(root, category)
+    return table, digest(table)
+
+
+def _about(splits: list) -> dict[str, int]:
+    return {"n_splits": len(splits), "n_train": len(splits[0][0]), "n_test": len(splits[0][1])}

@@ -1,0 +1,100 @@
+"""From a checked sweep file to its cells: the images are found, counted and hashed, the networks built once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hw3lib.errors import Hw3Error
+from hw3lib.provenance import code_version, versions
+
+from .spec import PROFILES, Spec
+from .store import Cell
+
+
+def plan(spec: Spec, data: str | Path | None, folder: str | Path, *, progress: bool = False) -> list[Cell]:
+    """The cells of a sweep: finds, or makes, its categories and reads their digests; nothing is trained yet.
+
+    Where both profiles are asked for, the generated categories of each are made below ``folder/data``.
+
+    Args:
+        spec: of :func:`read_spec`.
+        data: folder that holds categories; None: as everywhere.
+        folder: of the sweep.
+        progress: show bars.
+
+    Raises:
+        Hw3Error: an unknown or faulty category, or one whose images cannot be split as asked.
+    """
+    from hw3lib.data import digest, get, load_table
+
+    code, packages, cells = code_version(), versions(), []
+    for profile in spec.profiles:
+        for category in spec.categories:
+            own = category.startswith("synthetic/") and len(spec.profiles) > 1
+            place = Path(folder) / "data" / profile if own else data
+            root = Path(get(category, place, profile=profile, progress=progress)).resolve()
+            table = load_table(root, category)
+            found = digest(table)
+            n_splits = spec.n_splits or PROFILES[profile]
+            _check_images(spec, category, table, n_splits)
+            for kind, name, settings in spec.variants:
+                splits = {} if kind == "detector" else {"n_splits": n_splits, "test_size": spec.test_size}
+                for seed in spec.seeds:
+                    about = (kind, name, category, profile, seed, settings | splits)
+                    cells.append(Cell(*about, str(root), found, code, packages))
+    return cells
+
+
+def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
+    """Find out, before hours of training, what would end a cell: builds each network once on each category.
+
+    Raises:
+        Hw3Error: missing weights, images of a size that a network cannot take, too few images.
+    """
+    from hw3lib import backbones
+
+    seen, checked = set(), set()
+    for cell in cells:
+        variant = (cell.kind, cell.name, cell.category, cell.profile)
+        if variant in seen:
+            continue
+        seen.add(variant)
+        if cell.kind == "attempt":
+            from hw3lib.classify import Attempt
+            from hw3lib.classify import check as check_attempt
+
+            from .cells import parts
+
+            check_attempt(Attempt(name=cell.name, **cell.settings["attempt"]), *parts(cell), cell.seed)
+            continue
+        if cell.kind == "detector":
+            from .cells import make_detector
+
+            arch = getattr(make_detector(cell.settings["detector"], cell.settings["parameters"]), "arch", None)
+        else:
+            arch = cell.settings.get("arch")
+        if arch is not None and arch not in checked:
+            backbones.load(arch)
+            checked.add(arch)
+    if seen:
+        echo(f"checked: {len(seen)} combinations of category, profile and what is run")
+
+
+def _check_images(spec: Spec, category: str, table: Any, n_splits: int) -> None:
+    from hw3lib.data import classification_images, repeated_splits
+
+    kinds = {kind for kind, _, _ in spec.variants}
+    if kinds - {"detector"}:
+        try:
+            repeated_splits(classification_images(table), n_splits, spec.test_size)
+        except Hw3Error as error:
+            raise Hw3Error(f"{spec.file}: category {category!r}: {error}") from None
+    if "detector" in kinds:
+        test = table[table["split"] == "test"]
+        if not 0 < int(test["is_defect"].sum()) < len(test):
+            raise Hw3Error(
+                f"{spec.file}: category {category!r}: {len(test)} test images, {int(test['is_defect'].sum())} of them "
+                "defective; detectors are measured on good and defective ones"
+            )

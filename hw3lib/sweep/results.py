@@ -1,0 +1,75 @@
+"""Results of a sweep as one table, and the table as a Parquet file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw3lib.errors import Hw3Error
+from hw3lib.paths import atomic_path, project_root
+
+from .store import RESULTS, Cell, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ABOUT = ("category", "kind", "name", "seed", "profile")
+_ORIGIN = ("seconds", "device", "host", "data_digest", "code", "settings", "hash")
+
+
+def table(cells: Sequence[Cell], folder: str | Path) -> pd.DataFrame:
+    """One row a finished cell, in the order of the cells.
+
+    Returns:
+        ``category, kind, name, seed, profile``, the metrics (missing where a kind does not have one), ``seconds,
+        device, host, data_digest, code``, ``settings`` (JSON) and ``hash``, which is also the cell's folder.
+    """
+    import pandas as pd
+
+    store, rows = Store(folder), []
+    for cell in cells:
+        if store.finished(cell.key):
+            about = {name: getattr(cell, name) for name in ABOUT}
+            origin = {"data_digest": cell.data_digest, "code": cell.code, "hash": cell.key}
+            settings = {"settings": json.dumps(cell.settings, sort_keys=True)}
+            rows.append({**about, **store.metrics(cell.key), **origin, **settings})
+    made = pd.DataFrame(rows, columns=None if rows else [*ABOUT, *_ORIGIN])
+    metrics = [name for name in made.columns if name not in (*ABOUT, *_ORIGIN)]
+    return made[[*ABOUT, *metrics, *(name for name in _ORIGIN if name in made.columns)]]
+
+
+def gather(cells: Sequence[Cell], folder: str | Path) -> Path:
+    """Write :func:`table` to ``results.parquet`` of a sweep's folder.
+
+    Raises:
+        Hw3Error: a damaged result, or the folder cannot be written.
+    """
+    path = Path(folder) / RESULTS
+    made = table(cells, folder)
+    with atomic_path(path) as temporary:
+        made.to_parquet(temporary, engine="pyarrow", index=False)
+    return path
+
+
+def load(path: str | Path) -> pd.DataFrame:
+    """Results of a sweep; see :func:`table` for the columns.
+
+    Args:
+        path: ``results.parquet``, the folder that holds it, or a sweep's name (in ``runs/sweeps`` of the project).
+
+    Raises:
+        Hw3Error: no such sweep, or a damaged file.
+    """
+    import pandas as pd
+
+    places = [Path(path).expanduser(), project_root() / "runs" / "sweeps" / Path(path)]
+    files = [place / RESULTS if place.is_dir() else place for place in places]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        raise Hw3Error(f"{path}: no results of a sweep there or in {places[1]}; make them with `hw3 sweep SPEC.yaml`")
+    try:
+        return pd.read_parquet(file, engine="pyarrow")
+    except (ValueError, OSError) as error:  # pyarrow's errors are subclasses
+        raise Hw3Error(f"{file}: cannot be read as Parquet ({error}); sweep again, finished cells are kept") from None
