@@ -1,0 +1,152 @@
+"""Take the README's screenshots in headless Chromium: the app, the threshold explorer and the dataset browser.
+
+python docs/screenshots.py [LIGHT_OR_DARK] [FOLDER]
+
+Needs Chromium (or CHROMIUM=its path) and playwright. A detector is fitted on the generated bottle, which is made if it
+is not there.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+from hw3lib import detect
+from hw3lib.app.inspection import Inspector
+from hw3lib.app.server import free_port, serving
+from hw3lib.data import defect_statistics, get, load_table
+
+CATEGORY = "synthetic/bottle"
+WIDTH, LARGEST = 1280, 200_000  # pixels, bytes
+CELLS = {
+    "dataset_browser": """
+from hw3lib import widgets
+from hw3lib.data import load_table
+
+table = load_table({root!r}, {category!r})
+widgets.browse(table)
+""",
+    "threshold_explorer": """
+from types import SimpleNamespace
+from hw3lib import widgets
+from hw3lib.data import ImageStack, load_table
+from hw3lib.detect import load_detector
+
+table = load_table({root!r}, {category!r})
+test = table[table["split"] == "test"].reset_index(drop=True)
+detector = load_detector({detector!r})
+scores, maps = detector.score(ImageStack.load(test, detector.image_size))
+widgets.explore_threshold(SimpleNamespace(scores=scores, maps=maps, detector=detector), test)
+""",
+}
+
+
+def main(theme: str = "light", out: str | None = None) -> None:
+    folder = Path(out) if out else Path(__file__).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    root = get(CATEGORY, progress=False)
+    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    chromium = next((path for name in names if name and (path := shutil.which(name))), None)
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        detector = Path(home) / "detector"
+        detect.fit(Path(root) / CATEGORY, detector, settings={"image_size": 224})
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        try:
+            app(browser, detector, Path(root), theme, folder / "app.png")
+            with jupyter(Path(home), theme) as address:
+                for name, cell in CELLS.items():
+                    source = cell.format(root=str(root), category=CATEGORY, detector=str(detector))
+                    widget(browser, Path(home), address, name, source, folder / f"{name}.png")
+        finally:
+            browser.close()
+
+
+def app(browser: Browser, detector: Path, root: Path, theme: str, out: Path) -> None:
+    defects = defect_statistics(load_table(root, CATEGORY))
+    inspector = Inspector(detector, root / CATEGORY)
+    with serving(inspector.inspect, "127.0.0.1", free_port("127.0.0.1", 0), theme) as (address, _):
+        page = browser.new_page(viewport={"width": WIDTH, "height": 940})
+        page.goto(address)
+        page.locator("input[type=file]").set_input_files(defects["image"].iloc[int(defects["area"].argmax())])
+        page.locator(".pictures img").nth(1).wait_for(timeout=120_000)
+        page.wait_for_timeout(500)
+        save(page.screenshot(), out)
+        page.close()
+
+
+@contextmanager
+def jupyter(home: Path, theme: str) -> Iterator[Callable[[str], str]]:
+    """A JupyterLab in ``home``; gives the function that makes a notebook's address."""
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "themes.jupyterlab-settings").write_text(f'{{"theme": "JupyterLab {theme.title()}"}}')
+    (settings / "notification.jupyterlab-settings").write_text('{"checkForUpdates": false, "fetchNews": "false"}')
+    port, token = free_port("127.0.0.1", 0), "screenshots"
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1"),
+        *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home}", "--expose-app-in-browser"),
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != "HW3_HEADLESS"} | {
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+    }
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=5).close()
+                break
+            except (TimeoutError, OSError):
+                time.sleep(0.3)
+        yield lambda name: f"http://127.0.0.1:{port}/lab/workspaces/{Path(name).stem}/tree/{name}?token={token}"
+    finally:
+        server.terminate()  # it ends its kernels
+        server.wait()
+
+
+def widget(browser: Browser, home: Path, address: Any, name: str, source: str, out: Path) -> None:
+    """The output of one cell."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip())])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, home / f"{name}.ipynb")
+    page = browser.new_page(viewport={"width": WIDTH, "height": 1100})
+    page.goto(address(f"{name}.ipynb"))
+    kernel = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
+    page.wait_for_function(f"() => {kernel} === 'idle'", timeout=90_000)
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.locator("img.hw3-picture").wait_for(timeout=60_000)
+    page.wait_for_timeout(500)
+    save(page.locator(".jp-OutputArea-output", has=page.locator("img.hw3-picture")).first.screenshot(), out)
+    page.close()
+
+
+def save(content: bytes, out: Path) -> None:
+    """As a palette of as many colours as stay below the limit."""
+    picture = Image.open(io.BytesIO(content)).convert("RGB")
+    for colours in (256, 128, 64, 32):
+        file = io.BytesIO()
+        picture.quantize(colours, kmeans=2).save(file, "PNG", optimize=True)
+        if file.tell() < LARGEST:
+            break
+    out.write_bytes(file.getvalue())
+    print(f"{out}: {picture.width}x{picture.height}, {file.tell() / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

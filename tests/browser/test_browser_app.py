@@ -1,0 +1,86 @@
+"""``hw3 app`` in a real browser: a good, a defective and a broken photograph."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def watched(app, open_page):
+    watched = open_page(app)
+    watched.page.get_by_role("heading", name="Inspection of a photograph").wait_for()
+    watched.page.locator("input[type=file]").wait_for()
+    return watched
+
+
+def give(watched, file):
+    watched.page.get_by_label("Drop a photograph here").set_input_files(file)
+
+
+def loaded(watched, alt):
+    """Width in pixels of a picture that was really decoded."""
+    picture = watched.page.get_by_alt_text(alt, exact=True)
+    picture.wait_for()
+    return picture.evaluate("picture => picture.complete && picture.naturalWidth")
+
+
+def test_the_page_has_a_title_a_language_and_no_result_yet(watched):
+    assert watched.page.title() == "Inspection of a photograph"
+    assert watched.page.locator("html").get_attribute("lang") == "en"
+    assert watched.page.locator(".verdict").count() == 0
+
+
+def test_a_defective_photograph_is_anomalous_with_p_value_and_heat_map(watched, photographs):
+    give(watched, photographs / "defective.png")
+    verdict = watched.page.locator(".verdict", has_text="Anomalous: the score")
+    verdict.wait_for()
+    text = watched.page.locator(".hw3-app").last.inner_text()
+    assert "None of 3 good products that were held out looked as unusual as this one" in text
+    assert "p = 0.25" in text and "96x80 pixels" in text and "--types FOLDER" in text
+    assert loaded(watched, "The photograph defective.png") == 96
+    assert loaded(watched, "Heat map over the photograph defective.png") == 96
+    watched.screenshot("app_defective")
+
+
+def test_a_good_photograph_is_good_and_has_no_type_of_defect(watched, photographs):
+    give(watched, photographs / "good.png")
+    watched.page.locator(".verdict", has_text="Good: the score").wait_for()
+    assert loaded(watched, "Heat map over the photograph good.png") == 96
+    assert "Type of defect" not in watched.page.locator(".hw3-app").last.inner_text()
+    watched.screenshot("app_good")
+
+
+def test_broken_files_give_a_sentence_and_the_page_goes_on(watched, photographs):
+    give(watched, photographs / "broken.png")
+    watched.page.get_by_role("alert").get_by_text("broken.png is damaged and cannot be read").wait_for()
+    assert watched.page.locator("figure").count() == 0
+    watched.screenshot("app_broken")
+    give(watched, photographs / "note.png")
+    watched.page.get_by_role("alert").get_by_text("note.png is not a photograph that can be read").wait_for()
+    give(watched, photographs / "defective.png")
+    watched.page.locator(".verdict", has_text="Anomalous").wait_for()
+    watched.assert_no_errors()
+    assert watched.hosts - {None} == {"127.0.0.1"}  # no picture, font or script comes from elsewhere
+
+
+def test_a_dropped_photograph_is_inspected_and_several_are_refused(watched, photographs):
+    drop = """async ([names, bytes]) => {
+      const data = new DataTransfer();
+      for (const name of names) data.items.add(new File([new Uint8Array(bytes)], name));
+      const zone = document.querySelector(".hw3-drop");
+      zone.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }"""
+    content = list((photographs / "good.png").read_bytes())
+    watched.page.evaluate(drop, [["a.png", "b.png"], content])
+    watched.page.get_by_text("One photograph at a time, please.").wait_for()
+    watched.page.evaluate(drop, [["dropped.png"], content])
+    assert loaded(watched, "The photograph dropped.png") == 96
+
+
+def test_a_large_file_arrives_in_pieces_and_a_too_large_one_is_refused_in_the_browser(watched, tmp_path):
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(12_000_000))  # above what the server takes in one message
+    give(watched, large)
+    watched.page.get_by_text("large.png is not a photograph that can be read").wait_for()
+    large.write_bytes(bytes(31_000_000))
+    give(watched, large)
+    watched.page.get_by_text("large.png has 31.0 MB; at most 30 MB are taken").wait_for()
+    watched.assert_no_errors()
