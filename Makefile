@@ -18,6 +18,8 @@ DATA =
 ARGS =
 # The Python to make the environment with; empty: the first one found that is new enough.
 PYTHON ?=
+# Processes that test at once.
+JOBS = 2
 # Empty: PyTorch from the ordinary registry. cpu (or cu126, ...): from PyTorch's own index of that name.
 TORCH =
 VENV = .venv
@@ -31,7 +33,7 @@ READY = $(VENV)/.installed$(KIND)
 READY_DEV = $(VENV)/.installed-dev$(KIND)
 DEFAULT_CATEGORY = synthetic/bottle
 
-.PHONY: course test lint format bench notebooks setup doctor clean help
+.PHONY: course test lint format coverage docs bench notebooks setup doctor clean help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -39,24 +41,35 @@ course: $(READY)
 	$(RUN) -m hw3lib.cli run --category "$$CATEGORY" --profile "$$PROFILE" $${DATA:+--data "$$DATA"} $(ARGS)
 
 test: lint
-	$(RUN) -m pytest $(ARGS)
 	$(RUN) -m hw3lib.cli data get $(DEFAULT_CATEGORY)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 	@set -- notebooks/[0-9]*.ipynb; if [ ! -e "$$1" ]; then echo "no notebooks to validate"; exit 0; fi; \
-	set -x; HW3_HEADLESS=1 $(RUN) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 "$$@"
+	set -x; HW3_HEADLESS=1 OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadscope \
+	--nbval-lax --nbval-current-env --nbval-cell-timeout=900 "$$@"
 
 lint: $(READY_DEV)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 format: $(READY_DEV)
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+# How much of hw3lib the tests reach, line by line, in build/coverage.
+coverage: $(READY_DEV)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --cov=hw3lib --cov-report=term:skip-covered \
+	--cov-report=html:build/coverage $(ARGS)
+
+docs: $(READY_DEV)
+	$(RUN) -m pdoc --output-directory build/api --docformat google hw3lib
 
 bench: $(READY_DEV)
 	$(RUN) -m benchmarks $(ARGS)
 
 notebooks: $(READY_DEV)
 	$(RUN) -m hw3lib.notebooks $(ARGS)
+	$(RUN) docs/notebook_table.py
 
 setup: $(READY)
 
@@ -64,13 +77,14 @@ doctor: $(READY)
 	$(RUN) -m hw3lib.cli doctor --category "$$CATEGORY" $${DATA:+--data "$$DATA"}
 
 clean:
-	rm -rf .venv build hw3lib.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build hw3lib.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find hw3lib tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:
 	@echo "make course     set up, make or find the category, execute the notebooks, print the summary"
-	@echo "make test       set up, then ruff, pytest and nbval"
-	@echo "make lint       ruff alone; make format repairs what it can"
+	@echo "make test       set up, then ruff, mypy, pytest and nbval; JOBS=2 processes at once"
+	@echo "make lint       ruff and mypy alone; make format repairs what it can"
+	@echo "make coverage   the tests again, and what they do not reach; make docs: the reference in build/api"
 	@echo "make notebooks  execute notebooks/sources into notebooks/"
 	@echo "make bench      the timings in benchmarks/"
 	@echo "make setup      only the environment in $(VENV); make doctor examines it"

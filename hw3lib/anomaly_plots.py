@@ -48,7 +48,7 @@ def heat_maps(
     _check(table, maps, scores)
     if rows is None:
         turn = table.groupby("defect").cumcount().to_numpy()
-        rows = np.lexsort((table["defect"], table["defect"] != "good", turn))[:PAGE]
+        rows = np.lexsort((table["defect"], table["defect"] != "good", turn))[:PAGE].tolist()
     if not len(rows):
         return nothing("no image")
     if min(rows) < 0 or max(rows) >= len(table):
@@ -312,7 +312,7 @@ def _histogram(axes: plt.Axes, is_defect: np.ndarray, scores: np.ndarray, thresh
     for wanted, name, colour, hatch in ((False, "good", BLUE, None), (True, "defective", ORANGE, "///")):
         chosen = scores[is_defect == wanted]
         label = f"{name} ({len(chosen)})"
-        axes.hist(chosen, edges, color=colour, alpha=0.65, hatch=hatch, edgecolor="white", lw=0.4, label=label)
+        axes.hist(chosen, edges.tolist(), color=colour, alpha=0.65, hatch=hatch, edgecolor="white", lw=0.4, label=label)
     if threshold is not None:
         axes.axvline(threshold, color="black", ls="--", lw=1.4, label=f"threshold {threshold:.4g}")
     axes.set(xlabel="image score", ylabel="images")

@@ -72,8 +72,8 @@ def _efficientnet_lite(width: float, depth: float) -> EfficientNet:
                 same = SameConv2d(
                     child.in_channels,
                     child.out_channels,
-                    child.kernel_size,
-                    child.stride,
+                    (child.kernel_size[0], child.kernel_size[1]),
+                    (child.stride[0], child.stride[1]),
                     groups=child.groups,
                     bias=child.bias is not None,
                 )
@@ -92,18 +92,20 @@ class Backbone(nn.Module):
         head_name: name of the last linear layer in ``network``.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, name: str, network: nn.Module, mean: list[float], std: list[float], pretrained: bool):
         super().__init__()
         self.name, self.network, self.pretrained = name, network, pretrained
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
-        linear = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+        linear = [(n, m.in_features) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
         if not linear:
             raise Hw3Error(
                 f"architecture {name!r} has no linear layer at its end; choose another torchvision classifier"
             )
-        self.head_name = linear[-1]
-        self.num_features = self.head.in_features
+        self.head_name, self.num_features = linear[-1]
         self._extractors: dict[tuple[str, ...], nn.Module] = {}
         self._stages: dict[str, tuple[int, int]] | None = None  # found by a run of the network, once
 

@@ -94,8 +94,8 @@ def compare(
     result = Compared()
     for number in wanted:
         if number not in a or number not in b:
-            have = tuple("there" if number in found else None for found in (a, b))
-            result.rows.append(Row(number, "(the notebook)", *have, MISSING))
+            in_a, in_b = ("there" if number in found else None for found in (a, b))
+            result.rows.append(Row(number, "(the notebook)", in_a, in_b, MISSING))
             continue
         ours, theirs = _read(a[number]), _read(b[number])
         result.origin += [(number, *difference) for difference in _origin(a[number], b[number], ours, theirs)]
@@ -167,11 +167,11 @@ def _figures(place: str, a: Any, b: Any) -> Iterator[Found]:
                 yield from _figures(at, left, right)
             else:
                 both = all(key in side for side in intervals)
-                triples = [
+                first, second = [
                     (side[key], side[own[key][0]], side[own[key][1]]) if both else None
                     for side, own in zip((a, b), intervals, strict=True)
                 ]
-                yield at, left, right, *triples
+                yield at, left, right, first, second
     elif isinstance(a, list) and isinstance(b, list):
         left, right = _labelled(a), _labelled(b)
         for label in {**left, **right}:
@@ -179,7 +179,8 @@ def _figures(place: str, a: Any, b: Any) -> Iterator[Found]:
             if label in left and label in right:
                 yield from _figures(at, left[label], right[label])
             else:
-                yield at, *("there" if label in side else None for side in (left, right)), None, None
+                in_a, in_b = ("there" if label in side else None for side in (left, right))
+                yield at, in_a, in_b, None, None
     else:
         yield place, a, b, None, None
 
@@ -271,8 +272,8 @@ def text(compared: Compared, name_a: str, name_b: str, *, every: bool = False) -
         parts.append("The results came from the same data, code, versions, device, seeds and parameters.")
     shown = [row for row in compared.rows if every or row.verdict != SAME]
     if shown:
-        rows = [(r.notebook, r.figure, _short(r.a), _short(r.b), r.verdict, r.note) for r in shown]
-        parts.append(format_table([("", "figure", name_a, name_b, "verdict", "difference (95 %)"), *rows]))
+        lines = [(r.notebook, r.figure, _short(r.a), _short(r.b), r.verdict, r.note) for r in shown]
+        parts.append(format_table([("", "figure", name_a, name_b, "verdict", "difference (95 %)"), *lines]))
     counts = {v: sum(row.verdict == v for row in compared.rows) for v in (SAME, WITHIN, BEYOND, DIFFERS, MISSING)}
     parts.append(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + ".")
     if compared.unexplained:

@@ -85,9 +85,10 @@ def fit(
         model.fit(images, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
     model.device = "auto"  # where it was fitted; it may be used elsewhere
     model.save(out)
-    if model.thresholds_:
-        echo(str(model.thresholds_))
-        if more := _more_images(model.thresholds_.guarantee, false_alarm_rate, held_out):
+    if threshold := model.thresholds_:
+        echo(str(threshold))
+        assert threshold.guarantee is not None
+        if more := _more_images(threshold.guarantee, false_alarm_rate, held_out):
             echo(more)
     echo(f"detector: {out} ({human_bytes(sum(f.stat().st_size for f in Path(out).iterdir()))})")
     return model
@@ -141,7 +142,8 @@ def _make(name: str, settings: dict[str, Any]) -> Detector:
         if setting not in known:
             raise Hw3Error(f"{kind.name} has no setting {setting!r}; it has {', '.join(known)}")
     try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
+        given: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in settings.items()}
+        return kind(**given)
     except TypeError as error:  # a text where a number was expected
         said = ", ".join(f"{key}={value!r}" for key, value in settings.items())
         raise Hw3Error(f"{kind.name}: {said}: a value is of the wrong kind ({error})") from None

@@ -53,7 +53,7 @@ def boxes_on_images(
         )
     if rows is None:
         turn = table.groupby("defect").cumcount().to_numpy()
-        rows = np.lexsort((table["defect"], table["defect"] == "good", turn))[:8]
+        rows = np.lexsort((table["defect"], table["defect"] == "good", turn))[:8].tolist()
     if not len(rows):
         return nothing("no image")
     if min(rows) < 0 or max(rows) >= len(table):

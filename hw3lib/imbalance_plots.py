@@ -139,10 +139,11 @@ def latent_map(model: LatentModel, y: np.ndarray, y_resampled: np.ndarray) -> Fi
         for row in new:
             for parent in model.parents_[row]:
                 axes.plot(*zip(real[parent], made[row], strict=True), color=colour, lw=0.5, alpha=0.35, zorder=1)
-        axes.scatter(*real[mine].T, color=colour, s=34, zorder=3, label=f"{pretty(str(name))}, {mine.sum()} real")
+        label = f"{pretty(str(name))}, {mine.sum()} real"
+        axes.scatter(real[mine, 0], real[mine, 1], color=colour, s=34, zorder=3, label=label)
         if len(new):
             label = f"{pretty(str(name))}, {len(new)} generated"
-            axes.scatter(*made[new].T, fc="none", ec=colour, s=42, lw=1.2, zorder=2, label=label)
+            axes.scatter(made[new, 0], made[new, 1], fc="none", ec=colour, s=42, lw=1.2, zorder=2, label=label)
     shares = pca.explained_variance_ratio_
     axes.set(xlabel=f"first axis ({shares[0]:.0%} of the variance)", ylabel=f"second axis ({shares[1]:.0%})")
     figure.legend(loc="outside right upper", frameon=False, fontsize=9)

@@ -93,7 +93,7 @@ def same_but_for_times(old: NotebookNode, new: NotebookNode) -> bool:
 
 def _shown(cell: NotebookNode) -> list:
     """What a cell's outputs show, in a form that can be compared."""
-    found = []
+    found: list[tuple] = []
     for output in cell.get("outputs", []):
         if "text" in output:
             found.append((output.get("name"), _SECONDS.sub("-", output.text)))

@@ -63,7 +63,7 @@ def locally_aware(maps: Sequence[torch.Tensor], grid: int = 0) -> torch.Tensor:
         float32 ``(n, sum of the channels, h, w)``.
     """
     averaged = [avg_pool2d(m, 3, 1, 1) for m in maps]
-    size = averaged[grid].shape[-2:]
+    size = (averaged[grid].shape[-2], averaged[grid].shape[-1])
     finer = [adaptive_avg_pool2d(m, size) for m in averaged[:grid]]
     coarser = [interpolate(m, size=size, mode="bilinear", align_corners=False) for m in averaged[grid + 1 :]]
     return torch.cat([*finer, averaged[grid], *coarser], 1)

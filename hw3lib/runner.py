@@ -79,7 +79,11 @@ def run(
             known = {key: value for key, value in parameters.items() if key in notebook.parameters}
             values = known | {"category": category, "data": str(root), "profile": profile}
             step = Step(notebook, folder, values, data_digest, timeout, force, sys.stderr.isatty())
-            outcomes.append(step.run(lambda text, i=i: echo(f"[{i}/{len(notebooks)}] {text}")))
+
+            def tell(text: str, i: int = i) -> None:
+                echo(f"[{i}/{len(notebooks)}] {text}")
+
+            outcomes.append(step.run(tell))
             write_summary(folder, outcomes)
     return outcomes
 

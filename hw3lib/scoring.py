@@ -91,14 +91,15 @@ def score(
     model = OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
     if (overlays or tiff) and not model.has_maps:
         raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to draw or save")
-    limit, said = _threshold(model, detector, false_alarm_rate, threshold)
-    colours = _colours(model, detector, false_alarm_rate, threshold) if overlays else None
+    limit, said = threshold_and_promise(model, detector, false_alarm_rate, threshold)
+    colours = map_colours(model, detector, false_alarm_rate, threshold) if overlays else None
     refuse_existing(Path(out), RESULTS, "a folder of results", force)
     photographs, failed = find_photographs([Path(place).expanduser() for place in places], echo)
     side = model.image_size
     echo(f"{counted(len(photographs), 'image')} for {model.name}; each is resized to {side}x{side}")
 
-    count, anomalous, top, labels, labelled = 0, 0, [], [], []
+    count, anomalous, labels, labelled = 0, 0, [], []
+    top: list[tuple[float, float, str]] = []
     with (
         atomic_folder(out, replace=force) as folder,
         (folder / RESULTS).open("w", newline="", encoding="utf-8") as file,
@@ -110,7 +111,7 @@ def score(
 
         def draw(photograph: Photograph, values: np.ndarray) -> None:
             image = read_image(photograph.path)
-            if overlays:
+            if colours is not None:
                 _save(overlay(image, values, *colours), folder / "overlays" / f"{photograph.name}.png")
             if tiff:
                 _save(upsample(values, image.shape[:2]), folder / "maps" / f"{photograph.name}.tiff")
@@ -118,7 +119,7 @@ def score(
         for batch, images, unread in read_batches(photographs, side, model.batch_size, pool):
             failed += unread
             bar.update(len(batch) + len(unread))
-            if not batch:
+            if images is None:
                 continue
             scores, maps = model.score(images)
             chances = p_values(model.good_scores_, scores) if len(model.good_scores_) else np.full(len(batch), np.nan)
@@ -134,6 +135,7 @@ def score(
                     labelled.append(value)
             count += len(batch)
             if overlays or tiff:
+                assert maps is not None  # of a detector without them they were refused
                 list(pool.map(draw, batch, maps))
         if failed:
             _write_failed(folder / FAILED, failed)
@@ -144,7 +146,7 @@ def score(
     return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, auroc)
 
 
-def _threshold(
+def threshold_and_promise(
     model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
 ) -> tuple[float, str]:
     """The threshold and the sentence that says where it comes from."""
@@ -164,10 +166,13 @@ def _threshold(
 
 
 def _rate(model: Detector | OnnxDetector) -> float:
-    return model.false_alarm_rate if isinstance(model, OnnxDetector) else model.thresholds_.false_alarm_rate
+    """That the detector was fitted for; there is one where good images were held out."""
+    asked = model if isinstance(model, OnnxDetector) else model.thresholds_
+    assert asked is not None and asked.false_alarm_rate is not None
+    return asked.false_alarm_rate
 
 
-def _colours(
+def map_colours(
     model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
 ) -> tuple[Scale, float]:
     """Colours and outline of the overlays, from the maps of the held-out good images.

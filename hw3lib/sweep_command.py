@@ -73,14 +73,11 @@ def _sweep(options: argparse.Namespace) -> int:
 def _executor(options: argparse.Namespace):
     from hw3lib.sweep import Cluster, Processes, slurm
 
-    if options.slurm:
-        made = slurm(options.slurm)
-    elif options.cluster:
-        made = Cluster(options.cluster)
-    else:
-        made = Processes(options.workers)
-        _say(f"{made.workers} processes, {made.threads} thread(s) each")
-        return made
+    if not options.slurm and not options.cluster:
+        processes = Processes(options.workers)
+        _say(f"{processes.workers} processes, {processes.threads} thread(s) each")
+        return processes
+    made = slurm(options.slurm) if options.slurm else Cluster(options.cluster)
     workers = made.workers
     _say(f"Dask scheduler at {made.address}: {workers} workers" + ("" if workers else "; waiting for the first"))
     return made

@@ -184,7 +184,7 @@ def test_another_false_alarm_rate_sets_another_threshold(detector, today, tmp_pa
     scored = scoring.score(detector, [today], tmp_path / "a", overlays=True, false_alarm_rate=0.6, echo=str)
     assert scored.threshold == conformal_threshold(model.good_scores_, 0.6).value < model.threshold_
     model.set_false_alarm_rate(0.6)
-    assert scoring._colours(load(detector), detector, 0.6, None) == (model.scale_, model.map_threshold_)
+    assert scoring.map_colours(load(detector), detector, 0.6, None) == (model.scale_, model.map_threshold_)
     assert model.map_threshold_ < load(detector).map_threshold_
     file = today / "1.png"
     drawn = np.asarray(Image.open(tmp_path / "a" / "overlays" / "1.png.png"))
@@ -200,11 +200,11 @@ def test_a_given_threshold_is_taken_and_said(detector, today, tmp_path, capsys):
     )
     assert pd.read_csv(tmp_path / "a" / "results.csv")["anomalous"].sum() == 1
     assert "the threshold was given; " in capsys.readouterr().out
-    colours, outline = scoring._colours(load(detector), detector, None, limit)
+    colours, outline = scoring.map_colours(load(detector), detector, None, limit)
     assert outline == limit  # of an autoencoder's maps as well, whose maximum is the score
     model = load(detector)
     model.good_peaks_ = model.good_peaks_ * 2
-    assert scoring._colours(model, detector, None, limit)[1] == model.map_threshold_
+    assert scoring.map_colours(model, detector, None, limit)[1] == model.map_threshold_
 
 
 @pytest.mark.parametrize("option", [("--threshold", "nan"), ("--threshold", "inf"), ("--false-alarm-rate", "1.5")])
@@ -377,7 +377,7 @@ def test_every_detector_of_the_library_is_offered():
 
 
 def test_sizes_in_bytes():
-    read = detect_command._bytes
+    read = detect_command.byte_count
     assert [read(text) for text in ("4GB", "1.5 mb", "500", "7b")] == [4 * 10**9, 1_500_000, 500, 7]
     for text in ("much", "-1GB", "4GiB"):
         with pytest.raises(argparse.ArgumentTypeError, match="is not a size"):

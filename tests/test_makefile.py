@@ -138,10 +138,11 @@ def test_test_runs_ruff_pytest_and_nbval(checkout):
         (checkout.folder / name).touch()
     done = checkout.make("test")
     assert done.returncode == 0, done.stderr
-    nbval = "[-m][pytest][--nbval-lax][--nbval-current-env][--nbval-cell-timeout=600][notebooks/01_a.ipynb]"
+    parallel = "[-m][pytest][-n][2][--dist]"
+    nbval = f"{parallel}[loadscope][--nbval-lax][--nbval-current-env][--nbval-cell-timeout=900][notebooks/01_a.ipynb]"
     assert checkout.calls() == [
         VENV, f"{INSTALL}[-e][.[dev]]", "[-m][ruff][check][.]", "[-m][ruff][format][--check][.]",
-        "[-m][pytest]", "[-m][hw3lib.cli][data][get][synthetic/bottle]", nbval,
+        "[-m][mypy]", "[-m][hw3lib.cli][data][get][synthetic/bottle]", f"{parallel}[loadfile]", nbval,
     ]  # fmt: skip
     checkout.make("course")
     assert INSTALL not in "".join(checkout.calls()), "what tests need includes what the course needs"

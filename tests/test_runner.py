@@ -182,6 +182,7 @@ def test_interrupted_and_resumed(place, number):
         "import sys, signal, pathlib, hw3lib.runner as runner, hw3lib.cli as cli\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells let background jobs ignore it
         f"runner.project_root = lambda: pathlib.Path({str(place)!r})\n"
+        f"runner.course_folder = lambda: pathlib.Path({str(place / 'notebooks')!r})\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "run", "--category", "widget", "--data", str(place)]

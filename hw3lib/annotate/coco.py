@@ -141,7 +141,8 @@ def read_coco(path: str | Path, images: str | Path | None = None, split: str = "
 
 
 def _parse(files: Iterable[tuple[str, Path, dict[str, Any], Path | None]]) -> Dataset:
-    names, sources, sizes, splits, found = [], [], [], [], []
+    names: list[str] = []
+    sources, sizes, splits, found = [], [], [], []
     classes: dict[int, str] = {}
     rows: dict[int, int] = {}
     seen: set[int] = set()

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -116,7 +116,7 @@ class BoxDetector(ABC):
         self,
         table: pd.DataFrame,
         instances: Sequence[Instance],
-        rows: Sequence[int],
+        rows: Sequence[int] | np.ndarray,
         *,
         classes: Sequence[str] | None = None,
         each_epoch: Callable[[int, BoxDetector], None] | None = None,
@@ -137,12 +137,12 @@ class BoxDetector(ABC):
             Hw3Error: no box on the training images, or a loss that is no longer finite.
         """
         clock = Clock()
-        rows = np.asarray(rows, int)
+        chosen = np.asarray(rows, int)
         self.classes_ = sorted({i.defect for i in instances} if classes is None else set(classes))
         truth = truth_of(table, instances, self.classes_)
-        if not sum(len(truth[row].labels) for row in rows):
-            raise Hw3Error(f"{self.name}: no box on the {len(rows)} training images; give images with defects")
-        learn, held = self._hold_out(table, rows)
+        if not sum(len(truth[row].labels) for row in chosen):
+            raise Hw3Error(f"{self.name}: no box on the {len(chosen)} training images; give images with defects")
+        learn, held = self._hold_out(table, chosen)
         targets = [self._target(truth[row], table.iloc[row]) for row in learn]
         # Random layers of the network and torchvision's samplers draw from the global generators; both are put back.
         with torch.random.fork_rng():
@@ -173,7 +173,7 @@ class BoxDetector(ABC):
     def _learn(self, images: torch.Tensor, targets: list[Target], held: tuple, tell: Callable, progress: bool) -> None:
         if not self.epochs:
             return
-        groups = [{"params": params, "lr": self.lr * factor} for params, factor in self._groups()]
+        groups: list[dict[str, Any]] = [{"params": params, "lr": self.lr * factor} for params, factor in self._groups()]
         steps = self.epochs * math.ceil(len(images) / self.batch_size)
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
@@ -216,7 +216,7 @@ class BoxDetector(ABC):
             )
         return torch.stack([image for image, _, _ in made]), [(boxes, labels) for _, boxes, labels in made]
 
-    def predict(self, table: pd.DataFrame, rows: Sequence[int] | None = None) -> list[Boxes]:
+    def predict(self, table: pd.DataFrame, rows: Sequence[int] | np.ndarray | None = None) -> list[Boxes]:
         """Boxes of the images at some positions of a table, or of all: one :class:`Boxes` an image, best score first.
 
         Scores are kept from 0.001 on, as average precision wants them; ``Boxes.above(0.25)`` leaves what to show.

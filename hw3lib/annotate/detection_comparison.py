@@ -46,7 +46,7 @@ def runs(
     for number, (train, test) in enumerate(splits):
         true = [truth[row] for row in test]
         for name, model in models.items():
-            before = {}
+            before: dict[str, float] = {}
 
             def measure(epoch: int, detector: BoxDetector, before=before, test=test, true=true) -> None:
                 if epoch == 0:
@@ -141,10 +141,10 @@ def learning_curve(
     return pd.DataFrame(rows)
 
 
-def in_turn(table: pd.DataFrame, rows: Sequence[int], boxed: set[int], seed: int) -> np.ndarray:
+def in_turn(table: pd.DataFrame, rows: Sequence[int] | np.ndarray, boxed: set[int], seed: int) -> np.ndarray:
     """Positions in a random order that takes every class in turn, those with boxes first in each turn."""
-    rows = np.random.default_rng(seed).permutation(np.asarray(rows, int))
-    part = pd.DataFrame({"row": rows, "defect": table["defect"].to_numpy()[rows]})
+    mixed = np.random.default_rng(seed).permutation(np.asarray(rows, int))
+    part = pd.DataFrame({"row": mixed, "defect": table["defect"].to_numpy()[mixed]})
     part["turn"] = part.groupby("defect").cumcount()
     part["empty"] = [row not in boxed for row in part["row"]]
     return part.sort_values(["turn", "empty", "defect"], kind="stable")["row"].to_numpy()

@@ -6,10 +6,11 @@ import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from hw3lib.annotate.instances import Instance
 from hw3lib.errors import Hw3Error
@@ -31,16 +32,16 @@ class Boxes(NamedTuple):
     labels: np.ndarray
 
     @classmethod
-    def of(cls, boxes: Sequence, scores: Sequence | None = None, labels: Sequence = ()) -> Boxes:
+    def of(cls, boxes: ArrayLike, scores: ArrayLike | None = None, labels: ArrayLike = ()) -> Boxes:
         """From lists; without ``scores`` they are ones."""
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-        scores = np.ones(len(boxes), np.float32) if scores is None else np.asarray(scores, np.float32)
-        labels = np.asarray(labels, np.int64)
-        if not len(boxes) == len(scores) == len(labels):
+        corners = np.asarray(boxes, np.float32).reshape(-1, 4)
+        sure = np.ones(len(corners), np.float32) if scores is None else np.asarray(scores, np.float32)
+        classes = np.asarray(labels, np.int64)
+        if not len(corners) == len(sure) == len(classes):
             raise Hw3Error(
-                f"{len(boxes)} boxes, {len(scores)} scores, {len(labels)} labels; expected one of each a box"
+                f"{len(corners)} boxes, {len(sure)} scores, {len(classes)} labels; expected one of each a box"
             )
-        return cls(boxes, scores, labels)
+        return cls(corners, sure, classes)
 
     def above(self, score: float) -> Boxes:
         """Those whose score is ``score`` or more."""
@@ -109,7 +110,7 @@ def _evaluate(truth: Sequence[Boxes], predictions: Sequence[Boxes], classes: Seq
     from pycocotools.cocoeval import COCOeval
 
     def annotations(images: Sequence[Boxes]) -> list[dict]:
-        rows = []
+        rows: list[dict[str, Any]] = []
         for image, boxes in enumerate(images, 1):
             for (x0, y0, x1, y1), score, label in zip(boxes.boxes.tolist(), boxes.scores, boxes.labels, strict=True):
                 rows.append({"id": len(rows) + 1, "image_id": image, "category_id": int(label) + 1, "iscrowd": 0})

@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -41,12 +42,16 @@ def factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
+Detector = TypeVar("Detector")
+
+
 class Best:
     """Early stopping: the best network so far, by its score on held-out images."""
 
     def __init__(self, patience: int | None, epochs: int):
         self.patience, self.epochs, self.every = patience, epochs, max(1, epochs // 10)
-        self.best, self.state, self.misses = -1.0, None, 0
+        self.best, self.misses = -1.0, 0
+        self.state: dict[str, torch.Tensor] | None = None
 
     def due(self, epoch: int) -> bool:
         """Whether to measure after this epoch, counted from 0."""
@@ -58,7 +63,7 @@ class Best:
         self.misses += 1
         if score > self.best:
             self.best, self.state, self.misses = score, copy.deepcopy(network.state_dict()), 0
-        return self.misses >= self.patience
+        return self.patience is not None and self.misses >= self.patience
 
     def restore(self, network: nn.Module) -> None:
         """Bring the best network back, if any was measured."""
@@ -76,7 +81,7 @@ class Clock:
         """Until now."""
         return time.perf_counter() - self.start
 
-    def outside(self, function: Callable[[int, object], None] | None, detector: object) -> Callable[[int], None]:
+    def outside(self, function: Callable[[int, Detector], None] | None, detector: Detector) -> Callable[[int], None]:
         """The caller's function of an epoch and a detector as one of the epoch, whose time is not counted."""
 
         def call(epoch: int) -> None:

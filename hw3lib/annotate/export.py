@@ -170,9 +170,11 @@ def by_detector(
     if not len(rows):
         raise Hw3Error("no image of a defect; expected a folder of defective images beside the good ones")
     echo(f"{model.name}: scoring {len(rows)} defective images")
-    scores, maps = [], []
+    scores: list[np.ndarray] = []
+    maps: list[np.ndarray] = []
     for start in range(0, len(rows), 64):
         found = model.score(ImageStack.load(table.iloc[rows[start : start + 64]], model.image_size))
+        assert found.maps is not None
         scores.append(found.scores)
         maps.extend(found.maps)
     part = table.iloc[rows]

@@ -68,7 +68,8 @@ class Fcos(BoxDetector):
         )
 
     def _groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        body, slow = self._network.backbone.body, []
+        body = self._network.get_submodule("backbone.body")
+        slow: list[nn.Parameter] = []
         for number, stage in enumerate(body.children()):
             learns = number >= FROZEN and self.backbone_lr > 0
             stage.requires_grad_(learns)
@@ -79,7 +80,7 @@ class Fcos(BoxDetector):
 
     def _loss(self, images: torch.Tensor, targets: list[Target]) -> torch.Tensor:
         self._network.train()  # it returns losses then, and boxes otherwise
-        self._network.backbone.body.eval()
+        self._network.get_submodule("backbone.body").eval()
         boxes = [{"boxes": boxes, "labels": labels} for boxes, labels in targets]
         return sum(self._network(list(images / 255), boxes).values())
 

@@ -80,7 +80,8 @@ def read(folder: Path) -> Dataset:
     if not isinstance(listed, dict) or sorted(map(str, listed.values())) != sorted(map(str, range(1, len(listed) + 1))):
         raise Hw3Error(f"{path}: classes: expected names with the values 1, 2, ...")
     classes = [text(name, f"{path}: class") for name in sorted(listed, key=lambda name: int(listed[name]))]
-    names, sources, sizes, splits, found = [], [], [], [], []
+    names: list[str] = []
+    sources, sizes, splits, found = [], [], [], []
     for split in SPLITS:
         images = sorted(p for p in (folder / "images" / split).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         stems = {image.stem for image in images}

@@ -114,10 +114,11 @@ class Instances(Sequence[Instance]):
         """Those of one image."""
         return [instance for instance in self.found if instance.row == row]
 
-    def at(self, rows: Sequence[int]) -> Instances:
+    def at(self, rows: Sequence[int] | np.ndarray) -> Instances:
         """The same with ``rows[row]`` as each row: those of a part of a table as those of the whole."""
-        moved = [[replace(item, row=int(rows[item.row])) for item in items] for items in (self.found, self.dropped)]
-        return Instances(*moved, self.min_area)
+        found = [replace(item, row=int(rows[item.row])) for item in self.found]
+        dropped = [replace(item, row=int(rows[item.row])) for item in self.dropped]
+        return Instances(found, dropped, self.min_area)
 
     def summary(self) -> str:
         """How many of which class in how many images, and what was dropped, as a few lines of text."""
@@ -198,7 +199,9 @@ def from_maps(
     from hw3lib.anomaly.maps import upsample
 
     maps = list(maps)
-    thresholds = np.broadcast_to(np.asarray(threshold, float), len(maps)) if np.ndim(threshold) == 0 else threshold
+    thresholds = np.asarray(threshold, float)
+    if thresholds.ndim == 0:
+        thresholds = np.broadcast_to(thresholds, len(maps))
     chosen = np.ones(len(maps), bool) if anomalous is None else np.asarray(anomalous, bool)
     names = [defect] * len(maps) if isinstance(defect, str) else list(defect)
     if not len(maps) == len(thresholds) == len(sizes) == len(chosen) == len(names):

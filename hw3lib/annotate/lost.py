@@ -41,6 +41,6 @@ class Lost:
             "pixels": "{} pixels differ",
         }
         texts = [text.format(getattr(self, key)) for key, text in said.items() if getattr(self, key)]
-        if self.iou is not None and self.lowest_iou < 0.99995:
+        if self.iou is not None and self.lowest_iou is not None and self.lowest_iou < 0.99995:
             texts.append(f"mean IoU {self.iou:.4f}, lowest {self.lowest_iou:.4f}")
         return "; ".join(texts) or "nothing"

@@ -31,7 +31,7 @@ def outlines(instance: Instance) -> list[np.ndarray]:
 def _outline(mask: np.ndarray) -> np.ndarray:
     filled = ndimage.binary_fill_holes(np.pad(mask, 1))
     # Below 0.5 pixels that touch by a corner are joined. The line runs 0.6 pixels from the centres within.
-    (line,) = contour_generator(z=filled.astype(float)).lines(0.4)
+    (line,) = list(contour_generator(z=filled.astype(float)).lines(0.4))
     line = np.asarray(line)[:-1]
     below = np.floor(line + 1e-6)
     part = line - below

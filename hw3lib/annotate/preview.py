@@ -73,18 +73,18 @@ def _draw(axes, data: Dataset, row: int, found: list[Instance]) -> None:
     dark = [withStroke(linewidth=1.8, foreground="black")]
     for instance in found:
         x, y, w, h = instance.xywh
-        colour = COLOURS[data.classes.index(instance.defect) % len(COLOURS)]
-        axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colour, linewidth=1.2, path_effects=dark))
+        edge = COLOURS[data.classes.index(instance.defect) % len(COLOURS)]
+        axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=edge, linewidth=1.2, path_effects=dark))
     for name in sorted({instance.defect for instance in found}):
         # The name stands at the largest instance; on every one of many small ones they would cover the picture.
         x, y, w, _ = max((i for i in found if i.defect == name), key=lambda i: i.area).xywh
         right = x > width / 2
-        colour = COLOURS[data.classes.index(name) % len(COLOURS)]
+        ink = COLOURS[data.classes.index(name) % len(COLOURS)]
         axes.text(
             x + w if right else x,
             max(y, 0.09 * height),
             name.replace("_", " "),
-            color=colour,
+            color=ink,
             fontsize=8,
             ha="right" if right else "left",
             va="bottom",

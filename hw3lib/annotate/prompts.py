@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -35,7 +36,8 @@ def write(folder: Path, data: Dataset) -> Lost:
     """
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
-    listed, prompts = [], []
+    listed = []
+    prompts: list[dict[str, Any]] = []
     for row, found in enumerate(data.by_image()):
         name, size = data.names[row], data.sizes[row]
         save_image(data.sources[row], folder / "images" / name, size)
@@ -99,7 +101,8 @@ def read(folder: Path) -> Dataset:
     """
     path = folder / "prompts.json"
     content = read_json(path)
-    names, sources, sizes, splits, rows = [], [], [], [], {}
+    names: list[str] = []
+    sources, sizes, splits, rows = [], [], [], {}
     for record in records(content, "images", path):
         name = text(record.get("file"), f"{path}: file of an image")
         size = image_shape(record.get("width"), record.get("height"), f"{path}: {name}")
@@ -134,8 +137,8 @@ def read(folder: Path) -> Dataset:
         if list(instance.xyxy) != box:
             raise Hw3Error(f"{where}: its box is {box}, that of its mask {list(instance.xyxy)}")
         found.append(instance)
-    for mask in sorted((folder / "masks").glob("*.png")):
-        if mask.name not in used:
-            raise Hw3Error(f"{mask}: a mask that no prompt names; delete it or restore its prompt")
+    for file in sorted((folder / "masks").glob("*.png")):
+        if file.name not in used:
+            raise Hw3Error(f"{file}: a mask that no prompt names; delete it or restore its prompt")
     licence = Licence(str(content.get("license", "unknown")), str(content.get("license_url", "")))
     return Dataset(names, sources, sizes, splits, Instances(found), classes, licence)

@@ -93,7 +93,7 @@ class Segmenter:
         height, width = _inside(size, side)
         resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), np.float32)
         square = np.zeros((3, side, side), np.float32)
-        square[:, :height, :width] = ((resized - _MEAN) / np.float32(_STD)).transpose(2, 0, 1)
+        square[:, :height, :width] = ((resized - _MEAN) / np.array(_STD, np.float32)).transpose(2, 0, 1)
         with torch.inference_mode():
             values = self.network.encoder(torch.from_numpy(square)[None].to(self.network.device))[0]
         return Embedding(values.cpu().numpy().astype(np.float16), size)
@@ -119,11 +119,13 @@ class Segmenter:
         """
         boxes, points, labels = _checked(embedding, boxes, points, labels)
         network, scale = self.network, self.scale(embedding.size)
-        best = self.multimask and boxes is None and points.shape[1] == 1
+        best = self.multimask and boxes is None and points is not None and points.shape[1] == 1
         with torch.inference_mode():
-            given = [None if x is None else torch.from_numpy(x * scale).to(network.device) for x in (boxes, points)]
+            corners, clicks = (
+                None if x is None else torch.from_numpy(x * scale).to(network.device) for x in (boxes, points)
+            )
             marks = None if labels is None else torch.from_numpy(labels).to(network.device)
-            tokens = network.prompts(*given, marks)
+            tokens = network.prompts(corners, clicks, marks)
             values = torch.from_numpy(np.asarray(embedding.values, np.float32))[None].to(network.device)
             masks, iou = [], []
             for some in tokens.split(16):  # bounds the memory
@@ -202,7 +204,9 @@ def _cached(segmenter: Segmenter, path: str | Path, cache: Path) -> Embedding:
         with atomic_path(target) as temporary:
             np.save(temporary, embedding.values)
         values = _map(target)
-    return Embedding(values, image.shape[:2])
+        if values is None:
+            raise Hw3Error(f"{target}: the embedding that was just written is not whole; check the disk")
+    return Embedding(values, (image.shape[0], image.shape[1]))
 
 
 def _map(path: Path) -> np.ndarray | None:
@@ -216,7 +220,8 @@ def _map(path: Path) -> np.ndarray | None:
 
 def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:
     """Height and width of an image of ``(H, W)`` whose longer side is brought to ``side``."""
-    return tuple(max(1, int(length * side / max(size) + 0.5)) for length in size)
+    height, width = (max(1, int(length * side / max(size) + 0.5)) for length in size)
+    return height, width
 
 
 def _checked(

@@ -18,7 +18,7 @@ from hw3lib.errors import Hw3Error
 
 from .instances import Instance
 from .sam import Embedding, Segmenter, _inside
-from .sam_prompts import interior_click, jittered_box, random_clicks
+from .sam_prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_click, jittered_box, random_clicks
 
 # Of the decoder: what turns its tokens into masks. The attention, which finds the object, stays as it was.
 _HEADS = ("upscale_", "output_hypernetworks_mlps.0.", "iou_prediction_head")
@@ -35,18 +35,20 @@ class FineTuning:
             arXiv 1802.01483).
         batch_size: instances of a step.
         trained: ``decoder``, all of it, or ``heads``: its tokens, the layers that enlarge, and what makes the mask.
-        box_share: share of the steps with box prompts; the others have clicks.
+        prompt: how the model will be asked, and so how it is asked while it learns: with a ``box``, jittered as a
+            person's is, with a ``click``, or with a ``detector``'s boxes. A decoder that is to learn all three at once
+            from few images forgets how to follow a good box.
         validation: share of the training images that are held out to choose the epoch.
         patience: epochs without a better validation before training ends.
         seed: of the held-out images, the order and the prompts.
     """
 
-    num_epochs: int = 20
-    lr: float = 2e-4
+    num_epochs: int = 12
+    lr: float = 1e-4
     weight_decay: float = 0.1
     batch_size: int = 4
     trained: str = "decoder"
-    box_share: float = 0.5
+    prompt: str = BOX
     validation: float = 0.25
     patience: int = 6
     seed: int = 0
@@ -57,8 +59,10 @@ class FineTuning:
                 raise Hw3Error(f"{name}={getattr(self, name)!r}: expected {low} or more")
         if not 0 < self.lr < math.inf:
             raise Hw3Error(f"lr={self.lr!r}: expected a number above 0")
-        if not 0 <= self.box_share <= 1 or not 0 < self.validation < 1:
-            raise Hw3Error(f"box_share={self.box_share!r}, validation={self.validation!r}: expected shares")
+        if self.prompt not in PROMPTS:
+            raise Hw3Error(f"prompt={self.prompt!r}: expected {', '.join(PROMPTS)}")
+        if not 0 < self.validation < 1:
+            raise Hw3Error(f"validation={self.validation!r}: expected a share above 0 and below 1")
         if self.trained not in ("decoder", "heads"):
             raise Hw3Error(f"trained={self.trained!r}: expected decoder or heads")
 
@@ -100,8 +104,8 @@ def fine_tune(
         embeddings: of each image that has instances, by its row in the table, see :func:`.embed_files`.
         instances: of training images alone.
         settings: see :class:`FineTuning`.
-        detected: what a detector found in the same images: half of the box prompts are then its boxes, which are wider
-            than a person's, and what is to be found is all that is defective inside.
+        detected: what a detector found in the same images, where it is to ask. Its boxes are wider than a person's, and
+            what is to be found is all that is defective inside; half of the prompts are the true boxes still.
         progress: show a bar.
 
     Returns:
@@ -120,8 +124,10 @@ def fine_tune(
         raise Hw3Error(f"embeddings: none for image {missing[0]}; expected one for each image that has an instance")
     rng = np.random.default_rng(settings.seed)
     held_out = set(_hold_out(instances, settings, rng))
-    train = _Samples(segmenter, embeddings, [i for i in instances if i.row not in held_out], detected)
-    validation = _Samples(segmenter, embeddings, [i for i in instances if i.row in held_out], detected)
+    train, validation = (
+        _Samples(segmenter, embeddings, [i for i in instances if (i.row in held_out) == out], settings.prompt, detected)
+        for out in (False, True)
+    )
 
     network = segmenter.network.with_own_decoder()
     decoder = network.mask_decoder
@@ -142,7 +148,7 @@ def fine_tune(
         for epoch in range(1, settings.num_epochs + 1):
             losses = []
             for chosen in np.array_split(rng.permutation(len(train)), per_epoch):
-                loss = train.loss(tuned, chosen, rng, settings.box_share)
+                loss = train.loss(tuned, chosen, rng)
                 if not torch.isfinite(loss):
                     raise Hw3Error(f"the loss became {loss.item()} in epoch {epoch} at lr={settings.lr:g}; lower lr")
                 optimiser.zero_grad(set_to_none=True)
@@ -199,8 +205,10 @@ class _Samples:
         segmenter: Segmenter,
         embeddings: dict[int, Embedding],
         instances: list[Instance],
+        prompt: str,
         detected: Sequence[Instance] = (),
     ):
+        self.prompt = prompt
         self.instances, self.embeddings = instances, embeddings
         self.side = segmenter.network.image_size
         self.targets = [self._target(i.mask) for i in instances]
@@ -208,7 +216,7 @@ class _Samples:
         for i in instances:
             self.defective[i.row] = self.defective.get(i.row, False) | i.mask
         self.detected: dict[int, list[tuple[Instance, torch.Tensor]]] = {}
-        for found in detected:
+        for found in detected if prompt == DETECTOR else ():
             if found.row in self.defective:
                 left, top, right, bottom = found.xyxy
                 inside = np.zeros(found.size, bool)
@@ -231,9 +239,11 @@ class _Samples:
         network = segmenter.network
         device = network.device
         scales = torch.tensor([segmenter.scale(self.embeddings[row].size) for row in rows], dtype=torch.float32)
+        given: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
         if boxes is not None:
             given = ((torch.from_numpy(np.stack(boxes)) * scales[:, None]).to(device), None, None)
         else:
+            assert clicks is not None
             points = torch.from_numpy(np.stack([p for p, _ in clicks])) * scales[:, None, None]
             given = (None, points.to(device), torch.from_numpy(np.stack([m for _, m in clicks])).to(device))
         with torch.no_grad():
@@ -242,13 +252,11 @@ class _Samples:
         logits, expected = network.masks(torch.from_numpy(values).to(device), tokens)
         return logits[:, 0], expected[:, 0]
 
-    def loss(
-        self, segmenter: Segmenter, chosen: Sequence[int], rng: np.random.Generator, box_share: float
-    ) -> torch.Tensor:
+    def loss(self, segmenter: Segmenter, chosen: Sequence[int] | np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         """Loss of one batch, its prompts drawn anew."""
         rows, targets = [self.instances[k].row for k in chosen], [self.targets[k] for k in chosen]
         boxes = clicks = None
-        if rng.random() < box_share:
+        if self.prompt != CLICK:
             boxes = []
             for n, k in enumerate(chosen):
                 instance = self.instances[k]
@@ -270,24 +278,21 @@ class _Samples:
 
     @torch.no_grad()
     def iou(self, segmenter: Segmenter) -> float:
-        """Mean over the kinds of prompt: the tight box, the most interior click, and the detector's boxes if any."""
-        tight = [(i.row, np.array(i.xyxy, np.float32), t) for i, t in zip(self.instances, self.targets, strict=True)]
-        clicks = [
-            (i.row, (np.array([interior_click(i)], np.float32), np.array([1])), t)
-            for i, t in zip(self.instances, self.targets, strict=True)
-        ]
-        found = [(row, np.array(i.xyxy, np.float32), t) for row, several in self.detected.items() for i, t in several]
-        means = []
-        for kind, samples in (("box", tight), ("click", clicks), ("box", found)):
-            reached = []
-            for start in range(0, len(samples), 8):
-                rows, prompts, targets = zip(*samples[start : start + 8], strict=True)
-                given = (prompts, None) if kind == "box" else (None, prompts)
-                logits, _ = self._logits(segmenter, rows, *given)
-                reached.append(_iou(logits > 0, torch.stack(targets).to(logits.device) > 0.5))
-            if reached:
-                means.append(float(torch.cat(reached).mean()))
-        return float(np.mean(means))
+        """Mean over the samples, asked as the model will be; with the detector's boxes where it found any."""
+        samples = list(zip(self.instances, self.targets, strict=True))
+        if self.detected:
+            samples = [sample for several in self.detected.values() for sample in several]
+        reached = []
+        for start in range(0, len(samples), 8):
+            found, targets = zip(*samples[start : start + 8], strict=True)
+            boxes = clicks = None
+            if self.prompt == CLICK:
+                clicks = [(np.array([interior_click(i)], np.float32), np.array([1])) for i in found]
+            else:
+                boxes = [np.array(i.xyxy, np.float32) for i in found]
+            logits, _ = self._logits(segmenter, [i.row for i in found], boxes, clicks)
+            reached.append(_iou(logits > 0, torch.stack(targets).to(logits.device) > 0.5))
+        return float(torch.cat(reached).mean())
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -15,10 +16,13 @@ from hw3lib.errors import Hw3Error
 
 from .weights import find
 
+if TYPE_CHECKING:
+    from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder
+
 MOBILE_SAM = "mobile_sam.pt"
 # Left in MobileSAM's file from the ImageNet classifier that its encoder began as; nothing in SAM reads them.
 _CLASSIFIER = re.compile(r"image_encoder\.(norm_head|head)\.")
-_NAMES = [
+_NAMES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^image_encoder\.neck\.", "encoder.neck."),
     (r"^image_encoder\.patch_embed\.seq\.0\.", "encoder.trunk.patch_embed.conv1."),
     (r"^image_encoder\.patch_embed\.seq\.2\.", "encoder.trunk.patch_embed.conv2."),
@@ -86,8 +90,10 @@ class TinyViTEncoder(nn.Module):
             window_sizes=size.window_sizes,
             drop_path_rate=0.0,
         )
-        self.trunk.head = nn.Identity()
-        self.trunk.stages[-1].downsample.conv2.conv.stride = (1, 1)
+        self.trunk.head = nn.Identity()  # type: ignore[assignment]  # nothing asks for the classifier
+        last = self.trunk.stages[-1].get_submodule("downsample.conv2.conv")
+        assert isinstance(last, nn.Conv2d)
+        last.stride = (1, 1)
         self.neck = nn.Sequential(
             nn.Conv2d(size.embed_dims[-1], size.hidden_size, 1, bias=False),
             LayerNorm2d(size.hidden_size),
@@ -117,7 +123,7 @@ class SamNetwork(nn.Module):
         image_size: side in pixels of the square that the encoder takes.
     """
 
-    def __init__(self, encoder: nn.Module, prompt_encoder: nn.Module, mask_decoder: nn.Module):
+    def __init__(self, encoder: nn.Module, prompt_encoder: SamPromptEncoder, mask_decoder: SamMaskDecoder):
         super().__init__()
         self.encoder, self.prompt_encoder, self.mask_decoder = encoder, prompt_encoder, mask_decoder
         self.image_size = int(prompt_encoder.input_image_size)
@@ -130,14 +136,15 @@ class SamNetwork(nn.Module):
         size = size or Size()
         vision = {"image_size": size.image_size, "num_pos_feats": size.hidden_size // 2}
         prompt = {"image_size": size.image_size, "hidden_size": size.hidden_size}
-        decoder = {
+        decode = {
             "hidden_size": size.hidden_size,
             "mlp_dim": size.mlp_dim,
             "num_attention_heads": size.decoder_heads,
             "iou_head_hidden_dim": size.hidden_size,
             "layer_norm_eps": 1e-5,  # as in the published code; transformers' default is another
         }
-        config = sam.SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
+        config = sam.SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decode)
+        assert isinstance(config.mask_decoder_config, sam.SamMaskDecoderConfig)  # made of the values above
         config.mask_decoder_config._attn_implementation = "sdpa"
         decoder = sam.SamMaskDecoder(config.mask_decoder_config)
         return cls(TinyViTEncoder(size), sam.SamPromptEncoder(config), decoder).eval()
@@ -160,7 +167,7 @@ class SamNetwork(nn.Module):
             points: float ``(N, k, 2)``, x, y; or None.
             labels: ``(N, k)``: 1 on the object, 0 beside it, -1 for a point that is none.
         """
-        given = [None if points is None else points[None], None if points is None else labels[None]]
+        given = [None if x is None else x[None] for x in (points, labels)]
         # Prompts go in transformers' second dimension, so that one image may have several.
         tokens, _ = self.prompt_encoder(*given, None if boxes is None else boxes[None], None)
         return tokens[0]
@@ -240,7 +247,8 @@ def from_hub(name: str) -> SamNetwork:
     from transformers import SamModel
 
     try:
-        model, report = SamModel.from_pretrained(name, output_loading_info=True)
+        loaded: Any = SamModel.from_pretrained(name, output_loading_info=True)  # with the report it is a pair
+        model, report = loaded
     except Exception as error:  # the hub's client raises many kinds
         raise Hw3Error(
             f"{name}: cannot be loaded as a SAM from Hugging Face's hub, its cache or a folder of that name "

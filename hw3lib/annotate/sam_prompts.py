@@ -7,6 +7,7 @@ from scipy.ndimage import distance_transform_edt
 
 from .instances import Instance
 
+BOX, CLICK, DETECTOR = PROMPTS = "box", "click", "detector"
 JITTER = 20.0  # pixels of the encoder's square of 1024; lightning-sam and SAM's own training take as much
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from .instances import Instance, Instances, from_maps, from_masks
 from .light_segmenter import Features, LightSegmenter
 from .sam import Embedding, Segmenter, embed_files
 from .sam_finetune import FineTuning, History, fine_tune
-from .sam_prompts import interior_click
+from .sam_prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_click
 
 SAM, MAP, LIGHT = "SAM", "anomaly map", "LR-ASPP"
-BOX, CLICK, DETECTOR, NONE = "box", "click", "detector", "none"  # what the prompt is
+NONE = "none"  # a method that is not asked
 _SPECK = 1e-4  # of the image's area: what a map finds below it is no box worth asking about
 FIGURES = ("iou", "dice")
 
@@ -80,14 +80,15 @@ class Evaluation:
         per_image: columns ``split, row, method, prompt, iou_before, iou_after, dice_before, dice_after``; a method that
             learns nothing has no ``after``, one that cannot do without learning no ``before``.
         n_train, n_test: images in each part of a split.
-        histories: of SAM's fine-tuning, one a split.
+        tuned: SAM fine-tuned for each prompt, one such dict a split, and ``histories`` of how they learned.
         seconds: of each split, fine-tuning and evaluation together.
     """
 
     per_image: pd.DataFrame
     n_train: int
     n_test: int
-    histories: list[History] = field(default_factory=list)
+    tuned: list[dict[str, Segmenter]] = field(default_factory=list, repr=False)
+    histories: list[dict[str, History]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def table(self) -> pd.DataFrame:
@@ -199,7 +200,9 @@ def evaluate(
     *,
     progress: bool = False,
 ) -> Evaluation:
-    """Fine-tune on the training part of each split and measure on its test part, which chooses nothing.
+    """Fine-tune on the training part of each split, once for each prompt, and measure on its test part.
+
+    The test part chooses nothing.
 
     With a true box or a click, an image's figure is the mean over its instances. With boxes from the detector nothing
     says which box is which instance, so that all masks together are compared with all that is defective; an image in
@@ -208,31 +211,33 @@ def evaluate(
     Args:
         material: see :func:`prepare`.
         splits: pairs ``(train, test)`` of rows of ``material.table``, see :func:`few_image_splits`.
-        settings: of the fine-tuning; its seed is that of the first split, the next one's is one more.
+        settings: of the fine-tuning; each prompt is tried in its turn, and the seed of the next split is one more.
 
     Raises:
         Hw3Error: a split whose parts share images, or as :func:`.fine_tune`.
     """
     settings = settings or FineTuning()
-    rows, histories, seconds = [], [], []
+    rows, models, histories, seconds = [], [], [], []
     for number, (train, test) in enumerate(tqdm(splits, desc="splits", disable=not progress)):
         if shared := set(train) & set(test):
             raise Hw3Error(f"split {number}: {len(shared)} images are on both sides; expected none")
         started = time.perf_counter()
-        tuned, history = _tuned(material, train, settings, number, progress)
+        results = {prompt: _tuned(material, train, settings, prompt, number, progress) for prompt in PROMPTS}
+        tuned = {prompt: found for prompt, (found, _) in results.items()}
         learned = light_masks(material, train, test, number)
         for row in test:
             if row not in material.before:
-                material.before[row] = _sam_figures(material, material.segmenter, row)
+                material.before[row] = _sam_figures(material, dict.fromkeys(PROMPTS, material.segmenter), row)
             after, truth = _sam_figures(material, tuned, row), material.truth(row)
             for prompt, before in material.before[row].items():
                 rows.append(_row(number, row, SAM, prompt, before, after[prompt]))
             found = upsample(material.maps[row], truth.shape) > material.map_threshold
             rows.append(_row(number, row, MAP, NONE, _figures(found, truth), None))
             rows.append(_row(number, row, LIGHT, NONE, None, _figures(learned[row], truth)))
-        histories.append(history)
+        models.append(tuned)
+        histories.append({prompt: history for prompt, (_, history) in results.items()})
         seconds.append(time.perf_counter() - started)
-    return Evaluation(pd.DataFrame(rows), len(splits[0][0]), len(splits[0][1]), histories, seconds)
+    return Evaluation(pd.DataFrame(rows), len(splits[0][0]), len(splits[0][1]), models, histories, seconds)
 
 
 def curve(
@@ -241,9 +246,13 @@ def curve(
     sizes: Sequence[int] = (5, 10, 20),
     settings: FineTuning | None = None,
     *,
+    whole: Evaluation | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
     """IoU against the number of training images, always on the same test images; each number contains the smaller ones.
+
+    Args:
+        whole: of the same splits, with all of their training images: joins the curve without being computed again.
 
     Returns:
         One row for each number, method and prompt: ``n_train, method, prompt, iou, iou_low, iou_high``; SAM before
@@ -257,12 +266,14 @@ def curve(
     if not sizes or min(sizes) < 2 or max(sizes) > largest:
         raise Hw3Error(f"sizes={tuple(sizes)}: expected numbers from 2 to {largest}, the training images of a split")
     parts = []
-    for size in sorted(sizes):
+    every = set(sizes) | ({whole.n_train} if whole else set())
+    for size in sorted(every):
         fewer = [(spread(material.table, train)[:size], test) for train, test in splits]
-        table = evaluate(material, fewer, settings, progress=progress).table()
+        known = whole if whole and size == whole.n_train else evaluate(material, fewer, settings, progress=progress)
+        table = known.table()
         after = table.dropna(subset="iou_after").assign(iou=lambda t: t["iou_after"])
         parts.append(after[["n_train", "method", "prompt", "iou", "iou_low", "iou_high"]])
-        if size == min(sizes):
+        if size == min(every):
             before = table.dropna(subset="iou_before").assign(iou=lambda t: t["iou_before"], n_train=0)
             before.loc[before["iou_after"].notna(), ["iou_low", "iou_high"]] = np.nan
             parts.insert(0, before[["n_train", "method", "prompt", "iou", "iou_low", "iou_high"]])
@@ -277,11 +288,13 @@ def spread(images: pd.DataFrame, rows: np.ndarray, random_state: int = 0) -> np.
 
 
 def _tuned(
-    material: Material, train: np.ndarray, settings: FineTuning, number: int, progress: bool
+    material: Material, train: np.ndarray, settings: FineTuning, prompt: str, number: int, progress: bool
 ) -> tuple[Segmenter, History]:
+    from dataclasses import replace
+
     instances = [i for i in material.instances if i.row in set(train)]
     embeddings = {int(row): material.embeddings[row] for row in train}
-    settings = replace(settings, seed=settings.seed + number)
+    settings = replace(settings, prompt=prompt, seed=settings.seed + number)
     detected = [i for i in material.detected if i.row in set(train)]
     return fine_tune(material.segmenter, embeddings, instances, settings, detected=detected, progress=progress)
 
@@ -294,14 +307,15 @@ def light_masks(material: Material, train: np.ndarray, test: np.ndarray, seed: i
     return dict(zip(test, light.predict(material.features.of(test), sizes), strict=True))
 
 
-def _sam_figures(material: Material, segmenter: Segmenter, row: int) -> dict[str, tuple[float, float]]:
+def _sam_figures(material: Material, segmenters: Mapping[str, Segmenter], row: int) -> dict[str, tuple[float, float]]:
+    """IoU and Dice of an image for each prompt, by the segmenter that is meant for it."""
     embedding, instances, truth = material.embeddings[row], material.instances.of(row), material.truth(row)
     figures = {}
     for prompt in (BOX, CLICK):
-        masks = segment(segmenter, embedding, instances, prompt)
+        masks = segment(segmenters[prompt], embedding, instances, prompt)
         each = [_figures(mask, i.mask) for mask, i in zip(masks, instances, strict=True)]
         figures[prompt] = tuple(np.mean(each, axis=0))
-    found = segment(segmenter, embedding, material.detected.of(row))
+    found = segment(segmenters[DETECTOR], embedding, material.detected.of(row))
     figures[DETECTOR] = _figures(union(found, truth.shape), truth)
     return figures
 

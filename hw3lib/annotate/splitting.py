@@ -29,22 +29,22 @@ def split_images(table: pd.DataFrame, shares: Sequence[float] = (0.6, 0.2, 0.2),
     Raises:
         Hw3Error: shares that are not two or three numbers from 0 to 1 that add up to 1, or none for training.
     """
-    shares = np.asarray(shares, float)
+    wanted = np.asarray(shares, float)
     if (
-        shares.shape not in ((2,), (3,))
-        or not np.isfinite(shares).all()
-        or (shares < 0).any()
-        or shares[0] == 0
-        or abs(shares.sum() - 1) > 1e-6
+        wanted.shape not in ((2,), (3,))
+        or not np.isfinite(wanted).all()
+        or (wanted < 0).any()
+        or wanted[0] == 0
+        or abs(wanted.sum() - 1) > 1e-6
     ):
         raise Hw3Error(
-            f"split {' '.join(f'{share:g}' for share in shares.ravel())}: expected the shares of training, validation "
+            f"split {' '.join(f'{share:g}' for share in wanted.ravel())}: expected the shares of training, validation "
             "and test, two or three numbers that add up to 1, such as 0.6 0.2 0.2"
         )
     result = np.empty(len(table), object)
     for number, (_, rows) in enumerate(sorted(table.groupby("defect").indices.items())):
         rng = np.random.default_rng([seed, number])
-        parts = np.repeat(np.array(SPLITS[: len(shares)], object), _divide(len(rows), shares))
+        parts = np.repeat(np.array(SPLITS[: len(wanted)], object), _divide(len(rows), wanted))
         result[rng.permutation(rows)] = parts
     return result.tolist()
 

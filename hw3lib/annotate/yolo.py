@@ -81,7 +81,7 @@ def _write(folder: Path, data: Dataset, rows: Any) -> int:
         if unique:
             label = folder / "labels" / split / f"{Path(name).stem}.txt"
             label.write_text("\n".join(unique) + "\n", encoding="utf-8")
-    content = {split: f"images/{split}" for split in SPLITS if split in data.splits}
+    content: dict[str, Any] = {split: f"images/{split}" for split in SPLITS if split in data.splits}
     content |= {"names": dict(enumerate(data.classes)), "license": data.licence.name, "license_url": data.licence.url}
     with (folder / "data.yaml").open("w", encoding="utf-8") as file:
         yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
@@ -109,7 +109,8 @@ def read(folder: Path) -> Dataset:
     content = _read_yaml(folder / "data.yaml")
     classes = _names(content.get("names"), folder / "data.yaml")
     licence = Licence(str(content.get("license", "unknown")), str(content.get("license_url", "")))
-    names, sources, sizes, splits, found = [], [], [], [], []
+    names: list[str] = []
+    sources, sizes, splits, found = [], [], [], []
     for split in SPLITS:
         images = sorted(p for p in (folder / "images" / split).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         stems = {image.stem for image in images}

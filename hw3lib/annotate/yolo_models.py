@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -44,13 +44,14 @@ class Yolo(BoxDetector):
         if self.train not in self.parts:
             raise Hw3Error(f"{self.name}: train={self.train!r}, expected {' or '.join(self.parts)}")
 
-    def _published(self) -> nn.Module:
+    def _published(self) -> Any:
         """The published network; its file is a pickle, read only if its SHA-256 is the published one."""
         quiet_ultralytics.module("nn.tasks")  # the classes that the pickle names
         path = weights.find(self.weights_file)
         return torch.load(path, map_location="cpu", weights_only=False)["model"].float()
 
-    def _layers(self) -> nn.Module:
+    def _layers(self) -> Any:
+        """Ultralytics' network, whose parts have no types."""
         return self._network
 
     def _groups(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -64,7 +65,7 @@ class Yolo(BoxDetector):
 
     def _raw(self, images: torch.Tensor) -> tuple[torch.Tensor, dict]:
         """Decoded boxes and scores ``(n, 4 + classes, anchors)``, and what the loss reads."""
-        return self._network.predict(images / 255)
+        return self._layers().predict(images / 255)
 
     def _loss(self, images: torch.Tensor, targets: list[Target]) -> torch.Tensor:
         raw = self._raw(images)  # before the criterion, which asks the network for its number of classes
@@ -118,7 +119,7 @@ class YoloV8(Yolo):
     def _of_coco(self) -> nn.Module:
         return quiet_ultralytics.module("nn.tasks").DetectionModel("yolov8n.yaml", ch=3, verbose=False)
 
-    def _with_classes(self, network: nn.Module) -> nn.Module:
+    def _with_classes(self, network: Any) -> nn.Module:
         """Only the last layer is new: one built for fewer classes is narrower before it, and loses what COCO taught."""
         head, classes = network.model[-1], len(self.classes_)
         head.nc, head.no = classes, classes + 4 * head.reg_max

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from hw3lib.errors import Hw3Error
 
 class _World(nn.Module):
     """YOLO-World, an embedding a class, and COCO's 80 text features, which are never changed."""
+
+    yolo: Any  # ultralytics' network, whose parts have no types
+    coco: torch.Tensor
 
     def __init__(self, yolo: nn.Module, coco: torch.Tensor, classes: int):
         super().__init__()
@@ -84,11 +87,16 @@ class YoloWorld(Yolo):
         yolo.args = GAINS
         return yolo
 
-    def _layers(self) -> nn.Module:
-        return self._network.yolo
+    @property
+    def _world(self) -> _World:
+        assert isinstance(self._network, _World)
+        return self._network
+
+    def _layers(self) -> Any:
+        return self._world.yolo
 
     def _begin(self, images: torch.Tensor, targets: list[Target]) -> None:
-        world, texts = self._network, [prompt_of(name, self.category) for name in self.classes_]
+        world, texts = self._world, [prompt_of(name, self.category) for name in self.classes_]
         features = None
         if self.text_encoder != "learned":
             features = self._clip_features(texts)
@@ -107,7 +115,7 @@ class YoloWorld(Yolo):
     def _clip_features(self, texts: Sequence[str]) -> torch.Tensor | None:
         """CLIP's features of texts, or None where it cannot be had and is not insisted on."""
         try:
-            features = clip_features([*texts, *self.names_], self.clip).to(self._network.coco)
+            features = clip_features([*texts, *self.names_], self.clip).to(self._world.coco)
         except (OSError, ImportError) as error:
             if self.text_encoder == "auto":
                 return None
@@ -118,7 +126,7 @@ class YoloWorld(Yolo):
             ) from None
         ours, own = features[: len(texts)], features[len(texts) :]
         # The published file holds the features of these names: another encoder would speak another language.
-        agreement = float((normalize(own, dim=-1) * normalize(self._network.coco, dim=-1)).sum(-1).mean())
+        agreement = float((normalize(own, dim=-1) * normalize(self._world.coco, dim=-1)).sum(-1).mean())
         if agreement < 0.9:
             raise Hw3Error(
                 f"{self.clip}: not the text encoder that {self.weights_file} was trained with: on COCO's names their "
@@ -131,7 +139,7 @@ class YoloWorld(Yolo):
         number, found = len(self.names_), []
         with torch.no_grad():
             for image in images:
-                raw, _ = self._network.read(image[None].to(self._torch_device).float(), self._network.coco)
+                raw, _ = self._world.read(image[None].to(self._torch_device).float(), self._world.coco)
                 found.append(Boxes(*(value.cpu().numpy() for value in suppressed(raw[0]))))
         chosen: list[int | None] = []
         for label in range(len(self.classes_)):
@@ -149,11 +157,11 @@ class YoloWorld(Yolo):
     def _groups(self) -> list[tuple[list[nn.Parameter], float]]:
         groups = [group for group in super()._groups() if group[0]]
         fixed = self.text == "clip" and self.train != "embeddings"  # the network comes to the text, not the text to it
-        self._network.embeddings.requires_grad_(not fixed)
-        return groups if fixed else [*groups, ([self._network.embeddings], self.embedding_lr)]
+        self._world.embeddings.requires_grad_(not fixed)
+        return groups if fixed else [*groups, ([self._world.embeddings], self.embedding_lr)]
 
     def _raw(self, images: torch.Tensor) -> tuple[torch.Tensor, dict]:
-        return self._network.read(images, self._network.embeddings)
+        return self._world.read(images, self._world.embeddings)
 
     def untrained(self) -> YoloWorld:
         """A copy with the published network, of which only :meth:`find_names` means something."""
@@ -179,7 +187,7 @@ class YoloWorld(Yolo):
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(self._torch_device).float()
         pixels = interpolate(pixels, sides, mode="bilinear", antialias=True)
         with torch.no_grad():
-            raw, _ = self._network.read(pixels, self._network.coco)
+            raw, _ = self._world.read(pixels, self._world.coco)
         boxes, scores, labels = (value.cpu().numpy() for value in suppressed(raw[0]))
         return Boxes(boxes * np.array([width / sides[1], height / sides[0]] * 2, np.float32), scores, labels)
 

@@ -19,7 +19,7 @@ _C1, _C2 = 0.01**2, 0.03**2  # for images of 0 to 1
 
 
 @dataclass(kw_only=True)
-class Autoencoder(Trained):
+class Autoencoder(Trained[nn.Module]):
     """Convolutional autoencoder through a narrow bottleneck; the map is the residual of the reconstruction.
 
     Learns to reproduce what good images have in common. Fails where the texture is random, which no bottleneck can

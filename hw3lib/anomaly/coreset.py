@@ -157,7 +157,7 @@ def streaming_coreset(
         count = len(part.vectors)
         if count <= size:
             return part
-        _check_memory(memory_limit, count, dim, size, projection)
+        _check_memory(memory_limit, count, part.vectors.shape[1], size, projection)
         measured = _project(projector, part.vectors)
         selection = Selection(measured, size, _draw(count, generator), None, threads)
         selection.run(progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from .training import Trained
 
 
 @dataclass(kw_only=True)
-class CutPaste(Trained):
+class CutPaste(Trained[backbones.Backbone]):
     """Mahalanobis distance of an image's features, after these have learned to notice pasted patches and scars.
 
     A pretrained network is trained to say for each image whether it is as it was, has a patch pasted (CutPaste) or a
@@ -59,7 +59,7 @@ class CutPaste(Trained):
         super().__post_init__()
         self._at_least(fine_tune_stages=0)
 
-    def _build(self, pretrained: bool = True) -> nn.Module:
+    def _build(self, pretrained: bool = True) -> backbones.Backbone:
         backbone = backbones.load(self.arch, pretrained=pretrained).requires_grad_(False)
         self._layer = stage_names(backbone)[-1]
         stages = list(backbone.stages())
@@ -73,7 +73,10 @@ class CutPaste(Trained):
         channels = backbone.stages()[self._layer][0]
         head = self._new(lambda: nn.Linear(channels, 3))
         parameters = [p for p in backbone.parameters() if p.requires_grad]
-        groups = [{"params": parameters}, {"params": head.parameters(), "lr": 10 * self.lr}]
+        groups: list[dict[str, Any]] = [
+            {"params": parameters},
+            {"params": head.parameters(), "lr": 10 * self.lr},
+        ]
         optimiser = torch.optim.Adam(groups, self.lr)
         schedule = CosineAnnealingLR(optimiser, self.num_steps)
         rng = np.random.default_rng([self.seed, 1])

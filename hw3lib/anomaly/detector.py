@@ -66,7 +66,6 @@ class Detector(ABC):
 
     name: ClassVar[str]  # in tables, and in the saved folder
     source: ClassVar[str]  # paper and equation
-    has_maps: ClassVar[bool] = True
 
     image_size: int = 224
     smoothing: float = 4.0
@@ -78,6 +77,11 @@ class Detector(ABC):
         for field, low in (("image_size", 32), ("batch_size", 1), ("smoothing", 0)):
             if not getattr(self, field) >= low:
                 raise Hw3Error(f"{self.name}: {field}={getattr(self, field)!r}, expected {low} or more")
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether it has anomaly maps; False for one that looks at the image as a whole."""
+        return True
 
     def fit(
         self, good: Images, *, held_out: float = 0.2, false_alarm_rate: float = 0.05, progress: bool = False
@@ -180,7 +184,9 @@ class Detector(ABC):
         """
         if not self.has_maps:
             raise Hw3Error(f"{self.name} looks at the image as a whole and has no anomaly map; take PatchCore or PaDiM")
-        return self.score(images).maps
+        maps = self.score(images).maps
+        assert maps is not None
+        return maps
 
     def predict(self, images: Images) -> np.ndarray:
         """True for each image whose score is above :attr:`threshold_`, bool ``(N,)``."""
@@ -225,7 +231,8 @@ class Detector(ABC):
     @classmethod
     def _load(cls, parameters: dict[str, Any], settings: dict[str, Any], state: dict[str, torch.Tensor]) -> Detector:
         known = {f.name for f in fields(cls)}
-        detector = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items() if k in known})
+        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items() if k in known}
+        detector = cls(**own)
         detector._torch_device = pick_device(detector.device)
         detector.n_good_ = settings["n_good"]
         detector.good_scores_ = state["good_scores_"].numpy()
@@ -261,8 +268,8 @@ class Detector(ABC):
 
     def _finish(self, maps: torch.Tensor) -> np.ndarray:
         side = (self.image_size, self.image_size)
-        maps = interpolate(maps[:, None].float(), size=side, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
-        return gaussian_filter(maps, (0, self.smoothing, self.smoothing)) if self.smoothing else maps
+        large = interpolate(maps[:, None].float(), size=side, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
+        return gaussian_filter(large, (0, self.smoothing, self.smoothing)) if self.smoothing else large
 
     def _check(self, images: Images) -> np.ndarray:
         images = as_images(images)

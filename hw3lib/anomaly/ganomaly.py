@@ -16,7 +16,7 @@ from .training import Trained, as_input
 
 
 @dataclass(kw_only=True)
-class GANomaly(Trained):
+class GANomaly(Trained[nn.ModuleDict]):
     """Distance between the code of an image and the code of its reconstruction.
 
     Learns to reproduce good images and their codes. Made for X-ray baggage, where the anomaly is a large foreign
@@ -41,7 +41,6 @@ class GANomaly(Trained):
         "Akcay et al. 2018, arXiv 1805.06725, section 3: L_adv, L_con and L_enc weighted 1, 50 and 1; score A(x), the "
         "L1 norm of the difference of the codes"
     )
-    has_maps: ClassVar[bool] = False
 
     num_steps: int = 150
     lr: float = 2e-4
@@ -60,11 +59,15 @@ class GANomaly(Trained):
             raise Hw3Error(f"{self.name}: working_size={self.working_size!r}, expected a power of two")
 
     @property
+    def has_maps(self) -> bool:
+        return False
+
+    @property
     def _side(self) -> int:
         return min(self.working_size, 1 << (self.image_size.bit_length() - 1))
 
-    def _build(self) -> nn.Module:
-        parts = {
+    def _build(self) -> nn.ModuleDict:
+        parts: dict[str, nn.Module] = {
             "encoder": nn.Sequential(*_encoder(self._side, self.channels, self.latent_size)),
             "decoder": _decoder(self._side, self.channels, self.latent_size),
             "second": nn.Sequential(*_encoder(self._side, self.channels, self.latent_size)),
@@ -74,16 +77,16 @@ class GANomaly(Trained):
     def _fit(self, images: np.ndarray, progress: bool) -> None:
         network = self._network = self._new(self._build).train()
         critic = self._new(lambda: _Critic(self._side, self.channels).apply(_initialise)).train()
-        adam = {"lr": self.lr, "betas": (self.beta, 0.999)}
-        generator_step = torch.optim.Adam(network.parameters(), **adam)
-        critic_step = torch.optim.Adam(critic.parameters(), **adam)
+        betas = (self.beta, 0.999)
+        generator_step = torch.optim.Adam(network.parameters(), lr=self.lr, betas=betas)
+        critic_step = torch.optim.Adam(critic.parameters(), lr=self.lr, betas=betas)
 
         def step(batch: np.ndarray) -> torch.Tensor:
             real = self._inputs(torch.from_numpy(batch).to(self._torch_device))
             fake, code, second = self._codes(real)
             critic.requires_grad_(False)
-            losses = generator_losses(real, fake, code, second, critic(real)[1], critic(fake)[1])
-            loss = sum(w * x for w, x in zip((self.w_adv, self.w_con, self.w_enc), losses, strict=True))
+            adv, con, enc = generator_losses(real, fake, code, second, critic(real)[1], critic(fake)[1])
+            loss = self.w_adv * adv + self.w_con * con + self.w_enc * enc
             generator_step.zero_grad(set_to_none=True)
             loss.backward()
             generator_step.step()

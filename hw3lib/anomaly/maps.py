@@ -77,12 +77,12 @@ def upsample(maps: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
         Hw3Error: another shape, or a size that is not positive.
     """
     maps = np.asarray(maps)
-    size = (size, size) if isinstance(size, int | np.integer) else tuple(size)
-    if maps.ndim not in (2, 3) or not maps.size or len(size) != 2 or min(size) < 1:
-        raise Hw3Error(f"maps: {maps.shape}, size: {size}; expected maps (N, h, w) or (h, w) and a size (H, W)")
+    sides = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+    if maps.ndim not in (2, 3) or not maps.size or len(sides) != 2 or min(sides) < 1:
+        raise Hw3Error(f"maps: {maps.shape}, size: {sides}; expected maps (N, h, w) or (h, w) and a size (H, W)")
     batch = torch.from_numpy(np.ascontiguousarray(maps.reshape(-1, 1, *maps.shape[-2:]), np.float32))
-    result = interpolate(batch, size=[int(side) for side in size], mode="bilinear", align_corners=False)
-    return result.numpy().reshape(*maps.shape[:-2], *size)
+    result = interpolate(batch, size=[int(side) for side in sides], mode="bilinear", align_corners=False)
+    return result.numpy().reshape(*maps.shape[:-2], *sides)
 
 
 def overlay(

@@ -237,7 +237,8 @@ class PixelMetrics:
                 above - (defective - first - defect),
                 equal - defect,
             )
-            self._steps = _Steps(*(column[::-1] for column in columns), good)
+            value, defect, weight, good_above, good_equal = (column[::-1] for column in columns)
+            self._steps = _Steps(value, defect, weight, good_above, good_equal, good)
         return self._steps
 
 

@@ -131,6 +131,10 @@ class _Whole(nn.Module):
 class _PaDiM(_Whole):
     """As PaDiM's ``_score``, with the number of images left open, which ``len`` would fix."""
 
+    _detector: PaDiM
+    mean: torch.Tensor
+    whitening: torch.Tensor
+
     def __init__(self, detector: PaDiM):
         super().__init__(detector)
         self.register_buffer("mean", detector._mean)
@@ -150,6 +154,12 @@ class _PatchCore(_Whole):
     bound on the product's error, :meth:`.NearestNeighbours._slack`. The bank is centred, which keeps that bound low.
     The neighbours of each vector of the bank, which equation 7 asks for, are looked up beforehand, exactly.
     """
+
+    _detector: PatchCore
+    mean: torch.Tensor
+    bank: torch.Tensor
+    squares: torch.Tensor
+    around: torch.Tensor
 
     def __init__(self, detector: PatchCore):
         super().__init__(detector)
@@ -214,7 +224,7 @@ def _finishing_matrix(length: int, side: int, smoothing: float) -> torch.Tensor:
 
 # How each class becomes a graph; the first that fits counts. Trained covers autoencoder, Deep SVDD, GANomaly,
 # CutPaste and the segmenter of synthetic defects, which are networks throughout.
-GRAPHS: dict[type[Detector], Callable[[Any], nn.Module]] = {PatchCore: _PatchCore, PaDiM: _PaDiM, Trained: _Whole}
+GRAPHS: dict[type, Callable[[Any], nn.Module]] = {PatchCore: _PatchCore, PaDiM: _PaDiM, Trained: _Whole}
 
 
 def _graph_of(detector: Detector) -> Callable[[Any], nn.Module]:
@@ -256,6 +266,7 @@ def _write(graph: _Finished, detector: Detector, file: Path) -> int:
             f"{detector.name} cannot be exported to ONNX: torch cannot write its network as a graph ({reason}); take "
             "another architecture, or use the detector's folder"
         ) from error
+    assert program is not None
     threshold = detector.thresholds_
     search = 4 * graph.patches * detector.memory_bank
     kept = {

@@ -47,7 +47,7 @@ class PaDiM(Detector):
     def _fit(self, images: np.ndarray, progress: bool) -> None:
         self._start()
         starts = range(0, len(images), self.batch_size)
-        count, total, products = 0, 0.0, 0.0
+        count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
         for i in tqdm(starts, desc=f"{self.name}: read", unit="batch", disable=not progress):
             patches = self._patches(torch.from_numpy(images[i : i + self.batch_size]).to(self._torch_device)).double()
             if not count:

@@ -106,22 +106,21 @@ class PatchCore(Detector):
                 vectors[end : end + len(part)] = part
                 end += len(part)
             coreset = k_center_greedy(vectors, size, generator=generator, progress=progress)
-            bank = vectors[coreset.indices]
+            bank, self.coreset_radius_ = vectors[coreset.indices], coreset.radius
         else:
             room = max(limit - 2 * plan["memory_bank_bytes"], 4 * plan["channels"])
             chunks = _join(self._read(images, progress), room // (4 * plan["channels"]))
-            coreset = streaming_coreset(chunks, size, generator=generator)
-            bank = coreset.vectors
-        self.coreset_radius_ = coreset.radius
+            streamed = streaming_coreset(chunks, size, generator=generator)
+            bank, self.coreset_radius_ = streamed.vectors, streamed.radius
         self._set_bank(torch.from_numpy(np.ascontiguousarray(bank)).to(self._torch_device))
 
     def _learn_whitening(self, images: np.ndarray, progress: bool) -> torch.Tensor:
         """Inverse of the Cholesky factor of the good patches' covariance, from every so many-th image, 64 at most."""
         rows = np.unique(np.linspace(0, len(images) - 1, 64).astype(int))
-        count, total, products = 0, 0.0, 0.0
+        count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
         for part in self._read(images[rows], progress):
-            part = torch.from_numpy(part).double()
-            count, total, products = count + len(part), total + part.sum(0), products + part.T @ part
+            x = torch.from_numpy(part).double()
+            count, total, products = count + len(x), total + x.sum(0), products + x.T @ x
         mean = total / count
         covariance = products / count - mean[:, None] * mean
         level = covariance.diagonal().mean()

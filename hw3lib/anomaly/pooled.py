@@ -30,9 +30,11 @@ from .detector import Detector
 class Pooled(Detector):
     """Base of the detectors on pooled features; ``arch`` is a backbone with ImageNet weights, which stays frozen."""
 
-    has_maps: ClassVar[bool] = False
-
     arch: str = "tf_efficientnet_lite0"
+
+    @property
+    def has_maps(self) -> bool:
+        return False
 
     def _fit(self, images: np.ndarray, progress: bool) -> None:
         self._backbone = backbones.load(self.arch).to(self._torch_device)

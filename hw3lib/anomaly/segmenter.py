@@ -21,7 +21,7 @@ _ENOUGH = 64  # good images that say how large the values of a channel are
 
 
 @dataclass(kw_only=True)
-class SyntheticDefects(Trained):
+class SyntheticDefects(Trained["_Head"]):
     """A head on frozen feature maps that predicts the mask of painted defects; the map is its logit.
 
     Each batch paints defects of random shape, texture and strength on half of its good images
@@ -52,7 +52,7 @@ class SyntheticDefects(Trained):
         super().__post_init__()
         self._at_least(hidden_size=1)
 
-    def _build(self) -> nn.Module:
+    def _build(self) -> _Head:
         self._backbone = backbones.load(self.arch).requires_grad_(False).to(self._torch_device)
         stages = self._backbone.stages()
         finest = [name for name, (_, stride) in stages.items() if stride == 4]
@@ -86,12 +86,13 @@ class SyntheticDefects(Trained):
     def _standardise(self, images: np.ndarray) -> None:
         """Mean and standard deviation of each channel over good images, of which a few dozen suffice."""
         rows = np.random.default_rng(self.seed).permutation(len(images))[:_ENOUGH]
-        sums = [0.0] * 2 * len(self._layers)
+        sums = [torch.zeros((), dtype=torch.float64)] * 2 * len(self._layers)
         for i in range(0, len(rows), self.batch_size):
             for k, m in enumerate(self._maps(torch.from_numpy(images[rows[i : i + self.batch_size]]))):
-                sums[2 * k] += m.double().mean((2, 3)).sum(0) / len(rows)
-                sums[2 * k + 1] += m.double().square().mean((2, 3)).sum(0) / len(rows)
+                sums[2 * k] = sums[2 * k] + m.double().mean((2, 3)).sum(0) / len(rows)
+                sums[2 * k + 1] = sums[2 * k + 1] + m.double().square().mean((2, 3)).sum(0) / len(rows)
         for stage, mean, square in zip(self._network.stages, sums[::2], sums[1::2], strict=True):
+            assert isinstance(stage, _Stage)
             stage.mean.copy_(mean)
             stage.std.copy_((square - mean**2).clamp_min(1e-12).sqrt())
 
@@ -106,6 +107,9 @@ class SyntheticDefects(Trained):
 
 class _Stage(nn.Module):
     """A 1x1 convolution of one stage's standardised map."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, channels: int, hidden_size: int):
         super().__init__()

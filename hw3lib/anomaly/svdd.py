@@ -21,7 +21,7 @@ _CELL = 8  # a pooled map of the small network has at least this side: 64 pixels
 
 
 @dataclass(kw_only=True)
-class DeepSVDD(Trained):
+class DeepSVDD(Trained["_Sphere"]):
     """Squared distance from the centre of a hypersphere into which a trained network maps what is good.
 
     The one-class objective: the mean of ``|phi(x) - c|^2`` and weight decay. No layer has a bias term or a learned
@@ -60,9 +60,12 @@ class DeepSVDD(Trained):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._at_least(latent_size=1, hidden_size=1, weight_decay=0, max_patches=2)
-        self.has_maps = self.arch is not None
 
-    def _build(self) -> nn.Module:
+    @property
+    def has_maps(self) -> bool:
+        return self.arch is not None
+
+    def _build(self) -> _Sphere:
         channels = 0
         if self.arch is not None:
             self._backbone = backbones.load(self.arch).to(self._torch_device)
@@ -79,7 +82,9 @@ class DeepSVDD(Trained):
             network.std.copy_(torch.from_numpy(data.std(0)).clamp_min(1e-6))
         network.eval()
         with torch.no_grad():
-            total = sum(network.phi(part).double().sum(0) for part in self._parts(data, batch_size))
+            total = torch.zeros((), dtype=torch.float64)
+            for part in self._parts(data, batch_size):
+                total = total + network.phi(part).double().sum(0)
         network.centre.copy_(away_from_zero(total / len(data)))
         optimiser = torch.optim.Adam(network.parameters(), self.lr, weight_decay=self.weight_decay)
         # The paper searches at one rate and then refines at a tenth of it.
@@ -117,8 +122,8 @@ class DeepSVDD(Trained):
 
     def _ready(self, batch: np.ndarray) -> torch.Tensor:
         """What the network takes, of patches or of whole images."""
-        batch = torch.from_numpy(batch).to(self._torch_device)
-        return batch if self.arch is not None else normalise_contrast(as_input(batch, 8 * _CELL))
+        inputs = torch.from_numpy(batch).to(self._torch_device)
+        return inputs if self.arch is not None else normalise_contrast(as_input(inputs, 8 * _CELL))
 
     def _score(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         if self.arch is None:
@@ -130,6 +135,10 @@ class DeepSVDD(Trained):
 
 class _Sphere(nn.Module):
     """Squared distances ``(n,)`` from the centre, of patches ``(n, channels)`` or, with 0 channels, whole images."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    centre: torch.Tensor
 
     def __init__(self, channels: int, hidden_size: int, latent_size: int):
         super().__init__()

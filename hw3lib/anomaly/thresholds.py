@@ -60,6 +60,7 @@ class Threshold:
                 f"({self.f1:.3f}) on {self.n} images, chosen with their test labels. It gives no guarantee, and "
                 "figures at this threshold on the same images flatter."
             )
+        assert self.guarantee is not None and self.likely_rate is not None
         few = self.guarantee > self.false_alarm_rate
         asked = f" ({_percent(self.false_alarm_rate)} was asked for, which needs more)" if few else ""
         return (

@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +19,12 @@ from hw3lib.errors import Hw3Error
 from .detector import Detector
 
 Step = Callable[[np.ndarray], torch.Tensor]
+Network = TypeVar("Network", bound=nn.Module)  # what a detector trains
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 @dataclass(kw_only=True)
-class Trained(Detector):
+class Trained(Detector, Generic[Network]):
     """Base of the detectors that train a network; what is saved is the network's parameters and buffers.
 
     Attributes:
@@ -40,10 +43,10 @@ class Trained(Detector):
         self._above_zero("lr")
 
     @abstractmethod
-    def _build(self) -> nn.Module:
+    def _build(self) -> Network:
         """The untrained network on the CPU; its weights may come from torch's global generator, which is seeded."""
 
-    def _new(self, build: Callable[[], nn.Module]) -> nn.Module:
+    def _new(self, build: Callable[[], AnyNetwork]) -> AnyNetwork:
         """A network whose weights are drawn with the seed; torch's global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
@@ -76,7 +79,7 @@ class Trained(Detector):
         return self._network.state_dict()
 
     def _restore(self, state: dict[str, torch.Tensor]) -> None:
-        self._network = self._new(self._build).eval()
+        self._network: Network = self._new(self._build).eval()
         self._network.load_state_dict(state)
 
     def _at_least(self, **lowest: float) -> None:

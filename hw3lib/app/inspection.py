@@ -18,7 +18,7 @@ from hw3lib.data import read_image
 from hw3lib.detect import load_detector
 from hw3lib.errors import Hw3Error
 from hw3lib.onnx_detector import OnnxDetector
-from hw3lib.scoring import _colours, _threshold
+from hw3lib.scoring import map_colours, threshold_and_promise
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MOST_PIXELS = 100 * 10**6
@@ -69,8 +69,8 @@ class Inspector:
         self.model: Detector | OnnxDetector = (
             OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
         )
-        self.threshold, self.said = _threshold(self.model, detector, None, None)
-        self.colours = _colours(self.model, detector, None, None) if self.model.has_maps else None
+        self.threshold, self.said = threshold_and_promise(self.model, detector, None, None)
+        self.colours = map_colours(self.model, detector, None, None) if self.model.has_maps else None
         self._lock = threading.Lock()  # one photograph at a time: several would take the memory of several
         limit = self.colours[1] if self.colours else None
         self.types = None if types is None else DefectTypes.fit(types, lambda image: self._score(image)[1], limit)
@@ -114,7 +114,7 @@ class Inspector:
             "limit": self.said,
             "type": kind,
             "photograph": _jpeg(shown),
-            "heat_map": None if map_ is None else _jpeg(overlay(shown, map_, *self.colours)),
+            "heat_map": None if map_ is None or self.colours is None else _jpeg(overlay(shown, map_, *self.colours)),
         }
 
     def _kind(self, image: np.ndarray, map_: np.ndarray | None, anomalous: bool) -> str:

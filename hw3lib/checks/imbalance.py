@@ -29,8 +29,8 @@ def smote_point(function: Callable[[np.ndarray, np.ndarray, float], np.ndarray])
 
 def class_balanced_weights(function: Callable[[np.ndarray, float], np.ndarray]) -> None:
     """Weights by the effective number of images, with the mean 1 (Cui et al. 2019, arXiv 1901.05555, equation 4)."""
-    for counts, beta in (([100, 10, 1], 0.99), ([5, 5], 0.9), ([1000, 200, 40, 8], 0.999)):
-        counts = np.array(counts)
+    for images, beta in (([100, 10, 1], 0.99), ([5, 5], 0.9), ([1000, 200, 40, 8], 0.999)):
+        counts = np.array(images)
         given = f"counts {counts.tolist()}, beta={beta}"
         found = numbers(call(function, counts.copy(), beta, given=given), counts.shape, f"{given}, the weights")
         raw = (1 - beta) / (1 - beta**counts)
@@ -53,8 +53,8 @@ def class_balanced_weights(function: Callable[[np.ndarray, float], np.ndarray]) 
 def logit_adjustment(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
     """Logits after the training prior is taken out (Menon et al. 2021, arXiv 2007.07314, section 4.1)."""
     rng = np.random.default_rng(0)
-    for counts in ([90, 9, 1], [10, 10], [50, 30, 15, 5]):
-        counts = np.array(counts)
+    for images in ([90, 9, 1], [10, 10], [50, 30, 15, 5]):
+        counts = np.array(images)
         logits = rng.normal(size=(4, len(counts)))
         given = f"logits of 4 images, training counts {counts.tolist()}"
         found = numbers(call(function, logits.copy(), counts.copy(), given=given), logits.shape, f"{given}, the result")

@@ -24,6 +24,7 @@ class Adapter(nn.Module):
         self.up = nn.Conv2d(size, channels, 1)
         # As in the paper's section 2.1: near the identity at the start, here exactly there.
         nn.init.normal_(self.down.weight, std=channels**-0.5)
+        assert self.down.bias is not None and self.up.bias is not None
         nn.init.zeros_(self.down.bias)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)

@@ -36,9 +36,9 @@ class RandomAugment:
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.rand(n, 6, generator=generator)
 
-    def __call__(self, images: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
         """Changed images, float32 ``(n, 3, H, W)`` in 0 to 255, of images in 0 to 255."""
-        images = images.float()
+        images = inputs.float()
         draw = draw.view(len(images), 6, 1, 1, 1)
         if self.flip:
             images = torch.where(draw[:, 0] < 0.5, images.flip(3), images)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -18,6 +18,9 @@ from tqdm.auto import tqdm
 
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path
+
+if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
 
 
 class History:
@@ -116,14 +119,15 @@ class EarlyStopping(Callback):
 
     def __init__(self, patience: int):
         self.patience = patience
-        self.best, self.best_epoch, self.waited, self.weights = math.inf, 0, 0, None
+        self.best, self.best_epoch, self.waited = math.inf, 0, 0
+        self.weights: dict[str, torch.Tensor] | None = None
 
     def on_epoch(self, training: Training) -> None:
         figures = training.history.rows[-1]
         if "val_loss" not in figures:
             raise Hw3Error(f"{training.name}: early stopping needs validation images, give train() some")
         if figures["val_loss"] < self.best:
-            self.best, self.best_epoch, self.waited = figures["val_loss"], figures["epoch"], 0
+            self.best, self.best_epoch, self.waited = figures["val_loss"], int(figures["epoch"]), 0
             self.weights = {k: v.detach().clone() for k, v in training.model.state_dict().items()}
         else:
             self.waited += 1
@@ -219,7 +223,7 @@ class LiveCurves(Callback):
 
     def __init__(self, seconds: float = 0.5):
         self.seconds = seconds
-        self._display = None
+        self._display: DisplayHandle | None = None
 
     def on_start(self, training: Training) -> None:
         self._display = None
@@ -238,6 +242,7 @@ class LiveCurves(Callback):
             self._update(training)
 
     def _update(self, training: Training) -> None:
+        assert self._display is not None
         self._display.update(self._picture(_draw_curves(training)))
         self._drawn = time.monotonic()
 

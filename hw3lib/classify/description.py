@@ -33,7 +33,7 @@ def describe(compared: Comparison, scale: Scale) -> dict[str, np.ndarray]:
     weight = (compared.distance - scale.floor).clamp_min(0)[:, None] + 1e-4
 
     def weighted(values: torch.Tensor) -> np.ndarray:
-        at = adaptive_avg_pool2d(weight, values.shape[-2:])
+        at = adaptive_avg_pool2d(weight, (values.shape[-2], values.shape[-1]))
         return (values * (at / at.sum((2, 3), keepdim=True))).sum((2, 3)).cpu().numpy()
 
     return {

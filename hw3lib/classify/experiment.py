@@ -24,7 +24,7 @@ from .augment import RandomView
 from .callbacks import Callback, Checkpoint, EarlyStopping
 from .inputs import Inputs, pick_device
 from .kept import kept_file, read_kept
-from .models import build, learns_whole
+from .models import Classifier, SimpleCNN, build, learns_whole
 from .result import Result, Split
 from .trainer import make_optimiser, predict, train
 
@@ -142,6 +142,7 @@ def check(attempt: Attempt, table: pd.DataFrame, splits: Sequence[Split], seed: 
     with torch.random.fork_rng(), torch.no_grad():
         model = build(attempt, table["defect"].nunique()).eval()
         if attempt.fine_tune_stages is not None:
+            assert isinstance(model, Classifier), "a network without a backbone has no stages"
             model.frozen_stage(attempt.fine_tune_stages)
         try:
             model(torch.zeros(1, 3, attempt.image_size, attempt.image_size))
@@ -240,10 +241,11 @@ def _fit(
     # Fresh weights, dropout and stochastic depth draw from torch's own generator.
     with torch.random.fork_rng():
         torch.manual_seed(training_seed)
-        model = build(attempt, len(shared.classes)).to(shared.device, memory_format=torch.channels_last)
+        model = build(attempt, len(shared.classes)).to(shared.device)
+        model = model.to(memory_format=torch.channels_last)
         for stage, module, inputs, views, epochs, lr in _stages(attempt, shared, model):
             clean, augment = (inputs[:, 0], RandomView()) if views else (inputs, shared.augment)
-            own = [EarlyStopping(attempt.patience)] if valid is not None else []
+            own = [EarlyStopping(attempt.patience)] if valid is not None and attempt.patience is not None else []
             optimiser = make_optimiser(attempt.optimiser, module.parameters(), lr, attempt.weight_decay)
             precision = "float32" if stage == "head" else shared.precision
             history = train(
@@ -269,14 +271,16 @@ def _fit(
 
 
 def _stages(
-    attempt: Attempt, shared: Inputs, model: nn.Module
+    attempt: Attempt, shared: Inputs, model: SimpleCNN | Classifier
 ) -> Iterator[tuple[str, nn.Module, torch.Tensor, bool, int, float]]:
     """What learns one after the other: ``(name, module, its inputs, whether these hold views, epochs, lr)``."""
     augments = attempt.augments
     if attempt.strategy in ("transfer", "two-stage"):
+        assert isinstance(model, Classifier), "a network without a backbone learns from scratch"
         features = shared.features(model)
         yield "head", model.head, features if augments else features[:, 0], augments, attempt.epochs, attempt.lr
     if attempt.strategy == "two-stage" and attempt.fine_tune_stages is not None:
+        assert isinstance(model, Classifier)
         maps, tail = shared.maps(model), model.tail(attempt.fine_tune_stages)
         inputs = maps if augments else maps[:, 0]
         yield "all", tail, inputs, augments, attempt.fine_tune_epochs, attempt.fine_tune_lr

@@ -169,8 +169,8 @@ def grad_cam(
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
-    maps = torch.cat(maps).detach().numpy()
-    return maps / np.maximum(maps.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
+    joined = torch.cat(maps).detach().numpy()
+    return joined / np.maximum(joined.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
 
 def _layer(model: nn.Module, name: str | None, size: int) -> nn.Module:
@@ -183,7 +183,7 @@ def _layer(model: nn.Module, name: str | None, size: int) -> nn.Module:
     if isinstance(model, SimpleCNN):
         # The pooling after each activation halves the resolution and adds nothing.
         activations = [part for part in model.features if isinstance(part, nn.ReLU)]
-        sides = [(part, math.ceil(size / 2**i)) for i, part in enumerate(activations)]
+        sides: list[tuple[nn.Module, int]] = [(part, math.ceil(size / 2**i)) for i, part in enumerate(activations)]
     elif isinstance(model, Classifier):
         network = model.backbone.network
         stages = model.backbone.stages().items()

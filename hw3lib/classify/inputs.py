@@ -51,7 +51,9 @@ class Inputs:
             RandomAugment(attempt.flip, attempt.rotation, attempt.colour_jitter) if attempt.augments else None
         )
         self._seed = seed
-        self._images = self._features = self._maps = None
+        self._images: torch.Tensor | None = None
+        self._features: torch.Tensor | None = None
+        self._maps: torch.Tensor | None = None
 
     @property
     def images(self) -> torch.Tensor:
@@ -69,6 +71,7 @@ class Inputs:
     def maps(self, model: Classifier) -> torch.Tensor:
         """Output of the last frozen stage for all images, ``(N, views, channels, h, w)``."""
         if self._maps is None:
+            assert self.attempt.fine_tune_stages is not None, "where everything learns, no stage stays frozen"
             stage = model.frozen_stage(self.attempt.fine_tune_stages)
             model.eval()
             self._maps = self._read(lambda images: model.backbone.feature_maps(images, [stage])[stage])
@@ -77,9 +80,12 @@ class Inputs:
     def _read(self, part: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Outputs of a frozen part for each image and, with augmentation, for random views of it."""
         views = [predict(part, self.images, precision=self.precision)]
+        augment = self.augment
+        if augment is None:
+            return torch.stack(views, 1)
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0]))
-        for _ in range(self.attempt.views - 1 if self.augment else 0):
-            draws = self.augment.draw(len(self.images), generator).to(self.device)
-            changed = (self.augment(b, d) for b, d in zip(self.images.split(32), draws.split(32), strict=True))
+        for _ in range(self.attempt.views - 1):
+            draws = augment.draw(len(self.images), generator).to(self.device)
+            changed = (augment(b, d) for b, d in zip(self.images.split(32), draws.split(32), strict=True))
             views.append(torch.cat([predict(part, batch, precision=self.precision) for batch in changed]))
         return torch.stack(views, 1)

@@ -69,7 +69,7 @@ class KernelClassifier:
         kernel = np.mean([np.exp(-d / w) for d, w in zip(squares, self._widths, strict=True)], 0)
         x = kernel @ self._project
         found = self._joint.predict_proba(x)
-        if self._good is not None:
+        if self._good is not None and self._types is not None:
             good = self._good.predict_proba(x)[:, 1:]
             first = np.concatenate([good, (1 - good) * self._types.predict_proba(x)], 1)
             found = (found + first) / 2

@@ -103,7 +103,7 @@ class Classifier(nn.Module):
         return nn.Sequential(network, self.head)
 
 
-def build(attempt: Attempt, num_classes: int) -> nn.Module:
+def build(attempt: Attempt, num_classes: int) -> SimpleCNN | Classifier:
     """The network of an attempt with a head for ``num_classes``; draws its random weights from torch's generator.
 
     Where every weight learns, the running statistics of batch normalisation take in a tenth of each batch, whatever
@@ -146,7 +146,7 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 def _drop_auxiliary_heads(network: nn.Module) -> None:
     """GoogLeNet and Inception answer with a tuple while they train as long as they have these."""
     if getattr(network, "aux_logits", False):
-        network.aux_logits = False
+        network.aux_logits = False  # type: ignore[assignment]  # a plain attribute of these two, which no stub knows
         for name in ("aux1", "aux2", "AuxLogits"):
             if hasattr(network, name):
                 setattr(network, name, None)

@@ -19,10 +19,17 @@ Split = tuple[np.ndarray, np.ndarray]
 class Method(Protocol):
     """What a result needs to know of what it is the result of; an ``Attempt`` is one."""
 
-    name: str
-    arch: str
-    strategy: str
-    image_size: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arch(self) -> str: ...
+
+    @property
+    def strategy(self) -> str: ...
+
+    @property
+    def image_size(self) -> int: ...
 
 
 @dataclass
@@ -121,7 +128,8 @@ class Result:
 
     def confusion(self) -> np.ndarray:
         """Confusion matrix summed over the splits, int ``(classes, classes)``, rows true."""
-        return sum(evaluate.confusion(a, b, len(self.classes)) for a, b in zip(self.y, self.y_pred, strict=True))
+        each = [evaluate.confusion(a, b, len(self.classes)) for a, b in zip(self.y, self.y_pred, strict=True)]
+        return np.sum(each, 0)
 
     def per_class(self) -> pd.DataFrame:
         """Precision, recall, F1 and support of each class over all splits; see :func:`per_class`."""

@@ -36,7 +36,7 @@ def train(
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     callbacks: Iterable[Callback] = (),
     checkpoint: Checkpoint | None = None,
-    prepare: Callable[[nn.Module], None] = nn.Module.train,
+    prepare: Callable[[nn.Module], object] = nn.Module.train,
     precision: str = "auto",
     accelerator: Accelerator | None = None,
     name: str = "the model",
@@ -86,7 +86,8 @@ def train(
         name, model, optimiser, scheduler, generator, list(callbacks), epochs, is_main=accelerator.is_main_process
     )
     network, stepper = accelerator.prepare(model, optimiser)
-    for part in (*([checkpoint] if checkpoint else []), *training.callbacks):
+    saved: list[Callback | Checkpoint] = [checkpoint] if checkpoint else []
+    for part in (*saved, *training.callbacks):
         part.on_start(training)
     while len(training.history) < epochs and not training.stopped:
         prepare(model)
@@ -101,7 +102,7 @@ def train(
             share = slice(start + whole * rank // processes, start + whole * (rank + 1) // processes)
             rows = order[share]
             batch, target = inputs[rows], labels[rows]
-            if augment is not None:
+            if augment is not None and draws is not None:
                 batch = augment(batch, draws[share])
             with autocast(device, precision):
                 logits = network(batch).float()
@@ -125,7 +126,7 @@ def train(
         if validation is not None:
             figures |= _validate(model, *validation, accelerator, precision)
         training.history.rows.append(figures)
-        for part in (*training.callbacks, *([checkpoint] if checkpoint else [])):
+        for part in (*training.callbacks, *saved):
             part.on_epoch(training)
     for callback in training.callbacks:
         callback.on_end(training)

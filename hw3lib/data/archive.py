@@ -81,8 +81,9 @@ def extract(
             size = archive.stat().st_size
             chosen = _chosen(archive, _checked(archive, members, size, max_files, max_bytes), folder)
             if listed:  # a zip file has a table of contents: everything is known before the first byte is written
-                chosen = list(chosen)
-                _check_room(archive, target, sum(member.size for member, _ in chosen))
+                known = list(chosen)
+                _check_room(archive, target, sum(member.size for member, _ in known))
+                chosen = iter(known)
             bar = tqdm(total=size, unit="B", unit_scale=True, desc=f"unpacking {archive.name}", disable=not progress)
             with bar:
                 for member, parts in chosen:
@@ -102,10 +103,10 @@ class _StrictTarInfo(tarfile.TarInfo):
     """Makes a damaged header in the middle an error; ``tarfile`` takes it for the end of the archive."""
 
     @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> tarfile.TarInfo:
+    def fromtarfile(cls, tar: tarfile.TarFile) -> _StrictTarInfo:
         try:
             return super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed does not list it
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"bad header: {error}") from error
@@ -121,11 +122,17 @@ def _tar_members(file: IO[bytes], target: Path) -> Iterator[_Member]:
                     tarfile.data_filter(info, str(target))
                 except tarfile.FilterError as error:
                     refused = refused or str(error)
-            yield _Member(info.name, info.size, info.isdir(), refused, partial(tar.extractfile, info))
+            yield _Member(info.name, info.size, info.isdir(), refused, partial(_tar_content, tar, info))
         # The checksum is at the very end, after the last entry, where tarfile does not read.
         for _ in range(_BOMB_FROM // _CHUNK):
             if not tar.fileobj.read(_CHUNK):
                 break
+
+
+def _tar_content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    content = tar.extractfile(info)
+    assert content is not None, f"{info.name}: only files are opened"
+    return content
 
 
 def _zip_members(file: IO[bytes]) -> Iterator[_Member]:

@@ -160,6 +160,7 @@ def _compare_counts(category: str, counts: pd.DataFrame) -> tuple[str, list[Prob
         found |= {"test/good": int(good["test"])} | {
             f"test/{d}": int(n) for d, n in counts["test"].items() if d != "good"
         }
+        assert official.test_good is not None, f"{category}: its defect types are known, but not its good test images"
         expected |= {"test/good": official.test_good} | {f"test/{d}": n for d, n in official.defects.items()}
     differs = [
         Problem(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -21,14 +22,14 @@ from .table import file_digest
 _FORMAT = 1  # Raise it when what is stored changes; older caches are then built anew.
 
 
-def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
+def read_image(path: str | Path | IO[bytes], size: int | None = None) -> np.ndarray:
     """Decode an image as a person sees it: upright, RGB, 8 bits.
 
     Cameras' orientation marks are followed, 16-bit values scaled to 8 bits, transparency laid over white; grey and CMYK
     become RGB; of an animation the first frame is taken.
 
     Args:
-        path: image file.
+        path: image file, or one that is open.
         size: side of the square it is resized to (bilinear, antialiased; the sides are scaled independently), or None.
 
     Returns:
@@ -130,7 +131,7 @@ class ImageStack:
         if not isinstance(size, int | np.integer) or size < 1:
             raise Hw3Error(f"size={size!r}: expected the side in pixels, an integer of 1 or more")
         paths = list(table["image"])
-        workers = workers or os.cpu_count()
+        workers = workers or os.cpu_count() or 1
         shape = (len(paths), 3, size, size)
         with ThreadPoolExecutor(workers) as pool:
             if cache is None:
@@ -140,16 +141,18 @@ class ImageStack:
                 return cls(images)
             key = _key(list(pool.map(file_digest, paths)), size)
             target = Path(cache) / f"{key}.npy"
-            images = _map(target, shape)
-            if images is None:
+            mapped = _map(target, shape)
+            if mapped is None:
                 # Written as a stream: on a full disk a memory map would end the process instead of raising an error.
                 with atomic_path(target) as temporary, temporary.open("wb") as file:
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(file, header)
                     for image in _decode(paths, size, pool, workers, progress):
                         file.write(image.tobytes())
-                images = _map(target, shape)
-        return cls(images, key)
+                mapped = _map(target, shape)
+                if mapped is None:
+                    raise Hw3Error(f"{target}: the stack that was just written is not whole; check the disk")
+        return cls(mapped, key)
 
 
 def _key(digests: list[str], size: int) -> str:

@@ -152,7 +152,8 @@ def _list_classes(folder: Path) -> tuple[list[tuple[str, str, list[Path], Path |
     else:
         places = [(split, p) for split in ("train", "test") for p in _folders(folder / split)]
         optional = False
-    classes, problems = [], []
+    classes: list[tuple[str, str, list[Path], Path | None]] = []
+    problems: list[Problem] = []
     for split, place in places:
         files = _images(place)
         if not files:

@@ -32,6 +32,9 @@ class Autoencoder(nn.Module):
         spread: standard deviation of their differences from it.
     """
 
+    mean: torch.Tensor
+    start: torch.Tensor
+
     def __init__(self, image_size: int, latent_dim: int, width: int, mean: torch.Tensor, spread: float):
         super().__init__()
         channels = [width, 2 * width, 4 * width, 8 * width]
@@ -188,10 +191,12 @@ class LatentOversampler(Oversampler):
 
     @torch.no_grad()
     def _encode(self, small: torch.Tensor) -> np.ndarray:
+        assert self.autoencoder_ is not None
         return torch.cat([self.autoencoder_.encode(part) for part in small.split(64)]).cpu().numpy()
 
     @torch.no_grad()
     def _decode(self, latents: np.ndarray) -> torch.Tensor:
+        assert self.autoencoder_ is not None
         parts = torch.from_numpy(latents).to(self.device).split(64)
         return torch.cat([self.autoencoder_.decode(part) for part in parts])
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from torch.utils.data import Sampler
 
 from hw3lib.errors import Hw3Error
@@ -30,13 +31,13 @@ class BalancedBatchSampler(Sampler[list[int]]):
         Hw3Error: no images, ``per_class`` below 1, or a negative seed.
     """
 
-    def __init__(self, labels: Sequence[int], per_class: int, seed: int = 0):
-        labels = np.asarray(labels)
-        if labels.ndim != 1 or len(labels) == 0:
-            raise Hw3Error(f"labels: found shape {labels.shape}, expected one label an image, 1 or more")
+    def __init__(self, labels: Sequence[int] | np.ndarray | torch.Tensor, per_class: int, seed: int = 0):
+        y = np.asarray(labels)
+        if y.ndim != 1 or len(y) == 0:
+            raise Hw3Error(f"labels: found shape {y.shape}, expected one label an image, 1 or more")
         if per_class < 1 or seed < 0:
             raise Hw3Error(f"per_class={per_class}, seed={seed}: expected 1 or more, and 0 or more")
-        self.groups = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+        self.groups = [np.flatnonzero(y == c) for c in np.unique(y)]
         self.per_class, self.seed, self.epoch = per_class, seed, 0
 
     def set_epoch(self, epoch: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
@@ -131,7 +132,7 @@ def _check_images(X) -> np.ndarray:
 
 def check_number(name: str, value, low: float, *, whole: bool = True, excluded: bool = False) -> None:
     """Refuse a parameter that is no number of at least (``excluded``: above) ``low``."""
-    kind = Integral if whole else Real
+    kind: type[Any] = Integral if whole else Real
     good = isinstance(value, kind) and not isinstance(value, bool) and (value > low if excluded else value >= low)
     if not good or not np.isfinite(value):
         what = "a whole number" if whole else "a number"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,7 +65,7 @@ def tails(table: pd.DataFrame, n_splits: int, seed: int = 0) -> list[list[str]]:
     return orders
 
 
-def figures(y: np.ndarray, y_pred: np.ndarray, counts: Sequence[int]) -> dict[str, float]:
+def figures(y: np.ndarray, y_pred: np.ndarray, counts: Sequence[int] | np.ndarray) -> dict[str, float]:
     """What counts when every class does: figures of one test part, 0 to 1.
 
     Args:
@@ -75,13 +76,13 @@ def figures(y: np.ndarray, y_pred: np.ndarray, counts: Sequence[int]) -> dict[st
         ``balanced_accuracy`` (mean recall of the classes), ``g_mean`` (their geometric mean, where a recall of 0 counts
         as 0.001, imbalanced-learn's ``correction``), ``macro_f1`` and ``tail_recall``.
     """
-    labels, counts = np.arange(len(counts)), np.asarray(counts)
+    labels, images = np.arange(len(counts)), np.asarray(counts)
     recalls = recall_score(y, y_pred, labels=labels, average=None, zero_division=0)
     return {
         "balanced_accuracy": balanced_accuracy(y, y_pred),
         "g_mean": float(geometric_mean_score(y, y_pred, labels=labels, correction=ZERO_RECALL)),
         "macro_f1": float(f1_score(y, y_pred, labels=labels, average="macro", zero_division=0)),
-        "tail_recall": float(recalls[counts == counts.min()].mean()),
+        "tail_recall": float(recalls[images == images.min()].mean()),
     }
 
 
@@ -130,7 +131,8 @@ class Features:
             views["strong"] = e.strong_views(self.images)
         if file is not None:
             with atomic_path(file) as temporary, temporary.open("wb") as stream:
-                np.savez(stream, **{name: value.numpy() for name, value in views.items()})
+                arrays: dict[str, Any] = {name: value.numpy() for name, value in views.items()}
+                np.savez(stream, **arrays)
         return views
 
 

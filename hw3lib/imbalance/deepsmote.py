@@ -123,11 +123,11 @@ class DeepSmote(LatentOversampler):
         return PENALTIES[self.variant]
 
     def _sample(self, small, y, needed, rng):
-        parents, gaps = [], []
+        chosen, shares = [], []
         for name, number in needed.items():
             rows = np.flatnonzero(y == name)
             pairs, gap = smote_between(self.latents_[rows], number, self.k_neighbors, rng)
-            parents.append(rows[pairs])
-            gaps.append(gap)
-        parents, gaps = np.concatenate(parents), np.concatenate(gaps)
+            chosen.append(rows[pairs])
+            shares.append(gap)
+        parents, gaps = np.concatenate(chosen), np.concatenate(shares)
         return between(self.latents_, parents, gaps), parents, gaps

@@ -89,7 +89,7 @@ def leak_experiment(
     )
 
 
-def _resample(sampler, X, y):
+def _resample(sampler, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class of one image is said once by the caller's own use
         return sampler.fit_resample(X, y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.words import listed
 
 PROFILES = ("exponential", "step")
-Counts = Mapping | Sequence | np.ndarray | pd.Series
+Counts: TypeAlias = Mapping | Sequence | np.ndarray | pd.Series
 
 
 def class_sizes(table: pd.DataFrame) -> pd.Series:
@@ -101,7 +102,7 @@ def head_tail_split(counts: Counts, *, head: float = 0.5, tail: float = 0.2) -> 
             "expected head above tail above 0"
         )
     words = np.where(values >= limits[0], "head", np.where(values <= limits[1], "tail", "medium"))
-    index = list(counts) if isinstance(counts, Mapping) else getattr(counts, "index", None)
+    index: list | pd.Index | None = list(counts) if isinstance(counts, Mapping) else getattr(counts, "index", None)
     return pd.Series(words, index=index, dtype=object)
 
 

@@ -22,8 +22,8 @@ def inverse_frequency_weights(counts: Sequence[int]) -> torch.Tensor:
     Raises:
         Hw3Error: no classes, or a class without images.
     """
-    counts = _counts(counts)
-    return (counts.sum() / (len(counts) * counts)).float()
+    images = _counts(counts)
+    return (images.sum() / (len(images) * images)).float()
 
 
 def class_balanced_weights(counts: Sequence[int], beta: float = 0.9) -> torch.Tensor:
@@ -40,9 +40,9 @@ def class_balanced_weights(counts: Sequence[int], beta: float = 0.9) -> torch.Te
     Raises:
         Hw3Error: a class without images, or ``beta`` outside its range.
     """
-    counts = _counts(counts)
-    weights = 1 / torch.from_numpy(effective_samples(counts.numpy(), beta))
-    return (weights * (len(counts) / weights.sum())).float()
+    images = _counts(counts)
+    weights = 1 / torch.from_numpy(effective_samples(images.numpy(), beta))
+    return (weights * (len(images) / weights.sum())).float()
 
 
 def focal_loss(logits: torch.Tensor, y: torch.Tensor, alpha: float = 0.25, gamma: float = 2.0) -> torch.Tensor:
@@ -79,10 +79,12 @@ class LogitAdjustment(nn.Module):
         Hw3Error: a class without images.
     """
 
+    shift: torch.Tensor
+
     def __init__(self, counts: Sequence[int], tau: float = 1.0):
         super().__init__()
-        counts = _counts(counts)
-        self.register_buffer("shift", (tau * (counts / counts.sum()).log()).float())
+        images = _counts(counts)
+        self.register_buffer("shift", (tau * (images / images.sum()).log()).float())
 
     def forward(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of ``logits + tau log(share)``, logits ``(n, C)``, labels int64 ``(n,)``."""

@@ -63,10 +63,10 @@ class SmoteOversampler(Oversampler):
             count = int((y == name).sum())
             self.k_neighbors_[name] = min(self.k_neighbors, count - 1)
             made.append(self._make_class(vectors, y, name, number, count, rng))
-        made = (sparse.vstack if sparse.issparse(X) else np.concatenate)(made)
+        joined = (sparse.vstack if sparse.issparse(X) else np.concatenate)(made)
         if X.ndim == 4:
-            made = np.clip(np.rint(made), 0, 255).astype(np.uint8).reshape(-1, *X.shape[1:])
-        return made
+            return np.clip(np.rint(joined), 0, 255).astype(np.uint8).reshape(-1, *X.shape[1:])
+        return joined
 
     def _make_class(self, X, y, name, number: int, count: int, rng):
         arguments = {"sampling_strategy": {name: count + number}, "random_state": rng}

@@ -20,7 +20,7 @@ def attempts(run: Run) -> Question:
     picture = run.figure("02", "leaderboard", "confusions")
     written = text(_text(run))
     caption = "Mean accuracy on test images and its 95 % interval; dashed, the baseline."
-    question.blocks = [_table(run), beside([written], [picture and figure(picture, caption, 80, 52)], 80)]
+    question.blocks = [_table(run), beside([written], [figure(picture, caption, 80, 52) if picture else None], 80)]
     return question
 
 
@@ -35,7 +35,8 @@ def _table(run: Run) -> dict:
     if len(shown) > ROWS:
         must = [names.index(name) for name in (best, baseline) if name in names]
         shown = sorted({*must, *[i for i in shown if i not in must][: ROWS - len(set(must))]})
-    rows, marked = [], None
+    rows: list[list[str]] = []
+    marked = None
     for i in shown:
         at = f"/leaderboard/{i}"
 

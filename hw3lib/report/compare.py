@@ -41,14 +41,14 @@ def compared(metrics: Mapping[str, Any]) -> pd.DataFrame:
             rows.append([report.name, kind, row.attempt.name, row.n_test, 1, accuracy, low, high])
     board = {row.get("attempt"): row for row in metrics.get("leaderboard", [])}
     for kind in ("baseline", "best"):
-        row = board.get(metrics.get(kind))
-        if row is None:
+        ours = board.get(metrics.get(kind))
+        if ours is None:
             raise Hw3Error(
                 f"02/metrics.json: its leaderboard has no attempt {metrics.get(kind)!r}, the {kind}; run "
                 "`hw3 run 02 --force`"
             )
-        values = [row[key] for key in ("accuracy", "ci_low", "ci_high")]
-        rows.append([OURS, kind, row["attempt"], metrics.get("n_test"), row.get("n_splits"), *values])
+        values = [ours[key] for key in ("accuracy", "ci_low", "ci_high")]
+        rows.append([OURS, kind, ours["attempt"], metrics.get("n_test"), ours.get("n_splits"), *values])
     columns = ["source", "row", "attempt", "images", "splits", "accuracy", "low", "high"]
     return pd.DataFrame(rows, columns=columns).astype({"images": "Int64", "splits": "Int64"})
 

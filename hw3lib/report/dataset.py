@@ -19,8 +19,8 @@ def dataset(run: Run) -> Question:
         return question
     samples, counts = run.figure("01", "samples"), run.figure("01", "class_distribution")
     about = "Images of each class; defects outlined by their masks."
-    distribution = counts and figure(counts, "Distribution of training and test images.", 84, 34)
-    pictures = samples and figure(samples, about, 84, 72, rows=True)
+    distribution = figure(counts, "Distribution of training and test images.", 84, 34) if counts else None
+    pictures = figure(samples, about, 84, 72, rows=True) if samples else None
     question.blocks = [beside([text(_text(run)), _table(run), distribution], [pictures], 84)]
     return question
 

@@ -29,7 +29,7 @@ def long_tail(run: Run) -> Question:
     ratio, shown = _chosen(run)
     picture = run.figure("03", "long_tail", "ranking")
     about = "The category's classes, and how far from balance they are."
-    measured = [_table(run, ratio, shown), picture and figure(picture, about, 100, 38)]
+    measured = [_table(run, ratio, shown), figure(picture, about, 100, 38) if picture else None]
     question.blocks = [beside([text(definition), paper, text(_helped(run, ratio))], measured, 102)]
     return question
 
@@ -89,7 +89,8 @@ def _helped(run: Run, ratio: float) -> str:
 
 
 def _table(run: Run, ratio: float, shown: list[int]) -> dict:
-    rows, marked = [], None
+    rows: list[list[str]] = []
+    marked = None
     methods = run.rows(METRICS, "/methods")
     for i in shown:
 

@@ -112,7 +112,7 @@ def fit(
             pages = int(json.loads(typst.query(source, "<pages>", field="value", one=True)))
             if pages <= MAX_PAGES:
                 pdf = typst.compile(source, format="pdf", timestamp=date)
-                drawn = typst.compile(source, format="png", ppi=dpi) if dpi else []
+                drawn: bytes | list[bytes] = typst.compile(source, format="png", ppi=dpi) if dpi else []
                 return Printed(pdf, pages, [drawn] if isinstance(drawn, bytes) else drawn, scale)
     raise Hw3Error(
         f"the report needs {pages} pages with figures at {SCALES[-1]:.0%} of their size, and may have {MAX_PAGES}; "

@@ -110,9 +110,9 @@ class Run:
                     "run them again on the same, or choose another run"
                 )
         for key in ("profile", "versions"):
-            found = {number: metrics.get(key) for number, metrics in self.metrics.items()}
-            if any(value != next(iter(found.values())) for value in found.values()):
-                how = ", ".join(f"{n} {value}" for n, value in found.items()) if key == "profile" else ""
+            settings = {number: metrics.get(key) for number, metrics in self.metrics.items()}
+            if any(value != next(iter(settings.values())) for value in settings.values()):
+                how = ", ".join(f"{n} {value}" for n, value in settings.items()) if key == "profile" else ""
                 self.notes.append(f"The notebooks ran with different {key}s" + (f" ({how})." if how else "."))
 
     def content(self, file: str) -> Any:

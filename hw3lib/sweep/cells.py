@@ -124,7 +124,8 @@ def make_detector(name: str, parameters: dict[str, Any]):
         if parameter not in known:
             raise Hw3Error(f"{name} has no parameter {parameter!r}; it has {', '.join(known)}")
     try:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()})
+        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
+        return kind(**own)
     except TypeError as error:  # a text where a number was expected
         raise Hw3Error(f"{name}: a parameter is of the wrong kind ({error})") from None
 

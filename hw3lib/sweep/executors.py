@@ -29,8 +29,6 @@ class Executor(ABC):
     A worker that dies gives the outcome ``lost``; whether the job is to run again is the sweep's decision.
     """
 
-    workers: int  # at this moment
-
     def __init__(self) -> None:
         self._ended: queue.Queue[tuple[Job, Any]] = queue.Queue()
 
@@ -39,6 +37,11 @@ class Executor(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """Workers at this moment."""
 
     @property
     @abstractmethod
@@ -88,14 +91,18 @@ class Processes(Executor):
         for name, value in (("workers", workers), ("threads", threads)):
             if value is not None and value < 1:
                 raise Hw3Error(f"{name}={value}: expected 1 or more")
-        self.workers = workers or cores
-        self.threads = threads or max(1, cores // self.workers)
-        self._free = list(range(self.workers))
+        self._workers = workers or cores
+        self.threads = threads or max(1, cores // self._workers)
+        self._free = list(range(self._workers))
         self._pools: dict[int, ProcessPoolExecutor] = {}
         self._slots: dict[str, int] = {}
         # Its closing, by us or by our death, ends the workers: nobody would wait for their results.
         self._context = multiprocessing.get_context("spawn")
         self._end, self._alive = self._context.Pipe(duplex=False)
+
+    @property
+    def workers(self) -> int:
+        return self._workers
 
     @property
     def room(self) -> int:

@@ -17,6 +17,7 @@ from hw3lib.anomaly.comparison import Evaluation
 from hw3lib.classify import Result
 from hw3lib.classify.callbacks import Callback, Training
 from hw3lib.drawing import BLUE, GREY, ORANGE, nothing
+from hw3lib.errors import Hw3Error
 
 from .controls import described, headless, interactive, png, row
 
@@ -162,7 +163,9 @@ def explore_threshold(evaluation: Evaluation, table: pd.DataFrame) -> None:
     """Move the threshold of a detector with maps: histogram, ROC, precision, confusion matrix and heat map follow."""
     import ipywidgets
 
-    scores, detector = evaluation.scores, evaluation.detector
+    scores, detector, maps = evaluation.scores, evaluation.detector, evaluation.maps
+    if maps is None:
+        raise Hw3Error(f"{type(detector).__name__} makes no maps; the threshold explorer needs a detector that does")
     is_defect = table["is_defect"].to_numpy(bool)
     low, high = float(scores.min()), float(scores.max())
     step = (high - low) / 200 or 1.0
@@ -182,7 +185,7 @@ def explore_threshold(evaluation: Evaluation, table: pd.DataFrame) -> None:
             table,
             scores,
             threshold,
-            evaluation.maps,
+            maps,
             detector.scale_,
             detector.map_threshold_,
             None if image == nearest else int(order[names.index(image) - 1]),

@@ -104,7 +104,8 @@ class Segmentation:
 
     def clear(self) -> None:
         self.points: list[tuple[float, float, int]] = []
-        self.mask, self.iou = None, 0.0
+        self.mask: np.ndarray | None = None
+        self.iou = 0.0
 
     def add(self, x: float, y: float, label: int) -> None:
         """Add a click, 1 on the defect, 0 beside it, in pixels, and ask for a proposal.

@@ -107,8 +107,9 @@ def test_boxes_of_a_detector_ask_for_all_that_is_defective_inside(material, monk
     inside = np.zeros(one.size, bool)
     inside[top:bottom, : (left + right) // 2] = True  # a box that holds the left half of the defect and more
     found = Instance.from_mask(0, "defect", inside)
-    samples = _Samples(segmenter, embeddings, instances[:2], [found, replace(found, row=5)])
+    samples = _Samples(segmenter, embeddings, instances[:2], "detector", [found, replace(found, row=5)])
     assert list(samples.detected) == [0]
+    assert not _Samples(segmenter, embeddings, instances[:2], "box", [found]).detected, "a person's boxes are tight"
     ((same_one, target),) = samples.detected[0]
     assert same_one is found and np.array_equal(target.numpy(), low_resolution(one.mask & found.mask, 16))
     boxes = []
@@ -118,7 +119,7 @@ def test_boxes_of_a_detector_ask_for_all_that_is_defective_inside(material, monk
     )
     rng = np.random.default_rng(0)
     for _ in range(40):
-        samples.loss(segmenter, [0, 1], rng, box_share=1.0)
+        samples.loss(segmenter, [0, 1], rng)
     wide = [box[0] < left / 2 for row, box in boxes if row == 0]
     assert 8 <= sum(wide) <= 32 and not any(abs(b - instances[1].xyxy).max() > 20 for row, b in boxes if row == 1)
 
@@ -167,7 +168,7 @@ def test_damaged_and_foreign_folders_are_refused(material, tmp_path):
 
 def test_wrong_settings_and_too_few_images_are_refused(material):
     segmenter, embeddings, instances = material
-    wrong = {"num_epochs": 0, "lr": 0, "batch_size": 0, "trained": "encoder", "box_share": 2, "validation": 1.0}
+    wrong = {"num_epochs": 0, "lr": 0, "batch_size": 0, "trained": "encoder", "prompt": "text", "validation": 1.0}
     for name, value in wrong.items():
         with pytest.raises(Hw3Error, match=f"{name}={value!r}"):
             FineTuning(**{name: value})

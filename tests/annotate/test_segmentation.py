@@ -61,8 +61,9 @@ def test_every_method_and_prompt_is_measured_on_the_same_test_images(material):
     for number, (train, test) in enumerate(splits):
         part = found[found["split"] == number]
         assert {tuple(rows) for rows in part.groupby(["method", "prompt"])["row"].agg(tuple)} == {tuple(test)}
-        history = evaluation.histories[number]
-        assert sorted(history.train + history.validation) == sorted(train)
+        for history in evaluation.histories[number].values():
+            assert sorted(history.train + history.validation) == sorted(train)
+        assert set(evaluation.tuned[number]) == {"box", "click", "detector"}
     assert found["iou_before"].isna().eq(found["method"] == "LR-ASPP").all()
     assert found["iou_after"].isna().eq(found["method"] == "anomaly map").all()
     again = evaluate(material, splits, ONCE).per_image
@@ -119,6 +120,12 @@ def test_a_curve_uses_more_of_the_same_training_images_and_the_same_test_images(
         assert set(material.table["defect"].iloc[small]) == {"dent", "scratch"}
     assert set(table["n_train"]) == {0, 2, 8}
     assert len(table) == 3 + 1 + 2 * (3 + 1) and table["iou"].between(0, 1).all()
+    whole = plain(material, splits, ONCE)
+    seen.clear()
+    again = curve(material, splits, (2,), ONCE, whole=whole)
+    assert len(seen) == 1, "what is known is not computed again"
+    pd.testing.assert_frame_equal(again[again["n_train"] < 8], table[table["n_train"] < 8])
+    assert set(again["n_train"]) == {0, 2, 8}
     with pytest.raises(Hw3Error, match=r"sizes=\(9,\)"):
         curve(material, splits, (9,), ONCE)
 

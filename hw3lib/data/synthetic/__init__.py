@@ -55,6 +55,7 @@ class Product:
     @property
     def defects(self) -> dict[str, int]:
         """Official number of test images of each defect type."""
+        assert self.counts.defects is not None, f"{self.name}: only categories with known types are generated"
         return dict(self.counts.defects)
 
     def paint(
@@ -180,6 +181,7 @@ def _spec(category: str) -> Product:
 def _plan(spec: Product, profile: str, seed: int) -> tuple[int, list[tuple]]:
     """Side in pixels, and every picture as ``(defect, image path, mask path or None, seed)``."""
     quick = PROFILES[profile]
+    assert spec.counts.test_good is not None, f"{spec.name}: only categories with known counts are generated"
     size = quick["size"] if quick else spec.size
     counts = [
         ("train", "good", quick["train_good"] if quick else spec.counts.train_good),

@@ -31,7 +31,7 @@ def noise(
     octave has its own generator and octaves finer than the pixels are left out, so the coarse ones are the same at
     every size. Returns float32 ``(size, size)`` with mean about 0 and standard deviation about 1.
     """
-    vertical, horizontal = (cells, cells) if np.isscalar(cells) else cells
+    vertical, horizontal = cells if isinstance(cells, tuple) else (cells, cells)
     total = np.zeros((size, size), np.float32)
     power = 0.0
     for octave, child in enumerate(rng.spawn(octaves)):
@@ -62,7 +62,7 @@ def _bspline_weights(position: np.ndarray, length: int) -> np.ndarray:
     return weights
 
 
-def smoothstep(low: float, high: float, t: Field) -> Field:
+def smoothstep(low: float | Field, high: float | Field, t: Field) -> Field:
     """0 below ``low``, 1 above ``high``, a cubic without kinks between; ``low > high`` gives the falling edge."""
     t = np.clip((t - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -117,7 +117,7 @@ def blob(
     rng: np.random.Generator,
     x: Field,
     y: Field,
-    centre: tuple[float, float],
+    centre: tuple[float, float] | np.ndarray,
     radius: float,
     roughness: float = 0.3,
     stretch: float = 1.0,

@@ -14,7 +14,8 @@ from scipy import ndimage
 
 from .canvas import Field, blob, coordinates, curve, distance_to_curve, light, mix, noise, smoothstep
 
-Array, Rng = np.ndarray, np.random.Generator
+Array = np.ndarray
+Rng = np.random.Generator
 THREADS = 84.0  # a side, before the scale of the picture
 PITCH = 1 / THREADS
 _TABLE = 256  # threads with properties of their own; more than any picture shows
@@ -120,12 +121,13 @@ def _weave(size: int, scene: Rng) -> Carpet:
 
 def _threads(rng: Rng, across: Field, along: Field, colour: Array, lamp: Array, upright: bool) -> Threads:
     """One system of yarns; ``across`` and ``along`` are in spacings, as are the two components of ``lamp``."""
-    size, step = len(across), 1 if upright else -1
+    size = len(across)
     whole = np.floor(across)
     number = whole.astype(np.int32) + _TABLE // 2
     thickness, aside, phase, tone, warmth = rng.standard_normal((5, _TABLE)).astype(np.float32)
     dyed = colour * np.exp(0.10 * tone[:, None] + 0.03 * warmth[:, None] * _WARMTH)
-    slub, fibre = noise(rng, size, (20, 60)[::step]), noise(rng, size, (110, 460)[::step])
+    slub = noise(rng, size, (20, 60) if upright else (60, 20))
+    fibre = noise(rng, size, (110, 460) if upright else (460, 110))
     radius = (0.47 * np.exp(0.07 * thickness))[number] * (1 + 0.06 * slub)
     side = np.clip((across - whole - 0.5 - (0.05 * aside)[number]) / radius, -1.15, 1.15)
     crown = np.sqrt(np.clip(1 - side**2, 0, 1))
@@ -244,7 +246,7 @@ def _color(carpet: Carpet, flaw: Rng) -> Array:
     radius = math.exp(flaw.uniform(math.log(0.05), math.log(0.12 + 0.09 * severity)))
     x, y = coordinates(size)
     stain = blob(flaw, x, y, centre, radius, flaw.uniform(0.2, 0.7), math.exp(flaw.uniform(0, 1.3)))
-    for drop in flaw.normal(0, 1.3 * radius, (max(0, flaw.integers(-6, 6)), 2)):
+    for drop in flaw.normal(0, 1.3 * radius, (max(0, int(flaw.integers(-6, 6))), 2)):
         spot = np.hypot(x - centre[0] - drop[0], y - centre[1] - drop[1])
         stain = np.minimum(stain, spot - radius * flaw.uniform(0, 0.2))
     soak, soft = flaw.uniform(0.2, 1.0) * PITCH, flaw.uniform(0.002, 0.02)
@@ -305,7 +307,7 @@ def _hole(carpet: Carpet, flaw: Rng) -> Array:
     torn = [systems[k]._replace(height=heights[k], cover=systems[k].cover * (1 - gone[k])) for k in (0, 1)]
     lit = smoothstep(0.006, -0.010, ndimage.shift(shape, -0.008 * size * carpet.lamp[::-1], order=1, mode="nearest"))
     floor = (np.exp(0.3 * noise(flaw, size, 300)) * (0.5 + 0.8 * lit))[..., None] * _gap_colour(carpet, flaw)
-    image = mix(carpet.image, _lay_over(*torn, floor)[0], np.maximum(*gone))
+    image = mix(carpet.image, _lay_over(torn[0], torn[1], floor)[0], np.maximum(*gone))
     for k in flaw.integers(0, 120, flaw.integers(2, 6 + int(14 * severity))):
         if rim[k].min() < 0 or rim[k].max() > 1:
             continue

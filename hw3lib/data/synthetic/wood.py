@@ -55,7 +55,7 @@ def _good_board(size: int, scene: np.random.Generator) -> Board:
     absorption = np.array([0.5, 0.9, 1.5]) * np.exp(scene.normal(0, [0.06, 0.03, 0.06])) * log_uniform(scene, 0.9, 2.6)
     image = np.exp(-absorption.astype(np.float32) * np.clip(density, 0.25, None)[..., None])
     glow = smoothstep(0.2, 2.2, noise(scene, size, (1.3, 0.9), 2, 0.25)) * (1 + 0.1 * fibre)
-    sheen = (0.008 + scene.uniform(0, 0.11) * glow)[..., None] * np.float32([1.05, 0.98, 0.88])
+    sheen = (0.008 + scene.uniform(0, 0.11) * glow)[..., None] * np.array([1.05, 0.98, 0.88], np.float32)
     image = np.clip(1.1 * image * light(scene, size, 0.25)[..., None] + sheen, 0, 1).astype(np.float32)
     return Board(image, x, y, fibre, lamp=scene.uniform(-np.pi, 0))
 
