@@ -130,7 +130,7 @@ def widget(browser: Browser, home: Path, address: Any, name: str, source: str, o
     page.wait_for_function(f"() => {kernel} === 'idle'", timeout=90_000)
     page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.locator("img.hw3-picture").wait_for(timeout=60_000)
+    page.locator("img.hw3-picture").wait_for(timeout=300_000)  # the first import of PyTorch takes long
     page.wait_for_timeout(500)
     save(page.locator(".jp-OutputArea-output", has=page.locator("img.hw3-picture")).first.screenshot(), out)
     page.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .document import Question, absent, beside, figure, table, text
 from .runs import Run
-from .sentences import count, leading, note
+from .sentences import leading, note
 
 METRICS = "05/metrics.json"
 LIMIT = 150
@@ -31,10 +31,11 @@ def annotation(run: Run) -> Question:
         question.blocks = [*paragraphs, absent("Not measured: notebook 05 has not been run (hw3 run 05).")]
         return question
     if run.has(METRICS, "/summary"):
-        summary, left_out = leading(str(run.value(METRICS, "/summary")), LIMIT - count(f"{DATA} {TUNING}"))
+        summary, left_out = leading(str(run.value(METRICS, "/summary")), LIMIT)
         if left_out:
             run.notes.append(note(5, left_out, "05", LIMIT))
-        paragraphs += [text(run.quote(METRICS, "/summary", summary))] if summary else []
+        # It says which data and why, and what came out; the general text is for those who have measured nothing.
+        paragraphs = [text(run.quote(METRICS, "/summary", summary))] if summary else paragraphs
     tables = [_formats(run), _segmentation(run), _detection(run)]
     others = sorted(path.stem for path in (run.folder / "05" / "figures").glob("*.png"))
     picture = run.figure("05", "formats", *others)

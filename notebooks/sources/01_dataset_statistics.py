@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   hw3lib:
+#     thumbnail: samples
 #     files:
 #       - metrics.json
 #       - classes.csv

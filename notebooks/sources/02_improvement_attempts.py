@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   hw3lib:
+#     thumbnail: leaderboard
 #     files:
 #       - metrics.json
 #       - attempts.csv
@@ -166,7 +167,10 @@ print(f"first split: {correct:.0%} of {len(test_rows)} test images correct")
 
 # %%
 keep = run.folder / "splits"
-results = [run_attempt(a, images, splits, keep=keep, seed=seed) for a in attempts]
+live = [] if widgets.headless() else [widgets.AttemptExplorer()]  # draws the curves while the networks learn
+for explorer in live:
+    explorer.show()
+results = [run_attempt(a, images, splits, keep=keep, seed=seed, callbacks=live) for a in attempts]
 columns = ["attempt", "accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain_high"]
 leaderboard(results, "baseline")[columns].round(3)
 
@@ -204,6 +208,10 @@ print("attempt 2, transfer, is better than the baseline beyond luck:", low > 0)
 
 # %%
 run.figure(plots.curves(results), "curves")
+# %%
+if not widgets.headless():
+    widgets.explore_attempts(results)
+
 # %% [markdown]
 # ## Each report's finding as a hypothesis
 #
@@ -359,13 +367,15 @@ calibration = best.calibration()
 run.table(calibration.table, "calibration")
 run.figure(plots.reliability(calibration.table), "reliability")
 # %% [markdown]
-# And the pictures behind its most confident mistakes. (With a person in front, choose attempt and class.)
+# And the pictures behind its most confident mistakes. Is the label right? With a person in front, each can be given
+# another one; the choices are kept in `relabelled.json`, and `hw3lib.choices.apply` gives the table with them.
 
 # %%
 run.figure(widgets.mistakes(best, images), "mistakes")
 # %%
 if not widgets.headless():
     widgets.browse_mistakes(results, images)
+    widgets.relabel(best, images, run.folder / "relabelled.json")
 
 # %% [markdown]
 # ## Why it decides

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   hw3lib:
+#     thumbnail: long_tail
 #     files:
 #       - metrics.json
 #       - methods.csv

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   hw3lib:
+#     thumbnail: heat_maps
 #     files:
 #       - metrics.json
 #       - detectors.csv

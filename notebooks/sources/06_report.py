@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   hw3lib:
+#     thumbnail: compared
 #     reads: ["01", "02", "03", "04", "05"]
 #     files:
 #       - metrics.json

@@ -1,0 +1,458 @@
+# ---
+# jupyter:
+#   hw3lib:
+#     thumbnail: segmentations
+#     files:
+#       - metrics.json
+#       - formats.csv
+#       - segmentation.csv
+#       - detection.csv
+#       - figures/formats.png
+#       - figures/segmentations.png
+#       - figures/segmentation_curve.png
+#       - figures/detections.png
+#       - figures/detection_curve.png
+#       - annotations/summary.json
+#   jupytext:
+#     notebook_metadata_filter: hw3lib
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 5. Detection and segmentation
+#
+# *About four minutes in the quick profile on two cores.*
+#
+# Assignment question 5: which data must be prepared for general models such as YOLO-World and SAM, and why do they suit
+# fine-tuning on a data set of one's own?
+#
+# After this notebook you can
+#
+# - **turn** masks into instances, and instances into every format that a detector or segmenter reads;
+# - **tell** what a format cannot hold, and count what is lost;
+# - **fine-tune** SAM's decoder on a handful of images, its embeddings computed once;
+# - **measure** a detector by mAP and a segmenter by IoU, before and after, on the same images;
+# - **annotate** without masks: anomaly map to box to SAM, then a person corrects.
+
+# %% tags=["parameters"]
+category = "synthetic/bottle"  # any category of MVTec AD, a generated one, or a folder of your own
+data = None  # folder that holds the category; None looks in HW3_DATA and data/
+profile = "quick"  # "quick" or "full"
+out = None  # results folder; None is runs/interactive/05
+seed = 0
+min_area = 5  # pixels; smaller components of a mask are dropped, and counted
+n_train = 10  # defective images that SAM learns from; in the full profile 20
+
+# %% tags=["setup"]
+import json
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from hw3lib import annotate_plots, checks, detection_plots, widgets
+from hw3lib.annotate import export, instances, preview, segmentation
+from hw3lib.annotate.described import describe
+from hw3lib.annotate.detection_comparison import learning_curve, runs, summary
+from hw3lib.annotate.detection_metrics import truth_of
+from hw3lib.annotate.fcos import Fcos
+from hw3lib.annotate.formats import FORMATS
+from hw3lib.annotate.sam import Segmenter, propose
+from hw3lib.annotate.sam_finetune import FineTuning
+from hw3lib.anomaly import PatchCore
+from hw3lib.classify.inputs import pick_device
+from hw3lib.data import ImageStack, classification_images, get, load_table, read_image, read_mask, repeated_splits
+from hw3lib.drawing import nothing
+from hw3lib.errors import Hw3Error
+from hw3lib.results import RunFolder
+
+plt.rcParams["figure.dpi"] = 72
+
+# %% tags=["setup"]
+# NBVAL_CHECK_OUTPUT
+root = get(category, data, profile=profile, progress=False)
+table = load_table(root, category)
+run = RunFolder("05", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
+defective = table[table["mask"].notna()].reset_index(drop=True)
+print(f"{len(defective)} defective images with a mask, {len(table) - len(defective)} without")
+
+# %% [markdown]
+# ## From masks to instances
+#
+# A mask says which pixels are defective. A detector wants to know which *objects* there are: what hangs together,
+# diagonal neighbours included, is one instance. SciPy labels the components; each gets the smallest box round it.
+# **Predict first**: will there be more instances than images?
+
+# %%
+# NBVAL_CHECK_OUTPUT
+found = []
+for row, path in enumerate(defective["mask"]):
+    labels, count = ndimage.label(read_mask(path), np.ones((3, 3)))
+    for part, (down, across) in enumerate(ndimage.find_objects(labels), 1):
+        area = (labels[down, across] == part).sum()
+        if area >= min_area:
+            found.append((row, across.start, down.start, across.stop, down.stop))
+made = instances.from_masks(defective, min_area=min_area)
+print("the library finds the same boxes:", [(i.row, *i.xyxy) for i in made] == found)
+print(made.summary())
+
+# %% [markdown]
+# ## One image in every format
+#
+# Each model family reads its own files. Written from the same instances, and read back to see what was lost:
+#
+# | task | what must be prepared | formats |
+# |---|---|---|
+# | detection | a box and a class an object, and images without any | COCO, Pascal VOC, YOLO |
+# | open-vocabulary detection (YOLO-World) | the same, and class names that read as phrases | YOLO |
+# | instance segmentation | a mask and a class an object | COCO (run lengths keep holes), YOLO polygons (they do not) |
+# | semantic segmentation | a class a pixel | indexed PNG |
+# | promptable segmentation (SAM) | image, mask, and a box or points to ask with | JSON with masks as PNG |
+
+# %%
+annotations = export.export(
+    table, list(FORMATS), run.folder / "annotations", min_area=min_area, seed=seed, force=True, echo=lambda text: None
+)
+formats = run.table(pd.DataFrame(annotations.rows()).set_index("format"), "formats")
+formats.round(4)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print("instances agree across formats:", formats["instances"].nunique() == 1)
+print("read back as written:", ", ".join(formats.index[formats["exact"]]))
+
+# %% [markdown]
+# The same object, as each format says it. Pascal VOC counts pixels from 1 and includes the last one; YOLO divides by
+# width and height and gives the centre; COCO's run lengths go down the columns. MVTec AD names its images `000.png` in
+# every folder, so the files are renamed to `<defect>_<stem>.png`.
+
+# %%
+dataset = annotations.data
+first = dataset.instances[0]
+name, split = dataset.names[first.row], dataset.splits[first.row]
+stem = name.rsplit(".", 1)[0]
+folder = annotations.folder
+coco = json.loads((folder / "coco" / "annotations" / f"instances_{split}.json").read_text())
+image_id = next(image["id"] for image in coco["images"] if image["file_name"] == name)
+entry = next(a for a in coco["annotations"] if a["image_id"] == image_id)
+print(f"{name} ({split}), box from {first.xyxy[:2]} up to, not including, {first.xyxy[2:]}, {first.area} pixels\n")
+print("COCO:      ", {k: entry[k] for k in ("category_id", "bbox", "area", "iscrowd")})
+box = (folder / "voc" / "Annotations" / f"{stem}.xml").read_text().partition("<bndbox>")[2].partition("</bndbox>")[0]
+print("Pascal VOC:", " ".join(box.split()))
+print("YOLO:      ", (folder / "yolo" / "labels" / split / f"{stem}.txt").read_text().splitlines()[0])
+polygon = (folder / "yolo-seg" / "labels" / split / f"{stem}.txt").read_text().splitlines()[0]
+print("YOLO seg.: ", polygon[:70], "..." if len(polygon) > 70 else "")
+changes = np.flatnonzero(np.diff(np.pad(first.mask.ravel(order="F"), 1).astype(int)))
+print("run lengths:", np.diff([0, *changes])[:8].tolist(), "...")
+
+# %%
+run.figure(preview.sheet(dataset, each=4), "formats")
+
+# %% [markdown]
+# ## SAM: one model, any object, if you ask well
+#
+# SAM ([Kirillov et al. 2023](https://arxiv.org/abs/2304.02643)) encodes an image once and then answers prompts, a box
+# or clicks, in milliseconds. MobileSAM ([Zhang et al. 2023](https://arxiv.org/abs/2306.14289)) does the first with a
+# small network, so that it runs on a CPU. It has never seen a defect as such. *Fine-tuning* here leaves the encoder as
+# it is: the embeddings are computed once, and the decoder, a twentieth of the network, learns from them in a minute.
+# The loss is cross-entropy plus Dice, `1 - 2|A and B| / (|A| + |B|)`; the boxes to learn from are jittered, since a
+# person's boxes are not exact either. Each way to ask gets a decoder of its own: one that is to learn them all from few
+# images forgets how to follow a good box.
+#
+# Three ways to ask are compared on the same test images: with the true box, with one click into the defect, and with
+# boxes from an anomaly detector that has seen good images only, so that **no person asks at all**. Two others need no
+# prompt: the anomaly map above its threshold, and a light segmenter that learns from the same images.
+
+# %%
+try:
+    sam = Segmenter.load()
+except Hw3Error as error:
+    sam = None
+    print(f"SAM is left out. {error}")
+
+# %%
+# The quick profile takes a part of the images, every class in turn.
+most = {"quick": 20, "full": len(defective)}[profile]
+rows = segmentation.spread(defective, np.arange(len(defective)), seed)[:most]
+part = defective.iloc[np.sort(rows)]
+n_train = {"quick": n_train, "full": max(n_train, 20)}[profile]
+n_train = min(n_train, len(part) // 2)
+n_splits = {"quick": 3, "full": 5}[profile]
+scores = None
+if sam is not None:
+    good = table[(table["split"] == "train") & ~table["is_defect"]]
+    detector = PatchCore(image_size=224, seed=seed)
+    detector.fit(ImageStack.load(good, 224), held_out=0.25, false_alarm_rate=0.1)
+    material = segmentation.prepare(sam, part, detector=detector, cache=run.folder / "embeddings")
+    splits = segmentation.few_image_splits(material.table, n_splits, n_train, seed)
+    settings = FineTuning(num_epochs={"quick": 5, "full": 12}[profile], seed=seed)
+    evaluation = segmentation.evaluate(material, splits, settings)
+    scores = evaluation.table()
+empty = pd.DataFrame(columns=["method", "prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"])
+run.table((empty if scores is None else scores).set_index("method"), "segmentation").round(3)
+
+# %% [markdown]
+# **Predict first**: which of the three prompts gains most from fine-tuning? Look at the masks before and after.
+
+# %%
+if sam is not None:
+    tuned, test = evaluation.tuned[0], splits[0][1]
+    shown = test[:: max(1, len(test) // 4)][:4]
+
+    def masks(model, asked):
+        each = [segmentation.segment(model, material.embeddings[row], asked.of(row)) for row in shown]
+        return [segmentation.union(m, material.truth(row).shape) for m, row in zip(each, shown, strict=True)]
+
+    figure = annotate_plots.segmentations(
+        [read_image(material.table["image"][row]) for row in shown],
+        [material.truth(row) for row in shown],
+        {
+            "true box, before": masks(sam, material.instances),
+            "true box, after": masks(tuned["box"], material.instances),
+            "detector's boxes, after": masks(tuned["detector"], material.detected),
+        },
+        [material.table["defect"][row] for row in shown],
+    )
+run.figure(figure if sam is not None else nothing("SAM's weights are not here"), "segmentations")
+
+# %% [markdown]
+# ## Why few images are enough, or are not
+#
+# IoU over the number of images learned from, always on the same test images. What needs no training is a dashed line.
+
+# %%
+curve = None
+if sam is not None:
+    sizes = {"quick": (4,), "full": (5, 10)}[profile]
+    curve = segmentation.curve(material, splits, sizes, settings, whole=evaluation)
+run.figure(
+    annotate_plots.learning_curve(curve) if curve is not None else nothing("SAM's weights are not here"),
+    "segmentation_curve",
+)
+
+# %% [markdown]
+# ## Detection
+#
+# The plain baseline is FCOS ([Tian et al. 2019](https://arxiv.org/abs/1904.01355)) on a small backbone whose weights
+# pip has installed. *mAP50*: the area under the precision-recall curve, a box counting as right if its IoU with a true
+# one is at least 0.5, averaged over classes. Where the extra `yolo` is installed (`pip install -e ".[yolo]"`; its
+# licence is AGPL-3.0), YOLOv8 and YOLO-World learn from the same images.
+#
+# YOLO-World ([Cheng et al. 2024](https://arxiv.org/abs/2401.17270)) compares regions with *texts*: class names become
+# embeddings by CLIP. Where CLIP cannot be had, the embeddings begin at those of COCO's 80 names that fit the training
+# boxes best, and are learned; the column `text` says which.
+
+# %%
+images = classification_images(table, random_state=seed)
+boxes = instances.from_masks(images, min_area=min_area)
+detection_splits = repeated_splits(images, {"quick": 1, "full": 5}[profile], 0.4, seed)
+size, epochs = {"quick": (256, 12), "full": (640, 100)}[profile]
+models = {"FCOS": Fcos(size=size, epochs=epochs, seed=seed)}
+try:
+    from hw3lib.annotate import weights
+    from hw3lib.annotate.quiet_ultralytics import module
+    from hw3lib.annotate.yolo_models import YoloV8
+    from hw3lib.annotate.yolo_world import YoloWorld, example_photographs, kept_vocabulary
+
+    module("nn.tasks")
+    for file in ("yolov8n.pt", "yolov8s-world.pt"):
+        weights.find(file)
+    models["YOLOv8n"] = YoloV8(size=size, epochs={"quick": 10, "full": 100}[profile], seed=seed)
+    world = YoloWorld(size=size, epochs={"quick": 4, "full": 60}[profile], category=category, seed=seed)
+    models["YOLO-World-s"] = world
+    if profile == "full":
+        models["YOLO-World-s, embeddings alone"] = replace(world, train="embeddings", lr=2e-3)
+except Hw3Error as error:
+    print(f"YOLO is left out. {error}")
+fitted = {}
+measured = runs(images, boxes, models, detection_splits, done=lambda row, model: fitted.setdefault(row["model"], model))
+board = run.table(summary(measured).set_index("model"), "detection")
+board.round(3)
+
+# %% [markdown]
+# What a fine-tuned model has gained on your classes it may have lost on all others. Two everyday photographs tell:
+# which of COCO's 80 names does YOLO-World find on them before, and which after?
+
+# %%
+vocabulary = {}
+for name, model in fitted.items():
+    if name.startswith("YOLO-World"):
+        vocabulary[name] = kept_vocabulary(model, example_photographs())
+        before, after = (", ".join(vocabulary[name][when]) or "nothing" for when in ("before", "after"))
+        print(f"{name} ({model.train} trained, text {model.text}): before {before}; after {after}")
+if not vocabulary:
+    print("YOLO-World is not here")
+
+# %%
+best = board.index[0]
+_, test = detection_splits[0]
+tested = images.iloc[test].reset_index(drop=True)
+faulty = np.flatnonzero(tested["is_defect"])
+seen = faulty[segmentation.spread(tested.iloc[faulty], np.arange(len(faulty)), seed)[:8]]
+classes = boxes.classes
+truth = [truth_of(images, boxes, classes)[row] for row in test]
+predictions = fitted[best].predict(images, test)
+run.figure(detection_plots.boxes_on_images(tested, truth, predictions, classes, seen), "detections")
+
+# %%
+smaller = {"quick": (10,), "full": (5, 10, 20, 40)}[profile]
+steps = learning_curve(images, boxes, {best: models[best]}, detection_splits[:1], smaller, seed=seed)
+whole = measured[["model", "split", "map50_after"]].rename(columns={"map50_after": "map50"})
+whole = whole[(whole["model"] == best) & (whole["split"] == 0)].assign(images=len(detection_splits[0][0]))
+run.figure(detection_plots.learning_curves(pd.concat([steps, whole])), "detection_curve")
+
+# %% [markdown]
+# ## Annotate by clicking
+#
+# A category without masks begins here: click on the defect, look at what SAM (the decoder that was fine-tuned for
+# clicks) proposes, add a click beside it where it took too much, accept it with a class. Every accepted mask is in a
+# COCO file at once.
+
+# %%
+if sam is not None:
+    opened = {}  # the embedding of the image that is looked at: computed at the first click, used for all others
+
+    def answer(image, points, labels):
+        if id(image) not in opened:
+            opened.clear()
+            opened[id(image)] = image, sam.embed(image)
+        return propose(tuned["click"], opened[id(image)][1], points, labels)
+
+    widgets.segment(answer, part, run.folder / "clicked.json")
+
+# %% [markdown]
+# ## What came out
+#
+# Written from the numbers above, whatever they are.
+
+# %%
+text = describe(made, annotations.rows(), scores, board.reset_index(), curve)
+print(text)
+
+# %%
+run.metrics(
+    formats=annotations.rows(),
+    sam=[] if scores is None else scores[scores["method"] == "SAM"],
+    segmentation=[] if scores is None else scores,
+    segmentation_curve=[] if curve is None else curve,
+    detection=board.reset_index(),
+    vocabulary=vocabulary,
+    summary=text,
+)
+
+# %% [markdown]
+# ## Checkpoint
+#
+# - Which of the formats would you give to somebody who trains a detector, and which to somebody whose defects have
+#   holes?
+# - Why must good images be in the training set of a detector, and what would you put into their label files?
+# - The anomaly detector asks SAM with a box round a reflection. What comes out, and who should have caught it?
+# - A colleague fine-tunes all of YOLO-World on 40 boxes and is pleased. What has it forgotten?
+#
+# ## Exercises
+#
+# Each has a check that answers at once. They are in `exercises/05_detection_segmentation.ipynb` to be solved; here the
+# answers are folded away.
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 1. Fill in: run lengths
+#
+# COCO writes a mask as numbers: how many zeros, then how many ones, then zeros, and so on, **down the columns**. The
+# first number counts zeros, even if there are none. `[[0, 1], [1, 1]]` becomes `[1, 3]`.
+
+
+# %% tags=["exercise", "answer-1"]
+def run_lengths(mask):
+    """A list of ints; their sum is the number of pixels."""
+    # BEGIN SOLUTION: flatten down the columns, then find where the value changes; where does the first run begin?
+    pixels = np.concatenate([[False], mask.ravel(order="F")])
+    changes = np.flatnonzero(np.diff(pixels.astype(int)))
+    return np.diff([0, *changes, mask.size]).tolist()
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-1"]
+# NBVAL_CHECK_OUTPUT
+checks.run_lengths(run_lengths)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 2. Fill in: intersection over union
+#
+# The figure by which all masks and boxes of this chapter are judged.
+
+
+# %% tags=["exercise", "answer-2"]
+def mask_iou(one, other):
+    """Of two masks, bool arrays of one shape; 0 to 1."""
+    # BEGIN SOLUTION: count the pixels that are in both, and those that are in at least one
+    return (one & other).sum() / (one | other).sum()
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-2"]
+# NBVAL_CHECK_OUTPUT
+checks.mask_iou(mask_iou)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 3. Find the planted bug: a box that is not quite right
+#
+# ```python
+# def voc_box(mask):
+#     rows, columns = np.nonzero(mask)
+#     return rows.min(), columns.min(), rows.max(), columns.max()
+# ```
+#
+# Two things are wrong. Pascal VOC wants xmin, ymin, xmax, ymax; its first pixel has the number 1, and the last pixel of
+# the object belongs to the box.
+
+
+# %% tags=["exercise", "answer-3"]
+def voc_box(mask):
+    """xmin, ymin, xmax, ymax."""
+    # BEGIN SOLUTION: which of the two arrays is x? And which number has the very first pixel?
+    rows, columns = np.nonzero(mask)
+    return columns.min() + 1, rows.min() + 1, columns.max() + 1, rows.max() + 1
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-3"]
+# NBVAL_CHECK_OUTPUT
+checks.voc_box(voc_box)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4. Predict, then measure: what is too small?
+#
+# How many components of the masks have fewer than 100 pixels, and would be dropped by `min_area=100`? Guess, then
+# count: `read_mask(path)` gives a mask, and `scipy.ndimage.label` with `np.ones((3, 3))` joins diagonal neighbours.
+
+# %% tags=["exercise", "answer-4"]
+# BEGIN SOLUTION: set prediction to a whole number, then count over all masks in defective["mask"] into measured
+prediction = 10
+measured = 0
+for path in defective["mask"]:
+    labels, _ = ndimage.label(read_mask(path), np.ones((3, 3)))
+    measured += int((np.bincount(labels.ravel())[1:] < 100).sum())
+# END SOLUTION
+
+# %% tags=["exercise", "check-4"]
+checks.dropped_components(prediction, measured, defective, min_area=100)
+
+# %% [markdown]
+# **More to try.** Ask with boxes that are 20 pixels off: what does jitter in training buy? Annotate ten of your own
+# photographs by clicks, and train a detector on them.
+#
+# ## Summary
+#
+# Masks become instances, instances become files; formats differ in what they cannot hold, and what is lost can be
+# counted. A model that has seen millions of images needs only a few of yours, because only its last step has to learn;
+# how few is a curve, not an opinion. An anomaly detector can ask the questions, and a person only corrects.
+#
+# **Next:** `06_report` answers the assignment from what was measured.
