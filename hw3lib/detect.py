@@ -58,7 +58,7 @@ def fit(
         Hw3Error: unknown detector or hyperparameter, no image, too few or unreadable ones, ``out`` exists, or as
             :meth:`.Detector.fit`.
     """
-    model = _make(detector, settings or {})
+    model = make_detector(detector, settings or {})
     refuse_existing(Path(out), _KEPT, "a detector", force)
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
@@ -131,7 +131,12 @@ def export(
     return done
 
 
-def _make(name: str, settings: dict[str, Any]) -> Detector:
+def make_detector(name: str, settings: dict[str, Any]) -> Detector:
+    """An unfitted detector by its name in :data:`hw3lib.anomaly.DETECTORS`; lists become tuples.
+
+    Raises:
+        Hw3Error: an unknown name or parameter, or a value that it cannot have.
+    """
     if name not in DETECTORS:
         near = get_close_matches(name, DETECTORS, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -140,7 +145,7 @@ def _make(name: str, settings: dict[str, Any]) -> Detector:
     known = [field.name for field in fields(kind)]
     for setting in settings:
         if setting not in known:
-            raise Hw3Error(f"{kind.name} has no setting {setting!r}; it has {', '.join(known)}")
+            raise Hw3Error(f"{name} has no parameter {setting!r}; it has {', '.join(known)}")
     try:
         given: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in settings.items()}
         return kind(**given)

@@ -282,7 +282,7 @@ def test_only_what_the_command_made_is_replaced_and_only_on_request(detector, go
     ("options", "said"),
     [
         (("--detector", "patchcor"), "unknown detector 'patchcor'; did you mean 'patchcore'?"),
-        (("--detector", "padim", "--ratio", "0.1"), "PaDiM has no setting 'ratio'; it has image_size"),
+        (("--detector", "padim", "--ratio", "0.1"), "padim has no parameter 'ratio'; it has image_size"),
         (("-p", "ratio", "much"), "a value is of the wrong kind"),
         (("--ratio", "2"), "ratio=2.0, expected a share"),
         (("--false-alarm-rate", "0"), "false_alarm_rate=0.0: expected a share"),

@@ -60,7 +60,7 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
     from hw3lib.anomaly.comparison import auroc_interval, evaluate
     from hw3lib.classify.inputs import pick_device
     from hw3lib.data import ImageStack
-    from hw3lib.detect import few_good_images_are_told
+    from hw3lib.detect import few_good_images_are_told, make_detector
     from hw3lib.results import plain
 
     s, table = cell.settings, planned_table(cell)
@@ -106,28 +106,6 @@ def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
     ).table()
     row = done[done["method"] == s["method"]].iloc[0].drop(["method", "seconds"]).to_dict()
     return plain({**row, **_about(splits), "device": pick_device(s["device"]).type})
-
-
-def make_detector(name: str, parameters: dict[str, Any]):
-    """An unfitted detector by its name in :data:`hw3lib.anomaly.DETECTORS`; lists become tuples.
-
-    Raises:
-        Hw3Error: an unknown parameter, or a value that it cannot have.
-    """
-    from dataclasses import fields
-
-    from hw3lib.anomaly import DETECTORS
-
-    kind = DETECTORS[name]
-    known = [field.name for field in fields(kind)]
-    for parameter in parameters:
-        if parameter not in known:
-            raise Hw3Error(f"{name} has no parameter {parameter!r}; it has {', '.join(known)}")
-    try:
-        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
-        return kind(**own)
-    except TypeError as error:  # a text where a number was expected
-        raise Hw3Error(f"{name}: a parameter is of the wrong kind ({error})") from None
 
 
 def parts(cell: Cell) -> tuple[pd.DataFrame, list]:

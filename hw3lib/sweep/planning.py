@@ -70,7 +70,7 @@ def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
             check_attempt(Attempt(name=cell.name, **cell.settings["attempt"]), *parts(cell), cell.seed)
             continue
         if cell.kind == "detector":
-            from .cells import make_detector
+            from hw3lib.detect import make_detector
 
             arch = getattr(make_detector(cell.settings["detector"], cell.settings["parameters"]), "arch", None)
         else:

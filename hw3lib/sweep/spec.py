@@ -163,8 +163,7 @@ def _attempt(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str,
 
 def _detector(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     from hw3lib.anomaly import DETECTORS, required_good_images
-
-    from .cells import make_detector
+    from hw3lib.detect import make_detector
 
     entry = {"detector": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, dict) or "detector" not in entry:
