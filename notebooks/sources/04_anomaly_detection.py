@@ -431,8 +431,11 @@ def patch_features(stack):
     return locally_aware(list(maps.values()), grid=1).flatten(2).movedim(1, -1).numpy()
 
 
-few = test.groupby("defect").head(8)
-good_patches = patch_features(ImageStack.load(good.head(20), 128))
+# The exercise is on the generated bottle, whatever your category is.
+home = data if category.startswith("synthetic/") else None
+course = load_table(get("synthetic/bottle", home, progress=False), "synthetic/bottle")
+few = course[course["split"] == "test"].groupby("defect").head(8)
+good_patches = patch_features(ImageStack.load(course[course["split"] == "train"].head(20), 128))
 test_patches = patch_features(ImageStack.load(few, 128))
 is_defect = few["is_defect"].to_numpy()
 print(good_patches.shape, test_patches.shape)
