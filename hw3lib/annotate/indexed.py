@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hw3lib.annotate.dataset import SPLITS, Dataset, Licence
+from hw3lib.annotate.dataset import Dataset, Licence
 from hw3lib.annotate.instances import Instance, Instances, components
 from hw3lib.annotate.lost import Lost
 from hw3lib.annotate.pictures import image_size, save_image
-from hw3lib.annotate.reading import read_indexed, read_json, text
-from hw3lib.data.table import IMAGE_SUFFIXES
+from hw3lib.annotate.reading import images_by_split, read_indexed, read_json, text
 from hw3lib.errors import Hw3Error
 
 _MOST_CLASSES = 255
@@ -82,24 +81,17 @@ def read(folder: Path) -> Dataset:
     classes = [text(name, f"{path}: class") for name in sorted(listed, key=lambda name: int(listed[name]))]
     names: list[str] = []
     sources, sizes, splits, found = [], [], [], []
-    for split in SPLITS:
-        images = sorted(p for p in (folder / "images" / split).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        stems = {image.stem for image in images}
-        for mask in sorted((folder / "masks" / split).glob("*.png")):
-            if mask.stem not in stems:
-                raise Hw3Error(f"{mask}: a mask without an image; expected {folder / 'images' / split / mask.name}")
-        for image in images:
-            size = image_size(image)
-            mask = folder / "masks" / split / f"{image.stem}.png"
-            values = read_indexed(mask, size, image)
-            if values.max(initial=0) > len(classes):
-                raise Hw3Error(f"{mask}: holds the value {values.max()}, expected 0 to {len(classes)}")
-            found += _split_up(values, len(names), classes)
-            names.append(image.name)
-            sources.append(str(image))
-            sizes.append(size)
-            splits.append(split)
-    if not names:
-        raise Hw3Error(f"{folder}: no image in images/{{{','.join(SPLITS)}}}")
+    for split, image, mask in images_by_split(
+        folder, "masks", ".png", lambda path, place: f"a mask without an image; expected {place / path.name}"
+    ):
+        size = image_size(image)
+        values = read_indexed(mask, size, image)
+        if values.max(initial=0) > len(classes):
+            raise Hw3Error(f"{mask}: holds the value {values.max()}, expected 0 to {len(classes)}")
+        found += _split_up(values, len(names), classes)
+        names.append(image.name)
+        sources.append(str(image))
+        sizes.append(size)
+        splits.append(split)
     licence = Licence(str(content.get("license", "unknown")), str(content.get("license_url", "")))
     return Dataset(names, sources, sizes, splits, Instances(found), classes, licence)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from hw3lib.annotate.dataset import SPLITS
 from hw3lib.annotate.instances import Instance
+from hw3lib.data.table import IMAGE_SUFFIXES
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import human_bytes
 
@@ -33,6 +35,35 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
         raise Hw3Error(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise Hw3Error(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def images_by_split(
+    folder: Path, annotations: str, suffix: str, stray: Callable[[Path, Path], str]
+) -> Iterator[tuple[str, Path, Path]]:
+    """The images of ``folder/images/<split>``, each with its split and the path that its annotation would have.
+
+    Args:
+        folder: of a format that keeps images and annotations side by side.
+        annotations: folder of the annotations, ``labels`` or ``masks``; those of an image have its stem.
+        suffix: of an annotation.
+        stray: what is wrong with an annotation, given it and the folder that holds no image of its stem.
+
+    Raises:
+        Hw3Error: an annotation without image, or no image at all.
+    """
+    empty = True
+    for split in SPLITS:
+        place = folder / "images" / split
+        images = sorted(p for p in place.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        stems = {image.stem for image in images}
+        for path in sorted((folder / annotations / split).glob(f"*{suffix}")):
+            if path.stem not in stems:
+                raise Hw3Error(f"{path}: {stray(path, place)}")
+        for image in images:
+            empty = False
+            yield split, image, folder / annotations / split / f"{image.stem}{suffix}"
+    if empty:
+        raise Hw3Error(f"{folder}: no image in images/{{{','.join(SPLITS)}}}")
 
 
 def read_json(path: Path) -> dict[str, Any]:

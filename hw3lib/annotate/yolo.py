@@ -13,8 +13,7 @@ from hw3lib.annotate.instances import Instance, Instances
 from hw3lib.annotate.lost import Lost
 from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.annotate.polygons import fill, holes, outlines
-from hw3lib.annotate.reading import box_instance, check_polygon, read_text
-from hw3lib.data.table import IMAGE_SUFFIXES
+from hw3lib.annotate.reading import box_instance, check_polygon, images_by_split, read_text
 from hw3lib.errors import Hw3Error
 
 SMALLEST = 10  # pixels a side of an image that ultralytics takes
@@ -111,23 +110,16 @@ def read(folder: Path) -> Dataset:
     licence = Licence(str(content.get("license", "unknown")), str(content.get("license_url", "")))
     names: list[str] = []
     sources, sizes, splits, found = [], [], [], []
-    for split in SPLITS:
-        images = sorted(p for p in (folder / "images" / split).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        stems = {image.stem for image in images}
-        for label in sorted((folder / "labels" / split).glob("*.txt")):
-            if label.stem not in stems:
-                raise Hw3Error(f"{label}: belongs to no image in {folder / 'images' / split}")
-        for image in images:
-            size = image_size(image)
-            label = folder / "labels" / split / f"{image.stem}.txt"
-            if label.is_file():
-                found += _instances(label, len(names), classes, size)
-            names.append(image.name)
-            sources.append(str(image))
-            sizes.append(size)
-            splits.append(split)
-    if not names:
-        raise Hw3Error(f"{folder}: no image in images/{{{','.join(SPLITS)}}}")
+    for split, image, label in images_by_split(
+        folder, "labels", ".txt", lambda path, place: f"belongs to no image in {place}"
+    ):
+        size = image_size(image)
+        if label.is_file():
+            found += _instances(label, len(names), classes, size)
+        names.append(image.name)
+        sources.append(str(image))
+        sizes.append(size)
+        splits.append(split)
     return Dataset(names, sources, sizes, splits, Instances(found), classes, licence)
 
 
