@@ -16,13 +16,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path
-from hw3lib.provenance import code_version, file_record
+from hw3lib.provenance import code_version, file_record, package_version
 
 COMMON_KEYS = ("notebook", "category", "profile", "seconds", "seeds", "versions", "device", "data_digest")
 CHAPTER_KEYS = {  # what every run writes, for those who read it: the report and the summary
@@ -210,7 +209,7 @@ class Step:
 def fingerprint(notebook: Notebook, values: Mapping[str, Any], data_digest: str) -> dict[str, Any]:
     """Everything that the results depend on. Where the data lie does not count, what they are does."""
     effective = {k: v for k, v in (notebook.parameters | dict(values)).items() if k not in ("data", "out")}
-    versions = {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+    versions = {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES}
     parts = {"notebook": notebook.digest, "parameters": effective, "data": data_digest}
     return json.loads(json.dumps(parts | {"hw3lib": code_version(), "versions": versions}))
 
@@ -282,13 +281,6 @@ def _no_format(path: Path) -> str:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"it holds {constant}")
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "missing"
 
 
 def _now() -> str:

@@ -24,13 +24,15 @@ def code_version() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on; ``missing`` where one is not installed."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+    return {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES}
+
+
+def package_version(name: str) -> str:
+    """Version of an installed package, or ``missing``."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
 
 
 def file_record(path: Path) -> dict[str, Any] | None:
