@@ -22,8 +22,9 @@ def module(name: str) -> ModuleType:
     """A module of ultralytics, such as ``nn.tasks``.
 
     On its first import the package writes settings below the home folder, looks for the internet, sets environment
-    variables, numpy's and torch's way of printing and OpenCV's threads, and replaces ``torch.save``. Here the settings
-    go to a temporary folder (unless ``YOLO_CONFIG_DIR`` names one), and all else is put back.
+    variables, numpy's and torch's way of printing and OpenCV's threads, and replaces ``torch.save`` and PIL's
+    ``Image.open`` (by one that looks for a plug-in where a file is no picture). Here the settings go to a temporary
+    folder (unless ``YOLO_CONFIG_DIR`` names one), and all else is put back.
 
     Raises:
         Hw3Error: the package is not installed; the message names its licence.
@@ -49,8 +50,10 @@ def _as_it_was() -> Iterator[None]:
     import cv2
     import numpy as np
     import torch
+    from PIL import Image
 
     environment, save, threads = dict(os.environ), torch.save, cv2.getNumThreads()
+    image_open = Image.open
     numpy_printing, torch_printing = np.get_printoptions(), dict(vars(torch._tensor_str.PRINT_OPTS))
     os.environ.update(_QUIET)
     if "YOLO_CONFIG_DIR" not in os.environ:
@@ -63,6 +66,7 @@ def _as_it_was() -> Iterator[None]:
         os.environ.clear()
         os.environ.update(environment)
         torch.save = save
+        Image.open = image_open
         cv2.setNumThreads(threads)
         np.set_printoptions(**numpy_printing)
         torch.set_printoptions(**torch_printing)

@@ -1,5 +1,6 @@
 """What tests of detection and segmentation share: published weights where there are any, and a small SAM without."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -16,6 +17,16 @@ def published_weights() -> Path:
         if place and (Path(place) / "mobile_sam.pt").is_file():
             return Path(place)
     pytest.skip("no published weights: set HW3_WEIGHTS to a folder that holds mobile_sam.pt")
+
+
+@pytest.fixture(scope="session")
+def ultralytics():
+    """A module of ultralytics by its name, imported as hw3lib does: else its import changes the whole test process."""
+    if importlib.util.find_spec("ultralytics") is None:
+        pytest.skip('no ultralytics: pip install -e ".[yolo]"')
+    from hw3lib.annotate.quiet_ultralytics import module
+
+    return module
 
 
 @pytest.fixture

@@ -200,13 +200,9 @@ def test_supervision_refuses_the_file_names_of_mvtec_ad(data, tmp_path):
 
 
 @pytest.fixture
-def loader(tmp_path, monkeypatch):
+def loader(tmp_path, monkeypatch, ultralytics):
     """ultralytics' loader of one split: the labels, with everything that it warned of."""
-    pytest.importorskip("ultralytics")
-    from hw3lib.annotate.quiet_ultralytics import module
-
-    monkeypatch.setattr(Image, "open", Image.open)  # which its import replaces for the whole process
-    utils, dataset = module("data.utils"), module("data.dataset")
+    utils, dataset = ultralytics("data.utils"), ultralytics("data.dataset")
     monkeypatch.setattr(utils, "check_font", lambda *_: None)  # looks for a font on the network
 
     def load(folder: Path, split: str, task: str):
@@ -214,12 +210,12 @@ def loader(tmp_path, monkeypatch):
         handler = logging.Handler()
         handler.setLevel(logging.WARNING)
         handler.emit = lambda record: messages.append(record.getMessage())
-        module("utils").LOGGER.addHandler(handler)
+        ultralytics("utils").LOGGER.addHandler(handler)
         try:
             settings = utils.check_det_dataset(str(folder / "data.yaml"), autodownload=False)
             found = dataset.YOLODataset(settings[split], data=settings, task=task, augment=False, imgsz=64)
         finally:
-            module("utils").LOGGER.removeHandler(handler)
+            ultralytics("utils").LOGGER.removeHandler(handler)
         cache = np.load(folder / "labels" / f"{split}.cache", allow_pickle=True).item()
         return found.labels, cache, messages + cache["msgs"]
 
@@ -227,9 +223,8 @@ def loader(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name, task", [("yolo", "detect"), ("yolo-seg", "segment")])
-def test_ultralytics_loads_both_sets_without_a_warning(data, tmp_path, loader, name, task):
-    from ultralytics.data.utils import polygon2mask
-
+def test_ultralytics_loads_both_sets_without_a_warning(data, tmp_path, loader, ultralytics, name, task):
+    polygon2mask = ultralytics("data.utils").polygon2mask
     folder = FORMATS[name].write(tmp_path / "out", data).folder
     for split in ("train", "val", "test"):
         labels, cache, said = loader(folder, split, task)

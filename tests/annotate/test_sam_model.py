@@ -98,8 +98,8 @@ def test_every_published_tensor_is_used_but_the_classifiers(published_weights):
     assert len(state) - len(renamed) == len(dropped) == 4
 
 
-def test_embeddings_and_masks_are_those_of_an_independent_implementation(published_weights):
-    build = pytest.importorskip("ultralytics.models.sam.build").build_mobile_sam
+def test_embeddings_and_masks_are_those_of_an_independent_implementation(published_weights, ultralytics):
+    build = ultralytics("models.sam.build").build_mobile_sam
     path = published_weights / "mobile_sam.pt"
     ours, theirs = mobile_sam(path), build(str(path))
     torch.manual_seed(0)
