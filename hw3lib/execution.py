@@ -140,8 +140,9 @@ class Step:
         import nbclient.exceptions
         import papermill
 
-        # Its only messages here repeat, on stderr, what Failed says.
+        # Their only messages here repeat, on stderr, what Failed or the interruption says.
         logging.getLogger("papermill").addHandler(logging.NullHandler())
+        logging.getLogger("asyncio").addFilter(_not_of_a_dead_kernel)
         executed = self.work / NOTEBOOK
         try:
             papermill.execute_notebook(
@@ -265,6 +266,13 @@ def _last_started(executed: Path) -> tuple[int, str]:
     started = [i for i, c in enumerate(cells, 1) if c["metadata"]["papermill"].get("start_time")]
     number = max(started, default=0)
     return number, "".join(cells[number - 1]["source"]) if number else ""
+
+
+def _not_of_a_dead_kernel(record: logging.LogRecord) -> bool:
+    """Whether a message of asyncio is about something else than the end of a kernel that was shut down with its run."""
+    import nbclient.exceptions
+
+    return not (record.exc_info and isinstance(record.exc_info[1], nbclient.exceptions.DeadKernelError))
 
 
 def _user_errors() -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import nbclient.exceptions
 import nbformat
 import pytest
 
@@ -207,6 +209,13 @@ def test_interrupted_and_resumed(place, number):
         assert done.returncode == 0, done.stdout + done.stderr
         assert "going on from an interrupted run" in done.stdout
         assert json.loads((place / "runs" / "r" / "91" / "metrics.json").read_text())["resumed"] is True
+
+
+def test_asyncio_says_nothing_of_a_kernel_that_ended_with_its_run(place, caplog):
+    run(place)
+    for error in (nbclient.exceptions.DeadKernelError("Kernel died"), OSError("no route to host")):
+        logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=error)
+    assert [record.exc_info[0] for record in caplog.records if record.name == "asyncio"] == [OSError]
 
 
 def wait_for(condition, process, seconds=60):
