@@ -1,9 +1,8 @@
 """How well scores and anomaly maps find defects, equal to the official evaluation to the last tie.
 
-:class:`PixelMetrics` counts every float32 value instead of sorting all pixels. The counters lie in pages of 65,536
-neighbouring values, which are made when the first pixel falls into them. Nothing is rounded, and memory ends at four
-bytes for each float32 in the range of the maps (at most 34 MB for each doubling of the score) and eight for each
-defective pixel, however many images come.
+:class:`PixelMetrics` counts every float32 value instead of sorting all pixels, see :mod:`.tally`. Nothing is rounded,
+and memory ends at four bytes for each float32 in the range of the maps (at most 34 MB for each doubling of the score)
+and eight for each defective pixel, however many images come.
 """
 
 from __future__ import annotations
@@ -12,15 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import label
-from scipy.sparse import coo_array
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from hw3lib.errors import Hw3Error
 
-_PAGE = 1 << 16  # values
-_CHUNK = 1 << 23  # pixels that are counted together: most pages then get many
-_MOST = (1 << 32) - 1  # pixels that counters of 32 bits hold for certain
-_SIGN = np.uint32(1 << 31)
+from .tally import MOST, Tally, keys_of, values_of
+
 _EIGHT = np.ones((3, 3), bool)
 
 
@@ -114,7 +110,7 @@ class PixelMetrics:
 
     def __init__(self) -> None:
         self.images = 0
-        self._pixels = _Tally()
+        self._pixels = Tally()
         self._defects: list[np.ndarray] = []
         self._sizes: list[np.ndarray] = []
         self._regions = 0
@@ -159,7 +155,7 @@ class PixelMetrics:
             labels, count = label(inside, _EIGHT)
             labels = labels[inside] - 1
             # Value and region in one integer, so that one plain sort brings both into order.
-            keys = _keys(values[box][inside]).astype(np.uint64)
+            keys = keys_of(values[box][inside]).astype(np.uint64)
             self._defects.append(keys << np.uint64(32) | (labels + self._regions).astype(np.uint64))
             self._sizes.append(np.bincount(labels))
             self._regions += count
@@ -225,13 +221,13 @@ class PixelMetrics:
                 )
             keys = np.concatenate(self._defects)
             keys.sort()
-            weight = (1 / np.concatenate(self._sizes))[keys & np.uint64(_MOST)]
+            weight = (1 / np.concatenate(self._sizes))[keys & np.uint64(MOST)]
             keys = (keys >> np.uint64(32)).astype(np.uint32)
             first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
             defect = np.diff(first, append=len(keys))
             above, equal = self._pixels.above_and_equal(keys[first])
             columns = (
-                _values(keys[first]),
+                values_of(keys[first]),
                 defect,
                 np.add.reduceat(weight, first),
                 above - (defective - first - defect),
@@ -259,75 +255,3 @@ class _Steps(NamedTuple):
     good_above: np.ndarray
     good_equal: np.ndarray
     goods: int
-
-
-class _Tally:
-    """How often each float32 value occurred, given by its key (:func:`_keys`)."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._pages: dict[int, np.ndarray] = {}
-        self._dtype = np.uint32
-        self._page, self._low = (np.empty(_CHUNK, np.int32) for _ in range(2))  # of values that wait to be counted
-        self._waiting = 0
-
-    def add(self, values: np.ndarray) -> None:
-        """Count these values, float32 ``(n,)``."""
-        self.total += len(values)
-        while len(values):
-            keys = _keys(values[: _CHUNK - self._waiting])
-            place = slice(self._waiting, self._waiting + len(keys))
-            np.right_shift(keys, 16, out=self._page[place], casting="unsafe")
-            np.bitwise_and(keys, _PAGE - 1, out=self._low[place], casting="unsafe")
-            self._waiting += len(keys)
-            values = values[len(keys) :]
-            if self._waiting == _CHUNK:
-                self._fold()
-
-    def above_and_equal(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many values are above and on each of these keys (ascending), int64 ``(K,)`` each."""
-        self._fold()
-        above, equal = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
-        pages = np.array(sorted(self._pages, reverse=True), np.uint64)
-        limits = np.searchsorted(keys, np.stack([pages, pages + np.uint64(1)]) * np.uint64(_PAGE))
-        higher = 0  # values in higher pages
-        for page, first, last in zip(pages.tolist(), *limits, strict=True):
-            counts = self._pages[page]
-            if first == last:
-                higher += int(counts.sum(dtype=np.int64))
-                continue
-            low = (keys[first:last] & np.uint32(_PAGE - 1)).astype(np.intp)
-            until = counts.cumsum(dtype=np.int64)
-            higher += int(until[-1])
-            above[first:last], equal[first:last] = higher - until[low], counts[low]
-        return above, equal
-
-    def _fold(self) -> None:
-        """Count what waits."""
-        count, self._waiting = self._waiting, 0
-        if not count:
-            return
-        if self.total > _MOST and self._dtype is np.uint32:
-            self._dtype = np.int64
-            self._pages = {page: counts.astype(np.int64) for page, counts in self._pages.items()}
-        # A sparse matrix with a row for each page is made by a counting sort, many times faster than sorting. It would
-        # then merge equal entries, slowly, did it not believe that there are none.
-        entries = coo_array((np.ones(count, np.int8), (self._page[:count], self._low[:count])), shape=(_PAGE, _PAGE))
-        entries.has_canonical_format = True
-        rows = entries.tocsr()
-        for page in np.flatnonzero(np.diff(rows.indptr)).tolist():
-            if page not in self._pages:
-                self._pages[page] = np.zeros(_PAGE, self._dtype)
-            low = rows.indices[rows.indptr[page] : rows.indptr[page + 1]]
-            np.add.at(self._pages[page], low.astype(np.intp), self._dtype(1))  # of just these types it is fast
-
-
-def _keys(values: np.ndarray) -> np.ndarray:
-    """Unsigned integers in the order of the floats: float32 to uint32 ``(n,)``; -0 and +0 have one key."""
-    values = values + np.float32(0)
-    return values.view(np.uint32) ^ ((values.view(np.int32) >> 31).view(np.uint32) | _SIGN)
-
-
-def _values(keys: np.ndarray) -> np.ndarray:
-    """The floats of these keys."""
-    return np.where(keys < _SIGN, ~keys, keys ^ _SIGN).view(np.float32)

@@ -10,7 +10,7 @@ from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks import aupro
-from hw3lib.anomaly import metrics
+from hw3lib.anomaly import tally
 from hw3lib.anomaly.metrics import PixelMetrics, image_metrics
 from hw3lib.errors import Hw3Error
 
@@ -150,8 +150,8 @@ def test_neighbouring_floats_are_told_apart_over_the_whole_range():
 def test_nothing_changes_where_pixels_are_counted_in_parts_and_counters_grow(monkeypatch):
     masks, maps = made(5, levels=20)
     whole = measured(masks, maps)
-    monkeypatch.setattr(metrics, "_CHUNK", 100)  # less than an image, no divisor of it
-    monkeypatch.setattr(metrics, "_MOST", 1000)
+    monkeypatch.setattr(tally, "_CHUNK", 100)  # less than an image, no divisor of it
+    monkeypatch.setattr(tally, "MOST", 1000)
     parts = measured(masks, maps)
     for name in ("auroc", "average_precision", "aupro", "f1_max"):
         assert getattr(parts, name)() == getattr(whole, name)()
