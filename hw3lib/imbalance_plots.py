@@ -176,15 +176,19 @@ def latent_walk(model: LatentModel, a: np.ndarray, b: np.ndarray, steps: int = 7
     return figure
 
 
-def ranking(table: pd.DataFrame) -> Figure:
+def ranking(table: pd.DataFrame, ceiling: pd.Series | None = None) -> Figure:
     """Gain of every method on plain training with its 95 % interval, and recall of the rarest type, best on top.
 
     Args:
         table: of :meth:`hw3lib.imbalance.compared.Comparison.ranking`.
+        ceiling: of :meth:`hw3lib.imbalance.compared.Comparison.ceiling`, drawn above all methods.
     """
     table = table.iloc[::-1]
-    y = np.arange(len(table))
     colours = [{"helps": GREEN, "hurts": ORANGE}.get(verdict, GREY) for verdict in table["verdict"]]
+    if ceiling is not None:
+        table = pd.concat([table, ceiling.to_frame().T.convert_dtypes()], ignore_index=True)
+        colours.append("black")
+    y = np.arange(len(table))
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(9, 0.3 * len(table) + 1.4), sharey=True, width_ratios=(3, 2), layout="constrained"
     )
@@ -194,7 +198,10 @@ def ranking(table: pd.DataFrame) -> Figure:
     left.set(yticks=y, yticklabels=table["method"], xlabel="gain in balanced accuracy on plain training, points")
     for verdict, colour in (("helps", GREEN), ("not told apart", GREY), ("hurts", ORANGE)):
         left.plot([], [], "o-", color=colour, lw=2.5, label=verdict)
-    left.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+    if ceiling is not None:
+        left.plot([], [], "o-", color="black", lw=2.5, label="nothing cut away")
+        left.axhline(len(table) - 1.5, color="0.8", lw=0.8)
+    left.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4)
     right.plot(100 * table["tail_recall"], y, "D", color=PURPLE, ms=5)
     right.set(xlim=(0, 100), xlabel="recall of the rarest type, %")
     right.grid(axis="x", color="0.9")

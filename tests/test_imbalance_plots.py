@@ -130,3 +130,17 @@ def test_latent_map_of_nothing_says_so(data):
     chosen = np.r_[0, 1, 4, 5]
     model.fit_resample(X[chosen], y[chosen])
     assert "no image was generated" in texts(plots.latent_map(model, y[chosen], y[chosen]))
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_the_ranking_shows_every_method_and_the_ceiling_above_them(above):
+    rows = [("best", 0.6, 0.1, 0.05, 0.15, "helps"), ("plain", 0.5, np.nan, np.nan, np.nan, "")]
+    columns = ["method", "tail_recall", "gain", "gain_low", "gain_high", "verdict"]
+    table = pd.DataFrame(rows, columns=columns)
+    ceiling = pd.Series(("all images", 0.7, 0.2, 0.1, 0.3, "helps"), index=columns)
+    figure = plots.ranking(table, ceiling if above else None)
+    left, right = figure.axes
+    assert [t.get_text() for t in left.get_yticklabels()] == ["plain", "best", *["all images"] * above]
+    assert right.lines[0].get_xdata().tolist() == pytest.approx([50, 60, *[70] * above])
+    assert ("nothing cut away" in texts(figure)) == above
+    nothing_cut_off(figure)

@@ -193,6 +193,18 @@ def test_the_paragraph_is_true_where_nothing_helps():
     assert "helps" not in text
 
 
+@pytest.mark.parametrize(
+    ("gain", "expected"),
+    [
+        ([0.1, 0.11, 0.1, 0.11], "gains +10 points (+9.2 to +12): so much could be won back."),
+        ([0.1, -0.1, 0.1, -0.1], "nothing to win back can be shown on these splits."),
+    ],
+)
+def test_the_paragraph_says_what_the_missing_images_are_worth(gain, expected):
+    text = made_up(GAINS | {"all images": gain}).text()
+    assert expected in text and "3 methods were compared" in text
+
+
 def test_plain_training_alone_has_a_paragraph_too():
     text = made_up({}).text()
     assert "50% of a class" in text and "beyond luck" not in text
@@ -362,6 +374,16 @@ def test_each_split_may_be_run_with_several_tails(table, splits, spy):
         assert sorted(rows["tail"]) == ["blue", "green", "red"]
     with pytest.raises(Hw3Error, match="turns=0"):
         run(table, splits, turns=0)
+
+
+def test_the_ceiling_sees_every_training_image_and_is_no_method(table, splits, spy):
+    found = run(table, splits, ceiling=True)
+    whole = [part for part in spy if len(part.y) == 32]
+    assert len(spy) == 6 and len(whole) == 3
+    assert whole[0].counts == [8, 8, 8, 8] and len(whole[0].unlabelled_weak) == 0
+    assert found.methods == ["plain"] == found.ranking()["method"].tolist() == found.table()["method"].tolist()
+    assert found.ceiling()["method"] == "all images" and found.ceiling(4)["gain"] == found.ceiling()["gain"]
+    assert run(table, splits).ceiling() is None
 
 
 def test_unlabelled_images_are_those_cut_away_and_those_given(table, splits, spy, tmp_path):

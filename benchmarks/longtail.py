@@ -1,0 +1,48 @@
+"""Accuracy, not speed: answers to imbalance against plain training, and what the missing images would be worth."""
+
+from __future__ import annotations
+
+from hw3lib.classify import guided
+from hw3lib.data import classification_images, get, load_table, repeated_splits
+from hw3lib.imbalance import METHODS, compare
+from hw3lib.paths import project_root
+
+
+def main(category: str, data: str | None, n_splits: int = 10, ratios: tuple[float, ...] = (5, 10)) -> None:
+    """Print a table for each ratio, the best method first, and the ceiling beneath it.
+
+    Methods that make images or pass mixed ones through the backbone are left to notebook 03's full profile.
+
+    Args:
+        category, data: where the images are.
+        n_splits: repeated splits; each is run with every defect type as the tail once.
+        ratios: of the largest to the smallest defect type.
+    """
+    table = load_table(get(category, data, progress=False), category)
+    images = classification_images(table)
+    good = guided.good_images(table, images)
+    methods = [name for name, method in METHODS.items() if method.kind != "generated images" and name != "cutmix"]
+    compared = compare(
+        images,
+        repeated_splits(images, n_splits, 0.2),
+        methods=methods,
+        ratios=ratios,
+        turns=images.loc[images["is_defect"], "defect"].nunique(),
+        unlabelled=good.sample(min(len(good), 40), random_state=0),
+        ceiling=True,
+        keep=project_root() / "runs" / "benchmark-longtail",
+        progress=True,
+    )
+    found = compared.table()
+    for ratio, rows in found.groupby("ratio"):
+        print(f"{category}, 1:{ratio:g}, {n_splits} splits of {compared.n_train} and {compared.n_test} images")
+        for _, row in [*rows.iterrows(), ("", compared.ceiling(ratio))]:
+            gain = (
+                ""
+                if row["method"] == "plain"
+                else "{:+.1f} ({:+.1f} to {:+.1f})".format(
+                    *(100 * row[name] for name in ("gain", "gain_low", "gain_high"))
+                )
+            )
+            accuracy = f"{row['balanced_accuracy']:.1%}, tail {row['tail_recall']:.1%}"
+            print(f"  {row['method']:24} {accuracy:20} {gain:26} {row['verdict']}")
