@@ -48,10 +48,11 @@ def test_notebook_was_executed_in_order_and_without_errors(source):
 
 
 @pytest.mark.parametrize("source", NUMBERED)
-def test_no_figure_is_shown_twice(source):
+def test_every_figure_is_shown_once(source):
     for cell in code(executed(source)):
         pictures = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
         assert len(pictures) <= 1, cell.source
+        assert pictures or "run.figure(" not in cell.source, cell.source
 
 
 @pytest.mark.parametrize("source", NUMBERED)

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from hw3lib.data import digest, load_table
 from hw3lib.errors import Hw3Error
@@ -49,6 +50,16 @@ def test_metrics_say_the_code_version_that_the_runner_records(run, tmp_path, mon
         seen.add(code_version())
     code_version.cache_clear()
     assert len(seen) == 2
+
+
+def test_a_figure_that_pyplot_does_not_hold_is_shown_once(run, monkeypatch):
+    shown = []
+    monkeypatch.setattr("hw3lib.results.display", shown.append)
+    apart, held = Figure(), plt.figure()
+    run.figure(apart, "apart")
+    run.figure(held, "held")
+    plt.close(held)
+    assert [image.data for image in shown] == [(run.folder / "figures/apart.png").read_bytes()]
 
 
 def test_figures_and_tables(run, tmp_path):
