@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hw3lib.errors import Hw3Error
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
@@ -82,9 +82,11 @@ def clear_write_errors(folder: Path, left: str = "Nothing half-written was left.
 
 def _is_ours(error: OSError, folder: Path) -> bool:
     """True where the error says that ``folder`` cannot be written, as opposed to a mistake with some other file."""
-    if not isinstance(error.filename, str | os.PathLike):
+    # Of a copy that fails, shutil names the source first and the target second.
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, str | os.PathLike)]
+    if not names:
         return error.errno in _FULL | _REFUSED
-    named = Path(error.filename).absolute()
+    named = Path(names[-1]).absolute()
     above = folder.is_relative_to(named)
     if error.errno in _NO_FOLDER:
         return above
@@ -94,6 +96,11 @@ def _is_ours(error: OSError, folder: Path) -> bool:
 def _why(error: OSError, folder: Path) -> str:
     start = f"Cannot write in {folder}:"
     if error.errno in _FULL:
+        if error.errno == errno.EFBIG:
+            return (
+                f"{start} the file would be larger than allowed (ulimit -f) or than the file system can hold. "
+                "Raise the limit or choose a folder on another disk."
+            )
         room = "" if error.errno == errno.EDQUOT else f" ({human_bytes(free_bytes(folder))} free)"
         what = "the disk is full" if error.errno == errno.ENOSPC else "your disk quota is used up"
         return f"{start} {what}{room}. Free some space or choose a folder on another disk."
@@ -147,7 +154,7 @@ def atomic_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
         if not path.exists():
             os.rename(temporary, path)
             return
-        # Between these renames the target is missing; _sweep puts the old one back if the process dies here.
+        # Between these renames the target is missing; sweep_leftovers puts the old one back if the process dies here.
         old = _temporary_name(path, "old")
         os.rename(path, old)
         try:
@@ -175,7 +182,7 @@ def _beside(path: Path) -> Iterator[Path]:
     try:
         with clear_write_errors(path.parent):
             _make_folders(path.parent, made)
-            _sweep(path)
+            sweep_leftovers(path)
             yield temporary
     except BaseException:  # KeyboardInterrupt as well: whatever ends the block, nothing half-written stays
         _remove(temporary)
@@ -198,10 +205,17 @@ def _temporary_name(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.{kind}{path.suffix}")
 
 
-def _sweep(path: Path) -> None:
-    """Remove what killed processes of this machine left of ``path``; put an old folder back if it is the only one."""
+def sweep_leftovers(path: Path) -> None:
+    """Remove what killed processes of this machine left of ``path``; put an old folder back if it is the only one.
+
+    Every write of ``path`` begins with it. Who may find ``path`` complete, and then write nothing, calls it first.
+    """
+    try:
+        names = os.listdir(path.parent)
+    except OSError:  # no folder, or a hidden one: nothing that we could remove
+        return
     pattern = re.compile(rf"\.{re.escape(path.name)}\.{_HOST}-(\d+)-[0-9a-f]{{8}}\.(tmp|old){re.escape(path.suffix)}")
-    for name in os.listdir(path.parent):
+    for name in names:
         match = pattern.fullmatch(name)
         if not match or _runs(int(match[1])):
             continue

@@ -201,8 +201,11 @@ def _cached(segmenter: Segmenter, path: str | Path, cache: Path) -> Embedding:
     values = _map(target)
     if values is None:
         embedding = segmenter.embed(image)
-        with atomic_path(target) as temporary:
-            np.save(temporary, embedding.values)
+        with atomic_path(target) as temporary, temporary.open("wb") as file:
+            # Not numpy.save, which on a full disk raises an error that does not say so.
+            whole = np.ascontiguousarray(embedding.values)
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(whole))
+            file.write(whole.data)
         values = _map(target)
         if values is None:
             raise Hw3Error(f"{target}: the embedding that was just written is not whole; check the disk")

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_folder
+from hw3lib.tensor_files import save_tensors
 
 from .sam import Segmenter
 from .sam_finetune import History
@@ -26,7 +27,7 @@ def save(segmenter: Segmenter, folder: str | Path, history: History | None = Non
     """
     with atomic_folder(folder) as temporary:
         state = {n: t.detach().cpu().contiguous() for n, t in segmenter.network.mask_decoder.state_dict().items()}
-        save_file(state, temporary / _STATE)
+        save_tensors(state, temporary / _STATE)
         said = {
             "format": _FORMAT,
             "model": segmenter.name,
@@ -34,7 +35,8 @@ def save(segmenter: Segmenter, folder: str | Path, history: History | None = Non
             "multimask": segmenter.multimask,
         }
         if history is not None:
-            said["history"] = {"best": history.best, "iou": [round(v, 6) for v in history.epochs["iou"]]}
+            ious = [None if v != v else round(v, 6) for v in history.epochs["iou"]]  # JSON has no NaN
+            said["history"] = {"kept": history.kept, "iou": ious}
         (temporary / _SETTINGS).write_text(json.dumps(said, indent=1) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -133,6 +134,13 @@ def contour(anomaly_map: np.ndarray, threshold: float) -> np.ndarray:
     return above & ~binary_erosion(above, border_value=1)
 
 
+def tiff_bytes(values: np.ndarray) -> bytes:
+    """A map as a compressed TIFF of 32-bit floats; made in memory, as libtiff does not say why it cannot write."""
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF", compression="tiff_adobe_deflate")
+    return file.getvalue()
+
+
 def export(
     folder: str | Path,
     name: str,
@@ -161,8 +169,7 @@ def export(
     full = upsample(anomaly_map, picture.shape[:2])
     target = Path(folder).joinpath(*parts)
     files = Exported(target.with_name(target.name + ".png"), target.with_name(target.name + ".tiff"))
-    with atomic_path(files.overlay) as temporary:
-        Image.fromarray(picture).save(temporary)
-    with atomic_path(files.values) as temporary:
-        Image.fromarray(full).save(temporary, compression="tiff_adobe_deflate")
+    with atomic_path(files.overlay) as overlay_file, atomic_path(files.values) as values_file:
+        Image.fromarray(picture).save(overlay_file)
+        values_file.write_bytes(tiff_bytes(full))
     return files

@@ -185,8 +185,11 @@ class Checkpoint:
         """Write the file if it is time."""
         due = len(training.history) % self.every == 0 and time.monotonic() - self._written >= self.seconds
         if due and training.is_main:
+            # Through memory: what torch raises where it cannot write a file itself does not say why.
+            content = io.BytesIO()
+            torch.save(training.state_dict(), content)
             with atomic_path(self.path) as temporary:
-                torch.save(training.state_dict(), temporary)
+                temporary.write_bytes(content.getbuffer())
             self._written = time.monotonic()
 
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from hw3lib.data import digest, repeated_splits, sample_per_class
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path
+from hw3lib.paths import atomic_path, sweep_leftovers
 
 from .attempts import Attempt
 from .augment import RandomView
@@ -28,6 +28,7 @@ from .models import Classifier, SimpleCNN, build, learns_whole
 from .result import Result, Split
 from .trainer import make_optimiser, predict, train
 
+STAGES = ("head", "all")
 CHECKPOINT_SECONDS = 60.0  # a training that takes longer is kept this often, where outcomes are kept
 
 
@@ -115,8 +116,11 @@ def run(
             if file is not None and shared.is_main:
                 with atomic_path(file) as temporary:
                     temporary.write_text(json.dumps(outcome))
-                for checkpoint in file.parent.glob(f"{file.stem}.*.pt"):
-                    checkpoint.unlink()
+        if file is not None and shared.is_main:  # found or written now: a kill may have come between the two
+            for stage in STAGES:
+                checkpoint = _checkpoint(file, stage)
+                sweep_leftovers(checkpoint)
+                checkpoint.unlink(missing_ok=True)
         outcomes.append(outcome)
     return Result.from_probabilities(
         attempt,
@@ -260,7 +264,7 @@ def _fit(
                 augment=augment,
                 scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs) if attempt.cosine else None,
                 callbacks=[*own, *callbacks],
-                checkpoint=Checkpoint(file.with_suffix(f".{stage}.pt"), seconds=CHECKPOINT_SECONDS) if file else None,
+                checkpoint=Checkpoint(_checkpoint(file, stage), seconds=CHECKPOINT_SECONDS) if file else None,
                 prepare=nn.Module.train if whole or stage == "head" else _train_but_keep_statistics,
                 precision=precision,
                 name=f"attempt {attempt.name!r}",
@@ -270,10 +274,15 @@ def _fit(
     return model, logits.softmax(1).cpu().numpy(), pd.concat(curves, ignore_index=True)
 
 
+def _checkpoint(file: Path, stage: str) -> Path:
+    """Where a training is kept whose outcome will be in ``file``."""
+    return file.with_suffix(f".{stage}.pt")
+
+
 def _stages(
     attempt: Attempt, shared: Inputs, model: SimpleCNN | Classifier
 ) -> Iterator[tuple[str, nn.Module, torch.Tensor, bool, int, float]]:
-    """What learns one after the other: ``(name, module, its inputs, whether these hold views, epochs, lr)``."""
+    """What learns one after the other: ``(stage, module, its inputs, whether these hold views, epochs, lr)``."""
     augments = attempt.augments
     if attempt.strategy in ("transfer", "two-stage"):
         assert isinstance(model, Classifier), "a network without a backbone learns from scratch"

@@ -64,6 +64,9 @@ def download(
     if target.exists():
         found = _sha256(target, progress) if sha256 else None
         if found == sha256:
+            # Of a process that was killed once the file had its name.
+            with suppress(OSError):
+                target.with_name(target.name + ".part.json").unlink(missing_ok=True)
             return target
         raise Hw3Error(
             f"{target} is there already, but is not the expected file: SHA-256 {found}, expected {sha256}. "

@@ -93,12 +93,11 @@ def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0
         "notes": run.notes,
         "numbers": numbers,
     }
-    with atomic_path(pdf) as path:
-        path.write_bytes(made.pdf)
-    with atomic_path(html) as path:
-        path.write_text(web.page(title, questions, closing, run), encoding="utf-8", newline="\n")
-    with atomic_path(record) as path:
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    # None of the three is in its place before all are written, so that they stay those of one run.
+    with atomic_path(pdf) as new_pdf, atomic_path(html) as new_html, atomic_path(record) as new_record:
+        new_pdf.write_bytes(made.pdf)
+        new_html.write_text(web.page(title, questions, closing, run), encoding="utf-8", newline="\n")
+        new_record.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
     return Report(
         category=str(run.metrics[first].get("category")),
         pages=made.pages,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw3lib.errors import Hw3Error
+from hw3lib.paths import clear_write_errors
 
 from .cells import KINDS
 from .store import Cell, Store
@@ -55,7 +56,8 @@ def perform(job: Job) -> Outcome:
     """Run a cell unless its result is there or another process is at it; a failure is an outcome, not an exception."""
     cell, store = job.cell, Store(job.folder)
     try:
-        with _ONE_AT_A_TIME, store.claim(cell.key) as mine:
+        kept = "Finished cells are kept."
+        with clear_write_errors(store.folder, kept), _ONE_AT_A_TIME, store.claim(cell.key) as mine:
             if not mine:
                 return Outcome(BUSY)
             if store.finished(cell.key):
@@ -65,6 +67,8 @@ def perform(job: Job) -> Outcome:
                 return Outcome(FAILED, note_failure(store, cell, f"its worker died {MOST_DEATHS} times"))
             store.note_start(cell.key, job.sweep)
             return _run(cell, store)
+    except Hw3Error as error:
+        return Outcome(FAILED, note_failure(store, cell, str(error)))
     except OSError as error:
         return Outcome(FAILED, note_failure(store, cell, f"{type(error).__name__}: {error}"))
 

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from hw3lib.data.official import OFFICIAL, OfficialCounts
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_folder
+from hw3lib.paths import atomic_folder, sweep_leftovers
 
 from .canvas import photograph
 
@@ -142,6 +142,7 @@ def make(
         "images": len(jobs),
         "painter": _painter_digest(spec),
     }
+    sweep_leftovers(target)
     found = _manifest(target)
     if target.exists() and found is None:
         raise Hw3Error(

@@ -1,0 +1,27 @@
+"""Tensors written to safetensors files, with the system's own errors where a disk is full or may not be written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Write tensors by name, each contiguous and on the CPU, to a file that ``safetensors.torch.load_file`` reads.
+
+    Raises:
+        OSError: the file cannot be written. The library itself raises another error, which hides the reason in its
+            text, so that :func:`hw3lib.paths.clear_write_errors` would not know it.
+    """
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+        raise
