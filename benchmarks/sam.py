@@ -43,7 +43,7 @@ def main(category: str, data: str | None, splits: int = 5, n_train: int = 20, si
         else:
             figures += f"; IoU {100 * row.gain:+.1f} points ({100 * row.gain_low:+.1f} to {100 * row.gain_high:+.1f})"
         print(f"  {name:<22} {figures}")
-    epochs = [[history.best for history in histories.values()] for histories in evaluation.histories]
+    epochs = [[history.kept for history in histories.values()] for histories in evaluation.histories]
     print(f"  preparing {prepared:.0f} s, a split {statistics.median(evaluation.seconds):.0f} s; epochs kept: {epochs}")
     if sizes:
         print(curve(material, pairs, sizes, progress=True).round(3).to_string(index=False))

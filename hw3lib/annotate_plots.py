@@ -24,7 +24,7 @@ _MARKERS = "osD^vP"
 
 def segmentations(
     images: Sequence[np.ndarray],
-    truths: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray] | None,
     found: Mapping[str, Sequence[np.ndarray]],
     names: Sequence[str] | None = None,
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
@@ -33,7 +33,7 @@ def segmentations(
 
     Args:
         images: uint8 ``(H, W, 3)``.
-        truths: bool ``(H, W)``, one an image.
+        truths: bool ``(H, W)``, one an image; None where there is none, and then no IoU.
         found: masks of each column, such as ``{"before": [...], "after": [...]}``.
         names: written beside the images.
         boxes: prompts of each image, left, top, right, bottom in pixels, drawn into the first column.
@@ -41,7 +41,7 @@ def segmentations(
     Raises:
         Hw3Error: not one mask an image in each column, or a mask of another size than its image.
     """
-    for column, masks in {"truths": truths, **found}.items():
+    for column, masks in (found if truths is None else {"truths": truths, **found}).items():
         shapes = [np.shape(mask) for mask in masks]
         wanted = [image.shape[:2] for image in images]
         if shapes != wanted:
@@ -52,22 +52,25 @@ def segmentations(
     figure, grid = plt.subplots(
         len(images), columns, figsize=(1.9 * columns, 2.05 * len(images) + 0.3), squeeze=False, layout="constrained"
     )
-    for i, (line, image, truth) in enumerate(zip(grid, images, truths, strict=True)):
-        picture, mask = _tile(image), _tile_mask(truth)
+    for i, (line, image) in enumerate(zip(grid, images, strict=True)):
+        picture, truth = _tile(image), None if truths is None else np.asarray(truths[i], bool)
         for axes in line:
             axes.set(xticks=[], yticks=[])
         line[0].imshow(picture, interpolation="nearest")
-        outline(line[0], mask)
+        if truth is not None:
+            outline(line[0], _tile_mask(truth))
         for box in boxes[i] if boxes is not None else ():
             _box(line[0], np.asarray(box, float) * picture.shape[1] / image.shape[1])
         for axes, (column, masks) in zip(line[1:], found.items(), strict=True):
             axes.imshow(_tinted(picture, _tile_mask(masks[i])), interpolation="nearest")
-            outline(axes, mask)
-            said = f"IoU {iou(np.asarray(masks[i], bool), np.asarray(truth, bool)):.2f}"
-            axes.set_title(f"{column}\n{said}" if i == 0 else said, fontsize=9)
+            said = [column] if i == 0 else []
+            if truth is not None:
+                outline(axes, _tile_mask(truth))
+                said.append(f"IoU {iou(np.asarray(masks[i], bool), truth):.2f}")
+            axes.set_title("\n".join(said), fontsize=9)
         if names is not None:
             line[0].set_ylabel(fill(pretty(names[i]), 14), fontsize=10)
-    grid[0][0].set_title("image and truth", fontsize=9)
+    grid[0][0].set_title("image" if truths is None else "image and truth", fontsize=9)
     return figure
 
 

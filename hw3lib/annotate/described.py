@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from hw3lib.annotate.available import MASKS
 from hw3lib.annotate.instances import Instances
 
 
@@ -16,20 +17,29 @@ def describe(
     sam: pd.DataFrame | None,
     detection: pd.DataFrame | None,
     curve: pd.DataFrame | None = None,
+    *,
+    origin: str = MASKS,
+    left_out: Mapping[str, str] | None = None,
 ) -> str:
     """Which data the models need, what they reached here, and why so few images are enough or are not.
 
     Args:
-        instances: of the ground-truth masks.
+        instances: of the ground-truth masks, or of anomaly maps.
         formats: rows of :meth:`.export.Exported.rows`.
-        sam: :meth:`.segmentation.Evaluation.table`; None where SAM's weights could not be had.
+        sam: :meth:`.segmentation.Evaluation.table`; None where it was not measured.
         detection: :func:`.detection_comparison.summary`; None where nothing was trained.
         curve: :func:`.segmentation.curve`.
+        origin: of the instances, see :func:`.available.defective_images`.
+        left_out: why ``sam`` or ``detection`` is None, sentences without their full stops.
     """
+    left_out = left_out or {}
+    made = "Both were made from the masks"
+    if origin != MASKS:
+        made = "Without masks, anomaly maps gave a first annotation for a person to correct"
     images = len({instance.row for instance in instances})
     sentences = [
         "YOLO-World needs boxes, class names as prompts, and images without defects; SAM needs masks, and boxes or "
-        f"clicks to ask with. Both were made from the masks: {_count(len(instances), 'instance')} of "
+        f"clicks to ask with. {made}: {_count(len(instances), 'instance')} of "
         f"{_count(len(instances.classes), 'class', 'classes')} in {_count(images, 'image')}, in "
         f"{_count(len(formats), 'format')}."
     ]
@@ -40,13 +50,15 @@ def describe(
         )
     sentences += _of_sam(sam)
     sentences += _of_detection(detection)
+    reasons = dict.fromkeys(left_out[step] for step in ("sam", "detection") if step in left_out)
+    sentences += [f"Left out: {reason}." for reason in reasons]
     sentences += _why(sam, curve)
     return " ".join(sentences)
 
 
 def _of_sam(sam: pd.DataFrame | None) -> list[str]:
     if sam is None:
-        return ["SAM was not measured: its weights are not here."]
+        return []
     rows = sam.set_index(["method", "prompt"])
     box, detector = rows.loc[("SAM", "box")], rows.loc[("SAM", "detector")]
     said = [

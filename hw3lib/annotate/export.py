@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from hw3lib.annotate.instances import Instances, from_maps, from_masks
 from hw3lib.annotate.splitting import split_images
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_folder
+
+if TYPE_CHECKING:
+    from hw3lib.anomaly import Detector
 
 SUMMARY, PREVIEW = "summary.json", "preview.png"
 
@@ -71,7 +74,7 @@ def export(
     seed: int = 0,
     min_area: int = 1,
     whole: bool = False,
-    detector: str | Path | None = None,
+    detector: Detector | str | Path | None = None,
     train_good: bool = False,
     preview: bool = False,
     force: bool = False,
@@ -88,8 +91,8 @@ def export(
         split, seed: see :func:`.split_images`.
         min_area: components of fewer pixels are dropped and told.
         whole: one instance an image instead of one for each 8-connected component.
-        detector: folder of a detector: the instances come from its anomaly maps, for a person to correct, and not from
-            masks.
+        detector: a fitted detector, or its folder: the instances come from its anomaly maps, for a person to correct,
+            and not from masks.
         train_good: take the good images of the training split too.
         preview: draw ``preview.png``.
         force: replace an earlier export.
@@ -145,7 +148,7 @@ def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instance
 
 def by_detector(
     table: pd.DataFrame,
-    detector: str | Path,
+    detector: Detector | str | Path,
     *,
     min_area: int = 1,
     whole: bool = False,
@@ -162,9 +165,10 @@ def by_detector(
     from hw3lib.data import ImageStack
     from hw3lib.detect import load_detector
 
-    model = load_detector(detector)
+    model = load_detector(detector) if isinstance(detector, str | Path) else detector
     if not model.has_maps:
-        raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to annotate by")
+        where = f"{detector}: " if isinstance(detector, str | Path) else ""
+        raise Hw3Error(f"{where}{model.name} looks at the image as a whole and has no anomaly map to annotate by")
     limit, level = model.threshold_, model.map_threshold_
     rows = np.flatnonzero(table["is_defect"].to_numpy(bool))
     if not len(rows):

@@ -38,8 +38,8 @@ class FineTuning:
         prompt: how the model will be asked, and so how it is asked while it learns: with a ``box``, jittered as a
             person's is, with a ``click``, or with a ``detector``'s boxes. A decoder that is to learn all three at once
             from few images forgets how to follow a good box.
-        validation: share of the training images that are held out to choose the epoch.
-        patience: epochs without a better validation before training ends.
+        validation: share of the training images that are held out to stop early; 0 learns from all, to the end.
+        patience: epochs that are clearly worse than the best one before training ends.
         seed: of the held-out images, the order and the prompts.
     """
 
@@ -49,8 +49,8 @@ class FineTuning:
     batch_size: int = 4
     trained: str = "decoder"
     prompt: str = BOX
-    validation: float = 0.25
-    patience: int = 6
+    validation: float = 0.15
+    patience: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -61,8 +61,8 @@ class FineTuning:
             raise Hw3Error(f"lr={self.lr!r}: expected a number above 0")
         if self.prompt not in PROMPTS:
             raise Hw3Error(f"prompt={self.prompt!r}: expected {', '.join(PROMPTS)}")
-        if not 0 < self.validation < 1:
-            raise Hw3Error(f"validation={self.validation!r}: expected a share above 0 and below 1")
+        if not 0 <= self.validation < 1:
+            raise Hw3Error(f"validation={self.validation!r}: expected a share from 0 to below 1")
         if self.trained not in ("decoder", "heads"):
             raise Hw3Error(f"trained={self.trained!r}: expected decoder or heads")
 
@@ -73,13 +73,13 @@ class History:
 
     Attributes:
         epochs: one row an epoch, ``epoch`` (0 is before training), ``loss`` (missing in row 0) and ``iou``, the mean
-            IoU of held-out instances at the decoder's resolution, over the kinds of prompt.
-        best: the epoch whose decoder was kept.
-        train, validation: rows of the table that were learned from, and that chose the epoch.
+            IoU of held-out instances at the decoder's resolution (missing where none is held out).
+        kept: the epoch whose decoder was kept: the last one, or the best one where later ones were clearly worse.
+        train, validation: rows of the table that were learned from, and that were held out.
     """
 
     epochs: pd.DataFrame
-    best: int
+    kept: int
     train: list[int] = field(default_factory=list)
     validation: list[int] = field(default_factory=list)
 
@@ -96,8 +96,10 @@ def fine_tune(
     """Train a copy of the mask decoder on instances of training images.
 
     Loss: Dice and cross-entropy at a quarter of the encoder's side, and the squared error of the IoU that the model
-    expects. Prompts are drawn anew in each step. A share of the images is held out; the epoch with the best IoU there
-    is kept, epoch 0 (nothing learned) among them. Nothing else is looked at.
+    expects. Prompts are drawn anew in each step. The learning rate ends at zero, so the last decoder is kept: which
+    epoch is best on a handful of held-out images is mostly luck. These stop training only where it clearly harms: where
+    their IoUs lie below those of the best epoch, the untrained one among them, by more than twice the standard error of
+    the mean paired difference. That epoch is kept then.
 
     Args:
         segmenter: the model to begin with; it is not changed.
@@ -113,17 +115,20 @@ def fine_tune(
         the same seed gives the same weights.
 
     Raises:
-        Hw3Error: instances of fewer than two images, an instance whose image has no embedding, or a loss that is no
-            longer finite.
+        Hw3Error: instances of fewer than two images (one, if none is held out), an instance whose image has no
+            embedding, or a loss that is no longer finite.
     """
     settings = settings or FineTuning()
     rows = sorted({i.row for i in instances})
-    if len(rows) < 2:
-        raise Hw3Error(f"instances of {len(rows)} image(s): expected 2 or more, one of them to choose the epoch by")
+    if len(rows) < (fewest := 2 if settings.validation else 1):
+        raise Hw3Error(
+            f"instances of {len(rows)} image(s): expected {fewest} or more"
+            + (", one of them held out" if settings.validation else "")
+        )
     if missing := [row for row in rows if row not in embeddings]:
         raise Hw3Error(f"embeddings: none for image {missing[0]}; expected one for each image that has an instance")
     rng = np.random.default_rng(settings.seed)
-    held_out = set(_hold_out(instances, settings, rng))
+    held_out = set(_hold_out(instances, settings, rng) if settings.validation else ())
     train, validation = (
         _Samples(segmenter, embeddings, [i for i in instances if (i.row in held_out) == out], settings.prompt, detected)
         for out in (False, True)
@@ -142,8 +147,9 @@ def fine_tune(
     per_epoch = math.ceil(len(train) / settings.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(per_epoch, settings.num_epochs * per_epoch))
 
-    found = [{"epoch": 0, "loss": np.nan, "iou": validation.iou(tuned)}]
-    best, kept = 0, copy.deepcopy(decoder.state_dict())
+    reached = highest = validation.ious(tuned)
+    found = [{"epoch": 0, "loss": np.nan, "iou": _mean(reached)}]
+    best, worse, best_decoder = 0, 0, copy.deepcopy(decoder.state_dict())
     with tqdm(total=settings.num_epochs, desc="fine-tune", unit="epoch", disable=not progress) as bar:
         for epoch in range(1, settings.num_epochs + 1):
             losses = []
@@ -161,21 +167,25 @@ def fine_tune(
                         parameter.lerp_(origin, min(pull, 1.0))
                 schedule.step()
                 losses.append(loss.item())
-            found.append({"epoch": epoch, "loss": float(np.mean(losses)), "iou": validation.iou(tuned)})
+            reached = validation.ious(tuned)
+            found.append({"epoch": epoch, "loss": float(np.mean(losses)), "iou": _mean(reached)})
             bar.set_postfix(loss=f"{found[-1]['loss']:.3f}", iou=f"{found[-1]['iou']:.3f}", refresh=False)
             bar.update()
-            if found[-1]["iou"] > found[best]["iou"]:
-                best, kept = epoch, copy.deepcopy(decoder.state_dict())
-            elif epoch - best >= settings.patience:
+            worse = worse + 1 if _clearly_worse(reached - highest) else 0
+            if worse >= settings.patience:
                 break
-    decoder.load_state_dict(kept)
+            if len(reached) and reached.mean() > highest.mean():
+                best, highest, best_decoder = epoch, reached, copy.deepcopy(decoder.state_dict())
+    kept = best if worse else epoch
+    if worse:
+        decoder.load_state_dict(best_decoder)
     decoder.requires_grad_(False)
     learned = [row for row in rows if row not in held_out]
-    return tuned, History(pd.DataFrame(found), best, learned, sorted(held_out))
+    return tuned, History(pd.DataFrame(found), kept, learned, sorted(held_out))
 
 
 def _hold_out(instances: Sequence[Instance], settings: FineTuning, rng: np.random.Generator) -> list[int]:
-    """Rows of the images that choose the epoch, from each class as equally as may be."""
+    """Rows of the images that are held out, from each class as equally as may be."""
     classes = {i.row: i.defect for i in instances}
     wanted = min(max(1, round(settings.validation * len(classes))), len(classes) - 1)
     order = rng.permutation(sorted(classes))
@@ -184,6 +194,17 @@ def _hold_out(instances: Sequence[Instance], settings: FineTuning, rng: np.rando
     for row in order:
         place[row] = turn[classes[row]] = turn.get(classes[row], -1) + 1
     return sorted(order, key=lambda row: place[row])[:wanted]
+
+
+def _mean(ious: np.ndarray) -> float:
+    return float(ious.mean()) if len(ious) else np.nan
+
+
+def _clearly_worse(gains: np.ndarray) -> bool:
+    """Whether the mean of paired differences is below zero by more than twice its standard error; needs two of them."""
+    if len(gains) < 2:
+        return False
+    return bool(gains.mean() < -2 * gains.std(ddof=1) / math.sqrt(len(gains)))
 
 
 def _rate(warm_up: int, steps: int):
@@ -277,8 +298,8 @@ class _Samples:
         return entropy + dice_loss(logits, target) + (expected - reached).square().mean()
 
     @torch.no_grad()
-    def iou(self, segmenter: Segmenter) -> float:
-        """Mean over the samples, asked as the model will be; with the detector's boxes where it found any."""
+    def ious(self, segmenter: Segmenter) -> np.ndarray:
+        """IoU of each sample, ``(N,)``, asked as the model will be; with the detector's boxes where it found any."""
         samples = list(zip(self.instances, self.targets, strict=True))
         if self.detected:
             samples = [sample for several in self.detected.values() for sample in several]
@@ -292,7 +313,7 @@ class _Samples:
                 boxes = [np.array(i.xyxy, np.float32) for i in found]
             logits, _ = self._logits(segmenter, [i.row for i in found], boxes, clicks)
             reached.append(_iou(logits > 0, torch.stack(targets).to(logits.device) > 0.5))
-        return float(torch.cat(reached).mean())
+        return torch.cat(reached).cpu().numpy() if reached else np.zeros(0)
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

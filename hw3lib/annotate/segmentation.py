@@ -168,12 +168,23 @@ def few_image_splits(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Stratified splits ``(train, test)`` of few training images; all others are tested on.
 
+    What segments does not name classes, so classes too small to stand on both sides are put together, the smallest
+    first.
+
     Raises:
-        Hw3Error: fewer images than ``n_train`` and one a class, see :func:`hw3lib.data.splits.repeated_splits`.
+        Hw3Error: ``n_train`` is not 2 to one less than there are images.
     """
     if not 2 <= n_train < len(images):
         raise Hw3Error(f"n_train={n_train}: expected 2 to {len(images) - 1} of {len(images)} images")
-    return repeated_splits(images, n_splits, len(images) - n_train, random_state)
+    classes = images["defect"].astype(str)
+    while True:
+        counts = classes.value_counts(sort=False).sort_index().sort_values(kind="stable")
+        try:
+            return repeated_splits(images.assign(defect=classes), n_splits, len(images) - n_train, random_state)
+        except Hw3Error:
+            if len(counts) == 1:
+                raise
+            classes = classes.replace(counts.index[0], counts.index[1])
 
 
 def segment(

@@ -39,7 +39,10 @@ def annotation(run: Run) -> Question:
     tables = [_formats(run), _segmentation(run), _detection(run)]
     others = sorted(path.stem for path in (run.folder / "05" / "figures").glob("*.png"))
     picture = run.figure("05", "formats", *others)
-    pictured = figure(picture, "Annotations made from the masks.", 92, 42) if picture else None
+    caption = "Annotations made from the masks."
+    if run.has(METRICS, "/origin") and run.value(METRICS, "/origin") != "masks":
+        caption = "A first annotation, made from anomaly maps for a person to correct."
+    pictured = figure(picture, caption, 92, 42) if picture else None
     question.blocks = [beside([*paragraphs, pictured], tables, 84)]
     return question
 
@@ -49,6 +52,15 @@ def _rows(run: Run, key: str) -> list[dict]:
     if not rows:
         run.missing.append(f"05: {key}")
     return rows
+
+
+def _not_measured(run: Run, what: str, key: str) -> dict:
+    """Why there is no table, as the run says it; otherwise which key is empty."""
+    pointer = f"/left_out/{key}"
+    if not run.has(METRICS, pointer):
+        return absent(f"Not measured: {what} (05: {key}).")
+    reason = run.quote(METRICS, pointer, str(run.value(METRICS, pointer)))
+    return absent(f"Not measured: {what}. {reason[:1].upper()}{reason[1:]}.")
 
 
 def _formats(run: Run) -> dict:
@@ -71,7 +83,7 @@ def _formats(run: Run) -> dict:
 def _segmentation(run: Run) -> dict:
     rows = _rows(run, "sam")
     if not rows:
-        return absent("Not measured: SAM before and after fine-tuning (05: sam).")
+        return _not_measured(run, "SAM before and after fine-tuning", "sam")
     cells = []
     for i in range(min(len(rows), ROWS)):
         before, after, low, high = (
@@ -86,7 +98,7 @@ def _segmentation(run: Run) -> dict:
 def _detection(run: Run) -> dict:
     rows = _rows(run, "detection")
     if not rows:
-        return absent("Not measured: detection before and after fine-tuning (05: detection).")
+        return _not_measured(run, "detection before and after fine-tuning", "detection")
     cells = [
         [
             run.mark(METRICS, f"/detection/{i}/model"),

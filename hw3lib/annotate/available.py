@@ -1,0 +1,118 @@
+"""What a category has for chapter 5: masks or a first annotation instead, and whether enough to measure with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from hw3lib.annotate.export import by_detector
+from hw3lib.annotate.instances import Instances, from_masks
+from hw3lib.anomaly import Detector, PatchCore
+from hw3lib.data import ImageStack
+from hw3lib.data.splits import repeated_splits
+from hw3lib.errors import Hw3Error
+
+MASKS, MAPS = "masks", "anomaly maps"
+FEWEST = 4  # images with masks: two to learn from, one of which chooses the epoch, and two to test on
+
+
+def defective_images(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The images to annotate, rows from 0, and where their annotations come from.
+
+    Returns:
+        The defective images that have a mask and ``masks``; all defective ones and ``anomaly maps`` if none has.
+
+    Raises:
+        Hw3Error: the category has no defective image.
+    """
+    defective = table[table["is_defect"]]
+    if not len(defective):
+        raise Hw3Error(
+            f"{table.attrs.get('category', 'this category')} has {len(table)} good images and no defective one, so "
+            "there is nothing to annotate; put photographs of defects into test/<defect>, or leave notebook 05 out"
+        )
+    masked = defective[defective["mask"].notna()]
+    found = masked if len(masked) else defective
+    return found.reset_index(drop=True), MASKS if len(masked) else MAPS
+
+
+def fit_detector(table: pd.DataFrame, seed: int = 0) -> Detector:
+    """PatchCore at 224 px on the good training images, a quarter of them held out for a threshold at 10 % false alarms.
+
+    Raises:
+        Hw3Error: too few good training images, as :meth:`hw3lib.anomaly.Detector.fit`.
+    """
+    good = table[(table["split"] == "train") & ~table["is_defect"]]
+    if not len(good):
+        raise Hw3Error(
+            f"{table.attrs.get('category', 'this category')} has no good training image, from which the detector that "
+            "makes prompts and first annotations learns; put photographs of good products into train/good"
+        )
+    detector = PatchCore(image_size=224, seed=seed)
+    return detector.fit(ImageStack.load(good, 224), held_out=0.25, false_alarm_rate=0.1)
+
+
+def annotate(defective: pd.DataFrame, detector: Detector | None = None, *, min_area: int = 1) -> Instances:
+    """Instances of the masks or, with a detector, of its anomaly maps; rows are positions in ``defective``."""
+    if detector is None:
+        return from_masks(defective, min_area=min_area)
+    return by_detector(defective, detector, min_area=min_area, echo=lambda text: None)[0]
+
+
+def without_measurement(defective: pd.DataFrame, origin: str) -> str | None:
+    """Why masks cannot be scored by IoU and Dice, a sentence without its full stop; None if they can."""
+    if origin == MAPS:
+        return (
+            "IoU, Dice and mAP need true masks and there are none: an anomaly map that no person has corrected is no "
+            "truth to measure against"
+        )
+    if len(defective) < FEWEST:
+        return (
+            f"{len(defective)} images have a mask, and {FEWEST} or more are needed to learn from some and test others"
+        )
+    return None
+
+
+def detectable(
+    images: pd.DataFrame, boxes: Instances, n_splits: int, test_size: float = 0.4, random_state: int = 0
+) -> tuple[pd.DataFrame, Instances, list[tuple[np.ndarray, np.ndarray]], dict[str, int]]:
+    """Images that a detector of boxes can learn from and be tested on, and splits of them.
+
+    Left out are defective images without a box, from which it would learn that the defect is background, and the
+    images of each class too small to stand on both sides of a split.
+
+    Args:
+        images: see :func:`hw3lib.data.classification_images`.
+        boxes: of these images.
+        n_splits, test_size, random_state: see :func:`hw3lib.data.repeated_splits`.
+
+    Returns:
+        The images, rows from 0; their boxes; the splits; and how many images of which class were left out. No class of
+        defects is large enough: no image and no split.
+    """
+    boxed = {i.row for i in boxes}
+    rows = np.array([row for row, bad in enumerate(images["is_defect"]) if not bad or row in boxed], int)
+    while len(rows):
+        part = images.iloc[rows].reset_index(drop=True)
+        if not part["is_defect"].any():
+            break
+        try:
+            splits = repeated_splits(part, n_splits, test_size, random_state)
+        except Hw3Error:
+            smallest = part["defect"].value_counts(sort=False).sort_index().idxmin()
+            rows = rows[(part["defect"] != smallest).to_numpy()]
+            continue
+        position = {int(row): new for new, row in enumerate(rows)}
+        return part, _moved(boxes, position), splits, _counts(images.drop(index=images.index[rows]))
+    return images.iloc[:0], Instances([]), [], _counts(images[images["is_defect"]])
+
+
+def _moved(boxes: Instances, position: dict[int, int]) -> Instances:
+    rows = np.zeros(max(position) + 1, int)
+    rows[list(position)] = list(position.values())
+    kept = Instances([i for i in boxes if i.row in position], [], boxes.min_area)
+    return kept.at(rows)
+
+
+def _counts(images: pd.DataFrame) -> dict[str, int]:
+    return {str(name): int(count) for name, count in images["defect"].value_counts().sort_index().items()}
