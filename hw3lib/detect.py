@@ -37,6 +37,7 @@ def fit(
     *,
     held_out: float = 0.2,
     false_alarm_rate: float = 0.05,
+    cache: str | Path | None = None,
     force: bool = False,
     progress: bool = False,
     echo: Echo = print,
@@ -50,6 +51,8 @@ def fit(
         detector: one of :data:`hw3lib.anomaly.DETECTORS`.
         settings: its hyperparameters, such as ``image_size``.
         held_out, false_alarm_rate: see :meth:`.Detector.fit`.
+        cache: folder where the decoded images are kept and mapped from, for more of them than fit into memory; None
+            decodes them into memory.
         force: replace a detector at ``out``.
         progress: show bars.
         echo: receives what is told.
@@ -80,7 +83,7 @@ def fit(
             f"{human_bytes(plan['memory_bank_bytes'])}; all patches, while it is made: "
             f"{human_bytes(plan['patches_bytes'])}"
         )
-    images = ImageStack.load(pd.DataFrame({"image": files}), side, progress=progress)
+    images = ImageStack.load(pd.DataFrame({"image": files}), side, cache=cache, progress=progress)
     with few_good_images_are_told():
         model.fit(images, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
     model.device = "auto"  # where it was fitted; it may be used elsewhere

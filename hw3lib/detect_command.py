@@ -62,6 +62,11 @@ def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
         "--held-out", type=float, default=0.2, metavar="SHARE",
         help="of the good images, to set the threshold by (default: %(default)s)",
     )  # fmt: skip
+    fit.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="keep the decoded images there, not in memory; for large sets, with --memory-limit",
+    )
     fit.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: %(default)s)")
     fit.add_argument("--device", default="auto", help="cpu, cuda, ... (default: %(default)s)")
     fit.add_argument(
@@ -127,6 +132,7 @@ def _fit(options: argparse.Namespace) -> int:
         settings | {name: parse_value(text) for name, text in options.parameters},
         held_out=options.held_out,
         false_alarm_rate=options.false_alarm_rate,
+        cache=options.cache,
         force=options.force,
         progress=sys.stderr.isatty(),
         echo=_say,

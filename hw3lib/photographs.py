@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import pandas as pd
 
 from hw3lib.data import load_table, read_image
-from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, is_category, read_header
+from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, image_names, is_category, read_header
 from hw3lib.errors import Hw3Error
 
 
@@ -24,11 +26,59 @@ class Photograph(NamedTuple):
     is_defect: bool | None
 
 
-def _listed(folder: Path) -> list[Path]:
+class Photographs(Sequence[Photograph]):
+    """Photographs, each made when it is asked for: a few hundred bytes are kept of one.
+
+    Attributes:
+        paths: their paths.
+        starts: where in each path the part begins that names the image.
+        labels: whether it is defective, where known.
+    """
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.starts = array("q")
+        self.labels: list[bool | None] = []
+        self._naming = 0
+
+    def add(self, path: str, start: int, label: bool | None) -> None:
+        self.paths.append(path)
+        self.starts.append(start)
+        self.labels.append(label)
+
+    def make_names_differ(self) -> None:
+        """Also where case does not count: without suffixes if that will do, or with, or numbered."""
+        for self._naming in (0, 1):
+            # Hashes take less memory than names.
+            if len({hash(self._name(i).lower()) for i in range(len(self))}) == len(self):
+                return
+        self._naming = 2
+
+    def _name(self, i: int) -> str:
+        inside = Path(self.paths[i][self.starts[i] :])
+        if self._naming == 2:
+            inside = inside.with_name(f"{i + 1:06d}-{inside.name}")
+        return (inside if self._naming else inside.with_suffix("")).as_posix()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, rows: int) -> Photograph: ...
+    @overload
+    def __getitem__(self, rows: slice) -> list[Photograph]: ...
+    def __getitem__(self, rows: int | slice) -> Photograph | list[Photograph]:
+        if isinstance(rows, slice):
+            return [self[i] for i in range(len(self))[rows]]
+        i = range(len(self))[rows]
+        return Photograph(Path(self.paths[i]), self._name(i), self.labels[i])
+
+
+def _listed(folder: Path) -> list[str]:
     """The images of a folder by name, without its sub-folders."""
     if not folder.is_dir():
         raise Hw3Error(f"{folder}: no such folder; expected one with images")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    found = [str(folder / name) for name in image_names(folder)]
     if not found:
         inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         which = f"; sub-folders are not looked into: {', '.join(inside[:8])}" if inside else ""
@@ -56,9 +106,9 @@ def good_photographs(folder: Path) -> tuple[list[str], list[tuple[int, int]]]:
         for path in _listed(folder):
             try:
                 sizes.append(read_header(path)[:2])
-                files.append(str(path))
+                files.append(path)
             except Hw3Error as error:
-                broken.append((str(path), str(error)))
+                broken.append((path, str(error)))
     if broken:
         lines = "\n  ".join(f"{file}: {reason}" for file, reason in broken[:10])
         raise Hw3Error(
@@ -75,9 +125,7 @@ def _unreadable(table: pd.DataFrame) -> list[dict]:
     return [p for p in found if Path(p["file"]).relative_to(root).parts[0] not in MASK_FOLDERS]
 
 
-def find_photographs(
-    places: Sequence[Path], echo: Callable[[str], None]
-) -> tuple[list[Photograph], list[tuple[str, str]]]:
+def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tuple[Photographs, list[tuple[str, str]]]:
     """The images to score, each with a name of its own.
 
     Args:
@@ -90,37 +138,28 @@ def find_photographs(
     Raises:
         Hw3Error: no such folder, or no image in one.
     """
-    found: list[tuple[Path, Path, bool | None]] = []  # path, path in its place, label
+    found = Photographs()
     failed: list[tuple[str, str]] = []
     for place in places:
         if place.is_file():
-            found.append((place, Path(place.name), None))
+            found.add(str(place), len(str(place)) - len(place.name), None)
         elif is_category(place):
             root = place.resolve()
             table = load_table(root.parent, root.name, strict=False)
             test = table[table["split"] == "test"]
             wrong = [p for p in _unreadable(table) if Path(p["file"]).relative_to(root).parts[0] != "train"]
             failed += [(p["file"], p["message"]) for p in wrong]
-            found += [
-                (Path(image), Path(image).relative_to(root), bool(bad))
-                for image, bad in zip(test["image"], test["is_defect"], strict=True)
-            ]
+            for image, is_bad in zip(test["image"], test["is_defect"], strict=True):
+                found.add(image, len(str(root / "_")) - 1, bool(is_bad))
             bad = int(test["is_defect"].sum())
             echo(f"{place}: a category; its {len(test)} test images, {bad} of them defective, are scored")
         else:
-            found += [(path, Path(path.name), None) for path in _listed(place)]
+            for path in _listed(place):
+                found.add(path, len(path) - len(os.path.basename(path)), None)
     if not found and not failed:
         raise Hw3Error(f"no image to score in {', '.join(map(str, places))}")
-    names = _names([inside for _, inside, _ in found])
-    return [Photograph(path, name, label) for (path, _, label), name in zip(found, names, strict=True)], failed
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Names that differ, also where case does not count: without suffixes if that will do, or with, or numbered."""
-    for names in ([p.with_suffix("").as_posix() for p in paths], [p.as_posix() for p in paths]):
-        if len({name.lower() for name in names}) == len(names):
-            return names
-    return [p.with_name(f"{number:06d}-{p.name}").as_posix() for number, p in enumerate(paths, 1)]
+    found.make_names_differ()
+    return found, failed
 
 
 def read_batches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import heapq
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hw3lib.anomaly import Detector, conformal_threshold, image_metrics, p_values
-from hw3lib.anomaly.maps import Scale, overlay, upsample
+from hw3lib.anomaly.maps import Scale, overlay, tiff_bytes, upsample
 from hw3lib.data import read_image
 from hw3lib.detect import few_good_images_are_told, load_detector, refuse_existing
 from hw3lib.errors import Hw3Error
@@ -98,7 +99,8 @@ def score(
     side = model.image_size
     echo(f"{counted(len(photographs), 'image')} for {model.name}; each is resized to {side}x{side}")
 
-    count, anomalous, labels, labelled = 0, 0, [], []
+    count, anomalous = 0, 0
+    labels, labelled = array("b"), array("d")
     top: list[tuple[float, float, str]] = []
     with (
         atomic_folder(out, replace=force) as folder,
@@ -142,7 +144,7 @@ def score(
     auroc = None
     if len(set(labels)) == 2:
         bad = sum(labels)
-        auroc = image_metrics(np.array(labels), np.array(labelled)).auroc, len(labels) - bad, bad
+        auroc = image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
     return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, auroc)
 
 
@@ -206,5 +208,7 @@ def _write_failed(path: Path, failed: list[tuple[str, str]]) -> None:
 
 def _save(pixels: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"compression": "tiff_adobe_deflate"} if path.suffix == ".tiff" else {}
-    Image.fromarray(pixels).save(path, **options)
+    if path.suffix == ".tiff":
+        path.write_bytes(tiff_bytes(pixels))
+    else:
+        Image.fromarray(pixels).save(path)

@@ -71,10 +71,13 @@ def load(folder: str | Path, *, device: str | None = None) -> Detector:
     """
     settings, state = read_folder(folder)
     kinds = {kind.name: kind for kind in DETECTORS.values()}
-    if settings["detector"] not in kinds:
-        raise Hw3Error(f"{folder}: holds a detector {settings['detector']!r}, expected one of {', '.join(kinds)}")
-    parameters = settings["parameters"] | ({} if device is None else {"device": device})
+    if not isinstance(settings.get("detector"), str) or settings["detector"] not in kinds:
+        found = str(settings.get("detector"))[:60]
+        raise Hw3Error(f"{folder}: holds a detector {found!r}, expected one of {', '.join(kinds)}")
     try:
+        parameters = settings["parameters"] | ({} if device is None else {"device": device})
         return kinds[settings["detector"]]._load(parameters, settings, state)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except Hw3Error as error:
+        raise Hw3Error(f"{folder}: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RuntimeError) as error:
         raise Hw3Error(f"{folder}: its settings and tensors do not fit together ({error}); save it again") from None

@@ -11,6 +11,7 @@ from torch import nn
 
 from hw3lib.errors import Hw3Error
 
+from .rows import Rows
 from .training import Trained, as_input
 
 LOSSES = ("l2", "ssim")
@@ -62,7 +63,7 @@ class Autoencoder(Trained[nn.Module]):
     def _build(self) -> nn.Module:
         return _network(self._side, self.latent_size)
 
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
+    def _fit(self, images: Rows, progress: bool) -> None:
         self._network = self._new(self._build)
         optimiser = torch.optim.Adam(self._network.parameters(), self.lr, weight_decay=self.weight_decay)
 

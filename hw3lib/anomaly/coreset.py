@@ -124,6 +124,7 @@ def streaming_coreset(
     generator: torch.Generator | None = None,
     projection: int | None = None,
     memory_limit: int | None = None,
+    most_held: int | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> StreamedCoreset:
@@ -132,13 +133,18 @@ def streaming_coreset(
     Two coresets that stand for equally many chunks become the coreset of their union (merge and reduce: Har-Peled and
     Mazumdar 2004), so that after n chunks at most log2(n) + 1 wait and a vector has been replaced as often. Each
     vector kept carries an upper bound of its distance to any vector it stands for: what it takes over adds the distance
-    between the two (triangle inequality).
+    between the two (triangle inequality). Where a limit leaves no room for those that wait, the last two are merged
+    early, at worst all of them one after the other: the bound is then looser, but holds.
 
     Args:
-        chunks: float32 ``(n, D)`` each, in any number and of any length; only one is held at a time.
+        chunks: float32 ``(n, D)`` each, in any number and of any length; only one is held at a time, and it may be
+            overwritten when the next is asked for.
         size: vectors to keep.
         generator, projection, threads: as in :func:`k_center_greedy`.
-        memory_limit: in bytes, for a chunk or two coresets at work; coresets that wait come on top.
+        memory_limit: in bytes, for what :func:`memory_estimate` tells of a chunk, or of two coresets that are merged,
+            together with the coresets that wait.
+        most_held: vectors that are held at once, those of the chunk, those that wait, and those being picked; with
+            chunks of one length and room for another two coresets it is kept.
         progress: a bar for each chunk and merge.
 
     Returns:
@@ -157,7 +163,7 @@ def streaming_coreset(
         count = len(part.vectors)
         if count <= size:
             return part
-        _check_memory(memory_limit, count, part.vectors.shape[1], size, projection)
+        _check_memory(memory_limit, count, part.vectors.shape[1], size, projection, held())
         measured = _project(projector, part.vectors)
         selection = Selection(measured, size, _draw(count, generator), None, threads)
         selection.run(progress)
@@ -165,7 +171,8 @@ def streaming_coreset(
         np.maximum.at(radii, selection.nearest, selection.distances + part.radii)
         return _Part(part.vectors[selection.picks], part.indices[selection.picks], radii)
 
-    for number, chunk in enumerate(chunks):
+    def first(chunk: np.ndarray | torch.Tensor, number: int) -> _Part:
+        nonlocal seen, dim, projector
         vectors = _as_array(chunk, f"chunk {number}")
         if dim is None:
             dim = vectors.shape[1]
@@ -174,13 +181,43 @@ def streaming_coreset(
             raise Hw3Error(f"chunk {number}: found {vectors.shape[1]} dimensions, expected {dim} as in chunk 0")
         indices = np.arange(seen, seen + len(vectors))
         seen += len(vectors)
-        level, part = 0, reduce(_Part(vectors, indices, np.zeros(len(vectors))))
-        while waiting and waiting[-1][0] == level:
-            part, level = reduce(_Part.join([waiting.pop()[1], part])), level + 1
-        waiting.append((level, part))
+        part = reduce(_Part(vectors, indices, np.zeros(len(vectors))))
+        return part if part.vectors is not vectors else _Part(vectors.copy(), indices, part.radii)
+
+    def held() -> int:
+        return sum(len(part.vectors) for _, part in waiting)
+
+    def crowded(count: int, besides: int = 0) -> bool:
+        """Whether there is no room to pick from so many vectors while others wait."""
+        if most_held is not None and count + min(count, size) + besides > most_held:
+            return True
+        if memory_limit is None or dim is None:
+            return False
+        return memory_estimate(count, dim, size, projection) + 4 * dim * besides > memory_limit
+
+    def merge_last(level: int) -> None:
+        parts = [waiting.pop()[1] for _ in range(2)][::-1]
+        joined = _Part.join(parts)
+        waiting.append((level, reduce(joined)))
+
+    number, longest, stream = 0, 0, iter(chunks)
+    while (chunk := next(stream, None)) is not None:
+        longest = max(longest, len(chunk))
+        part = first(chunk, number)
+        del chunk  # while the next one is made
+        number += 1
+        waiting.append((0, part))
+        del part
+        while len(waiting) > 1 and waiting[-1][0] == waiting[-2][0]:
+            merge_last(waiting[-1][0] + 1)
+        while len(waiting) > 1 and crowded(longest, held()):
+            merge_last(waiting[-2][0])
     if seen < size:
         raise Hw3Error(f"size={size}: the chunks hold {seen} vectors; expected at least as many; choose a smaller size")
-    part = reduce(_Part.join([part for _, part in waiting]))
+    while len(waiting) > 2 and crowded(held()):
+        merge_last(waiting[-2][0])
+    parts = [waiting.pop(0)[1] for _ in range(len(waiting))]
+    part = reduce(_Part.join(parts))
     return StreamedCoreset(part.vectors, part.indices, float(part.radii.max()), seen)
 
 
@@ -194,7 +231,18 @@ class _Part:
 
     @staticmethod
     def join(parts: list[_Part]) -> _Part:
-        return _Part(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("vectors", "indices", "radii")))
+        """One part after the other; the list is emptied, so that each is let go of when it has been copied."""
+        count = sum(len(part.vectors) for part in parts)
+        joined = _Part(
+            np.empty((count, parts[0].vectors.shape[1]), np.float32), np.empty(count, np.int64), np.empty(count)
+        )
+        end = 0
+        while parts:
+            part = parts.pop(0)
+            rows = slice(end, end := end + len(part.vectors))
+            joined.vectors[rows], joined.indices[rows], joined.radii[rows] = part.vectors, part.indices, part.radii
+            del part
+        return joined
 
 
 def memory_estimate(count: int, dim: int, size: int, projection: int | None = None) -> int:
@@ -209,8 +257,8 @@ def memory_estimate(count: int, dim: int, size: int, projection: int | None = No
     return vectors + working_memory(count, projection or dim, size)
 
 
-def _check_memory(limit: int | None, count: int, dim: int, size: int, projection: int | None) -> None:
-    need = memory_estimate(count, dim, size, projection)
+def _check_memory(limit: int | None, count: int, dim: int, size: int, projection: int | None, waiting: int = 0) -> None:
+    need = memory_estimate(count, dim, size, projection) + 4 * dim * waiting
     if limit is not None and need > limit:
         raise Hw3Error(
             f"memory_limit={human_bytes(limit)}: a coreset of {size} of {count} vectors of {dim} dimensions takes "

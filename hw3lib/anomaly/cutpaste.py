@@ -17,6 +17,7 @@ from hw3lib import backbones
 from hw3lib.patches import stage_names
 
 from .defects import paste_patch, paste_scar
+from .rows import Rows
 from .training import Trained
 
 
@@ -68,7 +69,7 @@ class CutPaste(Trained[backbones.Backbone]):
             backbone.network.get_submodule(stage).requires_grad_(True)
         return backbone
 
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
+    def _fit(self, images: Rows, progress: bool) -> None:
         backbone = self._network = self._new(self._build)
         channels = backbone.stages()[self._layer][0]
         head = self._new(lambda: nn.Linear(channels, 3))

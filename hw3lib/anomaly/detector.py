@@ -6,7 +6,7 @@ import hashlib
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
@@ -25,13 +25,16 @@ from hw3lib.data import ImageStack
 from hw3lib.data.table import file_digest
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_folder
+from hw3lib.tensor_files import save_tensors
 
 from .maps import Scale
+from .rows import Rows
 from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values, required_good_images
 
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
 
 FEWEST = 4  # good images; with fewer nothing says what is normal and what is chance
+_LEVEL = 256  # held-out images whose maps tell the level of good ones
 _SETTINGS, _STATE = "detector.json", "state.safetensors"
 _FORMAT = 1
 
@@ -58,7 +61,7 @@ class Detector(ABC):
         device: ``auto``, ``cpu``, ``cuda``, ...
         good_scores_: scores of the good images that :meth:`fit` held out, ascending, float32 ``(n,)``.
         good_peaks_: highest value of each of their maps, ascending, float32 ``(n,)``; empty without maps.
-        good_level_: median pixel of their maps; NaN without maps.
+        good_level_: median pixel of their maps, of 256 of them evenly spaced if there are more; NaN without maps.
         threshold_: an image with a higher score is called anomalous.
         map_threshold_: the same for a pixel of a map: as many good images have a pixel above it.
         thresholds_: how :attr:`threshold_` came about, and what it promises.
@@ -118,16 +121,27 @@ class Detector(ABC):
             )
         self._torch_device = pick_device(self.device)
         vars(self).pop("n_good_", None)  # a failure from here on leaves a detector that says it is not fitted
-        self._fit(images[learned] if apart else images, progress)  # a mapped array stays on disk where it can
+        self._fit(Rows(images, learned), progress)
         self.n_good_ = len(learned)
         self.good_scores_, self.good_peaks_, self.good_level_ = np.zeros(0, np.float32), np.zeros(0, np.float32), np.nan
         if apart:
-            scores, maps = self.score(images[np.sort(order[:apart])])
-            self.good_scores_ = np.sort(scores)
-            if maps is not None:
-                self.good_peaks_, self.good_level_ = np.sort(maps.max((1, 2))), float(np.median(maps))
+            self._score_held_out(Rows(images, np.sort(order[:apart])), progress)
         self.set_false_alarm_rate(false_alarm_rate)
         return self
+
+    def _score_held_out(self, images: Rows, progress: bool) -> None:
+        """Scores and peaks of all of them; of the maps, which may be larger than memory, some tell the level."""
+        level_rows = {*np.linspace(0, len(images) - 1, min(len(images), _LEVEL)).astype(int).tolist()}
+        scores, peaks, kept, done = [], [], [], 0
+        for score, maps in self._score_batches(images, progress):
+            scores.append(score)
+            if maps is not None:
+                peaks.append(maps.max((1, 2)))
+                kept += [m for row, m in enumerate(maps, done) if row in level_rows]
+            done += len(score)
+        self.good_scores_ = np.sort(np.concatenate(scores))
+        if peaks:
+            self.good_peaks_, self.good_level_ = np.sort(np.concatenate(peaks)), float(np.median(kept))
 
     def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
         """Choose the threshold anew from the good images that were held out; nothing is learned again."""
@@ -156,17 +170,25 @@ class Detector(ABC):
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
         self._require_fit()
-        images = self._check(images)
         scores, maps = [], []
+        for score, map_ in self._score_batches(self._check(images), progress):
+            scores.append(score)
+            if map_ is not None:
+                maps.append(map_)
+        return Scores(np.concatenate(scores), np.concatenate(maps) if self.has_maps else None)
+
+    def _score_batches(self, images: np.ndarray | Rows, progress: bool = False) -> Iterator[Scores]:
         starts = range(0, len(images), self.batch_size)
         for start in tqdm(starts, desc=f"{self.name}: score", unit="batch", disable=not progress):
             batch = torch.from_numpy(np.array(images[start : start + self.batch_size], order="C"))
             with torch.no_grad():
                 score, map_ = self._score(batch.to(self._torch_device))
-            if map_ is not None:
-                maps.append(self._finish(map_))
-            scores.append(maps[-1].max((1, 2)) if score is None else score.float().cpu().numpy())
-        return Scores(np.concatenate(scores), np.concatenate(maps) if self.has_maps else None)
+            maps = None if map_ is None else self._finish(map_)
+            if score is not None:
+                yield Scores(score.float().cpu().numpy(), maps)
+            else:
+                assert maps is not None  # of a detector without scores of its own
+                yield Scores(maps.max((1, 2)), maps)
 
     def decision_function(self, images: Images) -> np.ndarray:
         """Scores, float32 ``(N,)``, of uint8 images ``(N, 3, image_size, image_size)``; higher is more anomalous.
@@ -174,7 +196,8 @@ class Detector(ABC):
         Raises:
             Hw3Error: not fitted, or images of another size, or NaN.
         """
-        return self.score(images).scores
+        self._require_fit()
+        return np.concatenate([batch.scores for batch in self._score_batches(self._check(images))])
 
     def anomaly_map(self, images: Images) -> np.ndarray:
         """Anomaly maps, float32 ``(N, image_size, image_size)``; higher is more anomalous.
@@ -213,7 +236,7 @@ class Detector(ABC):
             state["good_peaks_"] = torch.from_numpy(self.good_peaks_)
             state["good_level_"] = torch.tensor(self.good_level_)
             state |= {f"state.{name}": value.detach().cpu().contiguous() for name, value in self._state().items()}
-            save_file(state, temporary / _STATE)
+            save_tensors(state, temporary / _STATE)
             threshold = self.thresholds_
             settings = {
                 "format": _FORMAT,
@@ -246,8 +269,8 @@ class Detector(ABC):
         return detector
 
     @abstractmethod
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
-        """Learn from uint8 ``(n, 3, image_size, image_size)``, an array that may be mapped from disk."""
+    def _fit(self, images: Rows, progress: bool) -> None:
+        """Learn from uint8 ``(n, 3, image_size, image_size)``; rows are read when they are asked for."""
 
     @abstractmethod
     def _score(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:

@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, mse_l
 
 from hw3lib.errors import Hw3Error
 
+from .rows import Rows
 from .training import Trained, as_input
 
 
@@ -74,7 +75,7 @@ class GANomaly(Trained[nn.ModuleDict]):
         }
         return nn.ModuleDict(parts).apply(_initialise)
 
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
+    def _fit(self, images: Rows, progress: bool) -> None:
         network = self._network = self._new(self._build).train()
         critic = self._new(lambda: _Critic(self._side, self.channels).apply(_initialise)).train()
         betas = (self.beta, 0.999)

@@ -88,8 +88,9 @@ class NearestNeighbours:
         centred = x - self._mean
         rough = torch.addmm(self._squares, centred, self._twice).view(len(x), -1, _COLUMNS)
         lowest = rough.amin(2)
-        # k different vectors are no further than the k-th smallest minimum. With fewer minima than that all stay.
-        limit = lowest.kthvalue(k, dim=1).values if k <= lowest.shape[1] else torch.full_like(lowest[:, 0], torch.inf)
+        # k different vectors are no further than the k-th smallest minimum, or, of a bank with fewer minima than that,
+        # than the k-th smallest distance.
+        limit = (lowest if k <= lowest.shape[1] else rough.flatten(1)).kthvalue(k, dim=1).values
         limit = limit + 2 * self._slack(centred)
         row, block = (lowest <= limit[:, None]).nonzero(as_tuple=True)
         pair, inside = (rough[row, block] <= limit[row][:, None]).nonzero(as_tuple=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -14,6 +13,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.patches import locally_aware, patch_layers
 
 from .detector import Detector
+from .rows import Rows
 
 
 @dataclass(kw_only=True)
@@ -44,7 +44,7 @@ class PaDiM(Detector):
                 "more and above 0"
             )
 
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
+    def _fit(self, images: Rows, progress: bool) -> None:
         self._start()
         starts = range(0, len(images), self.batch_size)
         count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)

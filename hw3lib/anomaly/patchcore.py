@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,6 +20,7 @@ from hw3lib.paths import human_bytes
 from .coreset import k_center_greedy, streaming_coreset
 from .detector import Detector
 from .nearest import NearestNeighbours
+from .rows import Rows
 
 SHRINKAGE = 0.07  # as in anomalib's MH-PatchCore, whose whitening this follows
 
@@ -42,7 +44,10 @@ class PatchCore(Detector):
         neighbours: b of the paper's equation 7, which weighs an image's score by how crowded the memory is around
             it, so at least 2; 0 takes the largest distance as it is.
         memory_limit: bytes that patches and memory bank may take; None: no limit. Above it the coreset is made in
-            a stream, whose loss is bounded, see :func:`.streaming_coreset`.
+            a stream, whose loss is bounded, see :func:`.streaming_coreset`. A batch of images and what picking takes
+            to work (:func:`.working_memory` of as many patches as fit) come on top; neither grows with the images.
+        bank_limit: vectors that the memory bank keeps at most, whatever ``ratio`` says; None: no limit. With it and
+            ``memory_limit`` memory does not grow with the number of images.
         coreset_radius_: no patch that was learned from is further than this from the memory bank.
     """
 
@@ -55,11 +60,14 @@ class PatchCore(Detector):
     ratio: float = 0.1
     neighbours: int = 9
     memory_limit: int | None = None
+    bank_limit: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.ratio <= 1:
             raise Hw3Error(f"{self.name}: ratio={self.ratio!r}, expected a share of the patches, above 0 to 1")
+        if self.bank_limit is not None and self.bank_limit < 1:
+            raise Hw3Error(f"{self.name}: bank_limit={self.bank_limit!r}, expected 1 or more, or None")
         if self.neighbours < 0 or self.neighbours == 1:  # with the nearest alone every weight, and so score, is 0
             raise Hw3Error(f"{self.name}: neighbours={self.neighbours!r}, expected 0, or 2 or more")
 
@@ -72,7 +80,7 @@ class PatchCore(Detector):
         self._start()
         height, width, channels = self._features(torch.zeros(1, 3, self.image_size, self.image_size)).shape[1:]
         patches = n * height * width
-        bank = max(1, round(self.ratio * patches))
+        bank = min(max(1, round(self.ratio * patches)), self.bank_limit or patches)
         return {
             "patches": patches,
             "channels": channels,
@@ -81,7 +89,7 @@ class PatchCore(Detector):
             "memory_bank_bytes": 4 * channels * bank,
         }
 
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
+    def _fit(self, images: Rows, progress: bool) -> None:
         plan = self.plan(len(images))
         if progress:
             print(
@@ -92,8 +100,8 @@ class PatchCore(Detector):
         if limit is not None and 2 * plan["memory_bank_bytes"] > limit:  # the bank, and the next one while it is made
             raise Hw3Error(
                 f"{self.name}: the memory bank would take {human_bytes(plan['memory_bank_bytes'])}, twice while it is "
-                f"made, and memory_limit is {human_bytes(limit)}; take a lower ratio than {self.ratio:g}, fewer "
-                "images, or a smaller image_size"
+                f"made, and memory_limit is {human_bytes(limit)}; take a lower ratio than {self.ratio:g}, a "
+                "bank_limit, fewer images, or a smaller image_size"
             )
         size, generator = plan["memory_bank"], torch.Generator().manual_seed(self.seed)
         self._whitening = None
@@ -108,13 +116,13 @@ class PatchCore(Detector):
             coreset = k_center_greedy(vectors, size, generator=generator, progress=progress)
             bank, self.coreset_radius_ = vectors[coreset.indices], coreset.radius
         else:
-            room = max(limit - 2 * plan["memory_bank_bytes"], 4 * plan["channels"])
-            chunks = _join(self._read(images, progress), room // (4 * plan["channels"]))
-            streamed = streaming_coreset(chunks, size, generator=generator)
+            most = limit // (4 * plan["channels"])
+            chunks = _join(self._read(images, progress), chunk_length(plan["patches"], size, most))
+            streamed = streaming_coreset(chunks, size, generator=generator, most_held=most)
             bank, self.coreset_radius_ = streamed.vectors, streamed.radius
         self._set_bank(torch.from_numpy(np.ascontiguousarray(bank)).to(self._torch_device))
 
-    def _learn_whitening(self, images: np.ndarray, progress: bool) -> torch.Tensor:
+    def _learn_whitening(self, images: Rows, progress: bool) -> torch.Tensor:
         """Inverse of the Cholesky factor of the good patches' covariance, from every so many-th image, 64 at most."""
         rows = np.unique(np.linspace(0, len(images) - 1, 64).astype(int))
         count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
@@ -157,7 +165,7 @@ class PatchCore(Detector):
         patches = self._features(images)
         return patches if self._whitening is None else patches @ self._whitening.T
 
-    def _read(self, images: np.ndarray, progress: bool) -> Iterator[np.ndarray]:
+    def _read(self, images: np.ndarray | Rows, progress: bool) -> Iterator[np.ndarray]:
         """Patches of a few images at a time, float32 ``(patches, channels)`` on the CPU."""
         starts = range(0, len(images), self.batch_size)
         for i in tqdm(starts, desc=f"{self.name}: read", unit="batch", disable=not progress):
@@ -201,13 +209,33 @@ class PatchCore(Detector):
         return len(self._bank)
 
 
+def chunk_length(patches: int, size: int, most: int) -> int:
+    """Patches of a chunk, so that it, the coresets that wait and the one being picked are ``most`` vectors together.
+
+    While the last of n chunks is looked at, up to log2(n) coresets wait. Where they leave less room than a coreset
+    has vectors, one waits: those of later chunks are merged into it.
+    """
+    for waiting in range(1, 64):
+        length = most - (waiting + 1) * size
+        if length < size:
+            break
+        if math.ceil(patches / length).bit_length() - 1 <= waiting:
+            return length
+    return max(1, most - 2 * size)
+
+
 def _join(parts: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:
-    """The same vectors in parts of ``count`` or a little more."""
-    waiting: list[np.ndarray] = []
+    """The same vectors in parts of ``count``; each is let go of when the next is asked for."""
+    chunk: list[np.ndarray] = []
+    filled = 0
     for part in parts:
-        waiting.append(part)
-        if sum(map(len, waiting)) >= count:
-            yield np.concatenate(waiting)
-            waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
+        while len(part):
+            if not chunk:
+                chunk, filled = [np.empty((count, part.shape[1]), np.float32)], 0
+            taken, part = part[: count - filled], part[count - filled :]
+            chunk[0][filled : filled + len(taken)] = taken
+            filled += len(taken)
+            if filled == count:
+                yield chunk.pop()
+    if chunk:
+        yield chunk.pop()[:filled]

@@ -24,6 +24,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.patches import stage_names
 
 from .detector import Detector
+from .rows import Rows
 
 
 @dataclass(kw_only=True)
@@ -36,7 +37,7 @@ class Pooled(Detector):
     def has_maps(self) -> bool:
         return False
 
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
+    def _fit(self, images: Rows, progress: bool) -> None:
         self._backbone = backbones.load(self.arch).to(self._torch_device)
         starts = range(0, len(images), self.batch_size)
         with torch.no_grad():

@@ -15,6 +15,7 @@ from hw3lib import backbones
 from hw3lib.patches import stage_names
 
 from .defects import paint_defect
+from .rows import Rows
 from .training import Trained
 
 _ENOUGH = 64  # good images that say how large the values of a channel are
@@ -59,7 +60,7 @@ class SyntheticDefects(Trained["_Head"]):
         self._layers = finest[-1:] + stage_names(self._backbone)
         return _Head([stages[layer][0] for layer in self._layers], self.hidden_size)
 
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
+    def _fit(self, images: Rows, progress: bool) -> None:
         head = self._network = self._new(self._build)
         optimiser = torch.optim.Adam(head.parameters(), self.lr)
         schedule = CosineAnnealingLR(optimiser, self.num_steps)
@@ -69,7 +70,7 @@ class SyntheticDefects(Trained["_Head"]):
         def step(batch: np.ndarray) -> torch.Tensor:
             inputs, masks = batch.copy(), np.zeros((len(batch), *batch.shape[2:]), np.float32)
             for i in range(len(batch) // 2):
-                inputs[i], masks[i] = paint_defect(batch[i], images[rng.integers(len(images))], rng)
+                inputs[i], masks[i] = paint_defect(batch[i], images[int(rng.integers(len(images)))], rng)
             target = torch.from_numpy(masks).to(self._torch_device)
             logits = head(self._maps(torch.from_numpy(inputs)))
             logits = interpolate(logits, size=target.shape[1:], mode="bilinear", align_corners=False)[:, 0]
@@ -83,7 +84,7 @@ class SyntheticDefects(Trained["_Head"]):
         self._learn(images, step, progress)
         head.eval()
 
-    def _standardise(self, images: np.ndarray) -> None:
+    def _standardise(self, images: Rows) -> None:
         """Mean and standard deviation of each channel over good images, of which a few dozen suffice."""
         rows = np.random.default_rng(self.seed).permutation(len(images))[:_ENOUGH]
         sums = [torch.zeros((), dtype=torch.float64)] * 2 * len(self._layers)

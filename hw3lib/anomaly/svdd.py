@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from hw3lib import backbones
 from hw3lib.patches import locally_aware, stage_names
 
+from .rows import Rows
 from .training import Trained, as_input
 
 _PATCHES = 64  # patches of a batch for each of its images
@@ -73,13 +74,15 @@ class DeepSVDD(Trained["_Sphere"]):
             channels = sum(self._backbone.stages()[layer][0] for layer in self._layers)
         return _Sphere(channels, self.hidden_size, self.latent_size)
 
-    def _fit(self, images: np.ndarray, progress: bool) -> None:
+    def _fit(self, images: Rows, progress: bool) -> None:
         network = self._network = self._new(self._build)
-        data, batch_size = images, self.train_batch_size
+        data: np.ndarray | Rows = images
+        batch_size = self.train_batch_size
         if self.arch is not None:
-            data, batch_size = self._read(images, progress), _PATCHES * self.train_batch_size
-            network.mean.copy_(torch.from_numpy(data.mean(0)))
-            network.std.copy_(torch.from_numpy(data.std(0)).clamp_min(1e-6))
+            patches = data = self._read(images, progress)
+            batch_size *= _PATCHES
+            network.mean.copy_(torch.from_numpy(patches.mean(0)))
+            network.std.copy_(torch.from_numpy(patches.std(0)).clamp_min(1e-6))
         network.eval()
         with torch.no_grad():
             total = torch.zeros((), dtype=torch.float64)
@@ -102,7 +105,7 @@ class DeepSVDD(Trained["_Sphere"]):
         self._learn(data, step, progress, batch_size)
         network.eval()
 
-    def _read(self, images: np.ndarray, progress: bool) -> np.ndarray:
+    def _read(self, images: Rows, progress: bool) -> np.ndarray:
         """Patches of good images, float32 ``(at most max_patches, channels)``, as many of each image."""
         rng = np.random.default_rng(self.seed)
         each = max(1, self.max_patches // len(images))
@@ -117,7 +120,7 @@ class DeepSVDD(Trained["_Sphere"]):
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
         return locally_aware(list(self._backbone.feature_maps(images, self._layers).values()))
 
-    def _parts(self, data: np.ndarray, size: int):
+    def _parts(self, data: np.ndarray | Rows, size: int):
         return (self._ready(data[i : i + size]) for i in range(0, len(data), size))
 
     def _ready(self, batch: np.ndarray) -> torch.Tensor:

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from hw3lib.errors import Hw3Error
 
 from .detector import Detector
+from .rows import Rows
 
 Step = Callable[[np.ndarray], torch.Tensor]
 Network = TypeVar("Network", bound=nn.Module)  # what a detector trains
@@ -52,7 +53,7 @@ class Trained(Detector, Generic[Network]):
             torch.default_generator.manual_seed(self.seed)
             return build().to(self._torch_device)
 
-    def _learn(self, data: np.ndarray, step: Step, progress: bool, batch_size: int | None = None) -> None:
+    def _learn(self, data: np.ndarray | Rows, step: Step, progress: bool, batch_size: int | None = None) -> None:
         """Call ``step`` with ``num_steps`` random batches of ``data``; every row comes once before any comes again.
 
         Raises:

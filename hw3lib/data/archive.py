@@ -68,6 +68,8 @@ def extract(
             device or lies outside of the archive's own folder; or ``target`` exists or cannot be written.
     """
     archive, target = Path(archive), Path(target)
+    if archive.exists() and not archive.is_file():  # to open a pipe would wait for ever
+        raise Hw3Error(f"Archive {archive} cannot be read: it is no regular file. Check the path.")
     try:
         opened = archive.open("rb")
     except OSError as error:

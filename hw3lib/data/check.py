@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from hw3lib.errors import Hw3Error
 
+from .decoding import BROKEN, open_image
 from .images import read_image
 from .official import OFFICIAL
 from .statistics import class_counts
 from .table import Problem
+from .threads import in_order
+
+_KEY = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,15 @@ def check(table: pd.DataFrame) -> CheckReport:
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
     known = {p.file for p in problems if p.kind == "unreadable"}
-    with ThreadPoolExecutor() as pool:
-        content = list(pool.map(_content, table["image"]))
-        masks = list(pool.map(_mask_problem, (m for m in table["mask"] if isinstance(m, str) and m not in known)))
-    problems += [p for p in (*(found for _, found in content), *masks) if p is not None]
-    problems += _duplicates(table, [key for key, _ in content])
+    keys = np.zeros((len(table), _KEY), np.uint8)  # zeros: not readable
+    for i, content in enumerate(in_order(_content, table["image"])):
+        if isinstance(content, Problem):
+            problems.append(content)
+        else:
+            keys[i] = np.frombuffer(content, np.uint8)
+    masks = (m for m in table["mask"] if isinstance(m, str) and m not in known)
+    problems += [p for p in in_order(_mask_problem, masks) if p is not None]
+    problems += _duplicates(table, keys)
     problems += _mixed(table)
     counts = class_counts(table)
     category = table.attrs.get("category", "")
@@ -82,20 +88,20 @@ def check(table: pd.DataFrame) -> CheckReport:
     return CheckReport(category, frame.sort_values(["severity", "kind", "file"], ignore_index=True), counts, official)
 
 
-def _content(path: str) -> tuple[str, Problem | None]:
+def _content(path: str) -> bytes | Problem:
     """Hash of an image's pixels, so that a re-encoded copy is known again; or what is wrong with it."""
     try:
         pixels = read_image(path)
     except Hw3Error as error:
-        return "", Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(), None
+        return Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
 
 def _mask_problem(path: str) -> Problem | None:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             values = np.unique(np.asarray(image.convert("L") if image.mode not in ("1", "L", "I;16") else image))
-    except (OSError, SyntaxError, ValueError) as error:
+    except BROKEN as error:
         return Problem("error", "unreadable", path, f"mask cannot be decoded: {error}")
     if not values.any():
         return Problem("error", "empty mask", path, "no pixel is marked; expected at least one defective pixel")
@@ -111,10 +117,13 @@ def _mask_problem(path: str) -> Problem | None:
     return None
 
 
-def _duplicates(table: pd.DataFrame, keys: list[str]) -> Iterator[Problem]:
-    groups = table.assign(key=keys)[["image", "split", "defect", "key"]]
-    for key, group in groups.groupby("key", sort=False):
-        if not key or len(group) < 2:
+def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
+    """Groups of images with the same key, uint8 ``(N, 32)``; a group is made only where there are several."""
+    start = keys[:, :8].copy().view(np.uint64)[:, 0]  # whose start repeats may repeat
+    rows = np.flatnonzero(pd.Series(start).duplicated(keep=False) & keys.any(1))
+    groups = table.iloc[rows][["image", "split", "defect"]].assign(key=[key.tobytes() for key in keys[rows]])
+    for _, group in groups.groupby("key", sort=False):
+        if len(group) < 2:
             continue
         first, *others = group["image"]
         names = ", ".join(others)

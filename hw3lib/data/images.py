@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import tokenize
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +16,9 @@ from tqdm.auto import tqdm
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path
 
+from .decoding import BROKEN, open_image
 from .table import file_digest
+from .threads import in_order
 
 _FORMAT = 1  # Raise it when what is stored changes; older caches are then built anew.
 
@@ -39,7 +40,7 @@ def read_image(path: str | Path | IO[bytes], size: int | None = None) -> np.ndar
         Hw3Error: the file is missing, truncated or no image.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             image.seek(0)
             image.load()
             image = ImageOps.exif_transpose(image)
@@ -54,7 +55,7 @@ def read_image(path: str | Path | IO[bytes], size: int | None = None) -> np.ndar
             if size is not None:
                 image = image.resize((size, size), Image.Resampling.BILINEAR)
             return np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise Hw3Error(f"{path}: cannot be decoded: {error}; `hw3 data check` lists every such file") from None
 
 
@@ -65,9 +66,9 @@ def read_mask(path: str | Path, size: int | None = None) -> np.ndarray:
     survive.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mask = np.asarray(image.convert("L")) > 0
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise Hw3Error(f"{path}: mask cannot be decoded: {error}") from None
     if size is None:
         return mask
@@ -131,52 +132,48 @@ class ImageStack:
         if not isinstance(size, int | np.integer) or size < 1:
             raise Hw3Error(f"size={size!r}: expected the side in pixels, an integer of 1 or more")
         paths = list(table["image"])
-        workers = workers or os.cpu_count() or 1
         shape = (len(paths), 3, size, size)
-        with ThreadPoolExecutor(workers) as pool:
-            if cache is None:
-                images = np.empty(shape, np.uint8)
-                for i, image in enumerate(_decode(paths, size, pool, workers, progress)):
-                    images[i] = image
-                return cls(images)
-            key = _key(list(pool.map(file_digest, paths)), size)
-            target = Path(cache) / f"{key}.npy"
+        if cache is None:
+            images = np.empty(shape, np.uint8)
+            for i, image in enumerate(_decode(paths, size, workers, progress)):
+                images[i] = image
+            return cls(images)
+        key = _key(in_order(file_digest, paths, workers), size)
+        target = Path(cache) / f"{key}.npy"
+        mapped = _map(target, shape)
+        if mapped is None:
+            # Written as a stream: on a full disk a memory map would end the process instead of raising an error.
+            with atomic_path(target) as temporary, temporary.open("wb") as file:
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for image in _decode(paths, size, workers, progress):
+                    file.write(image.tobytes())
             mapped = _map(target, shape)
             if mapped is None:
-                # Written as a stream: on a full disk a memory map would end the process instead of raising an error.
-                with atomic_path(target) as temporary, temporary.open("wb") as file:
-                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                    np.lib.format.write_array_header_1_0(file, header)
-                    for image in _decode(paths, size, pool, workers, progress):
-                        file.write(image.tobytes())
-                mapped = _map(target, shape)
-                if mapped is None:
-                    raise Hw3Error(f"{target}: the stack that was just written is not whole; check the disk")
+                raise Hw3Error(f"{target}: the stack that was just written is not whole; check the disk")
         return cls(mapped, key)
 
 
-def _key(digests: list[str], size: int) -> str:
-    return hashlib.sha256("\n".join([f"stack {_FORMAT} bilinear {size}", *digests]).encode()).hexdigest()
+def _key(digests: Iterable[str], size: int) -> str:
+    total = hashlib.sha256(f"stack {_FORMAT} bilinear {size}".encode())
+    for digest in digests:
+        total.update(f"\n{digest}".encode())
+    return total.hexdigest()
 
 
 def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Map a cached stack, or None where there is none or it is not whole."""
-    if not path.exists():
+    if not path.is_file():
         return None
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+    except (*BROKEN, tokenize.TokenError):  # numpy trusts the header of a file that has the right mark
         return None
     return images if images.shape == shape and images.dtype == np.uint8 else None
 
 
-def _decode(
-    paths: list[str], size: int, pool: ThreadPoolExecutor, workers: int, progress: bool
-) -> Iterator[np.ndarray]:
-    """Images in order, uint8 ``(3, size, size)`` each, decoded ahead by the pool's threads, a few at a time."""
-    ahead = 4 * workers
-    with tqdm(total=len(paths), unit="image", desc="decode", disable=not progress) as bar:
-        for start in range(0, len(paths), ahead):
-            for image in pool.map(lambda path: read_image(path, size), paths[start : start + ahead]):
-                bar.update()
-                yield image.transpose(2, 0, 1)
+def _decode(paths: list[str], size: int, workers: int | None, progress: bool) -> Iterator[np.ndarray]:
+    """Images in order, uint8 ``(3, size, size)`` each, decoded ahead by threads, a few at a time."""
+    images = in_order(lambda path: read_image(path, size), paths, workers)
+    for image in tqdm(images, total=len(paths), unit="image", desc="decode", disable=not progress):
+        yield image.transpose(2, 0, 1)

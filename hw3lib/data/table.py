@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.errors import Hw3Error
+
+from .decoding import BROKEN, open_image
+from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -32,6 +37,13 @@ class Problem:
     kind: str
     file: str
     message: str
+
+
+class _Row(NamedTuple):
+    image: str
+    split: str
+    defect: str
+    mask: str | None
 
 
 def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.DataFrame:
@@ -62,16 +74,21 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     root = Path(root).expanduser().resolve()
     folder = find_category(root, category)
     classes, problems = _list_classes(folder)
-    rows = []
-    for split, defect, files, mask_folder in classes:
-        rows += _rows(split, defect, files, mask_folder, problems)
+    rows: list[_Row] = []
+    while classes:  # names are let go of as soon as they are paths
+        rows += _rows(*classes.pop(0), problems)
     problems += _orphaned_masks(folder, rows)
-    with ThreadPoolExecutor() as pool:
-        headers = list(pool.map(lambda row: _read_headers(row["image"], row["mask"]), rows))
-    for row, (header, found) in zip(rows, headers, strict=True):
-        row.update(header)
+    sizes, modes = np.zeros((len(rows), 2), int), []
+    headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
+    for i, (width, height, mode, found) in enumerate(headers):
+        sizes[i] = width, height
+        modes.append(mode)
         problems += found
-    table = pd.DataFrame([r for r in rows if r["width"]], columns=COLUMNS)
+    columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
+    columns["is_defect"] = [row.defect != "good" for row in rows]
+    table = pd.DataFrame(columns | {"width": sizes[:, 0], "height": sizes[:, 1], "mode": modes}, columns=COLUMNS)
+    if not sizes[:, 0].all():
+        table = table[sizes[:, 0] > 0].reset_index(drop=True)
     table = table.astype({"is_defect": bool, "width": int, "height": int})
     table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
     if strict:
@@ -139,12 +156,14 @@ def _folders(parent: Path) -> list[Path]:
     )
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+def image_names(folder: Path) -> list[str]:
+    """Names of the image files in a folder, sorted, without hidden ones."""
+    names = (n for n in os.listdir(folder) if os.path.splitext(n)[1].lower() in IMAGE_SUFFIXES and n[0] != ".")
+    return sorted(names, key=os.path.normcase)
 
 
-def _list_classes(folder: Path) -> tuple[list[tuple[str, str, list[Path], Path | None]], list[Problem]]:
-    """Classes as ``(split, defect, image files, mask folder or None)``, and the empty ones as problems."""
+def _list_classes(folder: Path) -> tuple[list[tuple[str, Path, list[str], Path | None]], list[Problem]]:
+    """Classes as ``(split, folder, names of images, mask folder or None)``, and the empty ones as problems."""
     masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
     if (folder / "good").is_dir():
         places = [("test", p) for p in _folders(folder) if p.name not in MASK_FOLDERS]
@@ -152,10 +171,10 @@ def _list_classes(folder: Path) -> tuple[list[tuple[str, str, list[Path], Path |
     else:
         places = [(split, p) for split in ("train", "test") for p in _folders(folder / split)]
         optional = False
-    classes: list[tuple[str, str, list[Path], Path | None]] = []
+    classes: list[tuple[str, Path, list[str], Path | None]] = []
     problems: list[Problem] = []
     for split, place in places:
-        files = _images(place)
+        files = image_names(place)
         if not files:
             problems.append(
                 Problem(
@@ -169,65 +188,57 @@ def _list_classes(folder: Path) -> tuple[list[tuple[str, str, list[Path], Path |
         if masks and place.name != "good" and split == "test" and (not optional or (masks / place.name).is_dir()):
             mask_folder = masks / place.name
         if optional and place.name == "good":
-            classes.append(("train", "good", [f for i, f in enumerate(files) if i % 5], None))
+            classes.append(("train", place, [f for i, f in enumerate(files) if i % 5], None))
             files = files[::5]
-        classes.append((split, place.name, files, mask_folder))
+        classes.append((split, place, files, mask_folder))
     order = {"train": 0, "test": 1}
-    return sorted(classes, key=lambda c: (order[c[0]], c[1] != "good", c[1])), problems
+    return sorted(classes, key=lambda c: (order[c[0]], c[1].name != "good", c[1].name)), problems
 
 
-def _rows(split: str, defect: str, files: list[Path], mask_folder: Path | None, problems: list[Problem]) -> list[dict]:
-    stems: dict[str, Path] = {}
-    masks = {p.stem: p for p in _images(mask_folder)} if mask_folder and mask_folder.is_dir() else {}
-    rows = []
-    for file in files:
-        if file.stem in stems:
+def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, problems: list[Problem]) -> list[_Row]:
+    stems: dict[str, str] = {}
+    masks = {}
+    if mask_folder and mask_folder.is_dir():
+        masks = {os.path.splitext(n)[0]: n for n in image_names(mask_folder)}
+    folder, defect, rows = str(place), place.name, []
+    for name in files:
+        stem, file = os.path.splitext(name)[0], os.path.join(folder, name)
+        if stem in stems:
             problems.append(
                 Problem(
                     "error",
                     "same stem",
-                    str(file),
-                    f"{stems[file.stem].name} has the same stem, so a mask would belong to both; rename one",
+                    file,
+                    f"{stems[stem]} has the same stem, so a mask would belong to both; rename one",
                 )
             )
-        stems[file.stem] = file
-        mask = masks.get(f"{file.stem}_mask") or masks.get(file.stem)
+        stems[stem] = name
+        mask = masks.get(f"{stem}_mask") or masks.get(stem)
         if mask_folder and mask is None:
             problems.append(
                 Problem(
                     "error",
                     "missing mask",
-                    str(file),
-                    f"has no mask; expected {mask_folder / (file.stem + '_mask.png')}",
+                    file,
+                    f"has no mask; expected {mask_folder / (stem + '_mask.png')}",
                 )
             )
-        rows.append(
-            {
-                "image": str(file),
-                "split": split,
-                "defect": defect,
-                "is_defect": defect != "good",
-                "mask": str(mask) if mask else None,
-                "width": 0,
-                "height": 0,
-                "mode": "",
-            }
-        )
+        rows.append(_Row(file, split, defect, os.path.join(str(mask_folder), mask) if mask else None))
     return rows
 
 
-def _orphaned_masks(folder: Path, rows: list[dict]) -> list[Problem]:
-    used = {row["mask"] for row in rows}
-    every = (p for name in MASK_FOLDERS for f in _folders(folder / name) for p in _images(f))
+def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
+    used = {row.mask for row in rows}
+    every = (str(f / n) for name in MASK_FOLDERS for f in _folders(folder / name) for n in image_names(f))
     return [
         Problem(
             "error",
             "orphaned mask",
-            str(p),
+            p,
             "belongs to no image: no image of this class has its stem; delete it or restore the image",
         )
         for p in every
-        if str(p) not in used
+        if p not in used
     ]
 
 
@@ -241,7 +252,7 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
     try:
         if path.stat().st_size == 0:
             raise Hw3Error("is empty (0 bytes); expected an image")
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
             # Cameras store a picture lying on its side and say so; orientations 5 to 8 swap the sides.
             if image.format in ("JPEG", "TIFF", "WEBP") and image.getexif().get(0x0112, 1) >= 5:
@@ -261,15 +272,15 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
         ) from None
     except Image.DecompressionBombError as error:
         raise Hw3Error(f"is refused: {error}") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except BROKEN as error:
         raise Hw3Error(f"cannot be read: {error}") from None
 
 
-def _read_headers(image: str, mask: str | None) -> tuple[dict, list[Problem]]:
+def _read_headers(image: str, mask: str | None) -> tuple[int, int, str, list[Problem]]:
     try:
         width, height, mode = read_header(image)
     except Hw3Error as error:
-        return {"width": 0}, [Problem("error", "unreadable", image, str(error))]
+        return 0, 0, "", [Problem("error", "unreadable", image, str(error))]
     found = []
     if mask is not None:
         try:
@@ -286,16 +297,25 @@ def _read_headers(image: str, mask: str | None) -> tuple[dict, list[Problem]]:
                 )
         except Hw3Error as error:
             found.append(Problem("error", "unreadable", mask, str(error)))
-    return {"width": width, "height": height, "mode": mode}, found
+    return width, height, mode, found
 
 
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     total = hashlib.sha256()
+    if Path(path).exists() and not Path(path).is_file():  # a pipe or a device would never end
+        raise Hw3Error(f"{path}: is no regular file")
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             total.update(block)
     return total.hexdigest()
+
+
+def _files(table: pd.DataFrame) -> Iterator[str]:
+    for image, mask in zip(table["image"], table["mask"], strict=True):
+        yield image
+        if isinstance(mask, str):
+            yield mask
 
 
 def digest(table: pd.DataFrame) -> str:
@@ -303,11 +323,9 @@ def digest(table: pd.DataFrame) -> str:
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
     """
-    files = [*table["image"], *(m for m in table["mask"] if isinstance(m, str))]
-    with ThreadPoolExecutor() as pool:
-        sums = dict(zip(files, pool.map(file_digest, files), strict=True))
+    sums = in_order(file_digest, _files(table))
     total = hashlib.sha256()
     for row in table.itertuples():
-        mask = sums[row.mask] if isinstance(row.mask, str) else "-"
-        total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {sums[row.image]} {mask}\n".encode())
+        image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
+        total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
     return total.hexdigest()

@@ -33,7 +33,7 @@ class Brightness(Detector):
     own_score: bool = True
 
     def _fit(self, images, progress):
-        self._mean = torch.tensor(images.mean())
+        self._mean = torch.tensor(images[:].mean())
 
     def _score(self, images):
         grid = torch.nn.functional.avg_pool2d(images.double().mean(1)[:, None], 8)[:, 0] - self._mean
