@@ -5,10 +5,11 @@ The comparisons with a student's program take up to half an hour each on two cor
 
 import argparse
 import importlib
+import inspect
 
 MODULES = (
     *("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided"),
-    *("patchcore", "sam", "detection", "coreset", "aupro", "sweep"),
+    *("longtail", "patchcore", "sam", "detection", "coreset", "aupro", "sweep", "faults", "scale"),
 )
 
 
@@ -17,11 +18,17 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(MODULES)}; all if none is given")
     parser.add_argument("--category", default="synthetic/bottle")
     parser.add_argument("--data", help="folder that holds the category")
+    parser.add_argument("--count", type=int, help="of faults")
+    parser.add_argument("--seed", type=int, help="of where they strike")
+    parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="numbers of images, of scale")
     options = parser.parse_args()
     if unknown := set(options.names) - set(MODULES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join(MODULES)}")
     for name in options.names or MODULES:
-        importlib.import_module(f"benchmarks.{name}").main(options.category, options.data)
+        function = importlib.import_module(f"benchmarks.{name}").main
+        known = inspect.signature(function).parameters
+        given = {key: getattr(options, key) for key in ("count", "seed", "sizes") if key in known}
+        function(options.category, options.data, **{key: v for key, v in given.items() if v is not None})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 from hw3lib.annotate.coco import read_coco
 from hw3lib.annotate.dataset import licence_of
 from hw3lib.errors import Hw3Error
+from hw3lib.json_text import json_text
 from hw3lib.paths import atomic_path
 
 
@@ -59,7 +60,7 @@ class AnnotationsFile:
                 "categories": [],
             }
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = json.loads(self.path.read_text(encoding="utf-8-sig"))
             for name in ("images", "annotations", "categories"):
                 if not isinstance(content.setdefault(name, []), list):
                     raise ValueError(f"{name} is no list")
@@ -71,7 +72,7 @@ class AnnotationsFile:
 
     def _write(self, content: dict[str, Any]) -> None:
         with atomic_path(self.path) as temporary:
-            temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+            temporary.write_text(json_text(content), encoding="utf-8")
 
     def __len__(self) -> int:
         return len(self._read()["annotations"])
@@ -103,8 +104,9 @@ class AnnotationsFile:
         entry = next((found for found in content["images"] if found.get("file_name") == self._names[row]), None)
         if entry is None:
             entry = {"id": _next(content["images"]), "file_name": self._names[row], "width": size[1], "height": size[0]}
-            if content.get("licenses"):
-                entry["license"] = content["licenses"][0].get("id", 1)
+            licences = content.get("licenses")
+            if isinstance(licences, list) and licences and isinstance(licences[0], dict):
+                entry["license"] = licences[0].get("id", 1)
             content["images"].append(entry)
         elif (entry.get("height"), entry.get("width")) != size:
             raise Hw3Error(

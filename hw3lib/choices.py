@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from hw3lib.errors import Hw3Error
+from hw3lib.json_text import json_text
 from hw3lib.paths import atomic_path
 
 KEEP, UNSURE = "keep", "unsure"
@@ -69,7 +70,7 @@ class Choices:
             self._known[key] = {"was": was, "choice": choice}
         with atomic_path(self.path) as temporary:
             content = {"format": _FORMAT, "choices": dict(sorted(self._known.items()))}
-            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
 
     def _read(self) -> None:
         if not self.path.is_file():
@@ -88,7 +89,7 @@ def _parse(path: Path) -> dict[str, dict[str, str]]:
     expected = f"{path}: expected choices of format {_FORMAT} in JSON"
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Hw3Error(f"{expected}, but it cannot be read ({error})") from None
     if (
         not isinstance(content, dict)
@@ -99,6 +100,8 @@ def _parse(path: Path) -> dict[str, dict[str, str]]:
     for key, value in content["choices"].items():
         if not isinstance(value, dict) or not all(isinstance(value.get(name), str) for name in ("was", "choice")):
             raise Hw3Error(f"{expected}, found {str(value)[:60]} for {key}")
+        if any("\ud800" <= character <= "\udfff" for character in value["was"] + value["choice"]):
+            raise Hw3Error(f"{expected}, found half a character in a class for {key!r}")
     return content["choices"]
 
 

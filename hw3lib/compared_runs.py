@@ -133,7 +133,8 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _origin(a: Path, b: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    prints = [read_json(folder / RECORD).get("fingerprint", {}) for folder in (a, b)]
+    found = [read_json(folder / RECORD).get("fingerprint") for folder in (a, b)]
+    prints: list[dict] = [printed if isinstance(printed, dict) else {} for printed in found]
     sides = []
     for metrics, printed in zip((ours, theirs), prints, strict=True):
         known = {key: metrics.get(key) for key in _ORIGIN}
@@ -251,7 +252,7 @@ def _is_time(figure: str) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, float) or isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**300
 
 
 def text(compared: Compared, name_a: str, name_b: str, *, every: bool = False) -> str:

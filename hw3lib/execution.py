@@ -101,6 +101,7 @@ class Step:
         reasons = changes(record.get("fingerprint", {}), due) + changed_files(record, self.final)
         if record and not reasons and not self.force:
             shutil.rmtree(self.work, ignore_errors=True)  # of a forced run that came to nothing
+            shutil.rmtree(self.old, ignore_errors=True)  # the process ended before it was removed
             echo(f"{name}: unchanged, not run again")
             before, metrics = record.get("seconds", 0.0), read_json(self.final / METRICS)
             return Outcome(name, "unchanged", before, self.final, metrics)
@@ -218,6 +219,7 @@ def fingerprint(notebook: Notebook, values: Mapping[str, Any], data_digest: str)
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Which parts of a fingerprint differ, in words: ``["seed 0 -> 3", "data changed"]``."""
     found = []
+    old = old if isinstance(old, dict) else {}
     for part, value in new.items():
         before = old.get(part)
         if isinstance(value, dict) and isinstance(before, dict):
@@ -230,7 +232,10 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def changed_files(record: Mapping[str, Any], folder: Path) -> list[str]:
     """Promised files that are gone, or are no longer what the run wrote."""
-    now = {name: file_record(folder / name) for name in record.get("files", {})}
+    files = record.get("files", {})
+    if not isinstance(files, dict):
+        return ["the list of files is damaged"]
+    now = {name: file_record(folder / name) for name in files}
     different = [name for name, is_now in now.items() if is_now != record["files"][name]]
     return [f"{name} {'changed' if now[name] else 'gone'}" for name in different]
 
@@ -238,8 +243,8 @@ def changed_files(record: Mapping[str, Any], folder: Path) -> list[str]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object, empty if the file is not there or holds something else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

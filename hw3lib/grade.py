@@ -134,7 +134,7 @@ def _submissions(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(where) / name
-            if name.endswith(".ipynb") and not name.startswith(".") and not path.is_symlink():
+            if name.endswith(".ipynb") and not name.startswith(".") and path.is_file() and not path.is_symlink():
                 found.append(path)
     return sorted(found)
 
@@ -168,13 +168,30 @@ def _grade_one(
 
 
 def _read(path: Path) -> NotebookNode:
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise Hw3Error(f"{path}: cannot be read ({error.strerror})") from None
     if size > MOST_BYTES:
         raise Hw3Error(f"{path}: {size} bytes, expected {MOST_BYTES} or fewer; clear its outputs and submit it again")
     try:
-        return nbformat.read(path, as_version=4)
+        found = nbformat.read(path, as_version=4)
+        if not isinstance(found.metadata, dict) or not all(map(_is_cell, found.cells)):
+            raise ValueError("expected cells with a source, metadata and a list of tags")
+        return found
     except Exception as error:  # a stranger's file can break nbformat in any way
         raise Hw3Error(f"{path}: not a notebook ({type(error).__name__}: {str(error)[:200]})") from None
+
+
+def _is_cell(cell: Any) -> bool:
+    """Whether a cell has what is read of it; nbformat only logs what is wrong."""
+    return (
+        isinstance(cell, dict)
+        and isinstance(cell.get("source"), str)
+        and isinstance(cell.get("metadata"), dict)
+        and isinstance(cell["metadata"].get("tags", []), list)
+        and all(isinstance(tag, str) for tag in cell["metadata"].get("tags", []))
+    )
 
 
 def _chapter(submitted: NotebookNode, path: Path, references: dict[str, NotebookNode]) -> str:

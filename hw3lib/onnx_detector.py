@@ -9,6 +9,7 @@ the detector has them, ``maps``. What else is needed stands in the model's metad
 from __future__ import annotations
 
 import json
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -56,21 +57,33 @@ class OnnxDetector:
         except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
             reason = str(error).splitlines()[0]
             raise Hw3Error(f"{file}: cannot be read as an ONNX model ({reason}); export it again") from None
-        kept = self._session.get_modelmeta().custom_metadata_map
-        kept = {key.removeprefix(PREFIX): json.loads(text) for key, text in kept.items() if key.startswith(PREFIX)}
+        try:
+            found = self._session.get_modelmeta().custom_metadata_map
+            kept = {key.removeprefix(PREFIX): json.loads(text) for key, text in found.items() if key.startswith(PREFIX)}
+        except (ValueError, RecursionError) as error:
+            raise Hw3Error(f"{file}: its metadata are no JSON ({error}); export it again") from None
         if kept.get("format") != FORMAT:
             raise Hw3Error(
                 f"{file}: an ONNX model, but not a detector of this version (its metadata has {PREFIX}format="
                 f"{kept.get('format')}, expected {FORMAT}); export it again with `hw3 detect export`"
             )
-        self.name: str = kept["detector"]
-        self.image_size: int = kept["image_size"]
-        self.batch_size: int = kept["batch_size"]
-        self.good_scores_ = np.array(kept["good_scores"], np.float32)
-        self.threshold_: float | None = kept["threshold"]
-        self.false_alarm_rate: float | None = kept["false_alarm_rate"]
-        self.good_peaks_ = np.array(kept["good_peaks"], np.float32)
-        self.good_level_ = float("nan") if kept["good_level"] is None else kept["good_level"]
+        try:
+            self.name = str(kept["detector"])
+            self.image_size, self.batch_size = (operator.index(kept[key]) for key in ("image_size", "batch_size"))
+            self.good_scores_, self.good_peaks_ = (
+                np.array(kept[key], np.float32).reshape(-1) for key in ("good_scores", "good_peaks")
+            )
+            self.threshold_, self.false_alarm_rate, level = (
+                None if kept[key] is None else float(kept[key])
+                for key in ("threshold", "false_alarm_rate", "good_level")
+            )
+            if min(self.image_size, self.batch_size) < 1 or not np.isfinite(self.good_scores_).all():
+                raise ValueError("sizes of 1 or more and finite scores are needed")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise Hw3Error(
+                f"{file}: its metadata are not those of a detector ({type(error).__name__}: {error}); export it again"
+            ) from None
+        self.good_level_ = float("nan") if level is None else level
         self.has_maps = len(self._session.get_outputs()) > 1
 
     def score(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -126,19 +126,24 @@ def read_notebook(path: Path) -> Notebook:
 
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (ValueError, AttributeError, nbformat.ValidationError) as error:
-        raise Hw3Error(f"{path}: not a notebook ({error})") from error
-    cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    except Exception as error:  # a damaged file can break nbformat in any way
+        raise Hw3Error(f"{path}: not a notebook ({type(error).__name__}: {str(error)[:200]})") from error
+    try:
+        cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        ours = dict(notebook.metadata.get("hw3lib", {}))
+        named = [list(ours.get(key, [])) for key in ("files", "reads")]
+        if not all(isinstance(text, str) for text in (*cells, *named[0], *named[1])):
+            raise TypeError("sources and names of files are texts")
+        content = [[cell.cell_type, cell.source] for cell in notebook.cells]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Hw3Error(f"{path}: not a sound notebook ({error})") from None
     parameters = _literals(path, "\n".join(cells))
     missing = [name for name in STANDARD if name not in parameters]
     if missing:
         raise Hw3Error(f"{path}: its cell tagged 'parameters' must define {', '.join(missing)}")
-    ours = notebook.metadata.get("hw3lib", {})
-    files = dict.fromkeys([METRICS, *ours.get("files", [])])
-    source = json.dumps([*files, *([cell.cell_type, cell.source] for cell in notebook.cells)])
-    return Notebook(
-        path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest(), tuple(ours.get("reads", []))
-    )
+    files = dict.fromkeys([METRICS, *named[0]])
+    source = json.dumps([*files, *content])
+    return Notebook(path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest(), tuple(named[1]))
 
 
 def _literals(path: Path, source: str) -> dict[str, Any]:
@@ -157,7 +162,7 @@ def _literals(path: Path, source: str) -> dict[str, Any]:
 
 def parse_value(text: str) -> Any:
     """A value from the command line: a Python or YAML literal (``1e-3``, ``true``, ``[a, b]``) or text."""
-    import yaml
+    from hw3lib.yaml_text import parse
 
     words = {"true": True, "false": False, "null": None}
     if text in words:
@@ -170,8 +175,10 @@ def parse_value(text: str) -> Any:
         pass
     try:
         # YAML for lists and mappings only: it would take a plain "no" for False and "12:30" for a number.
-        return yaml.safe_load(text) if text.startswith(("[", "{")) else text
-    except yaml.YAMLError:
+        value = parse(text) if text.startswith(("[", "{")) else text
+        json.dumps(value)
+        return value
+    except (ValueError, TypeError):  # also what JSON cannot hold: dates, sets, keys that are no texts
         return text
 
 

@@ -99,8 +99,8 @@ def test_one_that_hangs_eats_memory_or_kills_its_kernel_does_not_stop_the_rest(s
     submit(submissions, "3-dies", notebook("one = 1", "import os\nos._exit(0)"))
     submit(submissions, "4-fine", notebook("one = 1", "two = 2"))
     started = time.monotonic()
-    grades = by_student(grade.grade(submissions, timeout=12, memory=1_500_000_000, echo=str))
-    assert time.monotonic() - started < 90
+    grades = by_student(grade.grade(submissions, timeout=30, memory=1_500_000_000, echo=str))
+    assert time.monotonic() - started < 180
     assert [grades[name].status for name in sorted(grades)] == ["timeout", "memory", "died", "ok"]
     assert [grades[name].exercises for name in sorted(grades)] == [["passed", "error"]] * 3 + [["passed", "passed"]]
     assert "time limit" in grades["1-hangs"].message and "memory limit" in grades["2-eats"].message

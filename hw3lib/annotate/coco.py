@@ -233,6 +233,8 @@ def _run_lengths(shape: dict[str, Any], size: tuple[int, int], where: str) -> np
     if not isinstance(counts, list):
         raise Hw3Error(f"{where}: run lengths: expected counts, a text or a list of integers")
     counts = np.array([whole(value, 0, f"{where}: run length") for value in counts], np.int64)
+    if counts.max(initial=0) > size[0] * size[1]:  # before they are added, for a sum may overflow to the right one
+        raise Hw3Error(f"{where}: a run length of {counts.max()}, its image has {size[0] * size[1]} pixels")
     if counts.sum() != size[0] * size[1]:
         raise Hw3Error(
             f"{where}: run lengths of {counts.sum()} pixels in all, its image has {size[0] * size[1]} "

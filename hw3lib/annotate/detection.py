@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -25,6 +25,7 @@ from hw3lib.data.images import ImageStack
 from hw3lib.data.splits import stratified_split
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_folder
+from hw3lib.tensor_files import save_tensors
 
 FORMAT = 1  # of a saved detector
 Target = tuple[torch.Tensor, torch.Tensor]  # boxes float32 (n, 4) in pixels of the working size, labels int64 (n,)
@@ -248,7 +249,7 @@ class BoxDetector(ABC):
         with atomic_folder(folder, replace) as target:
             (target / "detector.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             state = {name: value.detach().cpu().contiguous() for name, value in self._network.state_dict().items()}
-            save_file(state, target / "weights.safetensors")
+            save_tensors(state, target / "weights.safetensors")
         return Path(folder)
 
     @classmethod
@@ -272,7 +273,12 @@ class BoxDetector(ABC):
             state = load_file(folder / "weights.safetensors")
             made._network = made._empty().to(made._torch_device).eval()
             made._network.load_state_dict(state)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except Hw3Error as error:
+            raise Hw3Error(f"{folder}: {str(error).removeprefix(f'{folder}: ')}") from None
+        except (
+            *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError),
+            SafetensorError,
+        ) as error:
             raise Hw3Error(
                 f"{folder}: no saved detector of boxes ({type(error).__name__}: {error}); expected detector.json and "
                 "weights.safetensors as save writes them"

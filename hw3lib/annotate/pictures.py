@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from hw3lib.data.decoding import BROKEN, open_image
 from hw3lib.data.images import read_image
 from hw3lib.errors import Hw3Error
 
@@ -23,7 +24,7 @@ def kept_suffix(path: str | Path) -> str | None:
     that end as they should, for ultralytics writes the others anew.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             plain = (
                 image.mode in ("L", "RGB")
                 and "transparency" not in image.info
@@ -31,7 +32,7 @@ def kept_suffix(path: str | Path) -> str | None:
                 and (_no_mark(path) or image.getexif().get(_ORIENTATION, 1) == 1)
             )
             suffix = {"PNG": ".png", "JPEG": ".jpg"}.get(image.format or "")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise Hw3Error(f"{path}: cannot be decoded: {error}") from None
     if not plain or suffix is None:
         return None
@@ -61,7 +62,7 @@ def save_image(source: str | Path, target: Path, size: tuple[int, int]) -> None:
         Hw3Error: it cannot be decoded, or has another size.
     """
     if kept_suffix(source) == target.suffix:
-        with Image.open(source) as image:
+        with open_image(source) as image:
             found = image.size[::-1]
         shutil.copyfile(source, target)
     else:
@@ -82,7 +83,7 @@ def image_size(path: Path) -> tuple[int, int]:
         Hw3Error: it is missing or no image.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.size[1], image.size[0]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise Hw3Error(f"{path}: no image that can be read: {error}") from None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from hw3lib.annotate.dataset import SPLITS
 from hw3lib.annotate.instances import Instance
+from hw3lib.data.decoding import BROKEN, open_image
 from hw3lib.data.table import IMAGE_SUFFIXES
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import human_bytes
@@ -28,6 +28,8 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
         Hw3Error: missing, larger than ``most`` bytes, or another encoding.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device would never end
+            raise Hw3Error(f"{path}: is no regular file")
         if path.stat().st_size > most:
             raise Hw3Error(f"{path}: {human_bytes(path.stat().st_size)}, expected at most {human_bytes(most)}")
         return path.read_text(encoding="utf-8-sig")
@@ -93,7 +95,7 @@ def records(found: dict[str, Any], key: str, where: str | Path) -> list[dict[str
 
 def number(value: Any, where: str) -> float:
     """A finite number; ``where`` says what it is."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise Hw3Error(f"{where}: found {str(value)[:40]!r}, expected a finite number")
     return float(value)
 
@@ -171,13 +173,13 @@ def check_polygon(points: np.ndarray, size: tuple[int, int], where: str) -> None
 def read_indexed(path: Path, size: tuple[int, int], where: str | Path) -> np.ndarray:
     """Pixel values of a mask file as they are stored, integers ``(H, W)``; ``size`` is its image's."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode not in ("1", "L", "P"):
                 raise Hw3Error(f"{path}: a mask of mode {image.mode}, expected one 8-bit value a pixel")
             values = np.asarray(image)
     except FileNotFoundError:
         raise Hw3Error(f"{where}: the mask {path} is missing") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise Hw3Error(f"{path}: mask cannot be decoded: {error}") from None
     if values.shape != tuple(size):
         raise Hw3Error(

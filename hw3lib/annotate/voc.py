@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -78,7 +79,7 @@ def read(folder: Path) -> Dataset:
         size = image_shape(
             _number(root, "size/width", path, int), _number(root, "size/height", path, int), f"{path}: size"
         )
-        if not source.is_file():
+        if not os.path.isfile(source):  # Path.is_file raises where the name is too long
             raise Hw3Error(f"{path}: its image {source} is missing; restore it, or delete the annotation")
         if (real := image_size(source)) != size:
             raise Hw3Error(f"{path}: says {size[1]}x{size[0]} pixels, {source} has {real[1]}x{real[0]}")
@@ -107,7 +108,7 @@ def read_xml(path: Path) -> ElementTree.Element:
             f"{path}: refused, for it holds a DTD or entities ({type(error).__name__}), which annotations do not need "
             "and attacks do; delete the file, or the part before its first element"
         ) from None
-    except (ElementTree.ParseError, ValueError, RecursionError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:  # LookupError: its encoding
         raise Hw3Error(f"{path}: is not XML: {error}") from None
 
 
@@ -130,6 +131,6 @@ def _number(place: ElementTree.Element, tag: str, where: str | Path, kind: type 
         value = kind(found)
     except (TypeError, ValueError):
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) < math.inf:  # math.isfinite cannot take large integers
         raise Hw3Error(f"{where}: {tag}: found {str(found)[:40]!r}, expected a number")
     return value

@@ -15,6 +15,7 @@ from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.annotate.polygons import fill, holes, outlines
 from hw3lib.annotate.reading import box_instance, check_polygon, images_by_split, read_text
 from hw3lib.errors import Hw3Error
+from hw3lib.yaml_text import parse
 
 SMALLEST = 10  # pixels a side of an image that ultralytics takes
 _SLACK = 0.01  # shares may exceed 0 to 1 by it, as ultralytics allows
@@ -125,8 +126,8 @@ def read(folder: Path) -> Dataset:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(read_text(path, 1_000_000))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        content = parse(read_text(path, 1_000_000))
+    except ValueError as error:
         raise Hw3Error(f"{path}: is not YAML: {str(error)[:200]}") from None
     if not isinstance(content, dict):
         raise Hw3Error(f"{path}: expected train, val and names")

@@ -48,6 +48,7 @@ def read_kept(file: Path | None) -> dict | None:
     if file is None or not file.is_file():
         return None
     try:
-        return json.loads(file.read_text())
-    except ValueError:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError):
         return None
+    return found if isinstance(found, dict) else None

@@ -58,12 +58,17 @@ def _applied(run: Run) -> str:
     return words
 
 
+def _number(value: object) -> float:
+    """A number as it is, 0 for anything else: it only orders the rows."""
+    return value if isinstance(value, int | float) else 0
+
+
 def _chosen(run: Run) -> tuple[float, list[int]]:
     """The highest ratio that was measured, and the rows shown of it: plain, the best, the paper's, the worst."""
     methods = run.rows(METRICS, "/methods")
-    ratio = max((row.get("ratio") or 0 for row in methods), default=0)
-    rows = [i for i, row in enumerate(methods) if (row.get("ratio") or 0) == ratio]
-    rows.sort(key=lambda i: -(methods[i].get("balanced_accuracy") or 0))
+    ratio = max((_number(row.get("ratio")) for row in methods), default=0)
+    rows = [i for i, row in enumerate(methods) if _number(row.get("ratio")) == ratio]
+    rows.sort(key=lambda i: -_number(methods[i].get("balanced_accuracy")))
     others = [i for i in rows if methods[i].get("method") != "plain"]
     wanted = {*others[:BEST], *others[-1:]}
     wanted |= {i for i in rows if methods[i].get("method") in ("plain", "DeepSMOTE")}

@@ -126,7 +126,7 @@ class Run:
             try:
                 text = path.read_text(encoding="utf-8")
                 self._content[file] = json.loads(text) if file.endswith(".json") else _records(text)
-            except (OSError, ValueError, csv.Error) as error:
+            except (OSError, ValueError, RecursionError, csv.Error) as error:
                 raise Hw3Error(f"{path}: cannot be read ({error}); run `hw3 run {file[:2]} --force`") from error
         return self._content[file]
 
@@ -181,9 +181,10 @@ class Run:
         value = self.value(file, pointer)
         try:
             text = printed(value, scale, spec)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise Hw3Error(
-                f"{self.folder / file}: {pointer} is {value!r}; expected a number. Run `hw3 run {file[:2]} --force`"
+                f"{self.folder / file}: {pointer} is {str(value)[:60]!r}; expected a number. "
+                f"Run `hw3 run {file[:2]} --force`"
             ) from None
         return self._add(Traced(text, file, pointer, value, scale, spec))
 
@@ -223,7 +224,8 @@ class Run:
 
 
 def _records(text: str) -> list[dict[str, Any]]:
-    return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(text.splitlines())]
+    found = csv.DictReader(text.splitlines(), restkey="")  # what stands beyond the last column has no name
+    return [{key: _number(value) for key, value in row.items() if key} for row in found]
 
 
 def _number(text: str | None) -> Any:

@@ -49,7 +49,13 @@ def gather(cells: Sequence[Cell], folder: str | Path) -> Path:
     path = Path(folder) / RESULTS
     made = table(cells, folder)
     with atomic_path(path) as temporary:
-        made.to_parquet(temporary, engine="pyarrow", index=False)
+        try:
+            made.to_parquet(temporary, engine="pyarrow", index=False)
+        except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
+            raise Hw3Error(
+                f"{path}: the cells' figures make no table ({error}); the metrics.json of one is damaged: delete its "
+                "folder and sweep again"
+            ) from None
     return path
 
 
@@ -71,5 +77,5 @@ def load(path: str | Path) -> pd.DataFrame:
         raise Hw3Error(f"{path}: no results of a sweep there or in {places[1]}; make them with `hw3 sweep SPEC.yaml`")
     try:
         return pd.read_parquet(file, engine="pyarrow")
-    except (ValueError, OSError) as error:  # pyarrow's errors are subclasses
+    except Exception as error:  # pyarrow trusts the schema and the metadata of a file that has the right mark
         raise Hw3Error(f"{file}: cannot be read as Parquet ({error}); sweep again, finished cells are kept") from None

@@ -126,6 +126,17 @@ def test_a_missing_figure_and_empty_lists_are_named(make, tmp_path):
     assert "No annotation format was written" in text
 
 
+def test_why_something_was_not_measured_is_printed(make, tmp_path):
+    folder = make(tmp_path / "r")
+    why = "IoU needs true masks and there are none"
+    change(folder, "05", sam=None, detection=None, left_out={"sam": why, "detection": why}, origin="anomaly maps")
+    made = build(folder)
+    assert set(made.missing) == {"05: sam", "05: detection"}
+    text = made.html.read_text()
+    assert text.count(f"{why}.") == 2 and "made from anomaly maps for a person to correct" in text
+    assert "Annotations made from the masks" not in text
+
+
 def test_empty_leaderboards_and_lists_do_not_stop_the_report(make, tmp_path):
     folder = make(tmp_path / "r")
     change(folder, "03", methods=[])
