@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.core.getipython import get_ipython
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
@@ -63,7 +64,7 @@ class RunFolder:
         """Save a figure as ``figures/<name>.png`` at 100 dpi; the notebook shows it at the end of the cell."""
         with atomic_path(self.folder / "figures" / f"{name}.png") as path:
             figure.savefig(path, dpi=100, bbox_inches="tight")
-        if figure.canvas.manager is None:  # not made by pyplot, which shows only its own
+        if figure.canvas.manager is None and get_ipython() is not None:  # pyplot shows only what it made
             display(Image(self.folder / "figures" / f"{name}.png"))
 
     def table(self, table: pd.DataFrame, name: str) -> pd.DataFrame:

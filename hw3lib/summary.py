@@ -17,7 +17,8 @@ COLUMNS = ("notebook", "status", "seconds", "key figures", "results")
 def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
     """The figures that tell at a glance what came out of a chapter."""
     try:
-        known = {"01": _figures_01, "02": _figures_02, "03": _figures_03, "04": _figures_04, "06": _figures_06}
+        known = {"01": _figures_01, "02": _figures_02, "03": _figures_03}
+        known |= {"04": _figures_04, "05": _figures_05, "06": _figures_06}
         return known.get(number, _figures)(metrics)
     except (
         KeyError,
@@ -57,6 +58,20 @@ def _figures_04(metrics: Mapping[str, Any]) -> str:
     best = next(row for row in metrics["detectors"] if row["detector"] == metrics["best"])
     interval = f"[{best['auroc_low']:.3f}, {best['auroc_high']:.3f}]"
     return f"{best['detector']} image AUROC {best['image_auroc']:.3f} {interval}, {len(metrics['detectors'])} detectors"
+
+
+def _figures_05(metrics: Mapping[str, Any]) -> str:
+    parts = [f"{len(metrics['formats'])} formats"]
+    for row in metrics["sam"] or []:
+        if row["prompt"] == "box":
+            parts.append(f"SAM's IoU with a box {row['iou_before']:.3f} to {row['iou_after']:.3f}")
+    boxes = metrics["detection"] or []
+    if boxes:
+        best = max(boxes, key=lambda row: row["map50_after"])
+        parts.append(f"mAP50 of {best['model']} {best['map50_before']:.3f} to {best['map50_after']:.3f}")
+    if len(parts) == 1:
+        parts += dict.fromkeys(f"not measured: {reason}" for reason in metrics["left_out"].values())
+    return ", ".join(parts)
 
 
 def _figures_06(metrics: Mapping[str, Any]) -> str:

@@ -65,6 +65,18 @@ def test_key_figures():
     fourth = [{"detector": d, "image_auroc": 0.9, "auroc_low": 0.8, "auroc_high": 1.0} for d in ("PaDiM", "PatchCore")]
     expected = "PatchCore image AUROC 0.900 [0.800, 1.000], 2 detectors"
     assert summary.key_figures("04", {"best": "PatchCore", "detectors": fourth}) == expected
+    fifth = {
+        "formats": [{}, {}],
+        "sam": [{"prompt": "box", "iou_before": 0.5, "iou_after": 0.75}, {"prompt": "click"}],
+        "detection": [
+            {"model": m, "map50_before": 0.0, "map50_after": v} for m, v in (("FCOS", 0.1), ("YOLOv8n", 0.2))
+        ],
+        "left_out": {},
+    }
+    expected = "2 formats, SAM's IoU with a box 0.500 to 0.750, mAP50 of YOLOv8n 0.000 to 0.200"
+    assert summary.key_figures("05", fifth) == expected
+    none = {"formats": [{}], "sam": None, "detection": None, "left_out": {"sam": "no masks", "detection": "no masks"}}
+    assert summary.key_figures("05", none) == "1 formats, not measured: no masks"
     assert summary.key_figures("01", {}) == ""
 
 

@@ -57,6 +57,9 @@ def test_a_figure_that_pyplot_does_not_hold_is_shown_once(run, monkeypatch):
     monkeypatch.setattr("hw3lib.results.display", shown.append)
     apart, held = Figure(), plt.figure()
     run.figure(apart, "apart")
+    assert not shown, "outside of a notebook there is nowhere to show it"
+    monkeypatch.setattr("hw3lib.results.get_ipython", object)
+    run.figure(apart, "apart")
     run.figure(held, "held")
     plt.close(held)
     assert [image.data for image in shown] == [(run.folder / "figures/apart.png").read_bytes()]
