@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import platform
@@ -10,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.core.getipython import get_ipython
@@ -65,7 +67,9 @@ class RunFolder:
         with atomic_path(self.folder / "figures" / f"{name}.png") as path:
             figure.savefig(path, dpi=100, bbox_inches="tight")
         if figure.canvas.manager is None and get_ipython() is not None:  # pyplot shows only what it made
-            display(Image(self.folder / "figures" / f"{name}.png"))
+            with io.BytesIO() as picture:
+                figure.savefig(picture, dpi=plt.rcParams["figure.dpi"], bbox_inches="tight")
+                display(Image(picture.getvalue()))
 
     def table(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
         """Save a table as ``<name>.csv`` and give it back for display."""

@@ -14,6 +14,7 @@ from hw3lib.words import listed
 BASELINE = "plain"
 ALL_IMAGES = "all images"  # plain training with the images that the tail cut away: no method, but a ceiling for them
 HELPS, HURTS, NOT_TOLD_APART = "helps", "hurts", "not told apart"
+MOST_NAMED = 5  # methods of a verdict that the paragraph names; of more it says how many
 COSTLY = 10.0  # times the baseline's seconds from which the paragraph speaks of the cost
 FIGURES = ("balanced_accuracy", "g_mean", "macro_f1", "tail_recall", "seconds")
 
@@ -141,7 +142,8 @@ class Comparison:
                 (NOT_TOLD_APART, "Not told apart from it: "),
             ):
                 names = others.loc[others["verdict"] == verdict, "method"].tolist()
-                said.append(words + (listed(names) if names else "none") + ".")
+                few = listed(names) if names else "none"
+                said.append(words + (few if len(names) <= MOST_NAMED else f"{len(names)} methods") + ".")
             costly = others[others["cost"] >= COSTLY].sort_values("cost", ascending=False)
             if len(costly):
                 first = costly.iloc[0]

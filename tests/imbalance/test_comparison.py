@@ -186,6 +186,11 @@ def test_the_paragraph_says_what_the_figures_say():
     assert 110 <= len(text.split()) <= 190
 
 
+def test_the_paragraph_counts_methods_where_it_would_name_very_many():
+    text = made_up({f"noise {i}": GAINS["noise"] for i in range(6)}).text()
+    assert "Not told apart from it: 6 methods." in text and "noise 5" not in text
+
+
 def test_the_paragraph_is_true_where_nothing_helps():
     text = made_up({"bad one": GAINS["bad one"], "noise": GAINS["noise"]}).text()
     assert "beyond luck: none." in text
