@@ -59,7 +59,7 @@ import pandas as pd
 from scipy import ndimage
 
 from hw3lib import annotate_plots, checks, detection_plots, widgets
-from hw3lib.annotate import export, instances, preview, segmentation
+from hw3lib.annotate import available, export, instances, preview, segmentation
 from hw3lib.annotate.described import describe
 from hw3lib.annotate.detection_comparison import learning_curve, runs, summary
 from hw3lib.annotate.detection_metrics import truth_of
@@ -67,9 +67,8 @@ from hw3lib.annotate.fcos import Fcos
 from hw3lib.annotate.formats import FORMATS
 from hw3lib.annotate.sam import Segmenter, propose
 from hw3lib.annotate.sam_finetune import FineTuning
-from hw3lib.anomaly import PatchCore
 from hw3lib.classify.inputs import pick_device
-from hw3lib.data import ImageStack, classification_images, get, load_table, read_image, read_mask, repeated_splits
+from hw3lib.data import classification_images, get, load_table, read_image, read_mask
 from hw3lib.drawing import nothing
 from hw3lib.errors import Hw3Error
 from hw3lib.results import RunFolder
@@ -81,8 +80,13 @@ plt.rcParams["figure.dpi"] = 72
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("05", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
-defective = table[table["mask"].notna()].reset_index(drop=True)
-print(f"{len(defective)} defective images with a mask, {len(table) - len(defective)} without")
+defective, origin = available.defective_images(table)
+masked = int(defective["mask"].notna().sum())
+print(f"{masked} defective images with a mask, {len(table) - masked} without")
+unmeasured = available.without_measurement(defective, origin)  # why IoU and Dice are left out, or None
+left_out = {step: unmeasured for step in ("sam", "detection") if unmeasured}
+if unmeasured:
+    print(f"Left out below: {unmeasured}.")
 
 # %% [markdown]
 # ## From masks to instances
@@ -90,18 +94,23 @@ print(f"{len(defective)} defective images with a mask, {len(table) - len(defecti
 # A mask says which pixels are defective. A detector wants to know which *objects* there are: what hangs together,
 # diagonal neighbours included, is one instance. SciPy labels the components; each gets the smallest box round it.
 # **Predict first**: will there be more instances than images?
+#
+# A category without masks begins with what an anomaly detector, which has seen good images only, marks above its
+# threshold: a first annotation for a person to correct. It says where and not what, so the class is the folder's.
 
 # %%
 # NBVAL_CHECK_OUTPUT
 found = []
-for row, path in enumerate(defective["mask"]):
+for row, path in enumerate(defective["mask"].dropna()):
     labels, count = ndimage.label(read_mask(path), np.ones((3, 3)))
     for part, (down, across) in enumerate(ndimage.find_objects(labels), 1):
         area = (labels[down, across] == part).sum()
         if area >= min_area:
             found.append((row, across.start, down.start, across.stop, down.stop))
-made = instances.from_masks(defective, min_area=min_area)
-print("the library finds the same boxes:", [(i.row, *i.xyxy) for i in made] == found)
+detector = None if masked else available.fit_detector(table, seed)
+made = available.annotate(defective, detector, min_area=min_area)
+if masked:
+    print("the library finds the same boxes:", [(i.row, *i.xyxy) for i in made] == found)
 print(made.summary())
 
 # %% [markdown]
@@ -119,7 +128,14 @@ print(made.summary())
 
 # %%
 annotations = export.export(
-    table, list(FORMATS), run.folder / "annotations", min_area=min_area, seed=seed, force=True, echo=lambda text: None
+    table,
+    list(FORMATS),
+    run.folder / "annotations",
+    min_area=min_area,
+    seed=seed,
+    detector=detector,
+    force=True,
+    echo=lambda text: None,
 )
 formats = run.table(pd.DataFrame(annotations.rows()).set_index("format"), "formats")
 formats.round(4)
@@ -154,7 +170,7 @@ changes = np.flatnonzero(np.diff(np.pad(first.mask.ravel(order="F"), 1).astype(i
 print("run lengths:", np.diff([0, *changes])[:8].tolist(), "...")
 
 # %%
-run.figure(preview.sheet(dataset, each=4), "formats")
+run.figure(preview.sheet(dataset, columns=2, each=2), "formats")
 
 # %% [markdown]
 # ## SAM: one model, any object, if you ask well
@@ -164,8 +180,9 @@ run.figure(preview.sheet(dataset, each=4), "formats")
 # small network, so that it runs on a CPU. It has never seen a defect as such. *Fine-tuning* here leaves the encoder as
 # it is: the embeddings are computed once, and the decoder, a twentieth of the network, learns from them in a minute.
 # The loss is cross-entropy plus Dice, `1 - 2|A and B| / (|A| + |B|)`; the boxes to learn from are jittered, since a
-# person's boxes are not exact either. Each way to ask gets a decoder of its own: one that is to learn them all from few
-# images forgets how to follow a good box.
+# person's boxes are not exact either. The learning rate falls to zero and the last decoder is kept: a handful of
+# held-out images cannot tell which epoch is best, so they end training only where it clearly harms. Each way to ask
+# gets a decoder of its own: one that is to learn them all from few images forgets how to follow a good box.
 #
 # Three ways to ask are compared on the same test images: with the true box, with one click into the defect, and with
 # boxes from an anomaly detector that has seen good images only, so that **no person asks at all**. Two others need no
@@ -176,6 +193,7 @@ try:
     sam = Segmenter.load()
 except Hw3Error as error:
     sam = None
+    left_out["sam"] = "the weights of SAM are not here"
     print(f"SAM is left out. {error}")
 
 # %%
@@ -187,23 +205,25 @@ n_train = {"quick": n_train, "full": max(n_train, 20)}[profile]
 n_train = min(n_train, len(part) // 2)
 n_splits = {"quick": 3, "full": 5}[profile]
 scores = None
-if sam is not None:
-    good = table[(table["split"] == "train") & ~table["is_defect"]]
-    detector = PatchCore(image_size=224, seed=seed)
-    detector.fit(ImageStack.load(good, 224), held_out=0.25, false_alarm_rate=0.1)
+if "sam" not in left_out:
+    detector = available.fit_detector(table, seed)
     material = segmentation.prepare(sam, part, detector=detector, cache=run.folder / "embeddings")
     splits = segmentation.few_image_splits(material.table, n_splits, n_train, seed)
     settings = FineTuning(num_epochs={"quick": 5, "full": 12}[profile], seed=seed)
     evaluation = segmentation.evaluate(material, splits, settings)
     scores = evaluation.table()
+else:
+    print(f"Not measured: {left_out['sam']}.")
 empty = pd.DataFrame(columns=["method", "prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"])
-run.table((empty if scores is None else scores).set_index("method"), "segmentation").round(3)
+kept = run.table((empty if scores is None else scores).set_index("method"), "segmentation")  # with Dice, too
+kept[list(empty.columns[1:])].round(3)
 
 # %% [markdown]
-# **Predict first**: which of the three prompts gains most from fine-tuning? Look at the masks before and after.
+# **Predict first**: which of the three prompts gains most from fine-tuning? Look at the masks before and after. Where
+# nothing could be measured, the first annotation is beside what SAM, as published, makes of its boxes.
 
 # %%
-if sam is not None:
+if scores is not None:
     tuned, test = evaluation.tuned[0], splits[0][1]
     shown = test[:: max(1, len(test) // 4)][:4]
 
@@ -221,7 +241,23 @@ if sam is not None:
         },
         [material.table["defect"][row] for row in shown],
     )
-run.figure(figure if sam is not None else nothing("SAM's weights are not here"), "segmentations")
+elif sam is not None:
+    rows = [row for row in segmentation.spread(defective, np.arange(len(defective)), seed) if made.of(row)][:4]
+    pictures, firsts = [read_image(defective["image"][row]) for row in rows], [made.of(row) for row in rows]
+    asked = [segmentation.segment(sam, sam.embed(p), first) for p, first in zip(pictures, firsts, strict=True)]
+    figure = annotate_plots.segmentations(
+        pictures,
+        None,
+        {
+            f"from {origin}": [instances.union(first) for first in firsts],
+            "SAM, asked there": [segmentation.union(m, p.shape[:2]) for m, p in zip(asked, pictures, strict=True)],
+        },
+        [defective["defect"][row] for row in rows],
+        [[i.xyxy for i in first] for first in firsts],
+    )
+else:
+    figure = nothing("SAM's weights are not here")
+run.figure(figure, "segmentations")
 
 # %% [markdown]
 # ## Why few images are enough, or are not
@@ -230,13 +266,11 @@ run.figure(figure if sam is not None else nothing("SAM's weights are not here"),
 
 # %%
 curve = None
-if sam is not None:
-    sizes = {"quick": (4,), "full": (5, 10)}[profile]
+sizes = [size for size in {"quick": (4,), "full": (5, 10)}[profile] if size <= n_train]
+if scores is not None and sizes:
     curve = segmentation.curve(material, splits, sizes, settings, whole=evaluation)
-run.figure(
-    annotate_plots.learning_curve(curve) if curve is not None else nothing("SAM's weights are not here"),
-    "segmentation_curve",
-)
+why = "not measured, as said above" if scores is None else f"{n_train} images to learn from are too few for a curve"
+run.figure(annotate_plots.learning_curve(curve) if curve is not None else nothing(why), "segmentation_curve")
 
 # %% [markdown]
 # ## Detection
@@ -248,12 +282,19 @@ run.figure(
 #
 # YOLO-World ([Cheng et al. 2024](https://arxiv.org/abs/2401.17270)) compares regions with *texts*: class names become
 # embeddings by CLIP. Where CLIP cannot be had, the embeddings begin at those of COCO's 80 names that fit the training
-# boxes best, and are learned; the column `text` says which.
+# boxes best, and are learned; the column `text` says which. A defective image without a box is left out, for a detector
+# would learn from it that the defect is background; so is a class too small to stand on both sides of a split.
 
 # %%
 images = classification_images(table, random_state=seed)
 boxes = instances.from_masks(images, min_area=min_area)
-detection_splits = repeated_splits(images, {"quick": 1, "full": 5}[profile], 0.4, seed)
+images, boxes, detection_splits, without = available.detectable(
+    images, boxes, {"quick": 1, "full": 5}[profile], 0.4, seed
+)
+if without and "detection" not in left_out:
+    print("left out:", ", ".join(f"{count} {name}" for name, count in without.items()))
+if not detection_splits:
+    left_out.setdefault("detection", "no class has images with boxes on both sides of a split")
 size, epochs = {"quick": (256, 12), "full": (640, 100)}[profile]
 models = {"FCOS": Fcos(size=size, epochs=epochs, seed=seed)}
 try:
@@ -273,8 +314,13 @@ try:
 except Hw3Error as error:
     print(f"YOLO is left out. {error}")
 fitted = {}
-measured = runs(images, boxes, models, detection_splits, done=lambda row, model: fitted.setdefault(row["model"], model))
-board = run.table(summary(measured).set_index("model"), "detection")
+board = pd.DataFrame(columns=["model", "map50_before", "map50_after", "gain", "gain_low", "gain_high"])
+if "detection" in left_out:
+    print(f"Not measured: {left_out['detection']}.")
+else:
+    measured = runs(images, boxes, models, detection_splits, done=lambda row, m: fitted.setdefault(row["model"], m))
+    board = summary(measured)
+board = run.table(board.set_index("model"), "detection")
 board.round(3)
 
 # %% [markdown]
@@ -289,25 +335,35 @@ for name, model in fitted.items():
         before, after = (", ".join(vocabulary[name][when]) or "nothing" for when in ("before", "after"))
         print(f"{name} ({model.train} trained, text {model.text}): before {before}; after {after}")
 if not vocabulary:
-    print("YOLO-World is not here")
+    print("YOLO-World was not trained")
 
 # %%
-best = board.index[0]
-_, test = detection_splits[0]
-tested = images.iloc[test].reset_index(drop=True)
-faulty = np.flatnonzero(tested["is_defect"])
-seen = faulty[segmentation.spread(tested.iloc[faulty], np.arange(len(faulty)), seed)[:8]]
-classes = boxes.classes
-truth = [truth_of(images, boxes, classes)[row] for row in test]
-predictions = fitted[best].predict(images, test)
-run.figure(detection_plots.boxes_on_images(tested, truth, predictions, classes, seen), "detections")
+if fitted:
+    best = board.index[0]
+    _, test = detection_splits[0]
+    tested = images.iloc[test].reset_index(drop=True)
+    faulty = np.flatnonzero(tested["is_defect"])
+    seen = faulty[segmentation.spread(tested.iloc[faulty], np.arange(len(faulty)), seed)[:8]]
+    classes = boxes.classes
+    truth = [truth_of(images, boxes, classes)[row] for row in test]
+    predictions = fitted[best].predict(images, test)
+    figure = detection_plots.boxes_on_images(tested, truth, predictions, classes, seen)
+else:
+    figure = nothing("not measured, as said above")
+run.figure(figure, "detections")
 
 # %%
-smaller = {"quick": (10,), "full": (5, 10, 20, 40)}[profile]
-steps = learning_curve(images, boxes, {best: models[best]}, detection_splits[:1], smaller, seed=seed)
-whole = measured[["model", "split", "map50_after"]].rename(columns={"map50_after": "map50"})
-whole = whole[(whole["model"] == best) & (whole["split"] == 0)].assign(images=len(detection_splits[0][0]))
-run.figure(detection_plots.learning_curves(pd.concat([steps, whole])), "detection_curve")
+if fitted:
+    learned = len(detection_splits[0][0])
+    smaller = [size for size in {"quick": (10,), "full": (5, 10, 20, 40)}[profile] if size < learned]
+    whole = measured[["model", "split", "map50_after"]].rename(columns={"map50_after": "map50"})
+    steps = [whole[(whole["model"] == best) & (whole["split"] == 0)].assign(images=learned)]
+    if smaller:
+        steps.insert(0, learning_curve(images, boxes, {best: models[best]}, detection_splits[:1], smaller, seed=seed))
+    figure = detection_plots.learning_curves(pd.concat(steps))
+else:
+    figure = nothing("not measured, as said above")
+run.figure(figure, "detection_curve")
 
 # %% [markdown]
 # ## Annotate by clicking
@@ -324,7 +380,7 @@ if sam is not None:
         if id(image) not in opened:
             opened.clear()
             opened[id(image)] = image, sam.embed(image)
-        return propose(tuned["click"], opened[id(image)][1], points, labels)
+        return propose(sam if scores is None else tuned["click"], opened[id(image)][1], points, labels)
 
     widgets.segment(answer, part, run.folder / "clicked.json")
 
@@ -334,17 +390,20 @@ if sam is not None:
 # Written from the numbers above, whatever they are.
 
 # %%
-text = describe(made, annotations.rows(), scores, board.reset_index(), curve)
+detected = board.reset_index() if len(board) else None
+text = describe(made, annotations.rows(), scores, detected, curve, origin=origin, left_out=left_out)
 print(text)
 
 # %%
 run.metrics(
     formats=annotations.rows(),
-    sam=[] if scores is None else scores[scores["method"] == "SAM"],
-    segmentation=[] if scores is None else scores,
-    segmentation_curve=[] if curve is None else curve,
-    detection=board.reset_index(),
+    sam=None if scores is None else scores[scores["method"] == "SAM"],
+    segmentation=scores,
+    segmentation_curve=curve,
+    detection=detected,
     vocabulary=vocabulary,
+    origin=origin,  # of the annotations
+    left_out=left_out,  # why a value is null
     summary=text,
 )
 
@@ -437,7 +496,7 @@ checks.voc_box(voc_box)
 # BEGIN SOLUTION: set prediction to a whole number, then count over all masks in defective["mask"] into measured
 prediction = 10
 measured = 0
-for path in defective["mask"]:
+for path in defective["mask"].dropna():
     labels, _ = ndimage.label(read_mask(path), np.ones((3, 3)))
     measured += int((np.bincount(labels.ravel())[1:] < 100).sum())
 # END SOLUTION
