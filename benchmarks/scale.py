@@ -133,7 +133,10 @@ def draw(table, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    from hw3lib.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE
+
+    looks = [(GREY, "x"), (BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (PURPLE, "^"), ("black", "v"), ("#D55E00", "P")]
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     time_axes, memory_axes = figure.subplots(1, 2)
     fitted = growth(table).set_index("stage") if table["images"].nunique() > 1 else None
@@ -143,14 +146,15 @@ def draw(table, path: Path) -> None:
             (memory_axes, "peak_anonymous", "memory_exponent", _MB),
         ):
             label = stage if fitted is None else f"{stage}: N^{fitted.loc[stage, exponent]:.2f}"
-            axes.loglog(part["images"], part[column] / scale, "o-", color=f"C{number}", label=label)
+            colour, marker = looks[number]
+            axes.loglog(part["images"], part[column] / scale, f"{marker}-", ms=5, color=colour, label=label)
     time_axes.set_ylabel("Seconds of processor")
     memory_axes.set_ylabel("Peak of anonymous memory (MB)")
     memory_axes.set_ylim(bottom=min(100, table["peak_anonymous"].min() / _MB / 2))
     for axes in (time_axes, memory_axes):
         axes.set_xlabel("Images")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     figure.savefig(path, dpi=90)
 
 
