@@ -19,14 +19,16 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from random import Random
 
 COUNT, CHUNK, WORKERS = 100_000, 200, 2
-SECONDS, PATIENCE, MEMORY = 5.0, 20.0, 10**9  # of the processor and of the wall for one input; bytes it may take
+SECONDS, PATIENCE, MEMORY = 5.0, 60.0, 10**9  # of the processor and of the wall for one input; bytes it may take
+PREPARATION = 300.0  # seconds of the wall for a reader's imports and its sound inputs
 _CALLS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind")
 _CHANGES = (
     "os.rename",
@@ -39,6 +41,7 @@ _CHANGES = (
     "os.chmod",
     "os.chown",
 )
+_FOLLOWS = ("open", "os.truncate", "os.chmod", "os.chown")  # a link at the end of the path
 _READ, _REFUSED, _FOUND = "read", "refused", "findings"
 
 
@@ -63,6 +66,7 @@ class Tally:
     read: int = 0
     refused: int = 0
     findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 class Fuzzer:
@@ -86,6 +90,7 @@ class Fuzzer:
         if name in self._corpora:
             return
         reader, sound = self._readers[name], self.folder / "sound" / name
+        shutil.rmtree(sound, ignore_errors=True)  # of a process that died
         reader.make(sound)
         self._corpora[name] = [load(place) for place in sorted(sound.iterdir())]
         with contextlib.suppress(Exception):
@@ -151,7 +156,7 @@ class Fuzzer:
                 return
             paths = [path]
         elif event in _CHANGES:
-            paths = [a for a in arguments[:2] if isinstance(a, str | bytes | os.PathLike)]
+            paths = [a for a in arguments[event == "os.symlink" : 2] if isinstance(a, str | bytes | os.PathLike)]
         elif event in _CALLS:
             self._trespass = f"calls {event}{str(arguments)[:200]}"
             return
@@ -162,7 +167,10 @@ class Fuzzer:
             if not os.path.isabs(place) and event != "open":  # shutil.rmtree names a folder by its descriptor
                 base = next((f"/proc/self/fd/{a}" for a in arguments[-1:] if isinstance(a, int) and a >= 0), ".")
                 place = os.path.join(os.path.realpath(base), place)
-            place = os.path.realpath(place)
+            if event in _FOLLOWS:
+                place = os.path.realpath(place)
+            else:  # what has the name is changed, and not what it links to
+                place = os.path.join(os.path.realpath(os.path.dirname(place) or "."), os.path.basename(place))
             if place != os.devnull and not f"{place}/".startswith(f"{self.folder / 'target'}/"):
                 self._trespass = f"{event} outside of its folder: {place}"
 
@@ -181,7 +189,12 @@ def _work(pipe: Connection, place: str) -> None:
     limited = False
     while (task := pipe.recv()) is not None:
         name, seed, numbers = task
-        fuzzer.prepare(name)
+        try:
+            fuzzer.prepare(name)
+        except BaseException:
+            pipe.send(("unprepared", traceback.format_exc()))
+            raise
+        started = time.perf_counter()
         for number in numbers:
             pipe.send(("begun", number))
             outcome, said = fuzzer.judge(name, seed, number)
@@ -190,7 +203,7 @@ def _work(pipe: Connection, place: str) -> None:
                 resource.setrlimit(resource.RLIMIT_AS, (reserved + 6 * 10**9,) * 2)
                 limited = True
             pipe.send((outcome, said))
-        pipe.send(("done", None))
+        pipe.send(("done", time.perf_counter() - started))
 
 
 class _Worker:
@@ -230,12 +243,19 @@ class _Worker:
 
 
 def run(
-    count: int, seed: int, names: Sequence[str] = (), workers: int = WORKERS, progress: bool = False
+    count: int,
+    seed: int,
+    names: Sequence[str] = (),
+    workers: int = WORKERS,
+    progress: bool = False,
+    tell: Callable[[str], object] = lambda said: None,
 ) -> dict[str, Tally]:
     """Try ``count`` inputs, shared out by the readers' weights.
 
     Args:
         names: of readers; all if none is given.
+        progress: count the inputs on the standard error, twice a minute.
+        tell: receives each finding as it is made.
 
     Returns:
         What became of them, by reader.
@@ -252,15 +272,20 @@ def run(
     waiting = tasks[::-1]
     with tempfile.TemporaryDirectory(prefix="hw3-fuzz-", ignore_cleanup_errors=True) as folder:
         team = [_Worker(Path(folder) / str(number)) for number in range(min(workers, len(tasks)))]
+        started = told = time.monotonic()
         try:
             while waiting or any(worker.task for worker in team):
                 for worker in team:
                     if worker.task is None and waiting:
                         worker.give(waiting.pop())
+                known = {name: len(tally.findings) for name, tally in tallies.items()}
                 _listen(team, tallies, waiting)
-                if progress:
+                for finding in [f for name, tally in tallies.items() for f in tally.findings[known[name] :]]:
+                    tell(str(finding))
+                if progress and time.monotonic() - told > 30:
+                    told = time.monotonic()
                     done = sum(t.read + t.refused + len(t.findings) for t in tallies.values())
-                    print(f"\r{done} inputs", end="", file=sys.stderr, flush=True)
+                    print(f"{done:,} inputs after {told - started:.0f} s", file=sys.stderr, flush=True)
         finally:
             for worker in team:
                 worker.end()
@@ -281,8 +306,10 @@ def _listen(team: list[_Worker], tallies: dict[str, Tally], waiting: list) -> No
                     what, said = worker.pipe.recv()
                     if what == "begun":
                         worker.number, worker.began, worker.cpu = said, time.monotonic(), -1.0
+                    elif what == "unprepared":
+                        raise RuntimeError(f"the sound inputs of {name!r} cannot be made:\n{said}")
                     elif what == "done":
-                        worker.task = None
+                        worker.task, tally.seconds = None, tally.seconds + said
                         break
                     elif what == _FOUND:
                         tally.findings.append(Finding(name, seed, worker.number, said))
@@ -291,7 +318,12 @@ def _listen(team: list[_Worker], tallies: dict[str, Tally], waiting: list) -> No
             except (EOFError, OSError):
                 worker.process.join()
                 lost = f"the process died with {worker.process.exitcode}"
-        elif worker.number >= 0:
+                if worker.number < 0:
+                    raise RuntimeError(f"{lost} while it made the sound inputs of {name!r}") from None
+        elif worker.number < 0:
+            if time.monotonic() - worker.began > PREPARATION:
+                raise RuntimeError(f"the sound inputs of {name!r} are not made after {PREPARATION:.0f} s")
+        else:
             used = worker.seconds()
             worker.cpu = used if worker.cpu < 0 else worker.cpu
             if used - worker.cpu > SECONDS or time.monotonic() - worker.began > PATIENCE:
@@ -309,27 +341,25 @@ def _listen(team: list[_Worker], tallies: dict[str, Tally], waiting: list) -> No
 
 
 def table(tallies: dict[str, Tally]) -> str:
-    """Inputs tried, read and refused, and findings, by reader."""
+    """Inputs tried, read and refused, findings, and milliseconds an input, by reader."""
     from hw3lib.summary import format_table
 
-    rows = [("reader", "tried", "read", "refused", "findings")]
+    rows = [("reader", "tried", "read", "refused", "findings", "ms")]
     sums = [0, 0, 0, 0]
     for name, tally in tallies.items():
         found = len(tally.findings)
         figures = (tally.read + tally.refused + found, tally.read, tally.refused, found)
         sums = [a + b for a, b in zip(sums, figures, strict=True)]
-        rows.append((name, *(f"{figure:,}" for figure in figures)))
-    return format_table([*rows, ("all", *(f"{figure:,}" for figure in sums))])
+        rows.append((name, *(f"{figure:,}" for figure in figures), f"{1000 * tally.seconds / max(figures[0], 1):.1f}"))
+    spent = 1000 * sum(tally.seconds for tally in tallies.values()) / max(sums[0], 1)
+    return format_table([*rows, ("all", *(f"{figure:,}" for figure in sums), f"{spent:.1f}")])
 
 
 def main(category: str, data: str | None, count: int = COUNT, seed: int = 0, names: Sequence[str] = ()) -> None:
     started = time.perf_counter()
-    tallies = run(count, seed, names, progress=sys.stderr.isatty())
-    found = [finding for tally in tallies.values() for finding in tally.findings]
-    print(f"{table(tallies)}\n\n{time.perf_counter() - started:.0f} s, seed {seed}")
-    for finding in found:
-        print(finding)
-    if found:
+    tallies = run(count, seed, names, progress=True, tell=partial(print, flush=True))
+    print(f"\n{table(tallies)}\n\n{time.perf_counter() - started:.0f} s, seed {seed}", flush=True)
+    if any(tally.findings for tally in tallies.values()):
         sys.exit(1)
 
 

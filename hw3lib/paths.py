@@ -42,7 +42,7 @@ def course_folder() -> Path:
 def data_roots(data: str | Path | None = None) -> list[Path]:
     """Folders that may hold categories, in search order: ``data``, ``HW3_DATA``, ``data/`` of the project."""
     places = [data, os.environ.get("HW3_DATA"), project_root() / "data"]
-    roots = [Path(place).expanduser() for place in places if place]
+    roots = [Path(os.path.expanduser(place)) for place in places if place]  # Path's own fails for unknown users
     return list(dict.fromkeys(roots))
 
 

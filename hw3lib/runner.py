@@ -124,6 +124,8 @@ def read_notebook(path: Path) -> Notebook:
     """
     import nbformat
 
+    if path.exists() and not path.is_file():  # a pipe or a device would never end
+        raise Hw3Error(f"{path}: is no regular file; expected a notebook")
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:  # a damaged file can break nbformat in any way

@@ -1,4 +1,4 @@
-"""Tensors written to safetensors files, with the system's own errors where a disk is full or may not be written."""
+"""Tensors written with the system's own errors where a disk is full or may not be written, and read with care."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
         if number := re.search(r"os error (\d+)", str(error)):
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
         raise
+
+
+def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """What ``torch.save`` wrote, on the CPU; nothing in the file is executed.
+
+    Raises:
+        OSError: the file is not there, or is a pipe or a device, which would never end.
+        Exception: torch raises many kinds for a damaged file.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(f"{path} is no regular file")
+    return torch.load(path, map_location="cpu", weights_only=True)

@@ -113,7 +113,7 @@ def _corrected(folder: Path) -> None:
 READERS = (
     *(_format(name) for name in FORMATS),
     Reader("COCO that is continued", _coco_files, _continue_coco, 2),
-    Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget")),
+    Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),
     Reader("choices that are continued", _choice_files, _continue_choices),
     Reader("choices that are applied", _choice_files, _apply_choices),
 )

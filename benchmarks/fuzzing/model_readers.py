@@ -75,7 +75,7 @@ def _read_boxes(folder: Path) -> None:
     from hw3lib.annotate.detection import BoxDetector
     from hw3lib.annotate.fcos import Fcos
 
-    with mock.patch.object(Fcos, "_build", lambda self: _tiny()):
+    with mock.patch.object(Fcos, "_empty", lambda self: _tiny()):
         BoxDetector.load(folder, "cpu")
 
 
@@ -91,7 +91,7 @@ def _training():
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
     model(torch.zeros(4, 3)).sum().backward()
     optimiser.step()
-    return Training("a training", model, optimiser, None, generator, [EarlyStopping("loss", 3)], 3)
+    return Training("a training", model, optimiser, None, generator, [EarlyStopping(3)], 3)
 
 
 def _read_training(folder: Path) -> None:
@@ -201,11 +201,11 @@ def _read_onnx(folder: Path) -> None:
 
 
 READERS = (
-    Reader("saved detectors", _detectors, _read_detector, 1, _sign),
-    Reader("saved box detectors", _box_detectors, _read_boxes),
+    Reader("saved detectors", _detectors, _read_detector, 0.3, _sign),
+    Reader("saved box detectors", _box_detectors, _read_boxes, 2),
     Reader("checkpoints", _trainings, _read_training),
-    Reader("weights", _weights, _read_weights),
-    Reader("kept outcomes", _kept, _read_kept),
-    Reader("kept arrays", _arrays, _read_arrays),
+    Reader("weights", _weights, _read_weights, 2),
+    Reader("kept outcomes", _kept, _read_kept, 3),
+    Reader("kept arrays", _arrays, _read_arrays, 4),
     Reader("ONNX detectors", _onnx_files, _read_onnx, 1, _break_metadata),
 )

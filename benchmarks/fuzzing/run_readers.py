@@ -251,12 +251,12 @@ def _command(folder: Path) -> None:
 
 READERS = (
     Reader("runs, for the report", _runs, _report, 2),
-    Reader("runs, compared", _two_runs, _compare),
-    Reader("records of runs", _records, _summary),
-    Reader("sweeps' files", _specs, _read_spec, 2, pipes=False),
+    Reader("runs, compared", _two_runs, _compare, 0.3),
+    Reader("records of runs", _records, _summary, 0.5),
+    Reader("sweeps' files", _specs, _read_spec, 0.5, pipes=False),
     Reader("sweeps' tables", _tables, _read_table),
-    Reader("sweeps' cells", _cells, _read_cells),
-    Reader("submitted notebooks", _notebooks, _submitted, 2, pipes=False),
-    Reader("notebooks to run", _notebooks, _read_notebook, pipes=False),
-    Reader("command line and environment", _commands, _command, names_file=False),
+    Reader("sweeps' cells", _cells, _read_cells, 0.3),
+    Reader("submitted notebooks", _notebooks, _submitted, 2),
+    Reader("notebooks to run", _notebooks, _read_notebook),
+    Reader("command line and environment", _commands, _command, 0.5, names_file=False),
 )

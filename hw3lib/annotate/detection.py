@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from hw3lib.annotate.detection_metrics import Boxes, mean_average_precision, truth_of
 from hw3lib.annotate.detection_training import Best, Clock, factor, turned, turned_boxes
 from hw3lib.annotate.instances import Instance
+from hw3lib.annotate.reading import read_json
 from hw3lib.data.images import ImageStack
 from hw3lib.data.splits import stratified_split
 from hw3lib.errors import Hw3Error
@@ -264,13 +265,20 @@ class BoxDetector(ABC):
         kinds = {kind.name: kind for kind in (fcos.Fcos, yolo_models.YoloV8, yolo_world.YoloWorld)}
         folder = Path(folder)
         try:
-            facts = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
+            facts, weights = read_json(folder / "detector.json"), folder / "weights.safetensors"
             if facts["format"] != FORMAT or not issubclass(kinds[facts["detector"]], cls):
                 raise Hw3Error(f"{folder}: a {facts['detector']} of format {facts['format']}, expected {cls.__name__}")
             made = kinds[facts["detector"]](**(facts["fields"] | {"device": device}))
-            for name, value in facts["fitted"].items():
+            for name in made._settings():
+                kind, value = type(getattr(made, name)), facts["fitted"][name]
+                if not isinstance(value, float | int if kind is float else kind):
+                    raise TypeError(f"{name} is {str(value)[:40]!r}")
                 setattr(made, name, value)
-            state = load_file(folder / "weights.safetensors")
+            if not made.classes_ or not all(isinstance(name, str) for name in made.classes_):
+                raise TypeError(f"classes_ is {str(made.classes_)[:40]}")
+            if not weights.is_file():  # a pipe would never end
+                raise Hw3Error(f"{weights}: is missing, or no regular file")
+            state = load_file(weights)
             made._network = made._empty().to(made._torch_device).eval()
             made._network.load_state_dict(state)
         except Hw3Error as error:
@@ -280,8 +288,8 @@ class BoxDetector(ABC):
             SafetensorError,
         ) as error:
             raise Hw3Error(
-                f"{folder}: no saved detector of boxes ({type(error).__name__}: {error}); expected detector.json and "
-                "weights.safetensors as save writes them"
+                f"{folder}: no saved detector of boxes ({type(error).__name__}: {str(error)[:300]}); expected "
+                "detector.json and weights.safetensors as save writes them"
             ) from None
         return made
 

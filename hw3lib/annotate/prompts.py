@@ -118,11 +118,13 @@ def read(folder: Path) -> Dataset:
         sources.append(str(source))
         sizes.append(size)
         splits.append(record["split"])
-    classes = [text(name, f"{path}: class") for name in content.get("classes") or []]
+    if not isinstance(listed := content.get("classes") or [], list):
+        raise Hw3Error(f"{path}: expected a list of names under 'classes'")
+    classes = [text(name, f"{path}: class") for name in listed]
     found, used = [], set()
     for at, record in enumerate(records(content, "prompts", path)):
         where = f"{path}: prompt {at}"
-        if record.get("image") not in rows:
+        if text(record.get("image"), f"{where}: image") not in rows:
             raise Hw3Error(f"{where}: a mask without an image: {str(record.get('image'))[:60]!r} is not listed")
         if record.get("class") not in classes:
             raise Hw3Error(f"{where}: class {str(record.get('class'))[:60]!r}, expected one of {', '.join(classes)}")

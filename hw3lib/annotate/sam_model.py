@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from hw3lib.errors import Hw3Error
+from hw3lib.tensor_files import load_tensors
 
 from .weights import find
 
@@ -222,7 +223,7 @@ def mobile_sam(path: str | Path | None = None) -> SamNetwork:
     """
     path = Path(path) if path else find(MOBILE_SAM)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_tensors(path)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise Hw3Error(
             f"{path}: cannot be read as weights ({type(error).__name__}); delete it and load it again"

@@ -49,7 +49,7 @@ def cache_folder() -> Path:
 def places() -> list[Path]:
     """Folders that are searched: ``HW3_WEIGHTS``, then the cache."""
     named = os.environ.get("HW3_WEIGHTS")
-    return ([Path(named).expanduser()] if named else []) + [cache_folder()]
+    return ([Path(os.path.expanduser(named))] if named else []) + [cache_folder()]
 
 
 def find(name: str, *, fetch: bool = True, progress: bool = True) -> Path:

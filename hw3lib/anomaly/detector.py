@@ -385,7 +385,7 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Ten
     try:
         settings = json.loads((folder / _SETTINGS).read_text())
         version, digest = settings["format"], settings.pop("settings_sha256", None)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         raise Hw3Error(f"{folder / _SETTINGS}: is damaged, expected a detector's settings in JSON; {again}") from None
     if version != _FORMAT:
         raise Hw3Error(f"{folder / _SETTINGS}: found format {version!r}, expected {_FORMAT}; {again}")

@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from tqdm.auto import tqdm
 
 from hw3lib import backbones
 from hw3lib.data import digest, read_image
+from hw3lib.data.decoding import BROKEN_ARRAYS
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path
 
@@ -289,5 +289,5 @@ def _read_kept(file: Path | None) -> dict[str, np.ndarray] | None:
     try:
         with np.load(file) as kept:
             return {name: kept[name] for name in kept.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+    except BROKEN_ARRAYS:
         return None

@@ -110,7 +110,7 @@ class _StrictTarInfo(tarfile.TarInfo):
             return super().fromtarfile(tar)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed does not list it
             raise
-        except tarfile.HeaderError as error:
+        except (tarfile.HeaderError, ValueError, LookupError, TypeError, ArithmeticError) as error:  # odd extensions
             raise tarfile.ReadError(f"bad header: {error}") from error
 
 
@@ -144,7 +144,7 @@ def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
         refused = "" if kind in (0, stat.S_IFREG, stat.S_IFDIR) else _SPECIAL
         if info.flag_bits & 1:
             refused = "encrypted"
-        yield _Member(info.filename, info.file_size, info.is_dir(), refused, partial(packed.open, info))
+        yield _Member(info.filename, info.file_size, info.filename.endswith("/"), refused, partial(packed.open, info))
 
 
 def _checked(

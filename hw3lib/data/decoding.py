@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import struct
+import tokenize
+import zipfile
 import zlib
 from pathlib import Path
 from typing import IO
 
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 MOST_PIXELS = 100 * 10**6  # decoded, as RGB and once copied, they take some 700 MB
 # What Pillow raises for damaged files: most plug-ins trust the fields of a header once it has the right mark.
@@ -16,6 +20,7 @@ BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
     *(RuntimeError, NotImplementedError, struct.error, zlib.error, Image.DecompressionBombError),
 )
+BROKEN_ARRAYS = (*BROKEN, tokenize.TokenError, zipfile.BadZipFile)  # numpy trusts a header with the right mark as well
 
 
 def open_image(source: str | Path | IO[bytes]) -> Image.Image:
@@ -34,3 +39,28 @@ def open_image(source: str | Path | IO[bytes]) -> Image.Image:
             f"it has {width}x{height} pixels; at most {MOST_PIXELS // 10**6} million are taken, make it smaller"
         )
     return image
+
+
+def upright_size(image: Image.Image, path: Path) -> tuple[int, int]:
+    """Width and height of an image just opened, as a person sees it; its pixels are not decoded for that.
+
+    Raises:
+        Exception: one of :data:`BROKEN`.
+    """
+    width, height = image.size
+    if isinstance(image, TiffImageFile):  # whose size Pillow has turned already
+        width, height = int(image.tag_v2[IMAGEWIDTH]), int(image.tag_v2[IMAGELENGTH])
+    # Cameras store a picture lying on its side and say so; orientations 5 to 8 swap the sides.
+    looks = image.format != "PNG" or _may_be_turned(path)
+    return (height, width) if looks and image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
+
+
+def _may_be_turned(path: Path) -> bool:
+    """Whether a PNG has a chunk that may hold an orientation mark; Pillow would decode all of it to look for one."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(24)) >= 8:
+            if head[4:8] == b"eXIf" or head[8:].startswith((b"Raw profile type", b"XML:com.adobe.xm")):
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 12 - len(head), os.SEEK_CUR)
+    return False

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, open_image
+from .decoding import BROKEN, open_image, upright_size
 from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
@@ -37,6 +38,10 @@ class Problem:
     kind: str
     file: str
     message: str
+
+    def __post_init__(self) -> None:
+        for name in ("file", "message"):  # names that are no UTF-8 are shown with escapes: no table takes them
+            object.__setattr__(self, name, getattr(self, name).encode("utf-8", "backslashreplace").decode())
 
 
 class _Row(NamedTuple):
@@ -71,13 +76,14 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
             mask, mask of another size, two images of one stem.
     """
-    root = Path(root).expanduser().resolve()
+    root = Path(os.path.expanduser(root)).resolve()
     folder = find_category(root, category)
     classes, problems = _list_classes(folder)
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
         rows += _rows(*classes.pop(0), problems)
     problems += _orphaned_masks(folder, rows)
+    rows = _named_in_utf8(rows, problems)
     sizes, modes = np.zeros((len(rows), 2), int), []
     headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
     for i, (width, height, mode, found) in enumerate(headers):
@@ -109,12 +115,12 @@ def _say(category: str, errors: list[Problem], most: int = 10) -> str:
 
 def is_category(folder: Path) -> bool:
     """Whether a folder looks like a category in one of the two layouts."""
-    return any((folder / part).is_dir() for part in ("train/good", "test/good", "good"))
+    return any(os.path.isdir(folder / part) for part in ("train/good", "test/good", "good"))  # also of odd names
 
 
 def find_category(root: Path, category: str) -> Path:
     """Folder of a category, or an error that says what is there instead and which level was meant."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise Hw3Error(f"{root}: no such folder; expected the folder that holds the category {category!r}")
     folder = root / category
     if is_category(folder):
@@ -124,12 +130,16 @@ def find_category(root: Path, category: str) -> Path:
             f"{root} is itself a category, one level too low: pass {root.parent} as the folder and "
             f"{root.name!r} as the category"
         )
-    for level in (f"*/{category}", f"*/*/{category}", f"{category}/*"):
-        deeper = next((p for p in sorted(root.glob(level)) if is_category(p)), None)
+    name = escape(category)
+    for level in (f"*/{name}", f"*/*/{name}", f"{name}/*"):
+        try:
+            deeper = next((p for p in sorted(root.glob(level)) if is_category(p)), None)
+        except (OSError, ValueError, NotImplementedError):  # no name that a folder here could have
+            break
         if deeper is not None:
             other = "" if deeper.name == Path(category).name else f" and the category {deeper.name!r}"
             raise Hw3Error(f"{root} is a level too high: {category!r} is in {deeper.parent}; pass that folder{other}")
-    if folder.is_dir():
+    if os.path.isdir(folder):
         found = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         raise Hw3Error(f"{folder}: not a category; found {', '.join(found[:8]) or 'an empty folder'};\n{LAYOUTS}")
     known = list_categories(root)
@@ -227,6 +237,17 @@ def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, p
     return rows
 
 
+def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
+    kept = []
+    for row in rows:
+        try:
+            f"{row.image}{row.mask or ''}".encode()
+            kept.append(row)
+        except UnicodeEncodeError:
+            problems.append(Problem("error", "odd name", row.image, "its name is no UTF-8 text; rename it"))
+    return kept
+
+
 def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
     every = (str(f / n) for name in MASK_FOLDERS for f in _folders(folder / name) for n in image_names(f))
@@ -253,11 +274,8 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
         if path.stat().st_size == 0:
             raise Hw3Error("is empty (0 bytes); expected an image")
         with open_image(path) as image:
-            width, height = image.size
-            # Cameras store a picture lying on its side and say so; orientations 5 to 8 swap the sides.
-            if image.format in ("JPEG", "TIFF", "WEBP") and image.getexif().get(0x0112, 1) >= 5:
-                width, height = height, width
             mode, kind = image.mode, image.format
+            width, height = upright_size(image, path)
         if kind == "PNG":
             with path.open("rb") as file:
                 file.seek(-min(64, path.stat().st_size), os.SEEK_END)

@@ -49,7 +49,7 @@ def _text(run: Run) -> str:
 def _table(run: Run) -> dict:
     areas = {}
     if run.has(METRICS, "/defects"):
-        areas = {row.get("defect"): i for i, row in enumerate(run.rows(METRICS, "/defects"))}
+        areas = {str(row.get("defect")): i for i, row in enumerate(run.rows(METRICS, "/defects"))}
     counts = run.value(METRICS, "/classes")
     split = {}
     if run.has(CLASSES):

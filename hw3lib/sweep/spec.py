@@ -15,6 +15,7 @@ PROFILES = {"quick": 10, "full": 30}  # splits where the file gives no number, a
 _LISTS = ("attempts", "detectors", "imbalance")
 _KEYS = ("categories", "profiles", "seeds", *_LISTS, "n_splits", "test_size", "held_out", "false_alarm_rate", "device")
 _MOST_SEEDS = 100_000
+_MOST_CHARACTERS = 10**6  # of a file
 _IMBALANCE = {"ratio": 10, "arch": "tf_efficientnet_lite0", "image_size": 224}  # see hw3lib.imbalance.compare
 
 
@@ -46,7 +47,11 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
         Hw3Error: the file cannot be read, is not YAML, or holds something else.
     """
     try:
-        content = parse(Path(file).expanduser().read_text(encoding="utf-8"))
+        with Path(file).expanduser().open(encoding="utf-8") as opened:
+            text = opened.read(_MOST_CHARACTERS + 1)
+        if len(text) > _MOST_CHARACTERS:
+            raise Hw3Error(f"{file}: is longer than {_MOST_CHARACTERS:,} characters, which no sweep takes")
+        content = parse(text)
     except (OSError, UnicodeDecodeError) as error:
         raise Hw3Error(f"{file}: cannot be read ({error})") from None
     except ValueError as error:

@@ -2,24 +2,43 @@
 
 import json
 import os
+import re
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from hw3lib.annotate import coco
+from hw3lib.annotate.detection import BoxDetector
 from hw3lib.annotate.pictures import image_size
+from hw3lib.annotate.prompts import read as read_prompts
 from hw3lib.annotate.reading import number, read_text
+from hw3lib.annotate.sam_model import mobile_sam
 from hw3lib.annotate.voc import read_xml
+from hw3lib.annotate.weights import places
 from hw3lib.annotations_file import AnnotationsFile
 from hw3lib.choices import Choices, apply
+from hw3lib.classify.guided import _read_kept as read_arrays
 from hw3lib.classify.kept import read_kept
+from hw3lib.cli import find_root
 from hw3lib.compared_runs import compare
+from hw3lib.data import ImageStack, check, load_table, read_image, read_mask
 from hw3lib.data.archive import extract
+from hw3lib.data.table import file_digest, read_header
 from hw3lib.errors import Hw3Error
+from hw3lib.execution import changed_files, read_json
+from hw3lib.grade import _read as read_submitted
+from hw3lib.imbalance.comparison import _read_views as read_views
+from hw3lib.paths import data_roots
 from hw3lib.report.runs import Run
-from hw3lib.runner import parse_value
+from hw3lib.runner import parse_value, read_notebook
 from hw3lib.sweep.spec import read_spec
 from hw3lib.yaml_text import parse
 
@@ -153,3 +172,173 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path):
     Image.new("1", (12_000, 9_000)).save(tmp_path / "large.png")
     with pytest.raises(Hw3Error, match="million"):
         image_size(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp", "jpg"])
+@pytest.mark.parametrize(("orientation", "size"), [(1, (12, 9)), (3, (12, 9)), (6, (9, 12)), (9, (12, 9))])
+def test_a_turned_image_has_its_upright_size_in_the_table(kind, orientation, size, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (12, 9)).save(tmp_path / f"a.{kind}", exif=exif)
+    assert read_header(tmp_path / f"a.{kind}")[:2] == size
+    assert read_image(tmp_path / f"a.{kind}").shape[1::-1] == size
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_values_of_16_bits_are_scaled_the_same_wherever_they_stand_in_a_large_image(kind, tmp_path):
+    values = np.zeros((1500, 1200), kind)
+    values[0, 0], values[700, 3], values[-1, -1] = 200, 65535, 32896
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    found = read_image(tmp_path / "a.tiff")[..., 0]
+    assert (found[0, 0], found[700, 3], found[-1, -1], found.max()) == (1, 255, 128, 255)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize(
+    "read",
+    [read_header, read_image, read_mask, file_digest, read_submitted, read_notebook],
+)
+def test_a_reader_of_a_named_file_refuses_a_pipe(read, tmp_path):
+    os.mkfifo(tmp_path / "a.ipynb")
+    with pytest.raises(Hw3Error, match="regular file|empty"):
+        read(tmp_path / "a.ipynb")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
+@pytest.mark.parametrize("read", [read_spec, read_submitted, read_notebook])
+def test_a_file_without_end_is_refused(read, tmp_path):
+    (tmp_path / "a.ipynb").symlink_to("/dev/zero")
+    with pytest.raises(Hw3Error, match=r"a\.ipynb"):
+        read(tmp_path / "a.ipynb")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x93NUMPY\x01\x00\x10\x00{'descr': '|u1'\n ", b"\x93NUMPY\x09\x00", b"PK\x03\x04"]
+)
+def test_a_cached_stack_that_is_damaged_is_decoded_again(content, tmp_path):
+    table = _table().assign(image=str(tmp_path / "0.png"))
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "0.png")
+    stack = ImageStack.load(table, 8, cache=tmp_path / "cache")
+    file, pixels = tmp_path / "cache" / f"{stack.key}.npy", stack.images.copy()
+    file.unlink()  # it is mapped
+    file.write_bytes(content)
+    assert (ImageStack.load(table, 8, cache=tmp_path / "cache").images == pixels).all()
+
+
+@pytest.mark.parametrize("read", [read_views, read_arrays])
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '|u1', 'shape': (3", b"{'descr': 'V9', 'fortran_order': 0, 'shape': (9,)}"]
+)
+def test_kept_arrays_with_a_damaged_header_are_computed_again(read, header, tmp_path):
+    packed = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("plain.npy", packed)
+    assert read(tmp_path / "a.npz") is None
+
+
+@pytest.mark.parametrize("content", ["[1]", "3", "[" * 100_000, "\ud800"])
+def test_a_record_of_a_run_that_is_no_object_is_none(content, tmp_path):
+    (tmp_path / "run.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    assert read_json(tmp_path / "run.json") == {}
+
+
+@pytest.mark.parametrize("record", [{"files": [1]}, {"files": "abc"}, {"files": None}])
+def test_a_record_with_an_odd_list_of_files_makes_its_notebook_due(record, tmp_path):
+    assert changed_files(record, tmp_path)
+
+
+def _saved_boxes(folder, **changes):
+    facts = {"format": 1, "detector": "FCOS", "fields": {"size": 64}, "fitted": {"classes_": ["a"], "seconds_": 1.0}}
+    folder.mkdir()
+    (folder / "detector.json").write_text(json.dumps(facts | changes))
+    save_file({"a": torch.zeros(2)}, folder / "weights.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"detector": {}},
+        {"detector": None},
+        {"fields": {"size": 10**400}},
+        {"fields": {"x" * 99: 1}},
+        {"fitted": {"size": 10**9}},
+        {"fitted": {"classes_": [], "seconds_": 1.0}},
+        {"fitted": {"classes_": "ab", "seconds_": 1.0}},
+        {},
+    ],
+)
+def test_a_saved_box_detector_with_other_facts_or_tensors_is_refused_briefly(changes, tmp_path):
+    with pytest.raises(Hw3Error) as refused:
+        BoxDetector.load(_saved_boxes(tmp_path / "a", **changes), "cpu")
+    assert str(tmp_path / "a") in str(refused.value) and len(str(refused.value)) < 800
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("file", ["detector.json", "weights.safetensors"])
+def test_a_saved_box_detector_with_a_pipe_in_it_is_refused(file, tmp_path):
+    folder = _saved_boxes(tmp_path / "a")
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    with pytest.raises(Hw3Error, match="regular file"):
+        BoxDetector.load(folder, "cpu")
+
+
+@pytest.mark.parametrize("name", ["/nowhere", "x" * 300, "**x", "[a", "a\0b", "", "..", "\udcff"])
+def test_a_category_of_an_impossible_name_is_refused(name, tmp_path):
+    with pytest.raises(Hw3Error, match=re.escape(str(tmp_path))):
+        load_table(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/data", "x" * 5000])
+def test_folders_in_the_environment_may_have_odd_names(name, monkeypatch):
+    monkeypatch.setenv("HW3_DATA", name)
+    monkeypatch.setenv("HW3_WEIGHTS", name)
+    assert Path(name) in data_roots() and Path(name) in places()
+    assert find_root("bottle", None) == Path(name)
+
+
+def test_a_tar_with_an_impossible_number_in_an_extension_is_damaged(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as file:
+        for name in ("a", "b"):
+            made = tarfile.TarInfo(name)
+            made.pax_headers = {"GNU.sparse.map": "../x"} if name == "b" else {}
+            file.addfile(made)
+    with pytest.raises(Hw3Error, match=r"a\.tar"):
+        extract(tmp_path / "a.tar", tmp_path / "out", progress=False)
+
+
+def test_an_entry_without_a_name_in_a_zip_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr(zipfile.ZipInfo(""), b"x")
+    with pytest.raises(Hw3Error, match=r"a\.zip"):
+        extract(tmp_path / "a.zip", tmp_path / "out", progress=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not take such names")
+def test_a_name_that_is_no_utf8_is_a_problem_of_its_category_and_not_its_end(tmp_path):
+    for name in ("good/0.png", "good/1.png", "dent/0.png", "dent/\udcff.png", "\udcfe/0.png"):
+        (tmp_path / "w" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "w" / name)
+    (tmp_path / "w" / "\udcfd").mkdir()
+    with pytest.raises(Hw3Error, match="no UTF-8"):
+        load_table(tmp_path, "w")
+    table = load_table(tmp_path, "w", strict=False)
+    assert [Path(file).name for file in table["image"]] == ["1.png", "0.png", "0.png"]
+    report = check(table)
+    assert (report.problems["kind"] == "odd name").sum() == 2 and "\\udcff" in report.summary()
+
+
+@pytest.mark.parametrize("other", [{"classes": 1}, {"prompts": [{"image": ["p0.png"], "class": "dent"}]}])
+def test_prompts_with_values_of_another_kind_are_refused(other, tmp_path):
+    content = {"images": [], "classes": ["dent"], "prompts": []} | other
+    (tmp_path / "prompts.json").write_text(json.dumps(content))
+    with pytest.raises(Hw3Error, match=r"prompts\.json"):
+        read_prompts(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders there")
+def test_weights_that_are_a_pipe_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "w.pt")
+    with pytest.raises(Hw3Error, match=r"w\.pt: cannot be read as weights"):
+        mobile_sam(tmp_path / "w.pt")
