@@ -70,7 +70,13 @@ def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0
             enough.
     """
     run = Run(run_folder)
-    questions = [question(run) for question in QUESTIONS]
+    try:
+        questions = [question(run) for question in QUESTIONS]
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise Hw3Error(
+            f"{run.folder}: a metrics.json there holds something else than its notebook writes ({error}); run the "
+            "notebooks again with `hw3 run --force`"
+        ) from error
     words = {str(q.number): sum(count(run.plain(text)) for text in q.paragraphs()) for q in questions}
     limits = {str(q.number): q.limit for q in questions if q.limit}
     for number, limit in limits.items():

@@ -274,7 +274,7 @@ def test_saving_replaces_a_detector_whole_and_an_interrupted_save_leaves_it(case
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "save_file", interrupted)
+        patch.setattr(module, "save_tensors", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fitted(case).detector.save(folder)
     assert content(folder) == before and list(tmp_path.iterdir()) == [folder]

@@ -87,6 +87,14 @@ def test_a_number_that_is_missing_or_no_number_is_refused_with_its_place(make, t
         build(folder)
 
 
+@pytest.mark.parametrize("classes", [3, {"good": None, "dent": 1}])
+def test_values_of_another_kind_are_refused_with_what_to_do(make, tmp_path, classes):
+    folder = make(tmp_path / "r")
+    change(folder, "01", classes=classes)
+    with pytest.raises(Hw3Error, match=r"r: a metrics\.json there holds something else.*--force"):
+        build(folder)
+
+
 def test_a_damaged_figure_is_named(make, tmp_path):
     folder = make(tmp_path / "r")
     (folder / "04/figures/heat_maps.png").write_bytes(b"no picture")
