@@ -279,7 +279,8 @@ def text(compared: Compared, name_a: str, name_b: str, *, every: bool = False) -
     parts.append(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + ".")
     if compared.unexplained:
         parts.append("Nothing that is recorded explains the differences: a step is not repeatable on this machine.")
-    return "\n\n".join(parts)
+    # A half character, which JSON can hold, cannot be printed.
+    return "\n\n".join(parts).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _short(value: Any) -> str:

@@ -25,6 +25,7 @@ def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
         TypeError,
         ValueError,
         StopIteration,
+        OverflowError,
     ):  # written otherwise than agreed: say what there is
         return _figures(metrics)
 

@@ -282,7 +282,8 @@ class BoxDetector(ABC):
             made._network = made._empty().to(made._torch_device).eval()
             made._network.load_state_dict(state)
         except Hw3Error as error:
-            raise Hw3Error(f"{folder}: {str(error).removeprefix(f'{folder}: ')}") from None
+            said = str(error).removeprefix(f"{folder}: ")
+            raise Hw3Error(f"{folder}: no saved detector of boxes that can be loaded: {said}") from None
         except (
             *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError),
             SafetensorError,

@@ -25,6 +25,9 @@ def table(cells: Sequence[Cell], folder: str | Path) -> pd.DataFrame:
     Returns:
         ``category, kind, name, seed, profile``, the metrics (missing where a kind does not have one), ``seconds,
         device, host, data_digest, code``, ``settings`` (JSON) and ``hash``, which is also the cell's folder.
+
+    Raises:
+        Hw3Error: a damaged result.
     """
     import pandas as pd
 
@@ -35,7 +38,12 @@ def table(cells: Sequence[Cell], folder: str | Path) -> pd.DataFrame:
             origin = {"data_digest": cell.data_digest, "code": cell.code, "hash": cell.key}
             settings = {"settings": json.dumps(cell.settings, sort_keys=True)}
             rows.append({**about, **store.metrics(cell.key), **origin, **settings})
-    made = pd.DataFrame(rows, columns=None if rows else [*ABOUT, *_ORIGIN])
+    try:
+        made = pd.DataFrame(rows, columns=None if rows else [*ABOUT, *_ORIGIN])
+    except UnicodeEncodeError as error:  # a half character, which JSON can hold
+        raise Hw3Error(
+            f"{folder}: a name in a cell's metrics.json is no text ({error}); delete that cell's folder and sweep again"
+        ) from None
     metrics = [name for name in made.columns if name not in (*ABOUT, *_ORIGIN)]
     return made[[*ABOUT, *metrics, *(name for name in _ORIGIN if name in made.columns)]]
 

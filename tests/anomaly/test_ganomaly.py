@@ -39,7 +39,7 @@ def test_the_three_losses_are_those_computed_by_hand():
 def test_the_generators_loss_weighs_them_by_1_50_and_1(monkeypatch):
     seen, losses = [], [torch.tensor(value, requires_grad=True) for value in (2.0, 3.0, 5.0)]
     monkeypatch.setattr(module, "generator_losses", lambda *_: losses)
-    monkeypatch.setattr(GANomaly, "_learn", lambda self, images, step, progress: seen.append(step(images)))
+    monkeypatch.setattr(GANomaly, "_learn", lambda self, images, step, progress: seen.append(step(images[:])))
     GANomaly(**SMALL).fit(discs(4, 0), held_out=0)
     assert seen[0].item() == 2 + 150 + 5
 
