@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path
+from hw3lib.tensor_files import load_tensors
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
@@ -173,7 +174,7 @@ class Checkpoint:
         if not self.path.is_file():
             return
         try:
-            training.load_state_dict(torch.load(self.path, map_location="cpu", weights_only=True))
+            training.load_state_dict(load_tensors(self.path))
         except Exception as error:  # torch raises many kinds for a damaged file
             raise Hw3Error(
                 f"{self.path}: {training.name} cannot go on from this checkpoint "
