@@ -11,7 +11,7 @@ from typing import Any
 
 from hw3lib.errors import Hw3Error
 from hw3lib.execution import METRICS, RECORD, read_json
-from hw3lib.paths import project_root
+from hw3lib.paths import expanded, project_root
 
 SAME, WITHIN, BEYOND, DIFFERS = "same", "within noise", "beyond luck", "differs"
 MISSING, TEXT = "only in one", "text"
@@ -113,7 +113,7 @@ def difference_interval(a: tuple[float, float, float], b: tuple[float, float, fl
 
 def _notebooks(run: str | Path) -> dict[str, Path]:
     """Folders with metrics of a run, by number; a folder that holds them itself has the number ``""``."""
-    places = [Path(run).expanduser(), project_root() / "runs" / Path(run)]
+    places = [expanded(run), project_root() / "runs" / Path(run)]
     for place in places:
         found = {file.parent.name: file.parent for file in place.glob(f"[0-9][0-9]/{METRICS}")}
         if (place / METRICS).is_file():

@@ -20,7 +20,7 @@ from hw3lib.anomaly.onnx_export import Agreement
 from hw3lib.anomaly.onnx_export import export as export_onnx
 from hw3lib.data import ImageStack, read_image
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import human_bytes
+from hw3lib.paths import expanded, human_bytes
 from hw3lib.photographs import counted, find_photographs, good_photographs, say_sizes
 
 _RATES = (0.05, 0.02, 0.01, 0.005, 0.001)  # false-alarm rates that a user may wish for
@@ -122,7 +122,7 @@ def export(
         raise Hw3Error(f"{file} exists already and is not replaced; choose another name, or --force")
     model, images = load_detector(detector), None
     if check is not None:
-        photographs, _ = find_photographs([Path(check).expanduser()], lambda _: None)
+        photographs, _ = find_photographs([expanded(check)], lambda _: None)
         images = np.stack([read_image(p.path, model.image_size).transpose(2, 0, 1) for p in photographs[:16]])
     done = export_onnx(model, file, images=images)
     maps = "" if done.maps is None else f", maps by {done.maps:.1g}"

@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path, course_folder
+from hw3lib.paths import atomic_path, course_folder, expanded
 
 _SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION: (.+?)\n.*?^ *# END SOLUTION *$", re.M | re.S)
 _NUMBERED = re.compile(r"(answer|check)-(\d+)")
@@ -113,7 +113,7 @@ def start(target: str | Path) -> tuple[list[Path], list[Path]]:
     Raises:
         Hw3Error: there are no exercises, or the folder cannot be written.
     """
-    target = Path(target).expanduser()
+    target = expanded(target)
     sources = sorted(folder().glob("[0-9][0-9]_*.ipynb"))
     if not sources:
         raise Hw3Error(f"no exercise notebooks in {folder()}; `make notebooks` makes them from notebooks/sources")

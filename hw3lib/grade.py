@@ -25,7 +25,7 @@ from nbformat.v4 import new_code_cell
 
 from hw3lib import exercises
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path
+from hw3lib.paths import atomic_path, expanded
 
 MOST_BYTES = 20_000_000  # of a submission; pictures in it are thrown away unread
 PASSED, FAILED, MISSING, ERROR = "passed", "failed", "missing", "error"
@@ -86,7 +86,7 @@ def grade(
     from hw3lib.data import get
     from hw3lib.runner import this_kernel
 
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         raise Hw3Error(f"{folder}: no such folder; expected one with submitted notebooks (.ipynb), in folders or not")
     if timeout <= 0 or memory <= 0:

@@ -42,8 +42,12 @@ def course_folder() -> Path:
 def data_roots(data: str | Path | None = None) -> list[Path]:
     """Folders that may hold categories, in search order: ``data``, ``HW3_DATA``, ``data/`` of the project."""
     places = [data, os.environ.get("HW3_DATA"), project_root() / "data"]
-    roots = [Path(os.path.expanduser(place)) for place in places if place]  # Path's own fails for unknown users
-    return list(dict.fromkeys(roots))
+    return list(dict.fromkeys(expanded(place) for place in places if place))
+
+
+def expanded(path: str | Path) -> Path:
+    """``path`` with the home folder for ``~``; that of an unknown user stays as it is, where ``Path`` raises."""
+    return Path(os.path.expanduser(path))
 
 
 def existing_parent(path: Path) -> Path:

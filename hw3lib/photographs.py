@@ -16,6 +16,7 @@ import pandas as pd
 from hw3lib.data import load_table, read_image
 from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, image_names, is_category, read_header
 from hw3lib.errors import Hw3Error
+from hw3lib.paths import expanded
 
 
 class Photograph(NamedTuple):
@@ -92,7 +93,7 @@ def good_photographs(folder: Path) -> tuple[list[str], list[tuple[int, int]]]:
     Raises:
         Hw3Error: no such folder, no image, or any that cannot be read.
     """
-    folder = folder.expanduser()
+    folder = expanded(folder)
     if is_category(folder):
         place = folder.resolve()
         table = load_table(place.parent, place.name, strict=False)

@@ -22,7 +22,7 @@ from hw3lib.data import read_image
 from hw3lib.detect import few_good_images_are_told, load_detector, refuse_existing
 from hw3lib.errors import Hw3Error
 from hw3lib.onnx_detector import OnnxDetector
-from hw3lib.paths import atomic_folder
+from hw3lib.paths import atomic_folder, expanded
 from hw3lib.photographs import Photograph, counted, find_photographs, read_batches
 
 RESULTS, FAILED = "results.csv", "failed.csv"
@@ -95,7 +95,7 @@ def score(
     limit, said = threshold_and_promise(model, detector, false_alarm_rate, threshold)
     colours = map_colours(model, detector, false_alarm_rate, threshold) if overlays else None
     refuse_existing(Path(out), RESULTS, "a folder of results", force)
-    photographs, failed = find_photographs([Path(place).expanduser() for place in places], echo)
+    photographs, failed = find_photographs([expanded(place) for place in places], echo)
     side = model.image_size
     echo(f"{counted(len(photographs), 'image')} for {model.name}; each is resized to {side}x{side}")
 

@@ -390,3 +390,14 @@ def test_the_real_bottle(real_data, capsys):
     assert hw3("data", "check", "bottle", "--data", real_data) == 0
     shown = capsys.readouterr().out
     assert "292 images (209 train, 83 test)" in shown and "nothing wrong" in shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["compare", "{}", "{}"], ["sweep", "{}"], ["grade", "{}"], ["detect", "fit", "{}", "--out", "detector"]],
+)
+def test_home_of_an_unknown_user(command, capsys, monkeypatch, tmp_path):
+    # Path.expanduser raises RuntimeError there.
+    monkeypatch.chdir(tmp_path)
+    assert hw3(*(word.format("~nobody-of-this-name/x") for word in command)) == 2
+    assert "~nobody-of-this-name/x" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 from hw3lib.data.download import SourceFailed, download
 from hw3lib.data.table import file_digest
 from hw3lib.errors import Hw3Error
+from hw3lib.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def cache_folder() -> Path:
 def places() -> list[Path]:
     """Folders that are searched: ``HW3_WEIGHTS``, then the cache."""
     named = os.environ.get("HW3_WEIGHTS")
-    return ([Path(os.path.expanduser(named))] if named else []) + [cache_folder()]
+    return ([expanded(named)] if named else []) + [cache_folder()]
 
 
 def find(name: str, *, fetch: bool = True, progress: bool = True) -> Path:

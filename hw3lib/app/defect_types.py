@@ -19,6 +19,7 @@ from hw3lib import backbones
 from hw3lib.anomaly.maps import upsample
 from hw3lib.data import load_table, read_image
 from hw3lib.errors import Hw3Error
+from hw3lib.paths import expanded
 
 ARCH = "tf_efficientnet_lite0"
 SIZE = 224  # pixels at which a region is described
@@ -83,7 +84,7 @@ class DefectTypes:
         Raises:
             Hw3Error: no category, fewer than two types, or a type with a single photograph.
         """
-        place = Path(folder).expanduser().resolve()
+        place = expanded(folder).resolve()
         table = load_table(place.parent, place.name)
         table = table[table["is_defect"]]
         counts = table["defect"].value_counts()

@@ -14,7 +14,7 @@ from hw3lib.data.archive import extract
 from hw3lib.data.download import SourceFailed, download
 from hw3lib.data.official import OFFICIAL
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_folder, data_roots, existing_parent
+from hw3lib.paths import atomic_folder, data_roots, existing_parent, expanded
 
 LICENCE = """\
 MVTec AD, Copyright 2019 MVTec Software GmbH.
@@ -125,7 +125,7 @@ def _generated(category: str, data: str | Path | None, profile: str, seed: int, 
     from hw3lib.data import synthetic  # numpy and the painters are not needed for the rest
 
     if data:
-        _check_too_low(Path(data).expanduser(), category)
+        _check_too_low(expanded(data), category)
     root = _root_to_write(data)
     synthetic.make(category, root, profile=profile, seed=seed, progress=progress)
     return root

@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.errors import Hw3Error
+from hw3lib.paths import expanded
 
 from .decoding import BROKEN, open_image, upright_size
 from .threads import in_order
@@ -76,7 +77,7 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
             mask, mask of another size, two images of one stem.
     """
-    root = Path(os.path.expanduser(root)).resolve()
+    root = expanded(root).resolve()
     folder = find_category(root, category)
     classes, problems = _list_classes(folder)
     rows: list[_Row] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path, project_root
+from hw3lib.paths import atomic_path, expanded, project_root
 
 from .store import RESULTS, Cell, Store
 
@@ -78,7 +78,7 @@ def load(path: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    places = [Path(path).expanduser(), project_root() / "runs" / "sweeps" / Path(path)]
+    places = [expanded(path), project_root() / "runs" / "sweeps" / Path(path)]
     files = [place / RESULTS if place.is_dir() else place for place in places]
     file = next((file for file in files if file.is_file()), None)
     if file is None:

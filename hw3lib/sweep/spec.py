@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.errors import Hw3Error
+from hw3lib.paths import expanded
 from hw3lib.yaml_text import parse
 
 PROFILES = {"quick": 10, "full": 30}  # splits where the file gives no number, as in notebooks 02 and 03
@@ -47,7 +48,7 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
         Hw3Error: the file cannot be read, is not YAML, or holds something else.
     """
     try:
-        with Path(file).expanduser().open(encoding="utf-8") as opened:
+        with expanded(file).open(encoding="utf-8") as opened:
             text = opened.read(_MOST_CHARACTERS + 1)
         if len(text) > _MOST_CHARACTERS:
             raise Hw3Error(f"{file}: is longer than {_MOST_CHARACTERS:,} characters, which no sweep takes")
