@@ -147,8 +147,8 @@ def find_category(root: Path, category: str) -> Path:
     near = get_close_matches(category, known, 1)
     raise Hw3Error(
         f"unknown category {category!r} in {root}"
-        + (f"; did you mean {near[0]!r}?" if near else "")
-        + f" Found there: {', '.join(known) or 'no category at all'}"
+        + (f"; did you mean {near[0]!r}? Found there: " if near else "; found there: ")
+        + (", ".join(known) or "no category at all")
     )
 
 
@@ -320,13 +320,20 @@ def _read_headers(image: str, mask: str | None) -> tuple[int, int, str, list[Pro
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        Hw3Error: no regular file, or one that cannot be read, such as a link that leads nowhere.
+    """
     total = hashlib.sha256()
     if Path(path).exists() and not Path(path).is_file():  # a pipe or a device would never end
         raise Hw3Error(f"{path}: is no regular file")
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    except OSError as error:
+        raise Hw3Error(f"{path}: cannot be read ({error.strerror})") from None
     return total.hexdigest()
 
 
@@ -341,6 +348,9 @@ def digest(table: pd.DataFrame) -> str:
     """SHA-256, in hexadecimal, of what a table says: splits, classes and the bytes of every image and mask.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
+
+    Raises:
+        Hw3Error: a file that cannot be read.
     """
     sums = in_order(file_digest, _files(table))
     total = hashlib.sha256()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,3 +206,13 @@ def test_real_bottle_has_its_official_counts(real_data):
     }
     assert set(zip(table["width"], table["height"], table["mode"], strict=True)) == {(900, 900, "RGB")}
     assert table["mask"].notna().sum() == 63
+
+
+@pytest.mark.parametrize("goal", ["nowhere.png", "000_mask.png"])
+def test_no_digest_of_a_mask_whose_link_leads_nowhere(category, tmp_path, goal):
+    table = load_table(tmp_path, "widget")
+    mask = Path(table["mask"].dropna().iloc[0])
+    mask.unlink()
+    mask.symlink_to(mask.with_name(goal))
+    with pytest.raises(Hw3Error, match=f"{mask}: cannot be read"):
+        digest(table)
