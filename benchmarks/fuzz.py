@@ -28,7 +28,7 @@ from random import Random
 
 COUNT, CHUNK, WORKERS = 100_000, 200, 2
 SECONDS, PATIENCE, MEMORY = 5.0, 60.0, 10**9  # of the processor and of the wall for one input; bytes it may take
-PREPARATION = 300.0  # seconds of the wall for a reader's imports and its sound inputs
+PREPARATION = 300.0  # seconds of the wall for a reader's imports and its sound inputs, and for making an input
 _CALLS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind")
 _CHANGES = (
     "os.rename",
@@ -78,7 +78,6 @@ class Fuzzer:
         self.folder, self._readers = folder, {reader.name: reader for reader in READERS}
         self._corpora: dict[str, list] = {}
         self._watched, self._trespass = False, ""
-        self._most = _peak()
         sys.dont_write_bytecode = True
         warnings.simplefilter("ignore")
         sys.addaudithook(self._audit)
@@ -95,7 +94,6 @@ class Fuzzer:
         self._corpora[name] = [load(place) for place in sorted(sound.iterdir())]
         with contextlib.suppress(Exception):
             reader.read(self.input(name, 0, 0))
-        self._most = _peak()
 
     def input(self, name: str, seed: int, number: int) -> Path:
         """Write an input into a fresh folder."""
@@ -117,11 +115,12 @@ class Fuzzer:
         write(files, target)
         return target
 
-    def judge(self, name: str, seed: int, number: int) -> tuple[str, str]:
-        """``read``, ``refused`` or ``findings``, and in the last case what was found."""
+    def judge(self, name: str, target: Path) -> tuple[str, str]:
+        """``read``, ``refused`` or ``findings`` of the input in ``target``, and in the last case what was found."""
         from hw3lib.errors import Hw3Error
 
-        reader, target = self._readers[name], self.input(name, seed, number)
+        reader = self._readers[name]
+        before = _peak(forget=True)
         self._trespass, self._watched = "", True
         try:
             try:
@@ -141,10 +140,8 @@ class Fuzzer:
             outcome = (_FOUND, f"{type(error).__name__}{place}: {str(error)[:300]!r}")
         if self._trespass:
             outcome = (_FOUND, self._trespass)
-        most = _peak()
-        if most - self._most > MEMORY:
-            outcome = (_FOUND, f"takes {(most - self._most) / 1e9:.1f} GB")
-        self._most = max(most, self._most) if outcome[0] != _FOUND else most
+        if (taken := _peak() - before) > MEMORY:
+            outcome = (_FOUND, f"takes {taken / 1e9:.1f} GB")
         return outcome
 
     def _audit(self, event: str, arguments: tuple) -> None:
@@ -175,8 +172,12 @@ class Fuzzer:
                 self._trespass = f"{event} outside of its folder: {place}"
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _peak(forget: bool = False) -> int:
+    """Most memory of this process in bytes; ``forget`` first what it once had, as a mutator that took it apart."""
+    if forget:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def _work(pipe: Connection, place: str) -> None:
@@ -196,8 +197,10 @@ def _work(pipe: Connection, place: str) -> None:
             raise
         started = time.perf_counter()
         for number in numbers:
+            pipe.send(("making", number))
+            target = fuzzer.input(name, seed, number)
             pipe.send(("begun", number))
-            outcome, said = fuzzer.judge(name, seed, number)
+            outcome, said = fuzzer.judge(name, target)
             if not limited:  # torch and others reserve much at their import
                 reserved = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
                 resource.setrlimit(resource.RLIMIT_AS, (reserved + 6 * 10**9,) * 2)
@@ -220,7 +223,7 @@ class _Worker:
         self.process = context.Process(target=_work, args=(theirs, str(self.folder)), daemon=True)
         self.process.start()
         theirs.close()
-        self.number, self.began, self.cpu = -1, time.monotonic(), 0.0
+        self.number, self.making, self.began, self.cpu = -1, True, time.monotonic(), 0.0
 
     def seconds(self) -> float:
         """Processor time of the process."""
@@ -233,8 +236,13 @@ class _Worker:
         return used.user + used.system
 
     def give(self, task: tuple[str, int, range]) -> None:
-        self.task, self.number, self.began, self.cpu = task, -1, time.monotonic(), self.seconds()
+        self.task, self.number, self.making, self.began = task, -1, True, time.monotonic()
         self.pipe.send(task)
+
+    def input(self, seed: int) -> str:
+        """What it is making."""
+        which = f"input {self.number} of seed {seed}" if self.number >= 0 else "sound input"
+        return f"{which} for {self.task[0]!r}" if self.task else which
 
     def end(self) -> None:
         self.process.kill()
@@ -304,8 +312,9 @@ def _listen(team: list[_Worker], tallies: dict[str, Tally], waiting: list) -> No
             try:
                 while worker.pipe.poll():
                     what, said = worker.pipe.recv()
-                    if what == "begun":
-                        worker.number, worker.began, worker.cpu = said, time.monotonic(), -1.0
+                    if what in ("making", "begun"):
+                        worker.number, worker.making = said, what == "making"
+                        worker.began, worker.cpu = time.monotonic(), -1.0
                     elif what == "unprepared":
                         raise RuntimeError(f"the sound inputs of {name!r} cannot be made:\n{said}")
                     elif what == "done":
@@ -318,11 +327,11 @@ def _listen(team: list[_Worker], tallies: dict[str, Tally], waiting: list) -> No
             except (EOFError, OSError):
                 worker.process.join()
                 lost = f"the process died with {worker.process.exitcode}"
-                if worker.number < 0:
-                    raise RuntimeError(f"{lost} while it made the sound inputs of {name!r}") from None
-        elif worker.number < 0:
+                if worker.making:
+                    raise RuntimeError(f"{lost} while it made {worker.input(seed)}") from None
+        elif worker.making:
             if time.monotonic() - worker.began > PREPARATION:
-                raise RuntimeError(f"the sound inputs of {name!r} are not made after {PREPARATION:.0f} s")
+                raise RuntimeError(f"after {PREPARATION:.0f} s there is no {worker.input(seed)}")
         else:
             used = worker.seconds()
             worker.cpu = used if worker.cpu < 0 else worker.cpu
@@ -367,7 +376,7 @@ def again(name: str, seed: int, number: int) -> None:
     """One input, in this process, its files left to look at."""
     folder = Path(tempfile.mkdtemp(prefix="hw3-fuzz-")).resolve()
     fuzzer = Fuzzer(folder)
-    outcome, said = fuzzer.judge(name, seed, number)
+    outcome, said = fuzzer.judge(name, fuzzer.input(name, seed, number))
     print(f"{name}, seed {seed}, number {number}: {outcome}: {said}\n{folder / 'target'}")
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,6 +58,10 @@ def _connect(folder: Path) -> None:
         one.connect_ex(("127.0.0.1", 9))
 
 
+def _judge(fuzzer: fuzz.Fuzzer, number: int) -> tuple[str, str]:
+    return fuzzer.judge("a reader", fuzzer.input("a reader", 0, number))
+
+
 @pytest.mark.parametrize(
     ("read", "said"),
     [
@@ -67,10 +72,11 @@ def _connect(folder: Path) -> None:
         (_removes_through_a_link, "outside of its folder"),
         (lambda folder: os.mkdir(folder.parent / "made"), "outside of its folder"),
         (_connect, "socket.connect"),
+        (lambda folder: b"x" * (fuzz.MEMORY * 11 // 10), "takes 1.1 GB"),
     ],
 )
 def test_a_finding_is(read, said, tmp_path, monkeypatch):
-    outcome, what = _fuzzer(tmp_path, monkeypatch, read).judge("a reader", 0, 0)
+    outcome, what = _judge(_fuzzer(tmp_path, monkeypatch, read), 0)
     assert outcome == "findings" and said in what
 
 
@@ -84,8 +90,21 @@ def test_what_is_read_or_refused_with_its_name_or_written_inside_is_no_finding(t
             raise Hw3Error(f"{folder / 'file.json'}: is missing")
 
     fuzzer = _fuzzer(tmp_path, monkeypatch, read)
-    outcomes = {fuzzer.judge("a reader", 0, number)[0] for number in range(200)}
+    outcomes = {_judge(fuzzer, number)[0] for number in range(200)}
     assert outcomes == {"read", "refused"}
+
+
+def test_the_memory_that_making_an_input_took_is_not_the_readers(tmp_path, monkeypatch):
+    def read(folder: Path) -> None:
+        taken.append(len(b"x" * taken[-1]))
+
+    fuzzer, taken = _fuzzer(tmp_path, monkeypatch, read), [0]
+    target = fuzzer.input("a reader", 0, 0)
+    large = b"x" * (fuzz.MEMORY * 2)
+    del large
+    assert fuzzer.judge("a reader", target)[0] == "read"
+    taken.append(fuzz.MEMORY * 11 // 10)
+    assert fuzzer.judge("a reader", target) == ("findings", "takes 1.1 GB")  # though no more than was had before
 
 
 def test_an_input_is_made_again_from_reader_seed_and_number(tmp_path, monkeypatch):
@@ -111,9 +130,9 @@ def test_a_process_that_dies_is_a_finding_and_the_loop_goes_on(tmp_path):
     worker = _Silent(tmp_path)
     try:
         worker.give(("images", 0, range(3)))
-        worker.number = 1
+        worker.number, worker.making = 1, False
     except OSError:  # it died before it could be told
-        worker.task, worker.number = ("images", 0, range(3)), 1
+        worker.task, worker.number, worker.making = ("images", 0, range(3)), 1, False
     tallies, waiting, end = {"images": fuzz.Tally()}, [], time.monotonic() + 60
     worker.start = lambda: None
     while not tallies["images"].findings and time.monotonic() < end:
@@ -127,11 +146,12 @@ def test_a_process_that_dies_is_a_finding_and_the_loop_goes_on(tmp_path):
 def test_a_process_that_cannot_make_its_sound_inputs_ends_the_run(said):
     ours, theirs = multiprocessing.Pipe()
     process = SimpleNamespace(join=lambda: None, exitcode=1)
-    worker = SimpleNamespace(task=("images", 0, range(3)), number=-1, pipe=ours, process=process)
+    worker = SimpleNamespace(task=("images", 0, range(3)), number=-1, making=True, pipe=ours, process=process)
+    worker.input = partial(fuzz._Worker.input, worker)
     if said:
         theirs.send(("unprepared", said))
     theirs.close()
-    with pytest.raises(RuntimeError, match=f"sound inputs of 'images'.*{said or ''}".replace(".*", r"[\s\S]*")):
+    with pytest.raises(RuntimeError, match=f"sound input.* 'images'.*{said or ''}".replace(".*", r"[\s\S]*")):
         fuzz._listen([worker], {"images": fuzz.Tally()}, [])
 
 
