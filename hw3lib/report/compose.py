@@ -16,6 +16,7 @@ from .annotation import annotation
 from .anomalies import anomalies
 from .attempts import attempts
 from .dataset import dataset
+from .document import Question
 from .long_tail import long_tail
 from .runs import Run, clean
 from .sentences import count
@@ -53,6 +54,21 @@ class Report:
     pictures: list[bytes] = field(repr=False)
 
 
+def answers(run: Run) -> list[Question]:
+    """The five questions as what was measured answers them.
+
+    Raises:
+        Hw3Error: a file of the run holds something else than its notebook writes.
+    """
+    try:
+        return [question(run) for question in QUESTIONS]
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise Hw3Error(
+            f"{run.folder}: a metrics.json there holds something else than its notebook writes ({error}); run the "
+            "notebooks again with `hw3 run --force`"
+        ) from error
+
+
 def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0) -> Report:
     """Answer the assignment's five questions on at most three pages A4 from what a run measured.
 
@@ -70,13 +86,7 @@ def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0
             enough.
     """
     run = Run(run_folder)
-    try:
-        questions = [question(run) for question in QUESTIONS]
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise Hw3Error(
-            f"{run.folder}: a metrics.json there holds something else than its notebook writes ({error}); run the "
-            "notebooks again with `hw3 run --force`"
-        ) from error
+    questions = answers(run)
     words = {str(q.number): sum(count(run.plain(text)) for text in q.paragraphs()) for q in questions}
     limits = {str(q.number): q.limit for q in questions if q.limit}
     for number, limit in limits.items():
