@@ -22,7 +22,7 @@ MEASURED = ("01", "02", "03", "04", "05")  # chapters that measure; 06 is the re
 COMPLETE = MEASURED[:4]  # without annotations and fine-tuning a report still answers most questions
 MARK = re.compile("\ue000(\\d+)\ue001")
 NOTHING = "–"  # printed where a value is missing
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ue000-\uf8ff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\uf8ff]")  # half characters and those for private use among them
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def change(folder, number, **values):
         (None, 1, ".3f", NOTHING),
         (float("nan"), 1, ".3f", NOTHING),
         ("a\nb\ue000", 1, "s", "a b"),
+        ("a\ud800b", 1, "s", "a b"),
     ],
 )
 def test_a_value_is_printed_as_its_rounding_says(value, scale, spec, expected):
