@@ -15,6 +15,7 @@ from hw3lib import (
     compare_command,
     course_command,
     detect_command,
+    freed_memory,
     report_command,
     sweep_command,
 )
@@ -27,6 +28,7 @@ CELL_LIMIT_QUICK = 1800  # seconds; a cell of the quick profile that takes longe
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 fine, 1 something is wrong, 2 not possible as asked, 130 interrupted."""
     options = parser().parse_args(arguments)
+    freed_memory.keep()
     try:
         code = options.command(options)
         sys.stdout.flush()

@@ -18,6 +18,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
+from hw3lib import freed_memory
 from hw3lib.data import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path, project_root
@@ -49,6 +50,7 @@ class RunFolder:
     ):
         if profile not in ("quick", "full"):
             raise Hw3Error(f"profile={profile!r}: expected 'quick' or 'full'")
+        freed_memory.keep()
         self.started = time.perf_counter()
         self.folder = Path(out) if out else project_root() / "runs" / "interactive" / notebook
         self.common = {
