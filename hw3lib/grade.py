@@ -8,6 +8,7 @@ one that sets out to deceive can. Look at the answers, and run strangers' code i
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -180,6 +181,7 @@ def _read(path: Path) -> NotebookNode:
         found = nbformat.read(path, as_version=4)
         if not isinstance(found.metadata, dict) or not all(map(_is_cell, found.cells)):
             raise ValueError("expected cells with a source, metadata and a list of tags")
+        json.dumps(found, ensure_ascii=False).encode()  # no file can hold half characters, which JSON can
         return found
     except Exception as error:  # a stranger's file can break nbformat in any way
         raise Hw3Error(f"{path}: not a notebook ({type(error).__name__}: {str(error)[:200]})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from functools import cache
 from importlib import metadata
@@ -37,6 +38,6 @@ def package_version(name: str) -> str:
 
 def file_record(path: Path) -> dict[str, Any] | None:
     """Size and hash of a file, None if there is none."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where the name is too long to exist
         return None
     return {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -39,27 +39,51 @@ def read_image(path: str | Path | IO[bytes], size: int | None = None) -> np.ndar
         Hw3Error: the file is missing, truncated or no image.
     """
     try:
-        with open_image(path) as image:
-            image.seek(0)
-            image.load()
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I") or image.mode == "F":
-                image = _to_8_bits(image)
-            if "A" in image.getbands() or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = image.convert("RGB")
-            if size is not None:
-                image = image.resize((size, size), Image.Resampling.BILINEAR)
+        image = _decoded(path, size)
+        strips = _strips(image)
+        if len(strips) == 1:
             return np.asarray(image)
+        found = np.empty((image.height, image.width, 3), np.uint8)
+        for left, top, right, bottom in strips:
+            found[top:bottom] = np.asarray(image.crop((left, top, right, bottom)))
+        return found
     except BROKEN as error:
         raise Hw3Error(f"{path}: cannot be decoded: {error}; `hw3 data check` lists every such file") from None
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Values of 16 or 32 bits scaled to 8, a few rows at a time: as numbers all of them would take gigabytes."""
+def _decoded(path: str | Path | IO[bytes], size: int | None) -> Image.Image:
+    with open_image(path) as file:
+        file.seek(0)
+        file.load()
+        ImageOps.exif_transpose(file, in_place=True)
+        image: Image.Image = file
+        if image.mode.startswith("I") or image.mode == "F":
+            image = _to_8_bits(image)
+        if "A" in image.getbands() or "transparency" in image.info:
+            image = _over_white(image)
+        if image.mode != "RGB":
+            image = image.convert("RGB")
+        return image if size is None else image.resize((size, size), Image.Resampling.BILINEAR)
+
+
+def _strips(image: Image.Image) -> list[tuple[int, int, int, int]]:
+    """Boxes of a few rows, all of the image together: what takes many bytes a pixel would take gigabytes at once."""
     step = max(1, 2**20 // image.width)
-    strips = [(0, row, image.width, min(row + step, image.height)) for row in range(0, image.height, step)]
+    return [(0, row, image.width, min(row + step, image.height)) for row in range(0, image.height, step)]
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Transparency laid over white."""
+    made = Image.new("RGB", image.size)
+    for strip in _strips(image):
+        part = image.crop(strip).convert("RGBA")
+        made.paste(Image.alpha_composite(Image.new("RGBA", part.size, "white"), part).convert("RGB"), strip[:2])
+    return made
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Values of 16 or 32 bits scaled to 8."""
+    strips = _strips(image)
     largest = np.max([np.asarray(image.crop(strip)).max() for strip in strips])
     scale = 255 / 65535 if largest > 255 else 1.0
 

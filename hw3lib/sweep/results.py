@@ -37,7 +37,13 @@ def table(cells: Sequence[Cell], folder: str | Path) -> pd.DataFrame:
             about = {name: getattr(cell, name) for name in ABOUT}
             origin = {"data_digest": cell.data_digest, "code": cell.code, "hash": cell.key}
             settings = {"settings": json.dumps(cell.settings, sort_keys=True)}
-            rows.append({**about, **store.metrics(cell.key), **origin, **settings})
+            figures = store.metrics(cell.key)
+            if nested := [name for name, value in figures.items() if _nested(value)]:
+                raise Hw3Error(
+                    f"{store.cell(cell.key)}: {nested[0]!r} in its metrics.json is no figure, text or list of them; "
+                    "delete that folder and sweep again"
+                )
+            rows.append({**about, **figures, **origin, **settings})
     try:
         made = pd.DataFrame(rows, columns=None if rows else [*ABOUT, *_ORIGIN])
     except UnicodeEncodeError as error:  # a half character, which JSON can hold
@@ -46,6 +52,12 @@ def table(cells: Sequence[Cell], folder: str | Path) -> pd.DataFrame:
         ) from None
     metrics = [name for name in made.columns if name not in (*ABOUT, *_ORIGIN)]
     return made[[*ABOUT, *metrics, *(name for name in _ORIGIN if name in made.columns)]]
+
+
+def _nested(value: object) -> bool:
+    """Whether a column of such values would be as deep as somebody likes, which takes Parquet gigabytes."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(isinstance(item, dict | list) for item in inner)
 
 
 def gather(cells: Sequence[Cell], folder: str | Path) -> Path:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -37,8 +38,11 @@ from hw3lib.execution import changed_files, read_json
 from hw3lib.grade import _read as read_submitted
 from hw3lib.imbalance.comparison import _read_views as read_views
 from hw3lib.paths import data_roots
+from hw3lib.provenance import file_record
 from hw3lib.report.runs import Run
 from hw3lib.runner import parse_value, read_notebook
+from hw3lib.sweep import Cell
+from hw3lib.sweep.results import table as table_of_cells
 from hw3lib.sweep.spec import read_spec
 from hw3lib.yaml_text import parse
 
@@ -342,3 +346,46 @@ def test_weights_that_are_a_pipe_are_refused(tmp_path):
     os.mkfifo(tmp_path / "w.pt")
     with pytest.raises(Hw3Error, match=r"w\.pt: cannot be read as weights"):
         mobile_sam(tmp_path / "w.pt")
+
+
+def test_a_large_transparent_picture_of_few_bytes_takes_no_gigabyte(tmp_path):
+    program_text = (
+        "import resource, sys; from hw3lib.data import read_image; peak = lambda: resource.getrusage(0).ru_maxrss;"
+        "before = peak(); found = read_image(sys.argv[1]); assert (found == 255).all(0).all(), found;"
+        "print((peak() - before) / 1e6)"
+    )
+    Image.new("LA", (100, 900_000), (7, 0)).save(tmp_path / "a.png")
+    program = [sys.executable, "-c", program_text, str(tmp_path / "a.png")]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.0
+
+
+def test_an_image_of_several_strips_is_read_as_one(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 1100, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    white = Image.new("RGBA", (1100, 1500), "white")
+    expected = np.asarray(Image.alpha_composite(white, Image.fromarray(pixels)).convert("RGB"))
+    assert np.array_equal(read_image(tmp_path / "a.png"), expected)
+
+
+def test_no_record_of_a_file_whose_name_is_too_long(tmp_path):
+    assert file_record(tmp_path / ("a" * 5000)) is None
+
+
+def test_figures_of_a_cell_are_not_nested(tmp_path):
+    cell = Cell("attempt", "a", "wood", "quick", 0, {"lr": 0.1})
+    file = tmp_path / "cells" / cell.key / "metrics.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"accuracy": [1, 2]}))
+    assert len(table_of_cells([cell], tmp_path)) == 1
+    file.write_text(json.dumps({"accuracy": {"a": {"a": 1}}}))
+    with pytest.raises(Hw3Error, match=f"{cell.key}: 'accuracy'"):
+        table_of_cells([cell], tmp_path)
+
+
+def test_a_submitted_notebook_with_half_a_character_is_refused(tmp_path):
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "execution_count": None, "outputs": [], "source": "\ud800"}
+    content = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "a.ipynb").write_text(json.dumps(content))
+    with pytest.raises(Hw3Error, match="not a notebook"):
+        read_submitted(tmp_path / "a.ipynb")
