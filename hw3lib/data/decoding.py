@@ -42,7 +42,7 @@ def open_image(source: str | Path | IO[bytes]) -> Image.Image:
 
 
 def upright_size(image: Image.Image, path: Path) -> tuple[int, int]:
-    """Width and height of an image just opened, as a person sees it; its pixels are not decoded for that.
+    """Width and height of an image just opened, as a person sees it, undecoded unless a mark follows the pixels.
 
     Raises:
         Exception: one of :data:`BROKEN`.
@@ -50,17 +50,21 @@ def upright_size(image: Image.Image, path: Path) -> tuple[int, int]:
     width, height = image.size
     if isinstance(image, TiffImageFile):  # whose size Pillow has turned already
         width, height = int(image.tag_v2[IMAGEWIDTH]), int(image.tag_v2[IMAGELENGTH])
+    marks = _orientation_marks(path) if image.format == "PNG" else {False}
+    if True in marks:
+        image.load()  # Pillow follows the last mark, and reads what is behind the pixels only after them
     # Cameras store a picture lying on its side and say so; orientations 5 to 8 swap the sides.
-    looks = image.format != "PNG" or _may_be_turned(path)
-    return (height, width) if looks and image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
+    return (height, width) if marks and image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
 
 
-def _may_be_turned(path: Path) -> bool:
-    """Whether a PNG has a chunk that may hold an orientation mark; Pillow would decode all of it to look for one."""
+def _orientation_marks(path: Path) -> set[bool]:
+    """Whether a PNG's chunks that may hold a mark are behind its pixels, so that Pillow finds them once it decodes."""
+    marks, behind = set(), False
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(24)) >= 8:
+            behind = behind or head[4:8] == b"IDAT"
             if head[4:8] == b"eXIf" or head[8:].startswith((b"Raw profile type", b"XML:com.adobe.xm")):
-                return True
+                marks.add(behind)
             file.seek(int.from_bytes(head[:4], "big") + 12 - len(head), os.SEEK_CUR)
-    return False
+    return marks

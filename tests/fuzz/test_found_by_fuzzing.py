@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +188,28 @@ def test_a_turned_image_has_its_upright_size_in_the_table(kind, orientation, siz
     Image.new("RGB", (12, 9)).save(tmp_path / f"a.{kind}", exif=exif)
     assert read_header(tmp_path / f"a.{kind}")[:2] == size
     assert read_image(tmp_path / f"a.{kind}").shape[1::-1] == size
+
+
+@pytest.mark.parametrize("marks", [(6, None), (None, 6), (6, 1), (1, 6), (6, 0), (0, 6)])
+def test_a_png_with_marks_before_and_after_its_pixels_has_one_upright_size(marks, tmp_path):
+    """Orientation in the chunk before the pixels and in that behind them; 0: an empty chunk, None: none."""
+
+    def chunk(orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = b"eXIf" + (exif.tobytes().removeprefix(b"Exif\0\0") if orientation else b"")
+        return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+
+    Image.new("RGB", (12, 9)).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    for at, orientation in zip((b"IDAT", b"IEND"), marks, strict=True):
+        if orientation is not None:
+            where = whole.index(at) - 4
+            whole = whole[:where] + chunk(orientation) + whole[where:]
+    (tmp_path / "a.png").write_bytes(whole)
+    size = (9, 12) if (marks[0] if marks[1] is None else marks[1]) == 6 else (12, 9)
+    assert read_header(tmp_path / "a.png")[:2] == size
+    assert read_image(tmp_path / "a.png").shape[1::-1] == size
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
