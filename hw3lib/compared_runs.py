@@ -11,6 +11,7 @@ from typing import Any
 
 from hw3lib.errors import Hw3Error
 from hw3lib.execution import METRICS, RECORD, read_json
+from hw3lib.json_text import printable
 from hw3lib.paths import expanded, project_root
 
 SAME, WITHIN, BEYOND, DIFFERS = "same", "within noise", "beyond luck", "differs"
@@ -279,8 +280,7 @@ def text(compared: Compared, name_a: str, name_b: str, *, every: bool = False) -
     parts.append(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + ".")
     if compared.unexplained:
         parts.append("Nothing that is recorded explains the differences: a step is not repeatable on this machine.")
-    # A half character, which JSON can hold, cannot be printed.
-    return "\n\n".join(parts).encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable("\n\n".join(parts))
 
 
 def _short(value: Any) -> str:

@@ -103,8 +103,9 @@ class Step:
             shutil.rmtree(self.work, ignore_errors=True)  # of a forced run that came to nothing
             shutil.rmtree(self.old, ignore_errors=True)  # the process ended before it was removed
             echo(f"{name}: unchanged, not run again")
-            before, metrics = record.get("seconds", 0.0), read_json(self.final / METRICS)
-            return Outcome(name, "unchanged", before, self.final, metrics)
+            before = record.get("seconds")
+            before = before if isinstance(before, int | float) else 0.0
+            return Outcome(name, "unchanged", before, self.final, read_json(self.final / METRICS))
         started, clock = _now(), time.monotonic()
         resumed = self._prepare_work({"status": "started", "started": started, "fingerprint": due})
         why = "forced" if self.force else ", ".join(reasons) if record else ""

@@ -1,4 +1,4 @@
-"""JSON that can always be written: also where a name holds bytes that are no UTF-8."""
+"""Text that can always be written and printed: also where it holds bytes that are no UTF-8, or half characters."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def json_text(content: Any, indent: int | None = None) -> str:
     except UnicodeEncodeError:
         return json.dumps(content, indent=indent)
     return text
+
+
+def printable(text: str) -> str:
+    """The text with half characters, which JSON can hold and no UTF-8 can, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.execution import COMMON_KEYS, Outcome
+from hw3lib.json_text import printable
 from hw3lib.paths import atomic_path
 
 COLUMNS = ("notebook", "status", "seconds", "key figures", "results")
@@ -16,18 +17,13 @@ COLUMNS = ("notebook", "status", "seconds", "key figures", "results")
 
 def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
     """The figures that tell at a glance what came out of a chapter."""
+    known = {"01": _figures_01, "02": _figures_02, "03": _figures_03}
+    known |= {"04": _figures_04, "05": _figures_05, "06": _figures_06}
     try:
-        known = {"01": _figures_01, "02": _figures_02, "03": _figures_03}
-        known |= {"04": _figures_04, "05": _figures_05, "06": _figures_06}
-        return known.get(number, _figures)(metrics)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        StopIteration,
-        OverflowError,
-    ):  # written otherwise than agreed: say what there is
-        return _figures(metrics)
+        found = known.get(number, _figures)(metrics)
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, OverflowError):
+        found = _figures(metrics)  # written otherwise than agreed: say what there is
+    return printable(found)
 
 
 def _figures_01(metrics: Mapping[str, Any]) -> str:

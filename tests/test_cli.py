@@ -78,6 +78,8 @@ def test_key_figures():
     none = {"formats": [{}], "sam": None, "detection": None, "left_out": {"sam": "no masks", "detection": "no masks"}}
     assert summary.key_figures("05", none) == "1 formats, not measured: no masks"
     assert summary.key_figures("01", {}) == ""
+    assert summary.key_figures("05", {"formats": [], "sam": [], "detection": [], "left_out": "x"})[-10:] == "left_out x"
+    assert summary.key_figures("01", {"note": "\ud800"}) == "note \\ud800"
 
 
 def test_summary_keeps_the_rows_of_notebooks_that_were_not_run(tmp_path):
