@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 MOST_PIXELS = 100 * 10**6  # decoded, as RGB and once copied, they take some 700 MB
+_MOST_OF_KIND = {"WEBP": MOST_PIXELS // 2}  # whose decoder holds several canvases, 17 bytes a pixel in all
 # What Pillow raises for damaged files: most plug-ins trust the fields of a header once it has the right mark.
 BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
@@ -33,10 +34,11 @@ def open_image(source: str | Path | IO[bytes]) -> Image.Image:
         raise OSError("is no regular file")  # a pipe would never end, a device neither
     image = Image.open(source)
     width, height = image.size
-    if width * height > MOST_PIXELS:
+    most = _MOST_OF_KIND.get(image.format or "", MOST_PIXELS)
+    if width * height > most:
         image.close()
         raise Image.DecompressionBombError(
-            f"it has {width}x{height} pixels; at most {MOST_PIXELS // 10**6} million are taken, make it smaller"
+            f"it has {width}x{height} pixels; at most {most // 10**6} million are taken, make it smaller"
         )
     return image
 

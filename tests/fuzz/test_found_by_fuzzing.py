@@ -180,6 +180,18 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path):
         image_size(tmp_path / "large.png")
 
 
+@pytest.mark.parametrize("reader", [read_header, read_image])
+def test_a_small_webp_with_a_canvas_that_takes_over_a_gigabyte_is_refused(reader, tmp_path):
+    frames = [Image.new("RGB", (12, 9), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+    whole = bytearray((tmp_path / "a.webp").read_bytes())
+    where = whole.index(b"VP8X") + 12  # of the canvas's width less one
+    whole[where : where + 3] = (8_000_000).to_bytes(3, "little")
+    (tmp_path / "a.webp").write_bytes(whole)
+    with pytest.raises(Hw3Error, match="8000001x9 pixels; at most 50 million"):
+        reader(tmp_path / "a.webp")
+
+
 @pytest.mark.parametrize("kind", ["png", "tiff", "webp", "jpg"])
 @pytest.mark.parametrize(("orientation", "size"), [(1, (12, 9)), (3, (12, 9)), (6, (9, 12)), (9, (12, 9))])
 def test_a_turned_image_has_its_upright_size_in_the_table(kind, orientation, size, tmp_path):
