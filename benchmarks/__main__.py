@@ -9,7 +9,8 @@ import inspect
 
 MODULES = (
     *("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided"),
-    *("longtail", "patchcore", "sam", "detection", "coreset", "aupro", "sweep", "faults", "scale", "fuzz"),
+    *("longtail", "patchcore", "sam", "detection", "coreset", "aupro", "anomalib_job", "sweep", "faults", "scale"),
+    "fuzz",
 )
 
 

@@ -13,7 +13,7 @@ import torch
 
 from hw3lib.errors import Hw3Error
 
-_TILE = 2**24  # bytes of one block of rough distances
+_TILE = 2**26  # bytes of one block of rough distances; with few rows the product is slower
 _PAIRS = 2**26  # bytes of the differences looked at together
 _COLUMNS = 128  # vectors of the bank that share one minimum
 _UNIT = 2.0**-24
@@ -40,7 +40,8 @@ class NearestNeighbours:
         squares = centred.double().square().sum(1).float()
         self._largest = float(squares.max()) ** 0.5
         squares[len(self.bank) :] = torch.inf  # columns that only fill up
-        self._twice, self._squares = centred.mul_(-2).T, squares
+        # One column more holds the squares: the product adds them, where adding them first is another pass.
+        self._factors = torch.cat([centred.mul_(-2), squares[:, None]], 1).T.contiguous()
 
     def query(self, x: torch.Tensor | np.ndarray, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
         """The k nearest vectors of each query, nearest first; of equally near ones the lower index comes first.
@@ -63,14 +64,15 @@ class NearestNeighbours:
             raise Hw3Error(f"k={k}: the bank holds {len(self.bank)} vectors; expected 1 to {len(self.bank)}")
         distances = torch.empty(len(x), k, dtype=torch.float32, device=x.device)
         indices = torch.empty(len(x), k, dtype=torch.int64, device=x.device)
-        rows = max(1, _TILE // (4 * len(self._squares)))
-        for begin in range(0, len(x), rows):
-            part = slice(begin, begin + rows)
-            distances[part], indices[part] = self._query(x[part], k)
+        vectors = self._factors.shape[1]
+        tile = torch.empty(min(len(x), max(1, _TILE // (4 * vectors))), vectors, device=x.device)
+        for begin in range(0, len(x), max(1, len(tile))):
+            part = slice(begin, begin + len(tile))
+            distances[part], indices[part] = self._query(x[part], k, tile)
         return distances, indices
 
-    def _query(self, x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        row, column = self._candidates(x, k)
+    def _query(self, x: torch.Tensor, k: int, tile: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        row, column = self._candidates(x, k, tile)
         exact = torch.empty(len(row), dtype=torch.float64, device=x.device)
         for part in torch.arange(len(row), device=x.device).split(max(1, _PAIRS // (8 * x.shape[1]))):
             difference = x[row[part]].double() - self.bank[column[part]].double()
@@ -83,15 +85,16 @@ class NearestNeighbours:
         chosen = order[first[:, None] + torch.arange(k, device=x.device)]
         return exact[chosen].sqrt().float(), column[chosen]
 
-    def _candidates(self, x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _candidates(self, x: torch.Tensor, k: int, tile: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pairs of query and vector among which the k nearest of each query are, by query, then by vector."""
         centred = x - self._mean
-        rough = torch.addmm(self._squares, centred, self._twice).view(len(x), -1, _COLUMNS)
+        ones = centred.new_ones(len(x), 1)
+        rough = torch.mm(torch.cat([centred, ones], 1), self._factors, out=tile[: len(x)]).view(len(x), -1, _COLUMNS)
         lowest = rough.amin(2)
         # k different vectors are no further than the k-th smallest minimum, or, of a bank with fewer minima than that,
         # than the k-th smallest distance.
-        limit = (lowest if k <= lowest.shape[1] else rough.flatten(1)).kthvalue(k, dim=1).values
-        limit = limit + 2 * self._slack(centred)
+        smallest = lowest if k <= lowest.shape[1] else rough.flatten(1)
+        limit = (smallest.amin(1) if k == 1 else smallest.kthvalue(k, dim=1).values) + 2 * self._slack(centred)
         row, block = (lowest <= limit[:, None]).nonzero(as_tuple=True)
         pair, inside = (rough[row, block] <= limit[row][:, None]).nonzero(as_tuple=True)
         row, column = row[pair], block[pair] * _COLUMNS + inside
@@ -102,8 +105,9 @@ class NearestNeighbours:
         """Bound on the error of a rough distance, one a query, float32."""
         x = centred.double().square().sum(1).sqrt()
         factor = _FACTOR[torch.get_float32_matmul_precision()]
-        dot = (centred.shape[1] + 2) * _UNIT * 1.01 + 2 * factor + factor**2
-        return ((2 * dot * x * self._largest + 8 * _UNIT * (x + self._largest) ** 2) * 1.00001 + 1e-36).float()
+        dot = (centred.shape[1] + 3) * _UNIT * 1.01 + 2 * factor + factor**2
+        products = self._largest * (2 * x + self._largest)
+        return ((dot * products + 8 * _UNIT * (x + self._largest) ** 2) * 1.00001 + 1e-36).float()
 
 
 def _as_tensor(vectors: torch.Tensor | np.ndarray, name: str, empty: bool = False) -> torch.Tensor:

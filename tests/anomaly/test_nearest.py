@@ -55,9 +55,8 @@ def test_the_error_of_rough_distances_is_within_its_bound():
     bank, x = (torch.from_numpy((5 + rng.normal(size=(n, 300)) * 9).astype(np.float32)) for n in (256, 50))
     neighbours = NearestNeighbours(bank)
     centred = x - neighbours._mean
-    rough = torch.addmm(neighbours._squares, centred, neighbours._twice).double() + centred.double().square().sum(
-        1, True
-    )
+    rough = torch.mm(torch.cat([centred, torch.ones(50, 1)], 1), neighbours._factors).double()
+    rough += centred.double().square().sum(1, True)
     truth = torch.from_numpy(cdist(x.double(), bank.double(), "sqeuclidean"))
     error = (rough - truth).abs().amax(1)
     assert (error > 0).all() and (error < neighbours._slack(centred)).all()

@@ -1,0 +1,154 @@
+"""From PNG files to scored heat maps: our PatchCore against anomalib's with the same backbone, in fresh processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hw3lib import backbones
+from hw3lib.anomaly.metrics import image_metrics
+from hw3lib.data import get, load_table
+from hw3lib.errors import Hw3Error
+from hw3lib.patches import stage_names
+from hw3lib.tensor_files import save_tensors
+
+from .compare import say_load
+from .coreset import KEEPS_BLOCKS
+
+TARGET, TARGET_MS = 10.0, 40.0  # anomalib's time by ours; milliseconds an image
+ARCH = "tf_efficientnet_lite0"
+
+# Both ways: what is imported does not count, reading the files does.
+_MEASURE = """
+import json, pathlib, sys, time
+job = json.load(open(sys.argv[1]))
+def peak():
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        return int(dict(line.split(":", 1) for line in status.read_text().splitlines())["VmHWM"].split()[0]) * 1024
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+began = time.perf_counter()
+score = fit(job)
+fitted = time.perf_counter()
+scores, maps = score()
+scored = time.perf_counter()
+found = {"fit": fitted - began, "score": scored - fitted, "scores": scores, "maps": maps, "memory": peak()}
+print(json.dumps(found))
+"""
+_OURS = """
+from hw3lib import freed_memory
+from hw3lib.anomaly import PatchCore
+from hw3lib.data import ImageStack, get, load_table
+import hw3lib.anomaly.coreset_kernels
+freed_memory.keep()  # as every command does
+def fit(job):
+    table = load_table(get(job["category"], job["data"], progress=False), job["category"])
+    good = table[(table["split"] == "train") & ~table["is_defect"]]
+    detector = PatchCore(arch=job["arch"], image_size=job["size"])
+    detector.fit(ImageStack.load(good, job["size"]), held_out=0)
+    def score():
+        scores, maps = detector.score(ImageStack.load(table[table["split"] == "test"], job["size"]))
+        return scores.tolist(), list(maps.shape)
+    return score
+"""
+# As its own example, without what would only take time: validation on the test images, and pictures of each result.
+_PEER = """
+import logging, os, torch, warnings
+warnings.filterwarnings("ignore")
+os.environ["TQDM_DISABLE"] = "1"
+from anomalib.data import MVTecAD
+from anomalib.engine import Engine
+from anomalib.models import Patchcore
+from hw3lib import backbones
+from safetensors.torch import load_file
+def fit(job):
+    network = backbones.load(job["arch"], pretrained=False).network
+    network.load_state_dict(load_file(job["weights"]))
+    model = Patchcore(
+        backbone=network.eval(), layers=job["layers"], visualizer=False, evaluator=False,
+        pre_processor=Patchcore.configure_pre_processor((job["size"], job["size"])),
+    )
+    images = MVTecAD(root=job["root"], category=job["name"], num_workers=job["workers"])
+    engine = Engine(
+        default_root_dir=job["folder"], accelerator="cpu", limit_val_batches=0, logger=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )
+    engine.fit(model=model, datamodule=images)
+    def score():
+        batches = engine.predict(model=model, datamodule=images, return_predictions=True)
+        found = {path: float(s) for b in batches for path, s in zip(b.image_path, b.pred_score.flatten())}
+        shapes = [tuple(b.anomaly_map.squeeze(1).shape) for b in batches]
+        maps = [sum(shape[0] for shape in shapes), *shapes[0][1:]]
+        return [found[path] for path in sorted(found)], maps
+    return score
+"""
+
+
+def main(category: str, data: str | None, size: int = 224, repeats: int = 3, peer_repeats: int = 1) -> None:
+    """Print seconds, peak memory, AUROC and the ratio.
+
+    anomalib reads two stages of the network, ours three, both on the grid of the stage of stride 8, and both keep a
+    tenth of the patches. anomalib runs with glibc told to keep blocks, which suits its coreset better than the default.
+
+    Args:
+        category, data: in the layout of MVTec AD.
+        size: side of the images in pixels.
+        repeats, peer_repeats: of ours and of anomalib, whose coreset takes minutes. The median counts.
+    """
+    from .anomalib_env import ensure
+
+    root = get(category, data, progress=False)
+    table = load_table(root, category)
+    test = table[table["split"] == "test"].sort_values("image")
+    print(f"{category}: {(table['split'] == 'train').sum()} images to learn from, {len(test)} to score, {size} px")
+    say_load()
+    ways = {
+        "ours": (sys.executable, _OURS, {}, repeats),
+        "anomalib": (str(ensure()), _PEER, KEEPS_BLOCKS, peer_repeats),
+    }
+    backbone = backbones.load(ARCH)
+    with tempfile.TemporaryDirectory() as folder:
+        weights, job_file = Path(folder) / "weights.safetensors", Path(folder) / "job.json"
+        save_tensors(backbone.network.state_dict(), weights)
+        folder_of_category = Path(root).resolve()
+        job = {"category": category, "data": data, "size": size, "arch": ARCH, "layers": stage_names(backbone)[:2]}
+        job |= {"root": str(folder_of_category.parent), "name": folder_of_category.name, "weights": str(weights)}
+        job |= {"workers": os.cpu_count(), "folder": folder}
+        job_file.write_text(json.dumps(job))
+        found = {name: [_run(*way[:3], job_file) for _ in range(way[3])] for name, way in ways.items()}
+    print(f"  {'':<10}{'fit, s':>9}{'score, s':>10}{'ms an image':>13}{'peak, MB':>10}{'AUROC, %':>10}  maps")
+    whole = {}
+    for name, runs in found.items():
+        fit, score = (statistics.median(run[key] for run in runs) for key in ("fit", "score"))
+        whole[name] = statistics.median(run["fit"] + run["score"] for run in runs)
+        auroc = 100 * image_metrics(test["is_defect"].to_numpy(bool), np.array(runs[0]["scores"])).auroc
+        memory = max(run["memory"] for run in runs) / 1e6
+        print(
+            f"  {name:<10}{fit:>9.1f}{score:>10.1f}{1000 * score / len(test):>13.1f}{memory:>10.0f}{auroc:>10.2f}"
+            f"  {runs[0]['maps']}"
+        )
+    print(
+        f"  anomalib / ours: {whole['anomalib'] / whole['ours']:.1f}, expected {TARGET:g} or more; files to scores "
+        f"{1000 * statistics.median(run['score'] for run in found['ours']) / len(test):.0f} ms an image, reading the "
+        f"files included; {torch.get_num_threads()} threads"
+    )
+
+
+def _run(python: str, way: str, environment: dict[str, str], job: Path) -> dict:
+    root = str(Path(__file__).resolve().parents[1])
+    done = subprocess.run(
+        [python, "-c", way + _MEASURE, str(job)],
+        cwd=root, env={**os.environ, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise Hw3Error(f"{python}: the measured program ended with {done.returncode}:\n{done.stderr.strip()[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
