@@ -151,7 +151,9 @@ class PatchCore(Detector):
     @torch.no_grad()
     def _features(self, images: torch.Tensor) -> torch.Tensor:
         """Locally aware features, ``(n, h, w, channels)``."""
-        maps = self._backbone.feature_maps(images.to(self._torch_device), self._layers)
+        # Channels last is what the convolutions work in, and what comes out is in the order of patches.
+        images = images.to(self._torch_device, memory_format=torch.channels_last)
+        maps = self._backbone.feature_maps(images, self._layers)
         for layer, m in maps.items():
             if m.ndim != 4:
                 raise Hw3Error(
