@@ -3,7 +3,7 @@
 from .check import CheckReport, check
 from .images import ImageStack, load_masks, read_image, read_mask
 from .sources import get
-from .splits import classification_images, repeated_splits, sample_per_class, stratified_split
+from .splits import classification_images, repeated_splits, sample_per_class, splittable, stratified_split
 from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
 from .table import digest, list_categories, load_table
 
@@ -26,5 +26,6 @@ __all__ = [
     "read_mask",
     "repeated_splits",
     "sample_per_class",
+    "splittable",
     "stratified_split",
 ]

@@ -78,6 +78,34 @@ def repeated_splits(
     return [(np.sort(train), np.sort(test)) for train, test in pairs]
 
 
+def splittable(
+    table: pd.DataFrame, n_splits: int = 10, test_size: float | int = 0.2, random_state: int = 0
+) -> tuple[pd.DataFrame, list[tuple[np.ndarray, np.ndarray]], dict[str, int]]:
+    """The classes that are large enough for repeated splits, and the splits: the smallest class is left out until so.
+
+    Args:
+        table, n_splits, test_size, random_state: see :func:`repeated_splits`.
+
+    Returns:
+        The images, rows from 0; their splits; how many images of which class were left out.
+
+    Raises:
+        Hw3Error: as :func:`repeated_splits`, where fewer than two classes would be left.
+    """
+    part = table
+    while True:
+        try:
+            splits = repeated_splits(part, n_splits, test_size, random_state)
+        except Hw3Error:
+            sizes = part["defect"].value_counts().sort_index()
+            if len(sizes) <= 2:
+                raise
+            part = part[part["defect"] != sizes.idxmin()]
+            continue
+        left_out = table["defect"].value_counts().drop(part["defect"].unique()).sort_index()
+        return part.reset_index(drop=True), splits, {str(name): int(count) for name, count in left_out.items()}
+
+
 def stratified_split(
     table: pd.DataFrame, test_size: float | int = 0.2, random_state: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -71,6 +71,12 @@ def _table(run: Run) -> dict:
         f"Attempts on {splits} repeated splits: mean accuracy and gain on the baseline over the same splits (paired), "
         "with 95 % intervals."
     )
+    if run.has(METRICS, "/left_out") and run.value(METRICS, "/left_out"):
+        few = [
+            f"{run.mark(METRICS, f'/left_out/{i}/defect')} ({run.mark(METRICS, f'/left_out/{i}/images', '.0f')})"
+            for i in range(len(run.rows(METRICS, "/left_out")))
+        ]
+        caption += f" Left out, as too few images to learn from and test on: {', '.join(few)}."
     if len(shown) < len(board):
         caption += " All attempts: 02/leaderboard.csv."
     header = ["attempt", "network", "strategy", "px", "rate", "batch", "epochs", "accuracy, %", "gain, points"]

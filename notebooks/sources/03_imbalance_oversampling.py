@@ -28,7 +28,7 @@
 # %% [markdown]
 # # 3. Imbalance and oversampling
 #
-# *About three minutes in the quick profile on two cores.*
+# *About two minutes in the quick profile on two cores.*
 #
 # Assignment question 3: say what a long-tail distribution is, and how the methods of four papers answer it on this
 # product: DeepSMOTE, LRO, LEAP and Adsh.
@@ -62,7 +62,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hw3lib import backbones, checks, imbalance_plots, widgets
 from hw3lib.classify.inputs import pick_device
-from hw3lib.data import ImageStack, class_counts, classification_images, get, load_table, repeated_splits
+from hw3lib.data import ImageStack, class_counts, classification_images, get, load_table, splittable
 from hw3lib.imbalance import (
     METHODS,
     DeepSmote,
@@ -92,8 +92,11 @@ plt.rcParams["figure.dpi"] = 72
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("03", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
-images = classification_images(table, random_state=seed)
+n_splits = n_splits or {"quick": 10, "full": 30}[profile]
+images, splits, left_out = splittable(classification_images(table, random_state=seed), n_splits, 0.2, seed)
 print(class_counts(table)["total"].to_dict())
+if left_out:
+    print("too small to learn from and test on, left out below:", ", ".join(left_out))
 
 # %%
 print(describe(table))
@@ -248,8 +251,6 @@ print(f"inflated by {mean:.0f} points ({low:.0f} to {high:.0f})")
 pd.DataFrame([{"method": m.name, "kind": m.kind, "source": m.paper} for m in METHODS.values()]).set_index("method")
 
 # %%
-n_splits = n_splits or {"quick": 10, "full": 30}[profile]
-splits = repeated_splits(images, n_splits, 0.2, random_state=seed)
 good = table[(table["split"] == "train") & ~table["is_defect"] & ~table["image"].isin(images["image"])]
 unlabelled = good.sample(min(len(good), 40), random_state=seed)
 slow = [name for name, m in METHODS.items() if m.kind == "generated images" or name == "cutmix"]

@@ -27,7 +27,7 @@
 # %% [markdown]
 # # 5. Detection and segmentation
 #
-# *About five minutes in the quick profile on two cores with the weights of SAM and YOLO, two without.*
+# *About four minutes in the quick profile on two cores with the weights of SAM and YOLO, two without.*
 #
 # Assignment question 5: which data must be prepared for general models such as YOLO-World and SAM, and why do they suit
 # fine-tuning on a data set of one's own?

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw3lib.data import classification_images, repeated_splits, sample_per_class, stratified_split
+from hw3lib.data import classification_images, repeated_splits, sample_per_class, splittable, stratified_split
 from hw3lib.errors import Hw3Error
 
 
@@ -85,3 +85,24 @@ def test_sample_that_cannot_be_drawn(n):
 def test_split_that_cannot_be_made(counts, test_size):
     with pytest.raises(Hw3Error):
         repeated_splits(make(counts), 5, test_size)
+
+
+def test_classes_too_small_to_be_split_are_left_out_the_smallest_first():
+    table = make({"good": 20, "dent": 2, "hole": 9, "scratch": 1})
+    part, splits, left_out = splittable(table, 5, 0.2, 3)
+    assert left_out == {"dent": 2, "scratch": 1}
+    assert part["defect"].value_counts().to_dict() == {"good": 20, "hole": 9} and list(part.index) == list(range(29))
+    expected = repeated_splits(part, 5, 0.2, 3)
+    assert all((a == b).all() for one, two in zip(splits, expected, strict=True) for a, b in zip(one, two, strict=True))
+
+
+def test_nothing_is_left_out_where_all_classes_can_be_split():
+    part, _, left_out = splittable(make({"good": 20, "dent": 5}))
+    assert len(part) == 25 and left_out == {}
+
+
+def test_fewer_than_two_classes_to_split_are_refused():
+    with pytest.raises(Hw3Error, match="scratch"):
+        splittable(make({"good": 20, "dent": 1, "scratch": 2}))
+    with pytest.raises(Hw3Error, match="test_size=7"):
+        splittable(make({"good": 20, "dent": 10}), test_size=7.0)
