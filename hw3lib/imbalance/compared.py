@@ -122,9 +122,13 @@ class Comparison:
         base = ranked[ranked["method"] == BASELINE].iloc[0]
         others = ranked[ranked["method"] != BASELINE]
         ratios = listed([f"1:{r:g}" for r in sorted(self.figures["ratio"].unique())])
+        cut = (
+            f"the defect types to train on were cut to a long tail ({ratios}; the tail is another type in each split). "
+        )
+        if self.figures["tail"].nunique() == 1:
+            cut = f"the images of the only defect type to train on were cut to a tail of the good ones ({ratios}). "
         said = [
-            f"On {self.n_splits} splits with {self.n_test} test images each, the defect types to train on were cut to "
-            f"a long tail ({ratios}; the tail is another type in each split). "
+            f"On {self.n_splits} splits with {self.n_test} test images each, {cut}"
             f"{_number(len(others), 'method')} compared with plain training on the same frozen features, steps and "
             f"batches. Plain training recognises {base['balanced_accuracy']:.0%} of a class on average (95 % interval "
             f"{base['ci_low']:.0%} to {base['ci_high']:.0%}) and {base['tail_recall']:.0%} of the rarest defect type."

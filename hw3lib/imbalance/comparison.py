@@ -157,10 +157,10 @@ def compare(
     """Train every method on the same long-tailed training parts and test it on the same untouched test parts.
 
     In each split the defect types of the training part are cut to a long tail by :func:`make_longtail`, good images
-    stay, and which type is the tail changes, see :func:`tails`. The backbone is frozen; every method trains the same
-    head, from the same first weights, by the same recipe, on the same weakly augmented views. Settings are the papers'
-    defaults; nothing is chosen on test images. FixMatch and Adsh also see, without labels, the training images that the
-    tail cut away, and those of ``unlabelled``.
+    stay, and which type is the tail changes, see :func:`tails`; a single type is the tail of the good images. The
+    backbone is frozen; every method trains the same head, from the same first weights, by the same recipe, on the same
+    weakly augmented views. Settings are the papers' defaults; nothing is chosen on test images. FixMatch and Adsh also
+    see, without labels, the training images that the tail cut away, and those of ``unlabelled``.
 
     Args:
         table: images with their classes, as :func:`hw3lib.data.classification_images` gives them.
@@ -200,7 +200,7 @@ def compare(
     jobs = [(ratio, i, method) for ratio in ratios for i in range(len(orders)) for method in chosen]
     for ratio, i, method in tqdm(jobs, desc="comparison", unit="training", disable=not progress):
         train, test = splits[i // turns]
-        kept = make_longtail(table.iloc[train], ratio, by="defect", order=orders[i], random_state=seed + i)
+        kept = make_longtail(table.iloc[train], ratio, by="auto", order=orders[i], random_state=seed + i)
         learn = kept.index.to_numpy(copy=True)
         counts = np.bincount(labels[learn], minlength=len(classes))
         learn = np.sort(train) if method.name == ALL_IMAGES else learn

@@ -159,7 +159,8 @@ def make_longtail(
         table: needs the columns ``defect`` and ``is_defect``.
         ratio: images of the largest class over those of the smallest one, 1 or more.
         by: ``good`` has good images as the head, followed by the defect types, as in MVTec AD; ``defect`` makes the
-            tail among the defect types and keeps every good image.
+            tail among the defect types and keeps every good image; ``auto`` does so where there are two types or more,
+            and has good images as the head of the only one.
         profile: ``exponential`` or ``step``.
         order: of the defect types from head to tail: ``count`` (largest first, equal ones by name), ``random`` (by
             ``random_state``), or their names.
@@ -175,9 +176,11 @@ def make_longtail(
         raise Hw3Error(f"ratio={ratio!r}: expected 1 or more (10 makes the largest class ten times the smallest)")
     if profile not in PROFILES:
         raise Hw3Error(f"profile={profile!r}: expected one of {', '.join(PROFILES)}")
-    if by not in ("good", "defect"):
-        raise Hw3Error(f"by={by!r}: expected good or defect")
+    if by not in ("good", "defect", "auto"):
+        raise Hw3Error(f"by={by!r}: expected good, defect or auto")
     classes = _head_to_tail(table, order, random_state)
+    if by == "auto":
+        by = "defect" if len(classes) > 1 else "good"
     good = table.loc[~table["is_defect"], "defect"].unique()
     if by == "good":
         if len(good) != 1:

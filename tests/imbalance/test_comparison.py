@@ -125,7 +125,7 @@ def made_up(gains: dict[str, list[float]], seconds: dict[str, float] | None = No
         for method, gain in ({"plain": [0.0] * 4} | gains).items():
             for i in range(4):
                 value = base[i] + shift + gain[i]
-                rows.append((method, ratio, i, "a", value, value, value, value - 0.2, seconds.get(method, 0.5)))
+                rows.append((method, ratio, i, "ab"[i % 2], value, value, value, value - 0.2, seconds.get(method, 0.5)))
     columns = ["method", "ratio", "split", "tail", "balanced_accuracy", "g_mean", "macro_f1", "tail_recall", "seconds"]
     return Comparison(pd.DataFrame(rows, columns=columns), ["good", "a", "b"], 40, 10)
 
@@ -184,6 +184,13 @@ def test_the_paragraph_says_what_the_figures_say():
     assert "is that of good one: 71%, +21 points (+18 to +24) against plain; rarest defect type 51%." in text
     assert "noise, takes 40 times" in text
     assert 110 <= len(text.split()) <= 190
+
+
+def test_the_paragraph_names_the_tail_that_was_made():
+    several = made_up(GAINS)
+    assert "another type in each split" in several.text()
+    one = Comparison(several.figures.assign(tail="a"), ["good", "a"], 40, 10)
+    assert "only defect type" in one.text() and "another type" not in one.text()
 
 
 def test_the_paragraph_counts_methods_where_it_would_name_very_many():

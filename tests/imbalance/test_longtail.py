@@ -117,6 +117,12 @@ def test_tail_among_defects_keeps_every_good_image():
     assert sizes(tail) == {"good": 229, "broken_small": 22, "contamination": 7, "broken_large": 2}
 
 
+def test_a_single_defect_type_is_the_tail_of_the_good_images():
+    assert sizes(make_longtail(table_of(good=60, dent=20), 10, by="auto")) == {"good": 60, "dent": 6}
+    table = table_of(**BOTTLE)
+    assert make_longtail(table, 10, by="auto").equals(make_longtail(table, 10, by="defect"))
+
+
 def test_step_profile_has_two_sizes():
     table = table_of(good=100, a=20, b=20, c=20, d=20, e=20)
     assert sizes(make_longtail(table, 10, profile="step")) == {"good": 100, "a": 10, "b": 10, "c": 10, "d": 10, "e": 10}
