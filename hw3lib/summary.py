@@ -28,7 +28,8 @@ def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
 
 def _figures_01(metrics: Mapping[str, Any]) -> str:
     width, height = metrics["image_size"]
-    return f"{metrics['images']} images, {metrics['defect_classes']} defect classes, {width}x{height}"
+    classes = "defect class" if metrics["defect_classes"] == 1 else "defect classes"
+    return f"{metrics['images']} images, {metrics['defect_classes']} {classes}, {width}x{height}"
 
 
 def _figures_02(metrics: Mapping[str, Any]) -> str:

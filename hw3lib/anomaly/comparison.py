@@ -117,22 +117,22 @@ def pixel_metrics(table: pd.DataFrame, maps: np.ndarray | None) -> dict[str, flo
 
 
 def comparison(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
-    """One row a detector, the highest image AUROC first.
+    """One row a detector, the highest image AUROC first; of equal ones the highest AUPRO, those without maps last.
 
     Returns:
         ``detector``, the metrics of :class:`Evaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval of the image
         AUROC), ``behind``, ``behind_low`` and ``behind_high`` (the first row's AUROC less this one's, on the same
         images, with its interval), see :func:`auroc_interval`.
     """
-    best = max(evaluations, key=lambda e: e.metrics["image_auroc"])
-    rows = []
-    for e in evaluations:
+    ranked = sorted(evaluations, key=lambda e: (-e.metrics["image_auroc"], -np.nan_to_num(e.metrics["aupro"], nan=-1)))
+    best, rows = ranked[0], []
+    for e in ranked:
         row = {"detector": e.label, **e.metrics}
         _, row["auroc_low"], row["auroc_high"] = auroc_interval(e.is_defect, e.scores, seed=seed)
         behind = auroc_interval(best.is_defect, best.scores, e.scores, seed=seed)
         row["behind"], row["behind_low"], row["behind_high"] = behind
         rows.append(row)
-    return pd.DataFrame(rows).sort_values("image_auroc", ascending=False, kind="stable").reset_index(drop=True)
+    return pd.DataFrame(rows)
 
 
 def auroc_interval(

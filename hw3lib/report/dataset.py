@@ -31,7 +31,7 @@ def _text(run: Run) -> str:
     types = [clean(name) for name in run.value(METRICS, "/classes") if name != "good"]
     several = run.has(DIMENSIONS) and len(run.rows(DIMENSIONS, "")) > 1
     words = (
-        f"{run.mark(METRICS, '/category')} has {n['defect_classes']} defect classes"
+        f"{run.mark(METRICS, '/category')} has {n['defect_classes']} defect class{'es' if len(types) != 1 else ''}"
         + (f" ({listed(types[:ROWS])}{' and more' if len(types) > ROWS else ''})" if types else "")
         + f" besides good products. All {n['images']} images are used: {n['train']} in the training folder, "
         f"{n['test']} in the test folder. They are {width} x {height} pixels"

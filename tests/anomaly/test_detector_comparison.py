@@ -115,6 +115,14 @@ def test_the_best_comes_first_and_the_others_say_how_far_behind_they_are():
     assert table["behind_low"].iloc[1] > 0
 
 
+def test_of_equal_ones_the_better_map_comes_first_and_none_last():
+    is_defect = np.arange(40) < 20
+    score = is_defect + 0.0
+    shown = {"no map": np.nan, "blurred": 0.5, "sharp": 0.9}
+    table = comparison([fake(name, is_defect, score, aupro=value) for name, value in shown.items()])
+    assert list(table["detector"]) == ["sharp", "blurred", "no map"]
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.02, 1.0])
 def test_the_words_are_true_of_what_was_measured(strength):
     rng = np.random.default_rng(2)
