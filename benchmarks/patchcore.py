@@ -16,7 +16,7 @@ from hw3lib.data import ImageStack, get, load_table
 FIGURES = ("image_auroc", "pixel_auroc", "aupro")
 
 
-def main(category: str, data: str | None, seeds: int = 5, image_sizes: tuple[int, ...] = (224, 320)) -> None:
+def main(category: str, data: str | None, seeds: int = 5, image_sizes: tuple[int, ...] = (224, 384)) -> None:
     """All good training images are learned from, as in the published figures, so nothing is held out.
 
     A seed draws the first patch of the coreset; 95 % t interval over the seeds. No test image chooses anything.
