@@ -9,7 +9,7 @@ from hw3lib.annotate.export import by_detector
 from hw3lib.annotate.instances import Instances, from_masks
 from hw3lib.anomaly import Detector, PatchCore
 from hw3lib.data import ImageStack
-from hw3lib.data.splits import repeated_splits
+from hw3lib.data.splits import splittable
 from hw3lib.errors import Hw3Error
 
 MASKS, MAPS = "masks", "anomaly maps"
@@ -92,16 +92,13 @@ def detectable(
     """
     boxed = {i.row for i in boxes}
     rows = np.array([row for row, bad in enumerate(images["is_defect"]) if not bad or row in boxed], int)
-    while len(rows):
-        part = images.iloc[rows].reset_index(drop=True)
-        if not part["is_defect"].any():
-            break
-        try:
-            splits = repeated_splits(part, n_splits, test_size, random_state)
-        except Hw3Error:
-            smallest = part["defect"].value_counts(sort=False).sort_index().idxmin()
-            rows = rows[(part["defect"] != smallest).to_numpy()]
-            continue
+    boxed_or_good = images.iloc[rows]
+    try:
+        part, splits, _ = splittable(boxed_or_good, n_splits, test_size, random_state, least=1)
+    except Hw3Error:
+        part = images.iloc[:0]
+    if part["is_defect"].any():
+        rows = rows[boxed_or_good["defect"].isin(part["defect"]).to_numpy()]
         position = {int(row): new for new, row in enumerate(rows)}
         return part, _moved(boxes, position), splits, _counts(images.drop(index=images.index[rows]))
     return images.iloc[:0], Instances([]), [], _counts(images[images["is_defect"]])

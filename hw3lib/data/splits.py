@@ -79,18 +79,19 @@ def repeated_splits(
 
 
 def splittable(
-    table: pd.DataFrame, n_splits: int = 10, test_size: float | int = 0.2, random_state: int = 0
+    table: pd.DataFrame, n_splits: int = 10, test_size: float | int = 0.2, random_state: int = 0, least: int = 2
 ) -> tuple[pd.DataFrame, list[tuple[np.ndarray, np.ndarray]], dict[str, int]]:
     """The classes that are large enough for repeated splits, and the splits: the smallest class is left out until so.
 
     Args:
         table, n_splits, test_size, random_state: see :func:`repeated_splits`.
+        least: classes that must be left.
 
     Returns:
         The images, rows from 0; their splits; how many images of which class were left out.
 
     Raises:
-        Hw3Error: as :func:`repeated_splits`, where fewer than two classes would be left.
+        Hw3Error: as :func:`repeated_splits`, where fewer than ``least`` classes would be left.
     """
     part = table
     while True:
@@ -98,7 +99,7 @@ def splittable(
             splits = repeated_splits(part, n_splits, test_size, random_state)
         except Hw3Error:
             sizes = part["defect"].value_counts().sort_index()
-            if len(sizes) <= 2:
+            if len(sizes) <= least:
                 raise
             part = part[part["defect"] != sizes.idxmin()]
             continue
