@@ -169,9 +169,8 @@ def test_run_hands_everything_over(monkeypatch, capsys, tmp_path):
     lines = shown.out.splitlines()
     assert lines[0] == "[1/1] 01_a: running"
     assert lines[2].split() == ["notebook", "status", "seconds", "key", "figures", "results"]
-    assert lines[4].startswith("01_a      ran     12.3     3 images, 1 defect classes, 9x8  ") and lines[4].endswith(
-        "01"
-    )
+    row = lines[4]
+    assert row.startswith("01_a      ran     12.3     3 images, 1 defect class, 9x8  ") and row.endswith("01")
 
 
 def test_errors_for_the_user(monkeypatch, capsys):
