@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,31 +15,24 @@ import torch
 from hw3lib import backbones
 from hw3lib.anomaly.metrics import image_metrics
 from hw3lib.data import get, load_table
-from hw3lib.errors import Hw3Error
 from hw3lib.patches import stage_names
 from hw3lib.tensor_files import save_tensors
 
 from .compare import say_load
+from .programs import run_program
 
 TARGET = 10.0  # anomalib's time by ours
 ARCH = "tf_efficientnet_lite0"
 
 # Both ways: what is imported does not count, reading the files does.
 _MEASURE = """
-import json, pathlib, sys, time
 job = json.load(open(sys.argv[1]))
-def peak():
-    status = pathlib.Path("/proc/self/status")
-    if status.exists():
-        return int(dict(line.split(":", 1) for line in status.read_text().splitlines())["VmHWM"].split()[0]) * 1024
-    import resource
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 began = time.perf_counter()
 score = fit(job)
 fitted = time.perf_counter()
 scores, maps = score()
 scored = time.perf_counter()
-found = {"fit": fitted - began, "score": scored - fitted, "scores": scores, "maps": maps, "memory": peak()}
+found = {"fit": fitted - began, "score": scored - fitted, "scores": scores, "maps": maps, "memory": memory("VmHWM")}
 print(json.dumps(found))
 """
 _OURS = """
@@ -111,7 +103,7 @@ def main(category: str, data: str | None, size: int = 224, repeats: int = 3, pee
     test = table[table["split"] == "test"].sort_values("image")
     print(f"{category}: {(table['split'] == 'train').sum()} images to learn from, {len(test)} to score, {size} px")
     say_load()
-    ways = {"ours": (sys.executable, _OURS, repeats), "anomalib": (str(ensure()), _PEER, peer_repeats)}
+    ways = {"ours": (sys.executable, _OURS, repeats), "anomalib": (ensure(), _PEER, peer_repeats)}
     backbone = backbones.load(ARCH)
     with tempfile.TemporaryDirectory() as folder:
         weights, job_file = Path(folder) / "weights.safetensors", Path(folder) / "job.json"
@@ -120,7 +112,10 @@ def main(category: str, data: str | None, size: int = 224, repeats: int = 3, pee
         job |= {"root": str(Path(root).resolve()), "weights": str(weights)}
         job |= {"workers": os.cpu_count(), "folder": folder}
         job_file.write_text(json.dumps(job))
-        found = {name: [_run(*way[:2], job_file) for _ in range(way[2])] for name, way in ways.items()}
+        found = {
+            name: [run_program(python, way + _MEASURE, job_file) for _ in range(times)]
+            for name, (python, way, times) in ways.items()
+        }
     print(f"  {'':<10}{'fit, s':>9}{'score, s':>10}{'ms an image':>13}{'peak, MB':>10}{'AUROC, %':>10}  maps")
     whole = {}
     for name, runs in found.items():
@@ -137,11 +132,3 @@ def main(category: str, data: str | None, size: int = 224, repeats: int = 3, pee
         f"{1000 * statistics.median(run['score'] for run in found['ours']) / len(test):.0f} ms an image, reading the "
         f"files included; {torch.get_num_threads()} threads"
     )
-
-
-def _run(python: str, way: str, job: Path) -> dict:
-    root = str(Path(__file__).resolve().parents[1])
-    done = subprocess.run([python, "-c", way + _MEASURE, str(job)], cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        raise Hw3Error(f"{python}: the measured program ended with {done.returncode}:\n{done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])

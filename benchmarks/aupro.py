@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, label, zoom
@@ -17,23 +14,15 @@ from hw3lib.data import get, load_masks, load_table
 from hw3lib.errors import Hw3Error
 
 from .compare import say_load
+from .programs import run_program
 
 TARGET, TOLERANCE = 20.0, 1e-6
 LIMIT = 0.3
 BRUTE_IMAGES, BRUTE_SIZE = 6, 30  # what every distinct value as a threshold can be tried on
 
-# Both ways: read the arrays, note the time and the memory, call, note them again. Linux says the peak of this very
-# program; elsewhere the system's figure may be that of the program that started it, if that was larger.
+# Both ways: read the arrays, note the time and the memory, call, note them again.
 _MEASURE = """
-import json, pathlib, sys, time
 import numpy as np
-status = pathlib.Path("/proc/self/status")
-def memory(name):
-    if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(lines[name].split()[0]) * 1024
-    import resource
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 masks, maps = (np.load(f"{sys.argv[1]}/{name}.npy") for name in ("masks", "maps"))
 before, started = memory("VmRSS"), time.perf_counter()
 value = aupro(masks, maps)
@@ -89,7 +78,7 @@ def main(
         np.save(f"{folder}/maps.npy", maps)
         for repeat in range(repeats):
             for name in list(ways) if repeat % 2 == 0 else reversed(ways):
-                found[name].append(_run(*ways[name], folder))
+                found[name].append(run_program(ways[name][0], ways[name][1] + _MEASURE, folder))
     print(f"  {'':<10}{'seconds':>9}{'(min to max)':>19}{'memory, MB':>12}  value")
     for name, runs in found.items():
         seconds = [run["seconds"] for run in runs]
@@ -147,11 +136,3 @@ def brute_force(masks: np.ndarray, maps: np.ndarray) -> float:
     x = np.append(rate[below], LIMIT)
     y = np.append(overlap[below], np.interp(LIMIT, rate, overlap))
     return float(np.trapezoid(y, x) / LIMIT)
-
-
-def _run(python: str, way: str, folder: str) -> dict:
-    root = str(Path(__file__).resolve().parents[1])
-    done = subprocess.run([python, "-c", way + _MEASURE, folder], cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        raise Hw3Error(f"{python} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])

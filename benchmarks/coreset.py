@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +20,7 @@ from hw3lib.patches import stage_names
 from hw3lib.paths import human_bytes
 
 from .compare import matmul_rate, say_load
+from .programs import run_program
 
 TARGETS = {(40_000, 0.1): 20.0, (164_000, 0.1): 5.0}  # vectors and ratio, of white noise
 TARGET_FEATURES = 100.0
@@ -32,14 +30,7 @@ _CHECKED = 50  # picks that are compared with brute force
 
 # Both ways: read the vectors, note the time and the memory, pick, note them again.
 _MEASURE = """
-import json, pathlib, resource, sys, time
 import numpy as np
-status = pathlib.Path("/proc/self/status")
-def memory(name):
-    if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(lines[name].split()[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 vectors, size = np.load(sys.argv[1]), int(sys.argv[2])
 prepare(vectors[:600])
 before, started = memory("VmRSS"), time.perf_counter()
@@ -193,7 +184,7 @@ def _compare(
     vectors = np.load(path, mmap_mode="r")
     count, dim = vectors.shape
     size = max(1, int(count * ratio))
-    own = _run(Path(sys.executable), _OURS, path, size)
+    own = run_program(sys.executable, _OURS + _MEASURE, path, size)
     checked = min(size, _CHECKED)
     same = own["indices"][:checked] == brute_force(vectors, checked, own["indices"][0])
     print(f"{name}: {count} x {dim}, {size} picks ({ratio:.0%})")
@@ -209,7 +200,7 @@ def _compare(
         return
     timed = min(size, peer_picks)
     for allocator, environment in (("default", {}), ("keeps blocks", KEEPS_BLOCKS)):
-        peer = _run(python, _PEER, path, timed, environment)
+        peer = run_program(python, _PEER + _MEASURE, path, timed, environment=environment)
         seconds, mark = peer["seconds"] * size / timed, "" if timed == size else ", extrapolated"
         radius = covering_radius(vectors, peer["indices"])
         label = f"anomalib, {allocator}"
@@ -220,14 +211,3 @@ def _compare(
             f"  {label} / ours: {seconds / own['seconds']:.1f}{expected}; our radius at {timed} picks "
             f"{own['radii'][timed - 1]:.4f}; the first {equal} picks are the same"
         )
-
-
-def _run(
-    python: Path, program: str, path: Path, size: int, environment: dict[str, str] | None = None
-) -> dict[str, object]:
-    """What :data:`_MEASURE` prints after a program, run by a Python of its own."""
-    command = [str(python), "-c", program + _MEASURE, str(path), str(size)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})})
-    if done.returncode:
-        raise Hw3Error(f"{python}: the measured program ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])

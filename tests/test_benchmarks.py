@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import compare, student, student_gpu, student_scratch
+from benchmarks.programs import run_program
 from hw3lib.classify import Attempt
 from hw3lib.classify.reports import REPORTS
 from hw3lib.data import read_image
+from hw3lib.errors import Hw3Error
 
 
 @pytest.fixture
@@ -88,3 +91,18 @@ def test_peak_memory_is_that_of_the_other_process():
 
 def test_workers_of_a_fresh_process_start_as_those_of_any_program():
     assert compare.in_fresh_process(hold, 1) == {"start_method": multiprocessing.get_start_method(), "sum": 1}
+
+
+def test_a_measured_program_says_what_it_found_and_how_much_memory_it_took():
+    program = """
+block = b"x" * int(sys.argv[1])
+print("by the way")
+print(json.dumps({"held": len(block), "peak": memory("VmHWM")}))
+"""
+    found = run_program(sys.executable, program, 50_000_000)
+    assert found["held"] == 50_000_000 and 50_000_000 < found["peak"] < 500_000_000
+
+
+def test_a_measured_program_that_fails_is_reported_with_its_last_words():
+    with pytest.raises(Hw3Error, match=r"ended with 3:\nno weights"):
+        run_program(sys.executable, "print('no weights', file=sys.stderr); sys.exit(3)")
