@@ -43,6 +43,19 @@ def convert(source: Path) -> NotebookNode:
     return notebook
 
 
+def require_weights(source: Path) -> None:
+    """See that the published weights are here for a chapter that would otherwise leave its models out.
+
+    Raises:
+        Hw3Error: some are missing or damaged; the message says where they were looked for and what to do.
+    """
+    from hw3lib.annotate import weights
+
+    if "hw3lib.annotate" in source.read_text(encoding="utf-8"):
+        for name in weights.WEIGHTS:
+            weights.find(name)
+
+
 def execute(notebook: NotebookNode, folder: Path, timeout: int = 900) -> NotebookNode:
     """Run every cell in a kernel of this interpreter, with ``folder`` as the working directory.
 
@@ -135,6 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
             write_exercises(source, folder / "exercises")
             if options.exercises:
                 continue
+            require_weights(source)
             print(f"executing {source.name} ...", flush=True)
             notebook = execute(convert(source), folder)
         except Hw3Error as error:

@@ -10,6 +10,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
+from hw3lib import notebooks
+from hw3lib.annotate import weights
+from hw3lib.data.download import SourceFailed
 from hw3lib.notebooks import same_but_for_times, write_executed
 
 
@@ -64,3 +67,23 @@ def test_what_truly_changed_is_written(executed, what, tmp_path):
     assert not same_but_for_times(executed, other)
     assert write_executed(path, other)
     assert nbformat.read(path, as_version=4) == other
+
+
+def test_a_chapter_is_not_written_without_the_weights_of_its_models(tmp_path, monkeypatch, capsys):
+    sources = tmp_path / "notebooks" / "sources"
+    sources.mkdir(parents=True)
+    (sources / "05_models.py").write_text(
+        "# %% [markdown]\n# # 5. Models\n\n# %%\nfrom hw3lib.annotate.sam import Segmenter\n"
+    )
+
+    def unreachable(*_, **__):
+        raise SourceFailed("no network")
+
+    monkeypatch.setattr(notebooks, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(weights, "download", unreachable)
+    monkeypatch.setenv("HW3_WEIGHTS", str(tmp_path / "nothing"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    assert notebooks.main(["05"]) == 1
+    said = capsys.readouterr().err
+    assert "05_models.py: mobile_sam.pt: not found in" in said and "HW3_WEIGHTS" in said
+    assert not (tmp_path / "notebooks" / "05_models.ipynb").exists()
