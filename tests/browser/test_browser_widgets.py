@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 from hw3lib import widgets
 from hw3lib.anomaly.maps import Scale
-from hw3lib.classify import Attempt, Result
-from hw3lib.data import load_table
+from hw3lib.classify import Attempt, Result, run
+from hw3lib.data import ImageStack, load_table
+from hw3lib.imbalance import DeepSmote
 
 table = load_table(".", "widget")
 test = table[table["split"] == "test"].reset_index(drop=True)
@@ -42,13 +43,31 @@ def propose(image, points, labels):
 
 widgets.segment(propose, test, "run/clicks.json")
 """
+LIVE = """
+explorer = widgets.AttemptExplorer(seconds=0)
+explorer.show()
+"""
+ATTEMPTS = """
+tried = [Attempt(name, image_size=32, epochs=epochs, batch_size=4) for name, epochs in (("short", 3), ("long", 30))]
+halves = [(np.arange(0, len(test), 2), np.arange(1, len(test), 2)), (np.arange(1, len(test), 2), np.arange(0, 12, 2))]
+results = [run(attempt, test, halves, callbacks=[explorer]) for attempt in tried]
+widgets.explore_attempts(results)
+"""
+WALK = """
+model = DeepSmote(steps=20, random_state=0)
+images = ImageStack.load(test, 32).images
+model.fit_resample(images, test["defect"].to_numpy())
+widgets.walk(model, images, test)
+"""
+STATUS = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status"
+IDLE = f"() => {STATUS} === 'idle'"
 
 
 @pytest.fixture(scope="module")
 def folder(jupyter, make_category):
     root, _ = jupyter
     make_category(root / "widget", {"train/good": 3, "test/good": 3, "test/dent": 6, "test/scratch": 3}, (96, 64))
-    cells = [SETUP, "widgets.browse(table)", THRESHOLD, RELABEL, SEGMENT]
+    cells = [SETUP, "widgets.browse(table)", THRESHOLD, RELABEL, LIVE, ATTEMPTS, WALK, SEGMENT]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, root / "widgets.ipynb")
@@ -59,8 +78,7 @@ def run_all(watched):
     """Run the notebook and wait until its last widget is there and the kernel rests."""
     watched.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
     watched.page.get_by_role("button", name="add point").wait_for(timeout=120_000)
-    idle = "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
-    watched.page.wait_for_function(idle)
+    watched.page.wait_for_function(IDLE)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +102,12 @@ def picture(part):
     """Address and text of a widget's picture, and whether it is decoded."""
     part.page.wait_for_timeout(200)
     return part.locator("img.hw3-picture").first.evaluate("i => [i.src, i.alt, i.complete && i.naturalWidth > 0]")
+
+
+def changed(part, before):
+    """Wait for a picture at another address than before."""
+    part.locator(f"img.hw3-picture:not([src='{before}'])").first.wait_for()
+    assert picture(part)[2]
 
 
 def line(part, text):
@@ -155,8 +179,54 @@ def test_choices_survive_another_class_and_are_in_the_file_at_once(lab, folder):
     assert [chosen(lab, i) for i in range(3)] == ["not looked at", "scratch", "unsure"]
 
 
-def test_a_click_and_a_typed_point_give_masks_that_are_kept(lab, folder):
+def test_curves_are_drawn_while_networks_learn(lab):
     part = output(lab, 4)
+    before = picture(part)
+    assert before[2] and "'long', 2" in before[1]
+    control = part.get_by_label("training")
+    control.select_option("attempt 'short', 1")
+    part.locator("""img[alt*="'short', 1"]""").wait_for()
+    assert picture(part)[0] != before[0]
+    control.select_option("the one that learns")
+    part.locator("""img[alt*="'long', 2"]""").wait_for()
+    lab.page.locator(".jp-CodeCell").nth(5).locator(".cm-content").click()
+    before = picture(part)
+    lab.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); }")  # not waited for
+    changed(part, before[0])
+    seen = set()
+    while lab.page.evaluate(STATUS) == "busy":
+        seen.add(part.locator("img.hw3-picture").get_attribute("src"))
+    assert len(seen) >= 3
+    part.locator("""img[alt*="'long', 4"]""").wait_for()
+    lab.page.wait_for_function(IDLE)
+    lab.screenshot("lab_live")
+
+
+def test_curves_of_an_attempt_and_of_one_split_of_it(lab):
+    part = output(lab, 5)
+    line(part, "over 2 splits")
+    before = picture(part)
+    part.get_by_label("split").select_option("2")
+    line(part, "Accuracy on the test images of split 2")
+    after = picture(part)
+    assert after[0] != before[0] and after[2] and "long, split 2" in after[1]
+    part.get_by_label("attempt").select_option("short")
+    part.locator("img[alt*='short, split 2']").wait_for()
+    lab.screenshot("lab_attempts")
+
+
+def test_a_walk_between_two_images_in_the_latent_space(lab):
+    part = output(lab, 6)
+    before = picture(part)
+    assert before[2]
+    part.get_by_role("slider").last.press("ArrowRight")
+    changed(part, before[0])
+    part.get_by_label("class").select_option("scratch")
+    lab.screenshot("lab_walk")
+
+
+def test_a_click_and_a_typed_point_give_masks_that_are_kept(lab, folder):
+    part = output(lab, 7)
     line(part, "Click on a defect. 0 accepted in this image, 0 in clicks.json.")
     before = picture(part)
     image = part.locator("img.hw3-picture")
@@ -200,5 +270,5 @@ def test_choices_are_there_again_after_a_restart_of_the_kernel(lab):
     output(lab, 3).get_by_label("true class").select_option("dent")
     output(lab, 3).get_by_text("dent taken for scratch").nth(3).wait_for()
     assert chosen(lab, 1) == "scratch"
-    line(output(lab, 4), "2 in clicks.json.")
+    line(output(lab, 7), "2 in clicks.json.")
     lab.assert_no_errors()
