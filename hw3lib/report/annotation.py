@@ -42,8 +42,9 @@ def annotation(run: Run) -> Question:
     caption = "Annotations made from the masks."
     if run.has(METRICS, "/origin") and run.value(METRICS, "/origin") != "masks":
         caption = "A first annotation, made from anomaly maps for a person to correct."
-    pictured = figure(picture, caption, 92, 42) if picture else None
-    question.blocks = [beside([*paragraphs, pictured], tables, 84)]
+    question.blocks = [beside(paragraphs, tables, 84)]
+    if picture:
+        question.blocks.append(figure(picture, caption, 180, 44, rows=True))
     return question
 
 

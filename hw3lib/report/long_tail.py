@@ -29,8 +29,8 @@ def long_tail(run: Run) -> Question:
     ratio, shown = _chosen(run)
     picture = run.figure("03", "long_tail", "ranking")
     about = "The category's classes, and how far from balance they are."
-    measured = [_table(run, ratio, shown), figure(picture, about, 100, 38) if picture else None]
-    question.blocks = [beside([text(definition), paper, text(_helped(run, ratio))], measured, 102)]
+    measured = [_table(run, ratio, shown), figure(picture, about, 106, 38) if picture else None]
+    question.blocks = [beside([text(definition), paper, text(_helped(run, ratio))], measured, 108)]
     return question
 
 

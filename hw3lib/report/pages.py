@@ -16,7 +16,7 @@ from .document import Block, Question
 from .pictures import png
 
 MAX_PAGES = 3
-SCALES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)  # of the figures, until the report fits
+SCALES = (1.5, 1.4, 1.3, 1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)  # of the figures' height, until the report fits
 
 TEMPLATE = r"""
 #let report = json("report.json")

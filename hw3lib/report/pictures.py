@@ -47,11 +47,18 @@ def bands(picture: Image.Image, least: int = 4) -> list[tuple[int, int]]:
 def arrange(picture: Image.Image, aspect: float) -> Image.Image:
     """Rows of pictures side by side, in as many columns as bring width / height nearest to ``aspect``.
 
-    A low first band is taken for the headings and put over each column. A figure that is not made of rows of like
-    height comes back as it is.
+    A low first band is taken for the headings and put over each column; where every second band is low, it belongs to
+    the pictures below it. A figure that is not made of rows of like height comes back as it is.
     """
     rows = bands(picture)
     heights = [bottom - top for top, bottom in rows]
+    if (
+        len(rows) > 2
+        and len(rows) % 2 == 0
+        and all(2 * a < b for a, b in zip(heights[::2], heights[1::2], strict=True))
+    ):
+        rows = [(title[0], below[1]) for title, below in zip(rows[::2], rows[1::2], strict=True)]
+        heights = [bottom - top for top, bottom in rows]
     headed = len(rows) > 2 and heights[0] < heights[1] / 2
     head, rows = (rows[0], rows[1:]) if headed else (None, rows)
     heights = heights[headed:]
@@ -68,7 +75,7 @@ def arrange(picture: Image.Image, aspect: float) -> Image.Image:
         width, height = size(deep)
         return abs(math.log(width / height / aspect))
 
-    deep = min(range(1, len(rows) + 1), key=distance)
+    deep = min({math.ceil(len(rows) / columns) for columns in range(1, len(rows) + 1)}, key=distance)  # filled evenly
     made = Image.new("RGB", size(deep), "white")
     for i, (top, bottom) in enumerate(rows):
         x, y = i // deep * (picture.width + _GAP), above + i % deep * step

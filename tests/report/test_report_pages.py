@@ -103,6 +103,12 @@ def test_figures_shrink_until_three_pages_suffice(tmp_path):
     assert len(pypdf.PdfReader(stream(made.pdf)).pages) == made.pages == 3
 
 
+def test_figures_grow_where_three_pages_have_room(tmp_path):
+    picture = wide(tmp_path / "a.png")
+    made = pages.fit("t", [Question(1, "T", [figure(picture, "one figure", 170, 60)])], [], str, 0, 0)
+    assert made.scale == max(pages.SCALES) > 1 and made.pages == 1
+
+
 def test_what_does_not_fit_however_small_the_figures_is_an_error(tmp_path):
     questions = [Question(1, "T", [text("word " * 6000)])]
     with pytest.raises(Hw3Error, match=r"needs \d+ pages .*may have 3"):

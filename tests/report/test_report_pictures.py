@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
 from hw3lib.report.pictures import arrange, bands, stacked
@@ -43,6 +44,27 @@ def test_the_number_of_columns_follows_the_box():
     tall, flat = arrange(of_rows(9), aspect=0.3), arrange(of_rows(9), aspect=12)
     assert tall.width == 100
     assert flat.width == 9 * 100 + 8 * 24
+
+
+@pytest.mark.parametrize(("aspect", "deep"), [(0.35, 6), (0.93, 3), (1.17, 3), (3.4, 2)])
+def test_columns_are_filled_evenly(aspect, deep):
+    made = arrange(of_rows(6, headed=False), aspect)
+    assert made.height == deep * 48
+
+
+def test_a_title_above_each_row_stays_with_it():
+    rows = of_rows(4, headed=False, gap=24)
+    draw = ImageDraw.Draw(rows)
+    for i in range(4):
+        draw.rectangle((10, 8 + i * 64, 20 + 10 * i, 15 + i * 64), fill="black")
+    made = arrange(rows, aspect=2.0)
+    assert made.width == 2 * 100 + 24
+    pixels = np.asarray(made)
+    for column, first in ((0, 0), (124, 2)):
+        for at in range(2):
+            title = (pixels[at * 60 : at * 60 + 8, column : column + 100] == 0).all(2)
+            assert title.any(0).sum() == 11 + 10 * (first + at)
+            assert (pixels[at * 60 + 12, column + 50] == SHADES[first + at]).all()
 
 
 def test_other_figures_are_left_alone():
