@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from hw3lib.errors import Hw3Error
 
-from .tally import MOST, Tally, keys_of, values_of
+from .tally import Tally, keys_of, values_of
 
 _EIGHT = np.ones((3, 3), bool)
 
@@ -196,19 +196,14 @@ class PixelMetrics:
         if not 0 < limit <= 1:
             raise Hw3Error(f"limit={limit}: expected a false-positive rate above 0 and up to 1")
         steps = self._count()
-        # From one value of a defective pixel to the next the curve is flat; on one it rises, slanted if goods tie.
-        rate, overlap = np.zeros(2 * len(steps.value) + 2), np.zeros(2 * len(steps.value) + 2)
-        rate[1:-1:2], rate[2::2] = steps.good_above / steps.goods, (steps.good_above + steps.good_equal) / steps.goods
-        overlap[2::2] = np.minimum(np.cumsum(steps.weight) / self._regions, 1)
-        overlap[3::2] = overlap[2:-1:2]
-        rate[-1] = overlap[-1] = 1
-        inside = int(np.searchsorted(rate, limit, side="right"))
-        x, y = rate[:inside], overlap[:inside]
-        if inside < len(rate):
-            share = (limit - rate[inside - 1]) / (rate[inside] - rate[inside - 1])
-            x = np.append(x, limit)
-            y = np.append(y, overlap[inside - 1] + share * (overlap[inside] - overlap[inside - 1]))
-        return float(np.trapezoid(y, x) / limit)
+        # A value of defective pixels raises the curve by its weight, all at once, or over the rates of the good pixels
+        # that tie with it: to the limit, that adds a rectangle from the middle of the rise, or the part of a triangle.
+        start, end = steps.good_above / steps.goods, (steps.good_above + steps.good_equal) / steps.goods
+        whole = int(np.searchsorted(end, limit, side="right"))
+        area = steps.weight[:whole] @ (limit - (start[:whole] + end[:whole]) / 2)
+        if whole < len(end) and start[whole] < limit:
+            area += steps.weight[whole] * (limit - start[whole]) ** 2 / (2 * (end[whole] - start[whole]))
+        return float(area / (self._regions * limit))
 
     def _count(self) -> _Steps:
         if self._steps is None:
@@ -221,15 +216,16 @@ class PixelMetrics:
                 )
             keys = np.concatenate(self._defects)
             keys.sort()
-            weight = (1 / np.concatenate(self._sizes))[keys & np.uint64(MOST)]
-            keys = (keys >> np.uint64(32)).astype(np.uint32)
+            share = (1 / np.concatenate(self._sizes))[keys.astype(np.uint32)]  # of its region; the key's lower half
+            keys >>= np.uint64(32)
+            keys = keys.astype(np.uint32)
             first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
             defect = np.diff(first, append=len(keys))
             above, equal = self._pixels.above_and_equal(keys[first])
             columns = (
                 values_of(keys[first]),
                 defect,
-                np.add.reduceat(weight, first),
+                np.add.reduceat(share, first),
                 above - (defective - first - defect),
                 equal - defect,
             )

@@ -11,6 +11,7 @@ from numba import njit
 MOST = (1 << 32) - 1  # values that counters of 32 bits hold for certain
 _PAGE = 1 << 16  # values
 _CHUNK = 1 << 23  # values that are counted together: most pages then get many
+_SLAB = 64  # pages whose memory is asked for together: the system gives large blocks faster
 _SIGN = np.uint32(1 << 31)
 
 
@@ -20,6 +21,7 @@ class Tally:
     def __init__(self) -> None:
         self.total = 0
         self._pages: dict[int, np.ndarray] = {}
+        self._spare: list[np.ndarray] = []
         self._dtype: type = np.uint32
         self._keys = np.empty(_CHUNK, np.uint32)  # of values that wait to be counted
         self._waiting = 0
@@ -56,13 +58,14 @@ class Tally:
     def _fold(self) -> None:
         """Count what waits, page after page, so that the counters at work stay in the processor's cache."""
         if self.total > MOST and self._dtype is np.uint32:
-            self._dtype = np.int64
+            self._dtype, self._spare = np.int64, []
             self._pages = {page: counts.astype(np.int64) for page, counts in self._pages.items()}
         low, starts = _by_page(self._keys[: self._waiting])
         self._waiting = 0
         for page in np.flatnonzero(np.diff(starts)).tolist():
             if page not in self._pages:
-                self._pages[page] = np.zeros(_PAGE, self._dtype)
+                self._spare = self._spare or list(np.zeros((_SLAB, _PAGE), self._dtype))
+                self._pages[page] = self._spare.pop()
             _count(self._pages[page], low[starts[page] : starts[page + 1]])
 
 

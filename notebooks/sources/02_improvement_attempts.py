@@ -59,6 +59,7 @@ arch = "tf_efficientnet_lite0"  # pretrained network: a Lite one, or any torchvi
 
 # %% tags=["setup"]
 from dataclasses import asdict, replace
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -455,7 +456,7 @@ if game["images"]:
         f"Of attempt 2's correct decisions on defects {percent(game['share'])} point at the defect, a random pixel "
         f"would in {percent(game['random'])}."
     )
-print("\n".join(text))
+print("\n".join(fill(sentence, 100) for sentence in text))
 
 # %%
 run.table(pd.DataFrame([asdict(a) for a in dict.fromkeys([*(r.attempt for r in results), *measured])]), "attempts")

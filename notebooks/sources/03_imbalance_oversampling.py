@@ -51,6 +51,8 @@ ratio = 10  # of the largest to the smallest defect type in the training parts
 n_splits = None  # None: 10 in the quick profile, 30 in the full one
 
 # %% tags=["setup"]
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -99,7 +101,7 @@ if left_out:
     print("too small to learn from and test on, left out below:", ", ".join(left_out))
 
 # %%
-print(describe(table))
+print(fill(describe(table), 100))
 run.figure(imbalance_plots.long_tail(table), "long_tail")
 
 # %% [markdown]
@@ -293,7 +295,7 @@ text = (
     f"DeepSMOTE's and {rows['LRO-style']:.0%} of LRO's images to their class, and {unseen:.0%} of real ones that it "
     f"has not seen. Oversampled before the split, a test seems {mean:.0f} points ({low:.0f} to {high:.0f}) better."
 )
-print(text)
+print(fill(text, 100))
 
 # %%
 run.metrics(

@@ -54,6 +54,7 @@ held_out = 0.25  # share of the good training images that only set the threshold
 
 # %% tags=["setup"]
 from functools import partial
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -242,7 +243,7 @@ run.figure(anomaly_plots.heat_maps(test, patchcore.maps, scale, threshold, patch
 # [Bates et al. 2023](https://arxiv.org/abs/2104.08279)). No defect is needed, and no test image.
 
 # %%
-print(patchcore.detector.thresholds_)
+print(fill(str(patchcore.detector.thresholds_), 100))
 for rate in (0.1, 0.05, 0.01, 0.001):
     print(f"  at most {rate:.1%} false alarms takes {anomaly.required_good_images(rate)} held-out good images")
 
@@ -251,7 +252,7 @@ for rate in (0.1, 0.05, 0.01, 0.001):
 # then judged by, needs defects, and promises nothing. Here it is for comparison, marked as what it is.
 
 # %%
-print(anomaly.f1_best_threshold(patchcore.is_defect, patchcore.scores))
+print(fill(str(anomaly.f1_best_threshold(patchcore.is_defect, patchcore.scores)), 100))
 
 # %%
 page = anomaly_plots.threshold_page(
@@ -315,7 +316,7 @@ run.figure(anomaly_plots.robustness(changed), "robustness")
 
 # %%
 text = describe(board, changed, false_alarm_rate)
-print(text)
+print(fill(text, 100))
 
 # %%
 patchcore.detector.save(run.folder / "detector")

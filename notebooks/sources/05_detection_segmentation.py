@@ -52,6 +52,7 @@ n_train = 10  # defective images that SAM learns from; in the full profile 20
 # %% tags=["setup"]
 import json
 from dataclasses import replace
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -392,7 +393,7 @@ if sam is not None:
 # %%
 detected = board.reset_index() if len(board) else None
 text = describe(made, annotations.rows(), scores, detected, curve, origin=origin, left_out=left_out)
-print(text)
+print(fill(text, 100))
 
 # %%
 run.metrics(

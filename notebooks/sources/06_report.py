@@ -46,6 +46,7 @@ run = None  # name or folder of the run to report; None takes this one, or the n
 
 # %% tags=["setup"]
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -107,9 +108,9 @@ print("within the words allowed:", all(words[number] <= limit for number, limit 
 for number, count in words.items():
     print(f"question {number}: {count} words" + (f" of {limits[number]}" if number in limits else ""))
 for what in made.missing if made else missing:
-    print("missing:", what)
+    print(fill(f"missing: {what}", 100))
 for note in made.notes if made else []:
-    print("note:", note)
+    print(fill(f"note: {note}", 100))
 
 # %% [markdown]
 # ## The pages
