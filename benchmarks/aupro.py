@@ -25,7 +25,7 @@ BRUTE_IMAGES, BRUTE_SIZE = 6, 30  # what every distinct value as a threshold can
 _MEASURE = """
 import numpy as np
 masks, maps = (np.load(f"{sys.argv[1]}/{name}.npy") for name in ("masks", "maps"))
-aupro(*(np.ascontiguousarray(array[:, ::18, ::18]) for array in (masks, maps)))
+aupro(np.tri(8, dtype=bool)[None], np.arange(64, dtype=np.float32).reshape(1, 8, 8))
 before, seconds = memory("VmRSS"), []
 for call in range(2):
     started = time.perf_counter()
