@@ -121,7 +121,8 @@ class LatentOversampler(Oversampler):
 
     Args:
         image_size: side in pixels at which the autoencoder works, a multiple of 16, 32 or more. Images are resized
-            to it, and what is made is resized back.
+            to it, and what is made is resized back. A defect that is lost at this size cannot be drawn: reduced to 32
+            pixels, even most real defective bottles are taken for others.
         latent_dim: length of the latent vector.
         width: channels of the first convolution.
         steps: batches to train on.
@@ -145,7 +146,7 @@ class LatentOversampler(Oversampler):
     def __init__(
         self,
         *,
-        image_size=32,
+        image_size=64,
         latent_dim=64,
         width=16,
         steps=1000,

@@ -89,7 +89,7 @@ class DeepSmote(LatentOversampler):
         *,
         variant="paper",
         k_neighbors=5,
-        image_size=32,
+        image_size=64,
         latent_dim=64,
         width=16,
         steps=1000,

@@ -89,7 +89,7 @@ class LroStyle(LatentOversampler):
         self,
         *,
         noise=0.1,
-        image_size=32,
+        image_size=64,
         latent_dim=64,
         width=16,
         steps=1000,
