@@ -45,7 +45,7 @@ def _figures_02(metrics: Mapping[str, Any]) -> str:
 def _figures_03(metrics: Mapping[str, Any]) -> str:
     rows = metrics["methods"]
     plain = next(row for row in rows if row["method"] == "plain")
-    best = max((row for row in rows if row["method"] != "plain"), key=lambda row: row["gain"])
+    best = max((row for row in rows if row["method"] != "plain"), key=lambda row: row["balanced_accuracy"])
     return (
         f"plain {plain['balanced_accuracy']:.3f} at 1:{plain['ratio']:g}, best {best['method']} "
         f"{100 * best['gain']:+.1f} [{100 * best['gain_low']:+.1f}, {100 * best['gain_high']:+.1f}] points"

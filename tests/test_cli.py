@@ -56,8 +56,9 @@ def test_key_figures():
     third = {
         "methods": [
             {"method": "plain", "ratio": 10, "balanced_accuracy": 0.5},
-            {"method": "a", "gain": 0.01, **gains},
-            {"method": "b", "gain": 0.02, **gains},
+            {"method": "a", "balanced_accuracy": 0.51, "gain": 0.01, **gains},
+            {"method": "b", "balanced_accuracy": 0.52, "gain": 0.02, **gains},
+            {"method": "c", "balanced_accuracy": 0.52, "gain": 0.02 + 1e-17, **gains},
         ]
     }
     expected = "plain 0.500 at 1:10, best b +2.0 [-3.0, +6.0] points"

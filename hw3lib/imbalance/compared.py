@@ -112,7 +112,7 @@ class Comparison:
         for method in self.methods:
             row = {"method": method} | self._summary(method, None, confidence)
             rows.append(row | {"cost": row["seconds"] / base})
-        result = pd.DataFrame(rows).sort_values("balanced_accuracy", ascending=False, ignore_index=True)
+        result = pd.DataFrame(rows).sort_values("balanced_accuracy", ascending=False, ignore_index=True, kind="stable")
         result.insert(0, "rank", np.arange(1, len(result) + 1))
         return result
 

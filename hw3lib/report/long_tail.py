@@ -82,7 +82,7 @@ def _helped(run: Run, ratio: float) -> str:
     ]
     if not compared:
         return "Nothing was compared with plain training."
-    best = max(compared, key=lambda i: methods[i]["gain"])
+    best = max(compared, key=lambda i: _number(methods[i].get("balanced_accuracy")))  # the table's first, where two tie
     gain = [run.mark(METRICS, f"/methods/{best}/{k}", "+.1f", 100) for k in ("gain", "gain_low", "gain_high")]
     low, high = (methods[best].get(key) or 0 for key in ("gain_low", "gain_high"))
     verdict = "better beyond luck" if low > 0 else "worse beyond luck" if high < 0 else "not told apart from luck"
