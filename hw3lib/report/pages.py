@@ -94,7 +94,7 @@ class Printed:
 def fit(
     title: str, questions: Sequence[Question], closing: Sequence[str], plain: Callable[[str], str], date: int, dpi: int
 ) -> Printed:
-    """The report on as many pages as it needs, the figures made smaller until that is three.
+    """The report on at most three pages, with figures as large as they allow.
 
     Args:
         title, questions, closing: what stands on the pages.
