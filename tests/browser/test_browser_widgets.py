@@ -34,7 +34,13 @@ result = Result(Attempt("tiny"), classes, 5, len(y), [y], [p.argmax(1)], [rows],
 widgets.relabel(result, test, "run/relabelled.json")
 """
 SEGMENT = """
+import threading
+
+threads = set()
+
 def propose(image, points, labels):
+    threads.add(threading.get_ident())
+    assert len(threads) == 1  # or a click may overtake what was typed before it
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     mask = np.zeros(image.shape[:2], bool)
     for (u, v), label in zip(points, labels):
