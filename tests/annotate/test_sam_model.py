@@ -32,6 +32,33 @@ def test_prompts_of_one_image_are_answered_as_one_by_one(small_network):
         assert not torch.allclose(together[0], together[1], atol=1e-3)
 
 
+@pytest.mark.parametrize("multimask", [False, True])
+@pytest.mark.parametrize("images", [1, 2])
+def test_masks_are_those_of_the_decoders_own_forward(small_network, images, multimask):
+    embedding = small_network.encoder(torch.randn(images, 3, 64, 64))
+    tokens = small_network.prompts(torch.tensor([[4.0, 4, 40, 50], [0, 0, 64, 64]]), None, None)
+    masks, iou = small_network.masks(embedding, tokens, multimask)
+    wanted = small_network.mask_decoder(
+        image_embeddings=embedding,
+        image_positional_embeddings=small_network._positions(4).expand(images, -1, -1, -1),
+        sparse_prompt_embeddings=tokens.reshape(images, 2 // images, -1, 32),
+        dense_prompt_embeddings=small_network.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(
+            embedding
+        ),
+        multimask_output=multimask,
+    )
+    assert torch.allclose(masks, wanted[0].flatten(0, 1), atol=1e-6)
+    assert torch.allclose(iou, wanted[1].flatten(0, 1), atol=1e-6)
+
+    def gradients(*outputs):
+        parameters = list(small_network.mask_decoder.parameters())
+        total = sum(output.square().sum() for output in outputs)
+        found = torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+        return torch.cat([gradient.flatten() for gradient in found])
+
+    assert torch.allclose(gradients(masks, iou), gradients(*wanted[:2]), rtol=1e-4, atol=1e-5)
+
+
 def test_a_damaged_file_and_another_models_file_are_refused_by_name(tmp_path):
     damaged, other = tmp_path / "damaged.pt", tmp_path / "other.pt"
     damaged.write_bytes(b"no weights")
