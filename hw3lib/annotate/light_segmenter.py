@@ -30,6 +30,18 @@ class Features(NamedTuple):
         return Features(self.low[rows], self.high[rows])
 
 
+class _Head(LRASPPHead):
+    """torchvision's head, which enlarges its 128 channels and then adds them up: here the sum is enlarged.
+
+    Both are linear and bilinear weights sum to one, so this gives the same to rounding, in a third of the time.
+    """
+
+    def forward(self, input: dict[str, torch.Tensor]) -> torch.Tensor:
+        low, high = input["low"], input["high"]
+        rough = self.high_classifier(self.cbr(high) * self.scale(high))
+        return self.low_classifier(low) + interpolate(rough, low.shape[-2:], mode="bilinear", align_corners=False)
+
+
 @dataclass(kw_only=True)
 class LightSegmenter:
     """Where a defect is, learned from a few images with masks.
@@ -83,16 +95,16 @@ class LightSegmenter:
             raise Hw3Error(f"{len(masks)} masks for {len(features.low)} images: expected one each, of 2 images or more")
         side = features.low.shape[-1]
         target = torch.from_numpy(np.stack([_square(mask, side) for mask in masks]))
-        low, high = (torch.from_numpy(m) for m in features)
+        low, high = (torch.from_numpy(m).float() for m in features)
         rng = np.random.default_rng(self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
-            head = LRASPPHead(low.shape[1], high.shape[1], 1, 128).to(self._device).train()
+            head = _Head(low.shape[1], high.shape[1], 1, 128).to(self._device).train()
         optimiser = torch.optim.AdamW(head.parameters(), self.lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.num_steps)
         for step in range(self.num_steps):
             rows = rng.choice(len(masks), min(self.batch_size, len(masks)), replace=False)
-            given = {"low": low[rows].float().to(self._device), "high": high[rows].float().to(self._device)}
+            given = {"low": low[rows].to(self._device), "high": high[rows].to(self._device)}
             wanted = target[rows].to(self._device)
             # Maps turn with the image only roughly, but well enough to learn that a defect may lie anywhere.
             flips = [axis for axis in (2, 3) if rng.random() < 0.5]

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torchvision.models.segmentation.lraspp import LRASPPHead
 
-from hw3lib.annotate import segmentation
+from hw3lib.annotate import light_segmenter, segmentation
 from hw3lib.annotate.light_segmenter import LightSegmenter
 from hw3lib.annotate.sam_finetune import FineTuning
 from hw3lib.annotate.segmentation import Evaluation, curve, dice, evaluate, few_image_splits, iou, prepare, spread
@@ -169,6 +171,13 @@ def test_the_light_segmenter_learns_where_a_bright_patch_is(light):
     other = replace(light, seed=1).fit(features.of(seen), list(masks[:8]))
     first, second, third = (s.predict(features, [(96, 128)] * 12) for s in (light, again, other))
     assert np.array_equal(first, second) and not np.array_equal(first, third)
+
+
+def test_the_light_segmenters_head_answers_as_torchvisions():
+    torch.manual_seed(0)
+    head = light_segmenter._Head(4, 6, 1, 8).eval()
+    given = {"low": torch.randn(2, 4, 9, 7), "high": torch.randn(2, 6, 5, 4)}
+    assert torch.allclose(head(given), LRASPPHead.forward(head, given), atol=1e-6)
 
 
 def test_the_light_segmenter_refuses_what_it_cannot_use(light):
