@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.functional import linear
 
 from hw3lib.errors import Hw3Error
 from hw3lib.tensor_files import load_tensors
@@ -178,7 +179,7 @@ class SamNetwork(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mask logits, float32 ``(N, m, S / 4, S / 4)``, and predicted IoUs ``(N, m)``; m is 3 with ``multimask``.
 
-        What the decoder's own ``forward`` gives, in three quarters of its time on a CPU: that one keeps the channels of
+        What the decoder's own ``forward`` gives, in two thirds of its time on a CPU: that one keeps the channels of
         an image apart, so that each addition and product gathers them anew, and makes masks that nobody asked for.
 
         Args:
@@ -195,8 +196,8 @@ class SamNetwork(nn.Module):
             attention_similarity=None,
         )[:2]  # some versions add the attention
         image = keys[:, 0].transpose(1, 2).unflatten(2, (side, side))
-        image = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(image)))
-        image = decoder.activation(decoder.upscale_conv2(image))
+        image = decoder.activation(decoder.upscale_layer_norm(_doubled(image, decoder.upscale_conv1)))
+        image = decoder.activation(_doubled(image, decoder.upscale_conv2))
         asked = range(1, decoder.num_mask_tokens) if multimask else range(1)
         filters = [decoder.output_hypernetworks_mlps[k](queries[:, 0, 1 + k]) for k in asked]
         logits = image.flatten(2).transpose(1, 2) @ torch.stack(filters, 2)
@@ -207,6 +208,17 @@ class SamNetwork(nn.Module):
         at = (torch.arange(side, device=self.device, dtype=torch.float32) + 0.5) / side
         grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
         return self.prompt_encoder.shared_embedding(grid).permute(2, 0, 1)[None]
+
+
+def _doubled(image: torch.Tensor, layer: nn.ConvTranspose2d) -> torch.Tensor:
+    """What a transposed convolution with kernel and stride 2 makes of ``(N, C, h, w)``: ``(N, D, 2 h, 2 w)``.
+
+    Its blocks of 2 x 2 do not overlap, so that it is one product, which a CPU does faster, above all backwards.
+    """
+    weight, bias = layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.bias
+    blocks = linear(image.permute(0, 2, 3, 1), weight, None if bias is None else bias.repeat(4))
+    rows = blocks.unflatten(3, (2, 2, -1)).transpose(2, 3)  # (N, h, 2, w, 2, D)
+    return rows.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def published_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
