@@ -3,23 +3,33 @@
 ``|x - c|^2 = |x|^2 + |c|^2 - 2 x.c`` turns the search into a matrix product, which rounds: near neighbours of long
 vectors lose most of their digits. Here it only rules out. With a bound on its error (Higham 2002, Accuracy and
 Stability of Numerical Algorithms, section 3.1) every vector that may be among the nearest stays, and of these the
-distances are computed from the differences in float64.
+distances are computed from the differences in float64. As it only rules out, it may be coarse: processors that multiply
+bfloat16 several times faster than float32 do so, and what that costs in digits is in the bound.
 """
 
 from __future__ import annotations
+
+import time
+from functools import cache, cached_property
 
 import numpy as np
 import torch
 
 from hw3lib.errors import Hw3Error
 
-_TILE = 2**26  # bytes of one block of rough distances; with few rows the product is slower
+# Bytes of the rough distances that are looked at together. The C library takes what is below 32 MB from memory that was
+# freed; more comes from the system, which clears it every time, and that takes longer than the product.
+_TILE = 3 * 2**23
 _PAIRS = 2**26  # bytes of the differences looked at together
-_COLUMNS = 128  # vectors of the bank that share one minimum
+_TOGETHER = 64  # vectors of the bank that share one minimum
+_MANY = 32  # candidates for each neighbour that is looked for: with more, a finer product takes less time in all
+_TERMS = 3  # that a squared length is the sum of: three of bfloat16 hold as many digits as one float32
 _UNIT = 2.0**-24
 _LARGEST = 1e15  # squares of larger values could overflow float32 in the sum
 # What torch may do to the factors of a float32 product: nothing, TF32, bfloat16.
 _FACTOR = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-8}
+# What is left of a product when it is stored, relative, whichever way it is rounded; of float32 that is in the bound.
+_STORED = {torch.float32: 0.0, torch.bfloat16: 2.0**-8}
 
 
 class NearestNeighbours:
@@ -35,13 +45,12 @@ class NearestNeighbours:
     def __init__(self, bank: torch.Tensor | np.ndarray):
         self.bank = _as_tensor(bank, "bank").contiguous()
         self._mean = self.bank.mean(0, dtype=torch.float64).float()  # rough distances lose less around the mean
-        columns = -len(self.bank) % _COLUMNS
-        centred = torch.nn.functional.pad(self.bank - self._mean, (0, 0, 0, columns))
-        squares = centred.double().square().sum(1).float()
-        self._largest = float(squares.max()) ** 0.5
-        squares[len(self.bank) :] = torch.inf  # columns that only fill up
-        # One column more holds the squares: the product adds them, where adding them first is another pass.
-        self._factors = torch.cat([centred.mul_(-2), squares[:, None]], 1).T.contiguous()
+        coarse = self.bank.device.type == "cpu" and _bfloat16_pays()
+        self._coarse = RoughDistances(self.bank - self._mean, torch.bfloat16) if coarse else None
+
+    @cached_property
+    def _fine(self) -> RoughDistances:
+        return RoughDistances(self.bank - self._mean, torch.float32)
 
     def query(self, x: torch.Tensor | np.ndarray, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
         """The k nearest vectors of each query, nearest first; of equally near ones the lower index comes first.
@@ -64,50 +73,155 @@ class NearestNeighbours:
             raise Hw3Error(f"k={k}: the bank holds {len(self.bank)} vectors; expected 1 to {len(self.bank)}")
         distances = torch.empty(len(x), k, dtype=torch.float32, device=x.device)
         indices = torch.empty(len(x), k, dtype=torch.int64, device=x.device)
-        vectors = self._factors.shape[1]
-        tile = torch.empty(min(len(x), max(1, _TILE // (4 * vectors))), vectors, device=x.device)
-        for begin in range(0, len(x), max(1, len(tile))):
-            part = slice(begin, begin + len(tile))
-            distances[part], indices[part] = self._query(x[part], k, tile)
+        element = 4 if self._coarse is None else 2
+        step = max(1, _TILE // (element * len(self.bank)) // 16 * 16)  # products of odd sizes are slower
+        for begin in range(0, len(x), step):
+            part = slice(begin, begin + step)
+            distances[part], indices[part] = self._query(x[part], k)
         return distances, indices
 
-    def _query(self, x: torch.Tensor, k: int, tile: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        row, column = self._candidates(x, k, tile)
+    def _query(self, x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        centred = x - self._mean
+        found = None if self._coarse is None else self._coarse.candidates(centred, k, _MANY * k * len(x))
+        found = found or self._fine.candidates(centred, k)
+        assert found is not None  # as there is no limit on their number
+        row, column = found
         exact = torch.empty(len(row), dtype=torch.float64, device=x.device)
         for part in torch.arange(len(row), device=x.device).split(max(1, _PAIRS // (8 * x.shape[1]))):
             difference = x[row[part]].double() - self.bank[column[part]].double()
             exact[part] = difference.square_().sum(1)
-        # Stable sorts, the last key first: by query, then distance, then index, in which order they came.
-        order = exact.argsort(stable=True)
+        # Stable sorts, the last key first: by query, then distance, then index.
+        order = column.argsort(stable=True)
+        order = order[exact[order].argsort(stable=True)]
         order = order[row[order].argsort(stable=True)]
         counts = torch.bincount(row, minlength=len(x))
         first = counts.cumsum(0) - counts
         chosen = order[first[:, None] + torch.arange(k, device=x.device)]
         return exact[chosen].sqrt().float(), column[chosen]
 
-    def _candidates(self, x: torch.Tensor, k: int, tile: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pairs of query and vector among which the k nearest of each query are, by query, then by vector."""
-        centred = x - self._mean
-        ones = centred.new_ones(len(x), 1)
-        rough = torch.mm(torch.cat([centred, ones], 1), self._factors, out=tile[: len(x)]).view(len(x), -1, _COLUMNS)
-        lowest = rough.amin(2)
+
+class RoughDistances:
+    """Squared distances from a bank by one product of matrices of a type, and how wrong they can be.
+
+    Args:
+        bank: float32 ``(M, D)``, around 0.
+        dtype: float32 or bfloat16.
+    """
+
+    def __init__(self, bank: torch.Tensor, dtype: torch.dtype):
+        self.count, self.dtype = len(bank), dtype
+        rounded, squares, self._lost = _rounded(bank, dtype)
+        self._largest, self._lost = squares.max().sqrt(), self._lost.max()
+        terms = _terms(squares, dtype)
+        factors = torch.cat([rounded.mul(-2), torch.ones_like(terms), terms], 1)
+        rows = -len(bank) % _TOGETHER  # that only fill up: infinitely far
+        self._factors = torch.nn.functional.pad(factors, (0, 0, 0, rows))
+        self._factors[len(bank) :, -_TERMS] = torch.inf
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Of centred queries, float32 ``(n, D)``: ``(M, n)``, and some more rows of infinity."""
+        rounded, squares, _ = _rounded(x, self.dtype)
+        terms = _terms(squares, self.dtype)
+        return self._factors @ torch.cat([rounded, terms, torch.ones_like(terms)], 1).T
+
+    def candidates(self, x: torch.Tensor, k: int, most: int | None = None) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Pairs of query and vector among which the k nearest of each query are; None where they are above ``most``."""
+        rough = self(x)
+        blocks = rough.view(-1, _TOGETHER, len(x))
+        if self.dtype is torch.bfloat16:
+            # As integers they are in the same order, and compared faster. Of values below 0, which rounding can give,
+            # not the lowest is found, but one of them: as every bound is above 0, that will do.
+            lowest = blocks.view(torch.int16).amin(1).view(torch.bfloat16)
+        else:
+            lowest = blocks.amin(1)
         # k different vectors are no further than the k-th smallest minimum, or, of a bank with fewer minima than that,
         # than the k-th smallest distance.
-        smallest = lowest if k <= lowest.shape[1] else rough.flatten(1)
-        limit = (smallest.amin(1) if k == 1 else smallest.kthvalue(k, dim=1).values) + 2 * self._slack(centred)
-        row, block = (lowest <= limit[:, None]).nonzero(as_tuple=True)
-        pair, inside = (rough[row, block] <= limit[row][:, None]).nonzero(as_tuple=True)
-        row, column = row[pair], block[pair] * _COLUMNS + inside
-        real = column < len(self.bank)
+        smallest = (lowest if k <= len(lowest) else rough).float()
+        reached = smallest.amin(0) if k == 1 else smallest.kthvalue(k, dim=0).values
+        limit = self.limit(x, reached)
+        block, row = (lowest.float() <= limit).nonzero(as_tuple=True)
+        if most is not None and len(row) > most:
+            return None
+        pair, inside = (blocks[block, :, row].float() <= limit[row][:, None]).nonzero(as_tuple=True)
+        row, column = row[pair], block[pair] * _TOGETHER + inside
+        if most is not None and len(row) > most:
+            return None
+        real = column < self.count
         return row[real], column[real]
 
-    def _slack(self, centred: torch.Tensor) -> torch.Tensor:
-        """Bound on the error of a rough distance, one a query, float32."""
-        x = centred.double().square().sum(1).sqrt()
-        factor = _FACTOR[torch.get_float32_matmul_precision()]
-        dot = (centred.shape[1] + 3) * _UNIT * 1.01 + 2 * factor + factor**2
-        products = self._largest * (2 * x + self._largest)
-        return ((dot * products + 8 * _UNIT * (x + self._largest) ** 2) * 1.00001 + 1e-36).float()
+    def limit(self, x: torch.Tensor, reached: torch.Tensor) -> torch.Tensor:
+        """The largest rough value that a vector can have which is as near as one whose rough value is ``reached``.
+
+        Args:
+            x: centred queries, float32 ``(n, D)``.
+            reached: float32 ``(n,)``.
+
+        Returns:
+            float32 ``(n,)``.
+        """
+        _, squares, lost = _rounded(x, self.dtype)
+        length, stored = squares.sqrt(), _STORED[self.dtype]
+        slack = product_slack(length, self._largest, x.shape[1] + 2 * _TERMS)
+        # By the triangle inequality rounded vectors are as far apart as the true ones, but for what rounding took, and
+        # for what centring took before it.
+        apart = 1.001 * (lost + self._lost) + 2 * _UNIT * (length + self._largest)
+        furthest = ((reached.double().clamp(min=0) + slack) / (1 - stored)).sqrt() + 2 * apart
+        return ((furthest.square() * (1 + stored) + slack) * (1 + 4 * _UNIT)).float()
+
+
+def product_slack(length: torch.Tensor, largest: torch.Tensor | float, terms: int) -> torch.Tensor:
+    """Bound on what the sum of ``terms`` products is off that gives the squared distance of two vectors.
+
+    Args:
+        length: of queries, float64 ``(n,)``.
+        largest: length of a vector of the bank.
+        terms: of the sum.
+
+    Returns:
+        float64 ``(n,)``.
+    """
+    factor = _FACTOR[torch.get_float32_matmul_precision()]
+    share = (terms + 3) * _UNIT * 1.01 + 2 * factor + factor**2
+    return share * (length + largest) ** 2 * 1.00001 + 1e-36
+
+
+def _rounded(vectors: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Vectors in a type, squares of their lengths there, and lengths of what rounding took, both float64 ``(n,)``."""
+    rounded = vectors.to(dtype)
+    exact = rounded.double()
+    return rounded, exact.square().sum(1), (vectors.double() - exact).square().sum(1).sqrt()
+
+
+def _terms(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Columns of a type whose sum is a value, float64 ``(n,)``, to :data:`_TERMS` times the type's digits."""
+    columns = []
+    for _ in range(_TERMS):
+        columns.append(values.to(dtype))
+        values = values - columns[-1].double()
+    return torch.stack(columns, 1)
+
+
+@cache
+def _bfloat16_pays() -> bool:
+    """Whether this processor multiplies bfloat16 at least twice as fast as float32, and adds up in float32.
+
+    Tried once, in some hundredths of a second; either way the search finds the same.
+    """
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(n, 160, generator=generator).bfloat16() for n in (2048, 512))
+    seconds = {}
+    for dtype in _STORED:
+        a, b = one.to(dtype), other.to(dtype).T
+        took = []
+        for _ in range(4):
+            start = time.perf_counter()
+            product = a @ b
+            took.append(time.perf_counter() - start)
+        seconds[dtype] = min(took)
+    exact = one.double() @ other.double().T
+    bound = _STORED[torch.bfloat16] * exact.abs() + 163 * _UNIT * (one.double().abs() @ other.double().abs().T)
+    right = bool(((product.double() - exact).abs() <= bound).all())
+    return right and seconds[torch.bfloat16] < seconds[torch.float32] / 2
 
 
 def _as_tensor(vectors: torch.Tensor | np.ndarray, name: str, empty: bool = False) -> torch.Tensor:

@@ -151,7 +151,7 @@ class _PatchCore(_Whole):
 
     The product ranks, and the distance to the vector that it ranks first is computed from the difference. Rounding may
     so choose a vector that is not the nearest, but its squared distance exceeds the nearest one's by at most twice the
-    bound on the product's error, :meth:`.NearestNeighbours._slack`. The bank is centred, which keeps that bound low.
+    bound on the product's error, :func:`.product_slack`. The bank is centred, which keeps that bound low.
     The neighbours of each vector of the bank, which equation 7 asks for, are looked up beforehand, exactly.
     """
 

@@ -9,8 +9,17 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from hw3lib.anomaly import nearest
-from hw3lib.anomaly.nearest import NearestNeighbours
+from hw3lib.anomaly.nearest import NearestNeighbours, RoughDistances
 from hw3lib.errors import Hw3Error
+
+tried = nearest._bfloat16_pays.__wrapped__  # without its memory, and before it is replaced below
+
+
+@pytest.fixture(params=[True, False], ids=["bfloat16", "float32"], autouse=True)
+def coarse(request, monkeypatch):
+    """The search on processors that are fast with bfloat16, and on all others."""
+    monkeypatch.setattr(nearest, "_bfloat16_pays", lambda: request.param)
+    return request.param
 
 
 @pytest.mark.parametrize("k", [1, 3, 9])
@@ -50,30 +59,59 @@ def test_of_equally_near_vectors_the_first_comes_first(data):
     np.testing.assert_allclose(distances, np.sort(table, 1)[:, :k], rtol=1e-6)
 
 
-def test_the_error_of_rough_distances_is_within_its_bound():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("spread", [9, 0.01])
+def test_no_vector_that_is_as_near_has_a_rough_value_above_the_limit(dtype, spread):
     rng = np.random.default_rng(0)
-    bank, x = (torch.from_numpy((5 + rng.normal(size=(n, 300)) * 9).astype(np.float32)) for n in (256, 50))
-    neighbours = NearestNeighbours(bank)
-    centred = x - neighbours._mean
-    rough = torch.mm(torch.cat([centred, torch.ones(50, 1)], 1), neighbours._factors).double()
-    rough += centred.double().square().sum(1, True)
-    truth = torch.from_numpy(cdist(x.double(), bank.double(), "sqeuclidean"))
-    error = (rough - truth).abs().amax(1)
-    assert (error > 0).all() and (error < neighbours._slack(centred)).all()
+    bank = torch.from_numpy((rng.choice([-5, 5], (256, 1)) + spread * rng.normal(size=(256, 300))).astype(np.float32))
+    x = bank[:50] + torch.from_numpy((spread / 9 * rng.normal(size=(50, 300))).astype(np.float32))
+    distances = RoughDistances(bank, dtype)
+    rough, truth = distances(x)[:256].float(), torch.from_numpy(cdist(x.double(), bank.double())).T
+    assert (rough.double() != truth.square()).all()
+    for reached, near in zip(rough, truth, strict=True):  # each vector of the bank, and all that are no further
+        limit = distances.limit(x, reached)
+        assert (rough <= limit)[truth <= near].all()
+    assert limit.isfinite().all() and (limit > rough.amin(0)).all()
+
+
+def test_what_rounding_the_vectors_turns_round_stays_a_candidate():
+    # Steps of bfloat16 are 1/128 here: query and second vector are rounded to the same value.
+    bank, x = torch.tensor([[1.0], [1.01170]]), torch.tensor([[1.00392]])
+    assert (x - bank[0]).abs() < (x - bank[1]).abs()
+    distances = RoughDistances(bank, torch.bfloat16)
+    rough = distances(x)[:2, 0]
+    assert rough[1] == 0 < rough[0]
+    row, column = distances.candidates(x, 1)
+    assert row.tolist() == [0, 0] and sorted(column.tolist()) == [0, 1]
 
 
 def test_coarse_products_that_the_user_allows_widen_the_bound(monkeypatch):
-    neighbours, x = NearestNeighbours(np.eye(4)), torch.ones(1, 4)
-    fine = neighbours._slack(x)
+    length = torch.ones(1)
+    fine = nearest.product_slack(length, 1.0, 4)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
-    assert neighbours._slack(x) > 100 * fine
+    assert nearest.product_slack(length, 1.0, 4) > 100 * fine
+
+
+def test_where_coarse_values_tell_too_little_apart_fine_ones_are_asked(coarse, monkeypatch):
+    # Around a far mean all of them are nearer to each other than bfloat16 can say.
+    rng = np.random.default_rng(0)
+    bank = (rng.choice([-1e3, 1e3], (2000, 1)) + rng.normal(size=(2000, 8))).astype(np.float32)
+    x = (1e3 + rng.normal(size=(20, 8))).astype(np.float32)
+    neighbours = NearestNeighbours(bank)
+    if coarse:
+        assert neighbours._coarse.candidates(torch.from_numpy(x) - neighbours._mean, 1, 32 * 20) is None
+    distances, indices = neighbours.query(x)
+    assert "_fine" in vars(neighbours)
+    expected, order = cKDTree(bank.astype(np.float64)).query(x.astype(np.float64))
+    np.testing.assert_allclose(distances[:, 0].numpy(), expected, rtol=1e-6)
+    np.testing.assert_array_equal(indices[:, 0].numpy(), order)
 
 
 def test_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(0)
     bank, x = (rng.normal(size=(n, 10)).astype(np.float32) for n in (300, 50))
     whole = NearestNeighbours(bank).query(x, 4)
-    monkeypatch.setattr(nearest, "_TILE", 4 * 384 * 7)
+    monkeypatch.setattr(nearest, "_TILE", 4 * 300 * 16)
     monkeypatch.setattr(nearest, "_PAIRS", 8 * 10 * 13)
     parts = NearestNeighbours(bank).query(x, 4)
     assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
@@ -103,3 +141,17 @@ def test_queries_that_cannot_be_answered_are_refused(x, k, words):
 def test_a_bank_without_finite_vectors_is_refused(bank):
     with pytest.raises(Hw3Error, match="bank"):
         NearestNeighbours(bank)
+
+
+@pytest.mark.parametrize("share, pays", [(0.4, True), (0.6, False)])
+def test_bfloat16_is_taken_where_it_is_twice_as_fast(share, pays, monkeypatch):
+    clock = iter(np.cumsum([0, *[1, 1] * 4, *[share, 1] * 4]))
+    monkeypatch.setattr(nearest.time, "perf_counter", lambda: next(clock))
+    assert tried() == pays
+
+
+def test_bfloat16_is_not_taken_where_sums_lose_more_than_the_bound_allows(monkeypatch):
+    clock = iter(np.cumsum([0, *[1, 1] * 4, *[0.1, 1] * 4]))
+    monkeypatch.setattr(nearest.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setitem(nearest._STORED, torch.bfloat16, 2.0**-11)
+    assert not tried()

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from hw3lib.anomaly import Autoencoder, GANomaly, Mahalanobis, PaDiM, PatchCore, p_values
 from hw3lib.anomaly import onnx_export as module
 from hw3lib.anomaly.maps import upsample
-from hw3lib.anomaly.nearest import NearestNeighbours
+from hw3lib.anomaly.nearest import NearestNeighbours, product_slack
 from hw3lib.anomaly.onnx_export import export
 from hw3lib.errors import Hw3Error
 from hw3lib.onnx_detector import OnnxDetector
@@ -135,7 +135,9 @@ def test_the_search_finds_the_nearest_vector_up_to_the_bound_on_a_product_s_erro
     flat = torch.from_numpy(queries) - graph.mean
     distance, nearest = graph.search(flat)
     squared = ((queries[:, None].astype(np.float64) - bank) ** 2).sum(2)
-    slack = graph._detector._nearest._slack(torch.from_numpy(queries) - graph._detector._nearest._mean).numpy()
+    length, largest = (vectors.norm(dim=1).double() for vectors in (flat, graph.bank))
+    centring = 8 * 2.0**-24 * (length + largest.max()) ** 2
+    slack = (product_slack(length, largest.max(), 12) + centring).numpy()
     assert (squared[np.arange(200), nearest.numpy()] <= squared.min(1) + 2 * slack).all()
     assert (nearest.numpy() == squared.argmin(1)).mean() > 0.99
     np.testing.assert_allclose(distance.numpy(), np.sqrt(squared[np.arange(200), nearest.numpy()]), rtol=1e-5)
