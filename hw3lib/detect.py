@@ -21,7 +21,8 @@ from hw3lib.anomaly.onnx_export import export as export_onnx
 from hw3lib.data import ImageStack, read_image
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import expanded, human_bytes
-from hw3lib.photographs import counted, find_photographs, good_photographs, say_sizes
+from hw3lib.photographs import find_photographs, good_photographs, say_sizes
+from hw3lib.words import counted
 
 _RATES = (0.05, 0.02, 0.01, 0.005, 0.001)  # false-alarm rates that a user may wish for
 _KEPT = "detector.json"  # tells a detector's folder

@@ -17,6 +17,7 @@ from hw3lib.data import load_table, read_image
 from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, image_names, is_category, read_header
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import expanded
+from hw3lib.words import counted
 
 
 class Photograph(NamedTuple):
@@ -189,8 +190,3 @@ def say_sizes(sizes: list[tuple[int, int]]) -> str:
     different = sorted(set(sizes), key=lambda size: size[0] * size[1])
     low, high = (f"{w}x{h}" for w, h in (different[0], different[-1]))
     return f"{low} pixels" if len(different) == 1 else f"of {len(different)} sizes, {low} to {high} pixels"
-
-
-def counted(number: int, what: str) -> str:
-    """``1 image``, ``2 images``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

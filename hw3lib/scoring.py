@@ -23,7 +23,8 @@ from hw3lib.detect import few_good_images_are_told, load_detector, refuse_existi
 from hw3lib.errors import Hw3Error
 from hw3lib.onnx_detector import OnnxDetector
 from hw3lib.paths import atomic_folder, expanded
-from hw3lib.photographs import Photograph, counted, find_photographs, read_batches
+from hw3lib.photographs import Photograph, find_photographs, read_batches
+from hw3lib.words import counted
 
 RESULTS, FAILED = "results.csv", "failed.csv"
 COLUMNS = ("file", "score", "p_value", "anomalous", "threshold")

@@ -11,6 +11,7 @@ from typing import Any
 from hw3lib.execution import COMMON_KEYS, Outcome
 from hw3lib.json_text import printable
 from hw3lib.paths import atomic_path
+from hw3lib.words import counted
 
 COLUMNS = ("notebook", "status", "seconds", "key figures", "results")
 
@@ -28,8 +29,7 @@ def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
 
 def _figures_01(metrics: Mapping[str, Any]) -> str:
     width, height = metrics["image_size"]
-    classes = "defect class" if metrics["defect_classes"] == 1 else "defect classes"
-    return f"{metrics['images']} images, {metrics['defect_classes']} {classes}, {width}x{height}"
+    return f"{metrics['images']} images, {counted(metrics['defect_classes'], 'defect class')}, {width}x{height}"
 
 
 def _figures_02(metrics: Mapping[str, Any]) -> str:

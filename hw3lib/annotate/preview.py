@@ -11,6 +11,7 @@ from PIL import Image
 from hw3lib.annotate.dataset import Dataset
 from hw3lib.annotate.instances import Instance
 from hw3lib.data.images import read_image
+from hw3lib.words import counted
 
 # Okabe and Ito's, from the lightest on: they stay apart in every kind of colour blindness, and on most products.
 COLOURS = ("#F0E442", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#0072B2")
@@ -90,7 +91,7 @@ def _draw(axes, data: Dataset, row: int, found: list[Instance]) -> None:
             va="bottom",
             path_effects=dark,
         )
-    count = f"{len(found)} instance" + ("" if len(found) == 1 else "s")
+    count = counted(len(found), "instance")
     axes.set_title(f"{data.names[row]}\n{data.splits[row]}, {count}", fontsize=7)
     axes.set(xlim=(0, width), ylim=(height, 0))
 

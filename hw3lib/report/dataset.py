@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hw3lib.words import listed
+from hw3lib.words import listed, plural
 
 from .document import Question, absent, beside, figure, table, text
 from .runs import NOTHING, Run, clean, escaped
@@ -31,7 +31,7 @@ def _text(run: Run) -> str:
     types = [clean(name) for name in run.value(METRICS, "/classes") if name != "good"]
     several = run.has(DIMENSIONS) and len(run.rows(DIMENSIONS, "")) > 1
     words = (
-        f"{run.mark(METRICS, '/category')} has {n['defect_classes']} defect class{'es' if len(types) != 1 else ''}"
+        f"{run.mark(METRICS, '/category')} has {n['defect_classes']} {plural(len(types), 'defect class')}"
         + (f" ({listed(types[:ROWS])}{' and more' if len(types) > ROWS else ''})" if types else "")
         + f" besides good products. All {n['images']} images are used: {n['train']} in the training folder, "
         f"{n['test']} in the test folder. They are {width} x {height} pixels"

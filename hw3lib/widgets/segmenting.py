@@ -22,6 +22,7 @@ from hw3lib.choices import image_keys
 from hw3lib.data import read_image, read_mask
 from hw3lib.drawing import pretty
 from hw3lib.errors import Hw3Error
+from hw3lib.words import counted
 
 from .controls import headless, message, row
 
@@ -175,9 +176,9 @@ class Segmentation:
         kept = f"{len(self.file.of_image(self.row))} accepted in this image, {len(self.file)} in {self.file.path.name}."
         if self.mask is None:
             return f"Click on a defect. {kept}"
-        clicks = f"{len(self.points)} point" + ("" if len(self.points) == 1 else "s")
         return (
-            f"{clicks}: the proposed mask has {int(self.mask.sum())} pixels ({self.mask.mean():.2%} of the image), "
+            f"{counted(len(self.points), 'point')}: the proposed mask has {int(self.mask.sum())} pixels "
+            f"({self.mask.mean():.2%} of the image), "
             f"expected IoU {self.iou:.2f}. {kept}"
         )
 
