@@ -1,16 +1,19 @@
 """How often each float32 value occurs among very many, in memory that depends on their range and not on their number.
 
-The counters lie in pages of 65,536 neighbouring values, which are made when the first value falls into them.
+The counters lie in pages of 65,536 neighbouring values, which are made when the first value falls into them. Values are
+counted in a thread of its own, while the caller prepares the next ones.
 """
 
 from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numba import njit
 
 MOST = (1 << 32) - 1  # values that counters of 32 bits hold for certain
 _PAGE = 1 << 16  # values
-_CHUNK = 1 << 23  # values that are counted together: most pages then get many
+_CHUNK = 1 << 22  # values that are counted together: most pages then get many
 _SLAB = 64  # pages whose memory is asked for together: the system gives large blocks faster
 _SIGN = np.uint32(1 << 31)
 
@@ -25,6 +28,9 @@ class Tally:
         self._dtype: type = np.uint32
         self._keys = np.empty(_CHUNK, np.uint32)  # of values that wait to be counted
         self._waiting = 0
+        self._counted = np.empty(_CHUNK, np.uint32)  # that are being counted; then free again
+        self._worker = ThreadPoolExecutor(1)
+        self._counting: Future[None] | None = None
 
     def add(self, values: np.ndarray) -> None:
         """Count these values, float32 ``(n,)``."""
@@ -35,11 +41,12 @@ class Tally:
             self._waiting += len(keys)
             values = values[len(keys) :]
             if self._waiting == _CHUNK:
-                self._fold()
+                self._hand_over()
 
     def above_and_equal(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many values are above and on each of these keys (uint32, ascending), int64 ``(K,)`` each."""
-        self._fold()
+        self._hand_over()
+        self._wait()
         above, equal = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
         pages = np.array(sorted(self._pages, reverse=True), np.uint64)
         limits = np.searchsorted(keys, np.stack([pages, pages + np.uint64(1)]) * np.uint64(_PAGE))
@@ -55,13 +62,23 @@ class Tally:
             above[first:last], equal[first:last] = higher - until[low], counts[low]
         return above, equal
 
-    def _fold(self) -> None:
-        """Count what waits, page after page, so that the counters at work stay in the processor's cache."""
-        if self.total > MOST and self._dtype is np.uint32:
+    def _hand_over(self) -> None:
+        """Have counted what waits, once what was handed over before is counted."""
+        self._wait()
+        keys, self._waiting = self._keys[: self._waiting], 0
+        self._keys, self._counted = self._counted, self._keys
+        self._counting = self._worker.submit(self._fold, keys, self.total)
+
+    def _wait(self) -> None:
+        if self._counting is not None:
+            self._counting.result()
+
+    def _fold(self, keys: np.ndarray, total: int) -> None:
+        """Count page after page, so that the counters at work stay in the processor's cache."""
+        if total > MOST and self._dtype is np.uint32:
             self._dtype, self._spare = np.int64, []
             self._pages = {page: counts.astype(np.int64) for page, counts in self._pages.items()}
-        low, starts = _by_page(self._keys[: self._waiting])
-        self._waiting = 0
+        low, starts = _by_page(keys)
         for page in np.flatnonzero(np.diff(starts)).tolist():
             if page not in self._pages:
                 self._spare = self._spare or list(np.zeros((_SLAB, _PAGE), self._dtype))
