@@ -21,6 +21,7 @@ from hw3lib.errors import Hw3Error
 # freed; more comes from the system, which clears it every time, and that takes longer than the product.
 _TILE = 3 * 2**23
 _PAIRS = 2**26  # bytes of the differences looked at together
+_ROWS = 2**14  # vectors that are turned to float64 together
 _TOGETHER = 64  # vectors of the bank that share one minimum
 _MANY = 32  # candidates for each neighbour that is looked for: with more, a finer product takes less time in all
 _TERMS = 3  # that a squared length is the sum of: three of bfloat16 hold as many digits as one float32
@@ -110,13 +111,15 @@ class RoughDistances:
 
     def __init__(self, bank: torch.Tensor, dtype: torch.dtype):
         self.count, self.dtype = len(bank), dtype
-        rounded, squares, self._lost = _rounded(bank, dtype)
-        self._largest, self._lost = squares.max().sqrt(), self._lost.max()
-        terms = _terms(squares, dtype)
-        factors = torch.cat([rounded.mul(-2), torch.ones_like(terms), terms], 1)
-        rows = -len(bank) % _TOGETHER  # that only fill up: infinitely far
-        self._factors = torch.nn.functional.pad(factors, (0, 0, 0, rows))
-        self._factors[len(bank) :, -_TERMS] = torch.inf
+        rounded, squares, lost = _rounded(bank, dtype)
+        self._largest, self._lost = squares.max().sqrt(), lost.max()
+        dim = bank.shape[1]
+        rows = -(-len(bank) // _TOGETHER) * _TOGETHER
+        self._factors = rounded.new_zeros(rows, dim + 2 * _TERMS)
+        torch.mul(rounded, -2, out=self._factors[: len(bank), :dim])
+        self._factors[: len(bank), dim:-_TERMS] = 1
+        self._factors[: len(bank), -_TERMS:] = _terms(squares, dtype)
+        self._factors[len(bank) :, -_TERMS] = torch.inf  # rows that only fill up are infinitely far
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Of centred queries, float32 ``(n, D)``: ``(M, n)``, and some more rows of infinity."""
@@ -188,8 +191,13 @@ def product_slack(length: torch.Tensor, largest: torch.Tensor | float, terms: in
 def _rounded(vectors: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Vectors in a type, squares of their lengths there, and lengths of what rounding took, both float64 ``(n,)``."""
     rounded = vectors.to(dtype)
-    exact = rounded.double()
-    return rounded, exact.square().sum(1), (vectors.double() - exact).square().sum(1).sqrt()
+    squares, lost = torch.empty(2, len(vectors), dtype=torch.float64, device=vectors.device)
+    for begin in range(0, len(vectors), _ROWS):
+        part = slice(begin, begin + _ROWS)
+        exact = rounded[part].double()
+        squares[part] = exact.square().sum(1)
+        lost[part] = (vectors[part].double() - exact).square_().sum(1).sqrt()
+    return rounded, squares, lost
 
 
 def _terms(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

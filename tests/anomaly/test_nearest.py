@@ -112,6 +112,7 @@ def test_blocks_change_nothing(monkeypatch):
     bank, x = (rng.normal(size=(n, 10)).astype(np.float32) for n in (300, 50))
     whole = NearestNeighbours(bank).query(x, 4)
     monkeypatch.setattr(nearest, "_TILE", 4 * 300 * 16)
+    monkeypatch.setattr(nearest, "_ROWS", 7)
     monkeypatch.setattr(nearest, "_PAIRS", 8 * 10 * 13)
     parts = NearestNeighbours(bank).query(x, 4)
     assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
