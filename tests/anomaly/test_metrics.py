@@ -147,15 +147,36 @@ def test_neighbouring_floats_are_told_apart_over_the_whole_range():
         assert measured([np.array([[False, True]])], [pair]).auroc() == 0, value
 
 
-def test_nothing_changes_where_pixels_are_counted_in_parts_and_counters_grow(monkeypatch):
+@pytest.mark.parametrize(
+    "limits, counters",
+    [
+        ({}, set()),
+        ({"_CHUNKS": 3}, {np.dtype(np.uint32)}),
+        ({"KEPT": 450}, {np.dtype(np.uint32)}),
+        ({"KEPT": 450, "MOST": 1000}, {np.dtype(np.int64)}),
+        ({"_THREADS": 1}, set()),
+    ],
+    ids=["all kept", "few chunks", "counters", "long counters", "one thread"],
+)
+def test_nothing_changes_where_pixels_are_counted_in_parts_and_counters_grow(limits, counters, monkeypatch):
     masks, maps = made(5, levels=20)
     whole = measured(masks, maps)
     monkeypatch.setattr(tally, "_CHUNK", 100)  # less than an image, no divisor of it
-    monkeypatch.setattr(tally, "MOST", 1000)
+    for name, limit in limits.items():
+        monkeypatch.setattr(tally, name, limit)
     parts = measured(masks, maps)
     for name in ("auroc", "average_precision", "aupro", "f1_max"):
         assert getattr(parts, name)() == getattr(whole, name)()
-    assert {counts.dtype for counts in parts._pixels._pages.values()} == {np.dtype(np.int64)}
+    assert {counts.dtype for counts in parts._pixels._pages.values()} == counters
+
+
+def test_an_answer_after_every_image_takes_no_memory_for_nothing():
+    found = measured(*made(5))
+    kept = len(found._pixels._starts)
+    for _ in range(3):
+        found.auroc()
+        found._steps = None
+    assert kept == 0 and len(found._pixels._starts) == 1
 
 
 def test_images_may_differ_in_size_and_come_after_a_first_answer():
@@ -273,9 +294,9 @@ def test_scores_without_an_answer_are_refused(labels, scores, words):
 
 def test_the_benchmark_runs_small_and_without_the_peer(make_category, tmp_path, capsys):
     make_category(tmp_path / "widget", {"train/good": 1, "test/good": 2, "test/dent": 3})
-    aupro.main("widget", str(tmp_path), images=7, size=32, repeats=1, peer=False)
+    aupro.main("widget", str(tmp_path), images=7, size=700, repeats=1, peer=False)
     out = capsys.readouterr().out
-    assert "7 maps of 32x32" in out and re.search(r"^  ours +\d+\.\d\d .* 0\.\d{8}$", out, re.M)
+    assert "7 maps of 700x700" in out and re.search(r"^  ours +\d+\.\d\d .* 0\.\d{8}$", out, re.M)
     assert float(re.search(r"^  ours +\S+ +\S+ +\(.*\) +(\d+) ", out, re.M)[1]) > 10  # MB: it did count
     apart = re.search(r"ours 0\.\d+, (\S+) from all thresholds", out)
     assert apart and float(apart[1]) < 1e-6
