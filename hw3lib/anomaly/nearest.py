@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -101,6 +102,30 @@ class NearestNeighbours:
         return exact[chosen].sqrt().float(), column[chosen]
 
 
+class Rounded(NamedTuple):
+    """Vectors in a type, ``(n, D)``.
+
+    Attributes:
+        squares: of their lengths there, float64 ``(n,)``.
+        lost: lengths of what rounding took, float64 ``(n,)``.
+    """
+
+    vectors: torch.Tensor
+    squares: torch.Tensor
+    lost: torch.Tensor
+
+    @classmethod
+    def to(cls, vectors: torch.Tensor, dtype: torch.dtype) -> Rounded:
+        rounded = vectors.to(dtype)
+        squares, lost = torch.empty(2, len(vectors), dtype=torch.float64, device=vectors.device)
+        for begin in range(0, len(vectors), _ROWS):
+            part = slice(begin, begin + _ROWS)
+            exact = rounded[part].double()
+            squares[part] = exact.square().sum(1)
+            lost[part] = (vectors[part].double() - exact).square_().sum(1).sqrt()
+        return cls(rounded, squares, lost)
+
+
 class RoughDistances:
     """Squared distances from a bank by one product of matrices of a type, and how wrong they can be.
 
@@ -111,7 +136,7 @@ class RoughDistances:
 
     def __init__(self, bank: torch.Tensor, dtype: torch.dtype):
         self.count, self.dtype = len(bank), dtype
-        rounded, squares, lost = _rounded(bank, dtype)
+        rounded, squares, lost = Rounded.to(bank, dtype)
         self._largest, self._lost = squares.max().sqrt(), lost.max()
         dim = bank.shape[1]
         rows = -(-len(bank) // _TOGETHER) * _TOGETHER
@@ -121,15 +146,15 @@ class RoughDistances:
         self._factors[: len(bank), -_TERMS:] = _terms(squares, dtype)
         self._factors[len(bank) :, -_TERMS] = torch.inf  # rows that only fill up are infinitely far
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Of centred queries, float32 ``(n, D)``: ``(M, n)``, and some more rows of infinity."""
-        rounded, squares, _ = _rounded(x, self.dtype)
-        terms = _terms(squares, self.dtype)
-        return self._factors @ torch.cat([rounded, terms, torch.ones_like(terms)], 1).T
+    def __call__(self, queries: Rounded) -> torch.Tensor:
+        """Of n centred queries: ``(M, n)``, and some more rows of infinity."""
+        terms = _terms(queries.squares, self.dtype)
+        return self._factors @ torch.cat([queries.vectors, terms, torch.ones_like(terms)], 1).T
 
     def candidates(self, x: torch.Tensor, k: int, most: int | None = None) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Pairs of query and vector among which the k nearest of each query are; None where they are above ``most``."""
-        rough = self(x)
+        queries = Rounded.to(x, self.dtype)
+        rough = self(queries)
         blocks = rough.view(-1, _TOGETHER, len(x))
         if self.dtype is torch.bfloat16:
             # As integers they are in the same order, and compared faster. Of values below 0, which rounding can give,
@@ -141,7 +166,7 @@ class RoughDistances:
         # than the k-th smallest distance.
         smallest = (lowest if k <= len(lowest) else rough).float()
         reached = smallest.amin(0) if k == 1 else smallest.kthvalue(k, dim=0).values
-        limit = self.limit(x, reached)
+        limit = self.limit(queries, reached)
         block, row = (lowest.float() <= limit).nonzero(as_tuple=True)
         if most is not None and len(row) > most:
             return None
@@ -152,22 +177,21 @@ class RoughDistances:
         real = column < self.count
         return row[real], column[real]
 
-    def limit(self, x: torch.Tensor, reached: torch.Tensor) -> torch.Tensor:
+    def limit(self, queries: Rounded, reached: torch.Tensor) -> torch.Tensor:
         """The largest rough value that a vector can have which is as near as one whose rough value is ``reached``.
 
         Args:
-            x: centred queries, float32 ``(n, D)``.
+            queries: centred.
             reached: float32 ``(n,)``.
 
         Returns:
             float32 ``(n,)``.
         """
-        _, squares, lost = _rounded(x, self.dtype)
-        length, stored = squares.sqrt(), _STORED[self.dtype]
-        slack = product_slack(length, self._largest, x.shape[1] + 2 * _TERMS)
+        length, stored = queries.squares.sqrt(), _STORED[self.dtype]
+        slack = product_slack(length, self._largest, self._factors.shape[1])
         # By the triangle inequality rounded vectors are as far apart as the true ones, but for what rounding took, and
         # for what centring took before it.
-        apart = 1.001 * (lost + self._lost) + 2 * _UNIT * (length + self._largest)
+        apart = 1.001 * (queries.lost + self._lost) + 2 * _UNIT * (length + self._largest)
         furthest = ((reached.double().clamp(min=0) + slack) / (1 - stored)).sqrt() + 2 * apart
         return ((furthest.square() * (1 + stored) + slack) * (1 + 4 * _UNIT)).float()
 
@@ -186,18 +210,6 @@ def product_slack(length: torch.Tensor, largest: torch.Tensor | float, terms: in
     factor = _FACTOR[torch.get_float32_matmul_precision()]
     share = (terms + 3) * _UNIT * 1.01 + 2 * factor + factor**2
     return share * (length + largest) ** 2 * 1.00001 + 1e-36
-
-
-def _rounded(vectors: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Vectors in a type, squares of their lengths there, and lengths of what rounding took, both float64 ``(n,)``."""
-    rounded = vectors.to(dtype)
-    squares, lost = torch.empty(2, len(vectors), dtype=torch.float64, device=vectors.device)
-    for begin in range(0, len(vectors), _ROWS):
-        part = slice(begin, begin + _ROWS)
-        exact = rounded[part].double()
-        squares[part] = exact.square().sum(1)
-        lost[part] = (vectors[part].double() - exact).square_().sum(1).sqrt()
-    return rounded, squares, lost
 
 
 def _terms(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

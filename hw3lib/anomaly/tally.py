@@ -28,7 +28,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.total = 0
-        # In the order of pages, one chunk after the other: places in the page, and where in its chunk each page starts.
+        # One chunk after the other, each in the order of pages: places in the page, and where in all each page starts.
         self._kept, self._end = np.empty(KEPT, np.uint16), 0  # the system gives memory only for what is written
         self._starts: list[np.ndarray] = []
         self._pages: dict[int, np.ndarray] = {}  # of counters, once there are more
@@ -96,7 +96,6 @@ class Tally:
         """Keep these keys, or count them, of ``total`` so far."""
         end = self._end + len(keys)
         if end <= len(self._kept) and len(self._starts) < _CHUNKS:
-            # Where a page starts counts from the first chunk.
             self._starts.append(self._end + _by_page(keys, self._kept[self._end : end]))
             self._end = end
             return

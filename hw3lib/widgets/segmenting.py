@@ -178,8 +178,7 @@ class Segmentation:
             return f"Click on a defect. {kept}"
         return (
             f"{counted(len(self.points), 'point')}: the proposed mask has {int(self.mask.sum())} pixels "
-            f"({self.mask.mean():.2%} of the image), "
-            f"expected IoU {self.iou:.2f}. {kept}"
+            f"({self.mask.mean():.2%} of the image), expected IoU {self.iou:.2f}. {kept}"
         )
 
 

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from hw3lib.anomaly import nearest
-from hw3lib.anomaly.nearest import NearestNeighbours, RoughDistances
+from hw3lib.anomaly.nearest import NearestNeighbours, RoughDistances, Rounded
 from hw3lib.errors import Hw3Error
 
 tried = nearest._bfloat16_pays.__wrapped__  # without its memory, and before it is replaced below
@@ -66,10 +66,11 @@ def test_no_vector_that_is_as_near_has_a_rough_value_above_the_limit(dtype, spre
     bank = torch.from_numpy((rng.choice([-5, 5], (256, 1)) + spread * rng.normal(size=(256, 300))).astype(np.float32))
     x = bank[:50] + torch.from_numpy((spread / 9 * rng.normal(size=(50, 300))).astype(np.float32))
     distances = RoughDistances(bank, dtype)
-    rough, truth = distances(x)[:256].float(), torch.from_numpy(cdist(x.double(), bank.double())).T
+    queries = Rounded.to(x, dtype)
+    rough, truth = distances(queries)[:256].float(), torch.from_numpy(cdist(x.double(), bank.double())).T
     assert (rough.double() != truth.square()).all()
     for reached, near in zip(rough, truth, strict=True):  # each vector of the bank, and all that are no further
-        limit = distances.limit(x, reached)
+        limit = distances.limit(queries, reached)
         assert (rough <= limit)[truth <= near].all()
     assert limit.isfinite().all() and (limit > rough.amin(0)).all()
 
@@ -79,7 +80,7 @@ def test_what_rounding_the_vectors_turns_round_stays_a_candidate():
     bank, x = torch.tensor([[1.0], [1.01170]]), torch.tensor([[1.00392]])
     assert (x - bank[0]).abs() < (x - bank[1]).abs()
     distances = RoughDistances(bank, torch.bfloat16)
-    rough = distances(x)[:2, 0]
+    rough = distances(Rounded.to(x, torch.bfloat16))[:2, 0]
     assert rough[1] == 0 < rough[0]
     row, column = distances.candidates(x, 1)
     assert row.tolist() == [0, 0] and sorted(column.tolist()) == [0, 1]
