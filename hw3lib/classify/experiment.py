@@ -26,7 +26,7 @@ from .inputs import Inputs, pick_device
 from .kept import kept_file, read_kept
 from .models import Classifier, SimpleCNN, build, learns_whole
 from .result import Result, Split
-from .trainer import make_optimiser, predict, train
+from .trainer import make_optimiser, predict, resolve, train
 
 STAGES = ("head", "all")
 CHECKPOINT_SECONDS = 60.0  # a training that takes longer is kept this often, where outcomes are kept
@@ -91,7 +91,7 @@ def run(
     _check_parts(attempt, table, splits, seed)
     data = digest(table) if keep is not None else ""
     files = [
-        kept_file(keep, attempt, data, split, seed, i, shared.precision) if keep is not None else None
+        kept_file(keep, attempt, data, split, seed, i, shared.reading) if keep is not None else None
         for i, split in enumerate(splits)
     ]
     outcomes = []
@@ -251,7 +251,7 @@ def _fit(
             clean, augment = (inputs[:, 0], RandomView()) if views else (inputs, shared.augment)
             own = [EarlyStopping(attempt.patience)] if valid is not None and attempt.patience is not None else []
             optimiser = make_optimiser(attempt.optimiser, module.parameters(), lr, attempt.weight_decay)
-            precision = "float32" if stage == "head" else shared.precision
+            precision = "float32" if stage == "head" else resolve(shared.precision, shared.device, module)
             history = train(
                 module,
                 inputs[learn],

@@ -15,7 +15,7 @@ from .attempts import Attempt
 from .augment import RandomAugment
 from .models import Classifier
 from .result import as_labels, class_names
-from .trainer import autocast, default_accelerator, predict
+from .trainer import default_accelerator, predict, resolve
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -43,9 +43,8 @@ class Inputs:
         self.classes = class_names(table)
         self.labels = as_labels(table["defect"], self.classes)
         self.device = device
-        with autocast(self.device, precision):  # refuses an unknown one
-            bf16 = torch.is_autocast_enabled(self.device.type)
-        self.precision = "bf16" if bf16 else "float32"
+        self.precision = precision
+        self.reading = resolve(precision, self.device)  # of frozen parts
         self.is_main = default_accelerator().is_main_process
         self.augment = (
             RandomAugment(attempt.flip, attempt.rotation, attempt.colour_jitter) if attempt.augments else None
@@ -59,7 +58,8 @@ class Inputs:
     def images(self) -> torch.Tensor:
         if self._images is None:
             stack = ImageStack.load(self.table, self.attempt.image_size)
-            self._images = torch.from_numpy(stack.images).to(self.device)
+            images = torch.from_numpy(stack.images).to(self.device)
+            self._images = images.contiguous(memory_format=torch.channels_last)
         return self._images
 
     def features(self, model: Classifier) -> torch.Tensor:
@@ -79,7 +79,7 @@ class Inputs:
 
     def _read(self, part: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Outputs of a frozen part for each image and, with augmentation, for random views of it."""
-        views = [predict(part, self.images, precision=self.precision)]
+        views = [predict(part, self.images, precision=self.reading)]
         augment = self.augment
         if augment is None:
             return torch.stack(views, 1)
@@ -87,5 +87,5 @@ class Inputs:
         for _ in range(self.attempt.views - 1):
             draws = augment.draw(len(self.images), generator).to(self.device)
             changed = (augment(b, d) for b, d in zip(self.images.split(32), draws.split(32), strict=True))
-            views.append(torch.cat([predict(part, batch, precision=self.precision) for batch in changed]))
+            views.append(torch.cat([predict(part, batch, precision=self.reading) for batch in changed]))
         return torch.stack(views, 1)

@@ -61,7 +61,7 @@ def train(
         checkpoint: where the training is kept and, if it was interrupted, taken up.
         prepare: puts the model into its training state at the start of each epoch.
         precision: ``float32``; ``bf16`` computes the network in bfloat16 where that is safe (autocast); ``auto`` takes
-            bf16 on CUDA only.
+            bf16 where the device gains by it, see :func:`resolve`.
         accelerator: an ``accelerate.Accelerator`` with ``device_placement=False``; None makes one.
         name: of what is trained, for messages.
 
@@ -82,6 +82,7 @@ def train(
             "both, two a process"
         )
     device = inputs.device
+    precision = resolve(precision, device, model)
     training = Training(
         name, model, optimiser, scheduler, generator, list(callbacks), epochs, is_main=accelerator.is_main_process
     )
@@ -168,24 +169,51 @@ def predict(
 
     Returns:
         float32 ``(N, ...)`` on the inputs' device.
+
+    Raises:
+        Hw3Error: an unknown precision.
     """
     owner = getattr(model, "__self__", model)
     if isinstance(owner, nn.Module):
         owner.eval()
-    with autocast(inputs.device, precision):
+    with autocast(inputs.device, resolve(precision, inputs.device)):
         return torch.cat([model(batch).float() for batch in inputs.split(batch_size)])
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """The context in which a network computes in a precision, see :func:`train`.
+    """The context in which a network computes in ``float32`` or ``bf16``, as :func:`resolve` gives them."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def resolve(precision: str, device: torch.device, learns: nn.Module | None = None) -> str:
+    """What a precision is on a device, ``float32`` or ``bf16``.
+
+    ``auto`` is bf16 on CUDA, and on processors with instructions for its matrix products (AMX). There a network with
+    grouped convolutions, as the EfficientNet and MobileNet families have, learns in float32 all the same: their
+    gradients take longer in bfloat16 (measured: the last three stages of Lite0, a third).
+
+    Args:
+        precision: ``auto``, ``float32`` or ``bf16``.
+        device: where the network is.
+        learns: the network if it is to learn; None if it is to be read alone.
 
     Raises:
         Hw3Error: an unknown precision.
     """
     if precision not in PRECISIONS:
         raise Hw3Error(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
-    bf16 = precision == "bf16" or precision == "auto" and device.type == "cuda"
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    if precision != "auto":
+        return precision
+    if device.type != "cpu":
+        return "bf16" if device.type == "cuda" else "float32"
+    grouped = learns is not None and any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in learns.modules())
+    return "bf16" if multiplies_bf16() and not grouped else "float32"
+
+
+def multiplies_bf16() -> bool:
+    """Whether this processor has instructions for matrix products of bfloat16 (x86's AMX), and torch can use them."""
+    found: dict = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not say
+    return bool(found.get("amx_bf16", False))
 
 
 def make_optimiser(
@@ -193,7 +221,8 @@ def make_optimiser(
 ) -> torch.optim.Optimizer:
     """``sgd`` (momentum 0.9), ``adam`` or ``adamw``, of the parameters that require a gradient."""
     parameters = [p for p in parameters if p.requires_grad]
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)  # one pass over all of them, where there is one
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=weight_decay)
+        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=weight_decay, fused=fused)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[name](parameters, lr=lr, weight_decay=weight_decay)
+    return kinds[name](parameters, lr=lr, weight_decay=weight_decay, fused=fused)

@@ -44,6 +44,7 @@ def main(out: str) -> None:
         augment=RandomAugment(flip=True, rotation=20),
         scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 5),
         callbacks=[EarlyStopping(2)],
+        precision="float32",  # rounding would hide the difference that a wrong gradient makes
     )
     from accelerate import PartialState
 

@@ -9,7 +9,7 @@ import torch
 
 from hw3lib import backbones
 from hw3lib.classify import Attempt, Callback, check, experiment, fit_splits, predict, run, train
-from hw3lib.classify.experiment import pick_device
+from hw3lib.classify.experiment import pick_device, resolve
 from hw3lib.data import ImageStack, repeated_splits
 from hw3lib.errors import Hw3Error
 
@@ -206,8 +206,8 @@ def test_a_killed_run_goes_on_within_a_split(bars, bar_splits, tmp_path, monkeyp
     ids=lambda a: a.name,
 )
 def test_the_network_of_one_split_is_whole_and_the_one_that_run_trains(bars, bar_splits, attempt):
-    (fitted,) = fit_splits(attempt, bars, bar_splits, only=[1], seed=3)
-    result = run(attempt, bars, bar_splits, seed=3)
+    (fitted,) = fit_splits(attempt, bars, bar_splits, only=[1], seed=3, precision="float32")
+    result = run(attempt, bars, bar_splits, seed=3, precision="float32")
     np.testing.assert_array_equal(fitted.probabilities, result.probabilities[1])
     test = bar_splits[1][1]
     logits = predict(fitted.model, fitted.images[torch.from_numpy(test)])
@@ -277,6 +277,38 @@ def test_a_head_on_frozen_features_learns_in_float32(bars, bar_splits, monkeypat
     monkeypatch.setattr(experiment, "train", spy)
     run(small(arch=LITE, epochs=1, **STAGES), bars, bar_splits[:1], precision="bf16")
     assert seen == ["float32", "bf16"]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"), [({"amx_bf16": True}, "bf16"), ({"amx_bf16": False}, "float32"), ({}, "float32")]
+)
+def test_a_processor_takes_bfloat16_where_it_multiplies_it_and_has_no_grouped_gradient(
+    monkeypatch, capabilities, expected
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    cpu = torch.device("cpu")
+    grouped = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, groups=4))
+    assert resolve("auto", cpu) == expected
+    assert resolve("auto", cpu, torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3))) == expected
+    assert resolve("auto", cpu, grouped) == "float32" and resolve("bf16", cpu, grouped) == "bf16"
+    assert resolve("float32", cpu) == "float32"
+    assert [resolve("auto", torch.device(d), grouped) for d in ("cuda", "mps")] == ["bf16", "float32"]
+
+
+def test_a_torch_that_does_not_say_what_the_processor_can_computes_in_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert resolve("auto", torch.device("cpu")) == "float32"
+
+
+def test_a_training_and_its_test_are_in_the_same_precision(bars, bar_splits, monkeypatch):
+    """Depthwise gradients are left in float32; what reads the images once before is not."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    asked = []
+    for name, real in (("train", train), ("predict", predict)):
+        monkeypatch.setattr(experiment, name, lambda *a, real=real, **k: asked.append(k["precision"]) or real(*a, **k))
+    run(small(epochs=1), bars, bar_splits[:1])
+    run(small(arch=LITE, epochs=1, **STAGES), bars, bar_splits[:1])
+    assert asked == ["bf16", "bf16", "float32", "float32", "float32"]
 
 
 WHOLE = [
