@@ -107,7 +107,7 @@ class Looks:
 
     Attributes:
         parts: features, float32 ``(8, N, features)`` for each of :data:`PARTS` and ``whole``; the first axis is
-            :data:`hw3lib.classify.memory.SYMMETRIES`.
+            :data:`hw3lib.classify.memory.SYMMETRIES`. NaN where no split could accept the symmetry.
         maps: anomaly maps of the unmoved images, float32 ``(N, h, w)``.
         regions: where the unmoved image was looked at again, ``x0, y0, x1, y1`` as shares of its sides, ``(N, 4)``.
         scores: highest anomaly of each unmoved image, ``(N,)``.
@@ -206,27 +206,35 @@ def _look(
         for s in range(len(SYMMETRIES))
     ]
     full = min(_LARGEST, int(images[["width", "height"]].to_numpy().max()))
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in PARTS + WHOLE}
-    maps, regions = [], []
     rows = images["image"].tolist()
-    for start in tqdm(range(0, len(rows), 8), desc=method.name, unit="batch", disable=not progress):
-        batch = rows[start : start + 8]
-        small, large = read(batch, side), read(batch, full)
-        seen: dict[str, list[np.ndarray]] = {name: [] for name in PARTS + WHOLE}
-        for symmetry in range(len(SYMMETRIES)):
-            compared = memory.compare(move(small, symmetry))
-            boxes = find_regions(compared.distance.cpu().numpy(), method.region)
-            for name, value in describe(compared, scale).items():
-                seen[name].append(value)
-            seen["region"].append(read_regions(memory, move(large, symmetry), boxes, method.region_size))
-            if symmetry == 0:
-                maps.append(compared.distance.cpu().numpy())
-                regions.append(boxes)
-        for name, values in seen.items():
-            parts[name].append(np.stack(values))
-    merged = {name: np.concatenate(values, 1).astype(np.float32) for name, values in parts.items()}
-    half = np.concatenate(maps).astype(np.float16)
-    return {**merged, "maps": half, "regions": np.concatenate(regions), "good_scores": np.stack(scores)}
+
+    def see(symmetry: int) -> dict[str, np.ndarray]:
+        """All images, moved: features by part, and anomaly maps and regions."""
+        seen: dict[str, list[np.ndarray]] = {}
+        for start in tqdm(
+            range(0, len(rows), 8), desc=f"{method.name}, {SYMMETRIES[symmetry]}", unit="batch", disable=not progress
+        ):
+            batch = rows[start : start + 8]
+            compared = memory.compare(move(read(batch, side), symmetry))
+            distances = compared.distance.cpu().numpy()
+            boxes = find_regions(distances, method.region)
+            region = read_regions(memory, move(read(batch, full), symmetry), boxes, method.region_size)
+            found = describe(compared, scale) | {"region": region, "maps": distances, "regions": boxes}
+            for name, value in found.items():
+                seen.setdefault(name, []).append(value)
+        return {name: np.concatenate(values) for name, values in seen.items()}
+
+    unmoved = see(0)
+    maps, regions = unmoved.pop("maps"), unmoved.pop("regions")
+    good_scores = np.stack(scores)
+    # Whatever the split, its defective images have no higher median than the most anomalous image of all.
+    possible = symmetry_test(good_scores, maps.max(keepdims=True).ravel())["accepted"]
+    merged = {name: np.full((len(SYMMETRIES), *v.shape), np.nan, np.float32) for name, v in unmoved.items()}
+    for symmetry in np.flatnonzero(possible).tolist():
+        seen = see(symmetry) if symmetry else unmoved
+        for name, value in merged.items():
+            value[symmetry] = seen[name]
+    return {**merged, "maps": maps.astype(np.float16), "regions": regions, "good_scores": good_scores}
 
 
 def run(
