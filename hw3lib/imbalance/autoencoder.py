@@ -94,7 +94,8 @@ def train_autoencoder(
         network = Autoencoder(images.shape[-1], latent_dim, width, mean, spread).to(device)
     generator = torch.Generator().manual_seed(seed)
     # DCGAN's momentum (Radford et al., arXiv 1511.06434): 0.9 needs more than twice the steps on so few images.
-    optimizer = torch.optim.Adam(network.parameters(), lr, betas=(0.5, 0.999))
+    fused = device.type in ("cpu", "cuda")
+    optimizer = torch.optim.Adam(network.parameters(), lr, betas=(0.5, 0.999), fused=fused)
     members = [torch.from_numpy(np.flatnonzero(labels == c)) for c in np.unique(labels)]
     history = []
     network.train()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -41,6 +42,28 @@ class Recipe:
                 raise Hw3Error(f"Recipe: {name}={getattr(self, name)!r}, expected more than 0")
 
 
+class Standardise(nn.Module):
+    """Features minus their means, over their standard deviations, as batch normalisation has them after training.
+
+    Args:
+        features: the source of both, float32 ``(N, D)``; a single row changes nothing.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, features: torch.Tensor):
+        super().__init__()
+        mean, variance = features.mean(0), features.var(0)
+        if len(features) < 2:
+            mean, variance = torch.zeros_like(mean), torch.ones_like(variance)
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", (variance + 1e-5).rsqrt())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) * self.scale
+
+
 class Head(nn.Module):
     """Standardisation and one linear layer, as the head of a transferred network.
 
@@ -55,18 +78,9 @@ class Head(nn.Module):
 
     def __init__(self, features: torch.Tensor, num_classes: int, cosine: bool = False):
         super().__init__()
-        self.norm = nn.BatchNorm1d(features.shape[1], affine=False, momentum=None, device=features.device)
-        if len(features) > 1:
-            self.norm(features)  # takes mean and variance over as they are
-        self.norm.eval()
+        self.norm = Standardise(features)
         self.linear = nn.Linear(features.shape[1], num_classes, bias=not cosine, device=features.device)
         self.cosine = cosine
-
-    def train(self, mode: bool = True) -> Head:
-        """Training state; the standardisation stays as it is."""
-        super().train(mode)
-        self.norm.eval()
-        return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of features ``(n, D)``, or cosines in -1 to 1, float32 ``(n, C)``."""
@@ -146,7 +160,8 @@ class Embedder:
     def plain_views(self, images: torch.Tensor) -> torch.Tensor:
         """Embeddings of images as they are, float32 ``(N, D)`` on the CPU, of images in 0 to 255, ``(N, 3, H, W)``."""
         device = self.backbone.mean.device
-        return torch.cat([predict(self.backbone.embed, batch.to(device)).cpu() for batch in images.split(32)])
+        read = partial(predict, self.backbone.embed, precision="auto")
+        return torch.cat([read(batch.to(device)).cpu() for batch in images.split(32)])
 
     def weak_views(self, images: torch.Tensor) -> torch.Tensor:
         """Embeddings of weakly augmented images, float32 ``(N, weak, D)``."""
