@@ -2,6 +2,7 @@
 
 from .balanced import BalancedBatchSampler
 from .comparison import compare
+from .copy_paste import CopyPaste
 from .deepsmote import DeepSmote
 from .feature_cloud import FeatureCloud, cloud_logits
 from .leak import Leak, leak_experiment
@@ -24,6 +25,7 @@ from .recognition import Recognition, recognisable
 __all__ = [
     "METHODS",
     "BalancedBatchSampler",
+    "CopyPaste",
     "DeepSmote",
     "FeatureCloud",
     "Leak",

@@ -25,7 +25,8 @@ class Oversampler(BaseOverSampler):
 
     ``fit_resample(X, y)`` takes feature vectors ``(N, D)`` or images, uint8 ``(N, 3, H, W)``, and labels ``(N,)``. It
     returns the originals, first and unchanged, followed by what was made; dtype and shape stay. Where no class needs
-    more, nothing is made. A class with one image has no neighbour: it is copied, with a warning.
+    more, nothing is made. Where samples are made between two, a class with one has no neighbour: it is copied, with a
+    warning.
 
     Args:
         sampling_strategy: ``"auto"`` brings every class to the size of the largest, a dict gives the wanted size of
@@ -38,6 +39,7 @@ class Oversampler(BaseOverSampler):
     """
 
     takes_vectors = True
+    interpolates = True  # between two samples of a class
 
     def __init__(self, *, sampling_strategy="auto", random_state=None):
         super().__init__(sampling_strategy=sampling_strategy)
@@ -75,7 +77,7 @@ class Oversampler(BaseOverSampler):
     def _fit_resample(self, X, y):
         needed = {c: n for c, n in self.sampling_strategy_.items() if n > 0}
         single = [str(c) for c in needed if (y == c).sum() == 1]
-        if single:
+        if single and self.interpolates:
             warnings.warn(
                 f"{type(self).__name__}: one sample only in {', '.join(single)}, which is copied; nothing can be "
                 "interpolated",

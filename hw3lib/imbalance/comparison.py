@@ -23,7 +23,7 @@ from hw3lib.classify.evaluate import balanced_accuracy
 from hw3lib.classify.inputs import pick_device
 from hw3lib.classify.kept import code_digest, read_kept
 from hw3lib.classify.result import Split, as_labels, class_names
-from hw3lib.data import ImageStack, digest
+from hw3lib.data import ImageStack, digest, load_masks
 from hw3lib.data.decoding import BROKEN_ARRAYS
 from hw3lib.errors import Hw3Error
 from hw3lib.paths import atomic_path
@@ -40,7 +40,18 @@ _VIEWS_CODE = ("imbalance/heads.py", "backbones.py", "classify/trainer.py", "dat
 _CODE = tuple(
     f"imbalance/{name}.py"
     for name in (
-        *("adsh", "autoencoder", "balanced", "base", "comparison", "deepsmote", "feature_cloud", "longtail", "losses"),
+        *(
+            "adsh",
+            "autoencoder",
+            "balanced",
+            "base",
+            "comparison",
+            "copy_paste",
+            "deepsmote",
+            "feature_cloud",
+            "longtail",
+            "losses",
+        ),
         *("lro", "methods", "oversamplers", "training"),
     )
 ) + ("classify/augment.py", *_VIEWS_CODE)
@@ -106,6 +117,11 @@ class Features:
     def images(self) -> torch.Tensor:
         """uint8 ``(N, 3, H, W)``."""
         return torch.from_numpy(ImageStack.load(self.table, self.image_size).images)
+
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """bool ``(N, H, W)``, empty where an image has none."""
+        return load_masks(self.table, self.image_size)
 
     @cached_property
     def views(self) -> dict[str, torch.Tensor]:
@@ -181,13 +197,13 @@ def compare(
 
     Raises:
         Hw3Error: an unknown method, fewer than two splits, unlabelled images that are in ``table``, missing weights,
-            or a table from which no long tail can be made.
+            copy-paste without masks, or a table from which no long tail can be made.
     """
     table = table.reset_index(drop=True)
     chosen = _chosen(methods)
     if ceiling:
         chosen.append(replace(METHODS[BASELINE], name=ALL_IMAGES))
-    _check(table, splits, ratios, turns, unlabelled)
+    _check(table, splits, chosen, ratios, turns, unlabelled)
     every = table if unlabelled is None else pd.concat([table, unlabelled], ignore_index=True)
     embedder = Embedder(backbones.load(arch).to(pick_device(device)), views, views, seed)
     strong = any(method.kind == "unlabelled" for method in chosen)
@@ -213,7 +229,7 @@ def compare(
         outcome = read_kept(file)
         if outcome is None:
             part_seed = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
-            outcome = _outcome(method, features, labels, learn, unseen, test, len(classes), recipe, part_seed)
+            outcome = _outcome(method, features, labels, learn, unseen, test, classes, recipe, part_seed)
             if file is not None:
                 with atomic_path(file) as temporary:
                     temporary.write_text(json.dumps(outcome))
@@ -231,19 +247,22 @@ def _outcome(
     learn: np.ndarray,
     unseen: np.ndarray,
     test: np.ndarray,
-    num_classes: int,
+    classes: list[str],
     recipe: Recipe,
     seed: int,
 ) -> dict:
     """Predicted labels of the test images, and seconds of training and predicting."""
+    background = next((i for i, name in enumerate(classes) if name == "good"), None)
     views = features.views
     strong = views.get("strong", views["weak"][:, :0])
     part = Part(
         views["plain"][learn],
         views["weak"][learn],
         torch.from_numpy(labels[learn]),
-        num_classes,
+        len(classes),
         features.images[learn],
+        features.masks[learn],
+        background,
         views["weak"][unseen],
         strong[unseen],
         features.embedder,
@@ -267,6 +286,7 @@ def _chosen(methods: Sequence[str]) -> list[Method]:
 def _check(
     table: pd.DataFrame,
     splits: Sequence[Split],
+    chosen: Sequence[Method],
     ratios: Sequence[float],
     turns: int,
     unlabelled: pd.DataFrame | None,
@@ -277,6 +297,8 @@ def _check(
         raise Hw3Error(f"turns={turns}: expected 1 or more tails for each split")
     if not ratios or min(ratios) <= 1:
         raise Hw3Error(f"ratios={list(ratios)}: expected one or more, each above 1 (5: five to one)")
+    if any(method.name == "copy-paste" for method in chosen) and not table["mask"].notna().any():
+        raise Hw3Error("methods: copy-paste cuts defects out along their masks, and no image has one; leave it out")
     if unlabelled is not None and unlabelled["image"].isin(table["image"]).any():
         raise Hw3Error(
             "unlabelled: some of these images are among those to classify, and would be seen before the test; take "

@@ -21,6 +21,7 @@ from .training import (
     mixed_features,
     mixed_images,
     oversampled,
+    pasted,
     pseudo_labelled,
     weighted,
 )
@@ -32,7 +33,8 @@ class Method:
 
     Attributes:
         name: as it stands in tables.
-        kind: ``none``, ``loss``, ``sampling``, ``mixing``, ``margin``, ``unlabelled`` or ``generated images``.
+        kind: ``none``, ``loss``, ``sampling``, ``mixing``, ``margin``, ``unlabelled``, ``pasted defects`` or
+            ``generated images``.
         paper: where it comes from.
         equation: what it changes, as LaTeX or words.
         fit: learns from a part; gives a function from features ``(n, D)`` to scores ``(n, C)``.
@@ -170,18 +172,25 @@ METHODS: dict[str, Method] = {
             pseudo_labelled(adaptive=True),
         ),
         Method(
+            "copy-paste",
+            "pasted defects",
+            "Ghiasi et al. 2021, arXiv 2012.07177, edges blended (Dwibedi et al. 2017, arXiv 1708.01642); needs masks",
+            r"\alpha_i \odot x_i + (1-\alpha_i) \odot x_{\mathrm{good}}",
+            pasted,
+        ),
+        Method(
             "DeepSMOTE",
             "generated images",
             "Dablain et al. 2021, arXiv 2105.02340",
             r"D(z_i + g\,(z_j - z_i)),\ z = E(x)",
-            made(lambda seed: DeepSmote(random_state=seed)),
+            made(lambda part: DeepSmote(random_state=part.seed)),
         ),
         Method(
             "LRO-style",
             "generated images",
             "after Kim et al. 2021, Computers and Industrial Engineering 162; a reconstruction",
             r"D(z_i + u\,(z_j - z_i)),\ P(i) \propto \|x_i - D(E(x_i))\|^2",
-            made(lambda seed: LroStyle(random_state=seed)),
+            made(lambda part: LroStyle(random_state=part.seed)),
         ),
     )
 }

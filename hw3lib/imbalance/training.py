@@ -18,6 +18,7 @@ from hw3lib.classify.augment import RandomView
 from .adsh import TAU, adaptive_thresholds, unlabelled_loss
 from .balanced import BalancedBatchSampler
 from .base import Oversampler
+from .copy_paste import CopyPaste
 from .feature_cloud import FeatureCloud, cloud_logits
 from .heads import Embedder, Head, Loss, Recipe, plain_loss, shuffled_batches, train_head, weakly
 from .losses import LogitAdjustment, focal_loss
@@ -39,6 +40,8 @@ class Part:
         y: labels, int64 ``(n,)``.
         num_classes: C; every class has an image.
         images: the training images, uint8 ``(n, 3, H, W)``.
+        masks: of their defects, bool ``(n, H, W)``; empty where an image is good or has none.
+        background: label of good images; None where no class is.
         unlabelled_weak, unlabelled_strong: views of unlabelled images, float32 ``(m, V, D)``.
         embedder: what turned images into features.
         recipe: how every head is trained.
@@ -50,6 +53,8 @@ class Part:
     y: torch.Tensor
     num_classes: int
     images: torch.Tensor
+    masks: np.ndarray
+    background: int | None
     unlabelled_weak: torch.Tensor
     unlabelled_strong: torch.Tensor
     embedder: Embedder
@@ -210,11 +215,18 @@ def pseudo_labelled(adaptive: bool) -> Callable[[Part], Scores]:
     return fit
 
 
-def made(make: Callable[[int], Oversampler]) -> Callable[[Part], Scores]:
+def pasted(part: Part) -> Scores:
+    if part.background is None:
+        return part.train()  # nothing to paste onto
+    make = CopyPaste(masks=part.masks, background=part.background, random_state=part.seed)
+    return made(lambda _: make)(part)
+
+
+def made(make: Callable[[Part], Oversampler]) -> Callable[[Part], Scores]:
     def fit(part: Part) -> Scores:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            images, y = make(part.seed).fit_resample(part.images.numpy(), part.y.numpy())
+            images, y = make(part).fit_resample(part.images.numpy(), part.y.numpy())
         new = torch.from_numpy(images[len(part.y) :])
         if len(new) == 0:
             return part.train()

@@ -64,7 +64,9 @@ def make_part(counts=(8, 6, 2), unlabelled: int = 6, steps: int = 60, seed: int 
     views, more = views_of(y), views_of(torch.arange(unlabelled) % len(counts))
     images = torch.randint(0, 256, (len(y), 3, 32, 32), dtype=torch.uint8, generator=rng)
     recipe = Recipe(steps=steps, batch_size=8, lr=0.02)
-    return Part(views[:, 0], views, y, len(counts), images, more, more + 0.1, Means(), recipe, seed)
+    masks = np.zeros((len(y), 32, 32), bool)
+    masks[y > 0, 8:16, 8:16] = True
+    return Part(views[:, 0], views, y, len(counts), images, masks, 0, more, more + 0.1, Means(), recipe, seed)
 
 
 class Caught(Exception):
@@ -234,7 +236,9 @@ def test_figures_that_cannot_be_paired_are_refused():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, method in METHODS.items() if method.kind != "generated images" and name != "cutmix"]
+    "name",
+    [name for name, method in METHODS.items() if method.kind not in ("generated images", "pasted defects", "mixing")]
+    + ["mixup"],
 )
 def test_every_method_learns_comes_again_and_leaves_torchs_generator(name):
     part = make_part()
@@ -327,11 +331,28 @@ def test_leap_without_a_tail_is_the_loss_it_is_built_on(form):
 def test_generated_images_pass_through_the_same_backbone_and_real_features_stay():
     part = make_part(counts=(5, 2))
     part.views = part.embedder.weak_views(part.images)
-    fit = training.made(lambda seed: DeepSmote(steps=2, width=2, latent_dim=4, random_state=seed))
+    fit = training.made(lambda part: DeepSmote(steps=2, width=2, latent_dim=4, random_state=part.seed))
     given = caught(part, fit)
     assert torch.bincount(given["y"]).tolist() == [5, 5]
     assert torch.equal(given["views"][:7], part.views)
     assert (given["views"][7:] > 20).all()  # mean colours of images, not latent vectors
+
+
+def test_pasted_defects_pass_through_the_same_backbone_and_real_features_stay():
+    part = make_part(counts=(6, 3, 1))
+    part.images[:6], part.images[6:9], part.images[9:] = 0, 128, 255
+    part.views = part.embedder.weak_views(part.images)
+    given = caught(part, METHODS["copy-paste"].fit)
+    assert torch.bincount(given["y"]).tolist() == [6, 6, 6] and torch.equal(given["views"][:10], part.views)
+    # An eighth of the image is defect, with its margin a little more; the rest is good, of level 0.
+    levels = {label: given["views"][10:][given["y"][10:] == label].mean() for label in (1, 2)}
+    assert 64 / 1024 * 128 < levels[1] < 0.2 * 128 and 64 / 1024 * 255 < levels[2] < 0.2 * 255
+
+
+def test_without_good_images_copy_paste_is_plain_training():
+    part = make_part()
+    part.background = None
+    assert caught(part, METHODS["copy-paste"].fit) == {}
 
 
 # The whole
@@ -420,6 +441,22 @@ def test_finished_splits_are_kept_and_an_interrupted_comparison_goes_on(table, s
     pd.testing.assert_frame_equal(first.figures.drop(columns="seconds"), third.figures.drop(columns="seconds"))
     run(table, splits, keep=tmp_path, recipe=Recipe(steps=11, batch_size=8))
     assert len(spy) == 7
+
+
+def test_methods_get_the_masks_of_their_images_and_the_label_of_good_ones(table, splits, spy, tmp_path):
+    marked = table.copy()
+    for i in marked.index[marked["is_defect"]]:
+        marked.loc[i, "mask"] = str(tmp_path / f"{i}.png")
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:24, 8:24] = 255
+        Image.fromarray(mask).save(marked.loc[i, "mask"])
+    run(marked, splits[:2])
+    for part in spy:
+        assert part.background == 0
+        assert part.masks.shape == (len(part.y), 32, 32)
+        assert (part.masks[:, 8:24, 8:24].all((1, 2)) == (part.y.numpy() > 0)).all()
+    with pytest.raises(Hw3Error, match="no image has one; leave it out"):
+        run(table.assign(mask=None), splits, methods=["copy-paste"])
 
 
 @pytest.mark.parametrize(
