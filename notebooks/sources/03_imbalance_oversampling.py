@@ -11,6 +11,7 @@
 #       - figures/long_tail.png
 #       - figures/made_deepsmote.png
 #       - figures/made_lro.png
+#       - figures/made_copy_paste.png
 #       - figures/latent_map.png
 #       - figures/latent_walk.png
 #       - figures/ranking.png
@@ -64,9 +65,11 @@ from sklearn.preprocessing import StandardScaler
 
 from hw3lib import backbones, checks, imbalance_plots, widgets
 from hw3lib.classify.inputs import pick_device
-from hw3lib.data import ImageStack, class_counts, classification_images, get, load_table, splittable
+from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
+from hw3lib.drawing import nothing
 from hw3lib.imbalance import (
     METHODS,
+    CopyPaste,
     DeepSmote,
     LroStyle,
     RandomOversampler,
@@ -183,6 +186,19 @@ made_lro, made_lro_labels = lro.fit_resample(stack.images, labels)
 run.figure(imbalance_plots.made_images(stack.images, labels, made_lro, made_lro_labels), "made_lro")
 
 # %% [markdown]
+# A fifth answer, of none of the four papers, needs masks and no network: cut the defect out and put it onto a good
+# image, edges blended (Ghiasi et al. 2021, [arXiv 2012.07177](https://arxiv.org/abs/2012.07177)). The defect is real,
+# and so is what surrounds it; new is only that they stand together.
+
+# %%
+can_paste = bool(tail["mask"].notna().any() and (labels == "good").any())
+figure = nothing("no masks, or no good images: nothing can be pasted")
+if can_paste:
+    pasted, pasted_labels = CopyPaste(masks=load_masks(tail, 64), random_state=seed).fit_resample(stack.images, labels)
+    figure = imbalance_plots.made_images(stack.images, labels, pasted, pasted_labels)
+run.figure(figure, "made_copy_paste")
+
+# %% [markdown]
 # Are they recognisable? A classifier that has learned from all real images, balanced ones, says to which class it would
 # assign each generated image. The shares are means of the classes: with two rare classes, calling everything one of
 # them gives a half. How well it does on real images that it has not seen is the yardstick.
@@ -210,11 +226,12 @@ unseen = recognisable(real_features, real_labels, lambda _: guesses).table["shar
 classifier.fit(real_features, real_labels)
 rows = {"real images, not seen": unseen}
 official = DeepSmote(variant="official", random_state=seed).fit_resample(stack.images, labels)
-for name, (generated, classes) in {
+generators = {
     "DeepSMOTE": (made, made_labels),
     "DeepSMOTE, official program": official,
     "LRO-style": (made_lro, made_lro_labels),
-}.items():
+}
+for name, (generated, classes) in (generators | ({"copy-paste": (pasted, pasted_labels)} if can_paste else {})).items():
     new = slice(len(labels), None)
     recognition = recognisable(generated[new], classes[new], lambda batch: classifier.predict(features(batch)))
     rows[name] = recognition.table["share"].mean()  # every class counts alike, or calling all of them one would pay
@@ -257,7 +274,7 @@ pd.DataFrame([{"method": m.name, "kind": m.kind, "source": m.paper} for m in MET
 good = table[(table["split"] == "train") & ~table["is_defect"] & ~table["image"].isin(images["image"])]
 unlabelled = good.sample(min(len(good), 40), random_state=seed)
 slow = [name for name, m in METHODS.items() if m.kind == "generated images" or name == "cutmix"]
-methods = [name for name in METHODS if profile == "full" or name not in slow]
+methods = [name for name in METHODS if (profile == "full" or name not in slow) and (can_paste or name != "copy-paste")]
 compared = compare(
     images,
     splits,
@@ -281,9 +298,9 @@ run.figure(imbalance_plots.ranking(ranking, ceiling), "ranking")
 # makes up for missing images, so this is about what there is to win. Where the black line itself reaches zero, these
 # splits cannot show that any answer helps, and more test images are needed before a better method is.
 #
-# DeepSMOTE, LRO and cutmix make new images, which pass through the backbone in each split: the full profile compares
-# them too (`hw3 run 03 --profile full`). On a frozen network LEAP can move the classes' directions only, not the
-# features.
+# DeepSMOTE and LRO train a network in each split, and cutmix's images pass through the backbone: the full profile
+# compares them too (`hw3 run 03 --profile full`). Copy-paste alone reads the masks; all others do without. On a frozen
+# network LEAP can move the classes' directions only, not the features.
 #
 # ## What came out
 #
@@ -313,6 +330,7 @@ run.metrics(
 # - Name a case where a class with few images is no problem, and one where a balanced set is.
 # - Why can no point between two codes show a defect that no real image has?
 # - Which methods change the data, which the loss, which the decision? Which could you combine?
+# - Copy-paste knows more than the others. What, and what does it cost to know that?
 # - Why must the tail be another type in each split before you may say that a method helps?
 #
 # ## Exercises
@@ -412,7 +430,7 @@ checks.oversample_after_split(prepare)
 #
 # A long tail is measured, not felt: ratio, Gini, effective number of classes. Answers change the samples, the loss, the
 # features or the decision. On frozen features and few images most of them move errors from the tail to the head; what
-# is gained must be shown on paired splits, tail by tail. Generated images add no defect that has not been photographed.
-# Split first, oversample afterwards.
+# is gained must be shown on paired splits, tail by tail. Generated and pasted images add no defect that has not been
+# photographed; where masks are at hand, pasting costs seconds. Split first, oversample afterwards.
 #
 # **Next:** `04_anomaly_detection` does without defects altogether.
