@@ -192,10 +192,11 @@ run.figure(imbalance_plots.made_images(stack.images, labels, made_lro, made_lro_
 
 # %%
 can_paste = bool(tail["mask"].notna().any() and (labels == "good").any())
-figure = nothing("no masks, or no good images: nothing can be pasted")
 if can_paste:
     pasted, pasted_labels = CopyPaste(masks=load_masks(tail, 64), random_state=seed).fit_resample(stack.images, labels)
     figure = imbalance_plots.made_images(stack.images, labels, pasted, pasted_labels)
+else:
+    figure = nothing("no masks, or no good images: nothing can be pasted")
 run.figure(figure, "made_copy_paste")
 
 # %% [markdown]
