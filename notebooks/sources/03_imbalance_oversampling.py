@@ -194,7 +194,7 @@ run.figure(imbalance_plots.made_images(stack.images, labels, made_lro, made_lro_
 can_paste = bool(tail["mask"].notna().any() and (labels == "good").any())
 if can_paste:
     pasted, pasted_labels = CopyPaste(masks=load_masks(tail, 64), random_state=seed).fit_resample(stack.images, labels)
-    figure = imbalance_plots.made_images(stack.images, labels, pasted, pasted_labels)
+    figure = imbalance_plots.made_images(stack.images, labels, pasted, pasted_labels, columns=4)
 else:
     figure = nothing("no masks, or no good images: nothing can be pasted")
 run.figure(figure, "made_copy_paste")
