@@ -208,30 +208,30 @@ def _look(
     full = min(_LARGEST, int(images[["width", "height"]].to_numpy().max()))
     rows = images["image"].tolist()
 
-    def see(symmetry: int) -> dict[str, np.ndarray]:
-        """All images, moved: features by part, and anomaly maps and regions."""
-        seen: dict[str, list[np.ndarray]] = {}
-        for start in tqdm(
-            range(0, len(rows), 8), desc=f"{method.name}, {SYMMETRIES[symmetry]}", unit="batch", disable=not progress
-        ):
+    def see(symmetries: list[int]) -> list[dict[str, np.ndarray]]:
+        """All images, moved by each symmetry: features by part, and anomaly maps and regions. Files are read once."""
+        seen: list[dict[str, list[np.ndarray]]] = [{} for _ in symmetries]
+        for start in tqdm(range(0, len(rows), 8), desc=method.name, unit="batch", disable=not progress):
             batch = rows[start : start + 8]
-            compared = memory.compare(move(read(batch, side), symmetry))
-            distances = compared.distance.cpu().numpy()
-            boxes = find_regions(distances, method.region)
-            region = read_regions(memory, move(read(batch, full), symmetry), boxes, method.region_size)
-            found = describe(compared, scale) | {"region": region, "maps": distances, "regions": boxes}
-            for name, value in found.items():
-                seen.setdefault(name, []).append(value)
-        return {name: np.concatenate(values) for name, values in seen.items()}
+            small, large = read(batch, side), read(batch, full)
+            for symmetry, moved in zip(symmetries, seen, strict=True):
+                compared = memory.compare(move(small, symmetry))
+                distances = compared.distance.cpu().numpy()
+                boxes = find_regions(distances, method.region)
+                region = read_regions(memory, move(large, symmetry), boxes, method.region_size)
+                found = describe(compared, scale) | {"region": region, "maps": distances, "regions": boxes}
+                for name, value in found.items():
+                    moved.setdefault(name, []).append(value)
+        return [{name: np.concatenate(values) for name, values in moved.items()} for moved in seen]
 
-    unmoved = see(0)
+    (unmoved,) = see([0])
     maps, regions = unmoved.pop("maps"), unmoved.pop("regions")
     good_scores = np.stack(scores)
     # Whatever the split, its defective images have no higher median than the most anomalous image of all.
     possible = symmetry_test(good_scores, maps.max(keepdims=True).ravel())["accepted"]
     merged = {name: np.full((len(SYMMETRIES), *v.shape), np.nan, np.float32) for name, v in unmoved.items()}
-    for symmetry in np.flatnonzero(possible).tolist():
-        seen = see(symmetry) if symmetry else unmoved
+    others = np.flatnonzero(possible)[1:].tolist()  # the first is the image as it is
+    for symmetry, seen in zip([0, *others], [unmoved, *(see(others) if others else [])], strict=True):
         for name, value in merged.items():
             value[symmetry] = seen[name]
     return {**merged, "maps": maps.astype(np.float16), "regions": regions, "good_scores": good_scores}

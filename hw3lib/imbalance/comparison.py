@@ -40,19 +40,8 @@ _VIEWS_CODE = ("imbalance/heads.py", "backbones.py", "classify/trainer.py", "dat
 _CODE = tuple(
     f"imbalance/{name}.py"
     for name in (
-        *(
-            "adsh",
-            "autoencoder",
-            "balanced",
-            "base",
-            "comparison",
-            "copy_paste",
-            "deepsmote",
-            "feature_cloud",
-            "longtail",
-            "losses",
-        ),
-        *("lro", "methods", "oversamplers", "training"),
+        *("adsh", "autoencoder", "balanced", "base", "comparison", "copy_paste", "deepsmote", "feature_cloud"),
+        *("longtail", "losses", "lro", "methods", "oversamplers", "training"),
     )
 ) + ("classify/augment.py", *_VIEWS_CODE)
 
@@ -252,7 +241,7 @@ def _outcome(
     seed: int,
 ) -> dict:
     """Predicted labels of the test images, and seconds of training and predicting."""
-    background = next((i for i, name in enumerate(classes) if name == "good"), None)
+    background = classes.index("good") if "good" in classes else None
     views = features.views
     strong = views.get("strong", views["weak"][:, :0])
     part = Part(

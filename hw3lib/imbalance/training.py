@@ -218,8 +218,7 @@ def pseudo_labelled(adaptive: bool) -> Callable[[Part], Scores]:
 def pasted(part: Part) -> Scores:
     if part.background is None:
         return part.train()  # nothing to paste onto
-    make = CopyPaste(masks=part.masks, background=part.background, random_state=part.seed)
-    return made(lambda _: make)(part)
+    return made(lambda p: CopyPaste(masks=p.masks, background=p.background, random_state=p.seed))(part)
 
 
 def made(make: Callable[[Part], Oversampler]) -> Callable[[Part], Scores]:
