@@ -9,8 +9,8 @@ import inspect
 
 MODULES = (
     *("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided"),
-    *("longtail", "patchcore", "sam", "detection", "coreset", "aupro", "anomalib_job", "sweep", "faults", "scale"),
-    "fuzz",
+    *("longtail", "longtail_drawn", "patchcore", "sam", "detection", "coreset", "aupro", "anomalib_job", "sweep"),
+    *("faults", "scale", "fuzz"),
 )
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(MODULES)}; all if none is given")
     parser.add_argument("--category", default="synthetic/bottle")
     parser.add_argument("--data", help="folder that holds the category")
-    parser.add_argument("--count", type=int, help="of faults, or of fuzzed inputs")
+    parser.add_argument("--count", type=int, help="of faults, of fuzzed inputs, or of a long tail's repeats")
     parser.add_argument("--seed", type=int, help="of where they strike, or of the inputs")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="numbers of images, of scale")
     options = parser.parse_args()

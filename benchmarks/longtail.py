@@ -5,37 +5,43 @@ from __future__ import annotations
 from hw3lib.classify import guided
 from hw3lib.data import classification_images, get, load_table, repeated_splits
 from hw3lib.imbalance import METHODS, compare
+from hw3lib.imbalance.compared import Comparison
 from hw3lib.paths import project_root
 
+# Methods that make images or pass mixed ones through the backbone are left to notebook 03's full profile.
+CHEAP = [name for name, method in METHODS.items() if method.kind != "generated images" and name != "cutmix"]
+KEPT = project_root() / "runs" / "benchmark-longtail"
 
-def main(category: str, data: str | None, n_splits: int = 10, ratios: tuple[float, ...] = (5, 10)) -> None:
+
+def main(category: str, data: str | None, count: int = 10, ratios: tuple[float, ...] = (5, 10)) -> None:
     """Print a table for each ratio, the best method first, and the ceiling beneath it.
-
-    Methods that make images or pass mixed ones through the backbone are left to notebook 03's full profile.
 
     Args:
         category, data: where the images are.
-        n_splits: repeated splits; each is run with every defect type as the tail once.
+        count: repeated splits; each is run with every defect type as the tail once.
         ratios: of the largest to the smallest defect type.
     """
     table = load_table(get(category, data, progress=False), category)
     images = classification_images(table)
     good = guided.good_images(table, images)
-    methods = [name for name, method in METHODS.items() if method.kind != "generated images" and name != "cutmix"]
     compared = compare(
         images,
-        repeated_splits(images, n_splits, 0.2),
-        methods=methods,
+        repeated_splits(images, count, 0.2),
+        methods=CHEAP,
         ratios=ratios,
         turns=images.loc[images["is_defect"], "defect"].nunique(),
         unlabelled=good.sample(min(len(good), 40), random_state=0),
         ceiling=True,
-        keep=project_root() / "runs" / "benchmark-longtail",
+        keep=KEPT,
         progress=True,
     )
-    found = compared.table()
-    for ratio, rows in found.groupby("ratio"):
-        print(f"{category}, 1:{ratio:g}, {n_splits} splits of {compared.n_train} and {compared.n_test} images")
+    show(category, compared, f"{count} splits of {compared.n_train} and {compared.n_test} images")
+
+
+def show(category: str, compared: Comparison, how: str) -> None:
+    """Print what was found."""
+    for ratio, rows in compared.table().groupby("ratio"):
+        print(f"{category}, 1:{ratio:g}, {how}")
         for _, row in [*rows.iterrows(), ("", compared.ceiling(ratio))]:
             gain = (
                 ""
@@ -45,4 +51,4 @@ def main(category: str, data: str | None, n_splits: int = 10, ratios: tuple[floa
                 )
             )
             accuracy = f"{row['balanced_accuracy']:.1%}, tail {row['tail_recall']:.1%}"
-            print(f"  {row['method']:24} {accuracy:20} {gain:26} {row['verdict']}")
+            print(f"  {row['method']:25} {accuracy:20} {gain:26} {row['verdict']}")

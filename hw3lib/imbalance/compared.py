@@ -31,6 +31,7 @@ class Comparison:
         n_train: images of a split's training part before its tail is cut, from which the intervals are corrected: how
             often two splits share test images depends on all images that are drawn from.
         n_test: images of a split's test part.
+        independent: no two splits share an image, so that intervals need no correction.
 
     Raises:
         Hw3Error: the baseline is missing, or figures of some method, ratio and split are.
@@ -40,6 +41,7 @@ class Comparison:
     classes: list[str]
     n_train: int
     n_test: int
+    independent: bool = False
 
     def __post_init__(self) -> None:
         if BASELINE not in set(self.figures["method"]):
@@ -179,12 +181,13 @@ class Comparison:
     def _summary(self, method: str, ratio: float | None, confidence: float) -> dict[str, float | str]:
         own = self._splits(method, ratio)
         values = own["balanced_accuracy"]
-        mean, low, high = corrected_interval(values.to_numpy(), self.n_train, self.n_test, confidence)
+        parts = self.n_train, 0 if self.independent else self.n_test
+        mean, low, high = corrected_interval(values.to_numpy(), *parts, confidence)
         row = {"balanced_accuracy": mean, "ci_low": max(0.0, low), "ci_high": min(1.0, high)}
         gain = (np.nan,) * 3
         if method != BASELINE:
             difference = (values - self._splits(BASELINE, ratio)["balanced_accuracy"]).to_numpy()
-            gain = corrected_interval(difference, self.n_train, self.n_test, confidence)
+            gain = corrected_interval(difference, *parts, confidence)
         row |= dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
         return row | {name: own[name].mean() for name in FIGURES[1:]} | {"verdict": verdict(*gain[1:])}
 

@@ -169,7 +169,8 @@ def compare(
 
     Args:
         table: images with their classes, as :func:`hw3lib.data.classification_images` gives them.
-        splits: positions ``(train, test)`` in the table, two or more.
+        splits: positions ``(train, test)`` in the table, two or more. Where none shares an image with another, they
+            are taken for independent draws.
         methods: names in :data:`METHODS`; ``plain`` is always among them.
         ratios: largest over smallest defect type, each above 1.
         turns: tails that each split is run with; its figures are their means. As many as there are defect types make
@@ -226,7 +227,8 @@ def compare(
         row = {"method": method.name, "ratio": ratio, "split": i // turns, "tail": orders[i][-1]}
         rows.append(row | found | {"seconds": outcome["seconds"]})
     n_train, n_test = len(splits[0][0]), len(splits[0][1])
-    return Comparison(pd.DataFrame(rows), classes, n_train, n_test)
+    drawn = np.concatenate([np.concatenate(split) for split in splits])
+    return Comparison(pd.DataFrame(rows), classes, n_train, n_test, len(np.unique(drawn)) == len(drawn))
 
 
 def _outcome(

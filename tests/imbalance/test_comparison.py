@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 
 from hw3lib.classify import corrected_interval
 from hw3lib.data import load_table, repeated_splits
@@ -178,6 +179,13 @@ def test_a_splits_tails_are_averaged_before_the_interval():
         pd.testing.assert_series_equal(whole["gain_low"], part["gain_low"])
     with pytest.raises(Hw3Error, match="same ratios, splits and tails"):
         Comparison(pd.concat([one.figures, other.iloc[:-1]]), one.classes, 40, 10)
+
+
+def test_independent_splits_have_plain_t_intervals():
+    own = made_up(GAINS)
+    found = Comparison(own.figures, own.classes, 40, 10, independent=True).table().set_index(["method", "ratio"])
+    gain = stats.ttest_rel([0.6, 0.5, 0.6, 0.5], [0.5, 0.6, 0.5, 0.6]).confidence_interval()
+    assert tuple(found.loc[("noise", 5), ["gain_low", "gain_high"]]) == pytest.approx(tuple(gain))
 
 
 def test_the_paragraph_says_what_the_figures_say():
@@ -407,6 +415,15 @@ def test_each_split_may_be_run_with_several_tails(table, splits, spy):
         assert sorted(rows["tail"]) == ["blue", "green", "red"]
     with pytest.raises(Hw3Error, match="turns=0"):
         run(table, splits, turns=0)
+
+
+def test_splits_are_independent_where_no_two_share_an_image(table, splits):
+    assert not run(table, splits).independent
+    place = table.groupby("defect").cumcount().to_numpy()
+    apart = [(np.flatnonzero(place // 4 == i), np.flatnonzero(place == 8 + i)) for i in range(2)]
+    assert run(table, apart, ratios=[2]).independent
+    shared = [(train, np.flatnonzero(place == 9)) for train, _ in apart]
+    assert not run(table, shared, ratios=[2]).independent
 
 
 def test_the_ceiling_sees_every_training_image_and_is_no_method(table, splits, spy):
