@@ -17,7 +17,7 @@ from hw3lib.imbalance import METHODS, compare
 from .longtail import CHEAP, KEPT, show
 
 
-def main(category: str, data: str | None, count: int = 20, ratios: tuple[float, ...] = (5, 10)) -> None:
+def main(category: str, data: str | None, count: int = 10, ratios: tuple[float, ...] = (5, 10)) -> None:
     """Print a table for each ratio, the best method first, and the ceiling beneath it.
 
     Args:
