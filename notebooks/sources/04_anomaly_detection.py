@@ -29,7 +29,7 @@
 # %% [markdown]
 # # 4. Anomaly detection from good images alone
 #
-# *About three minutes in the quick profile on two cores.*
+# *About two minutes in the quick profile on two cores.*
 #
 # Assignment question 4: detect defective products with a model that was trained on good ones only. Defects are rare and
 # the next one looks like none before; good products are plenty.
