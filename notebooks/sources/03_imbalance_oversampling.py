@@ -298,7 +298,7 @@ run.figure(imbalance_plots.ranking(ranking, ceiling), "ranking")
 # The black line is no method: it is plain training with all the images that the tail cut away. An answer to imbalance
 # makes up for missing images, so this is about what there is to win. Where the black line itself reaches zero, these
 # splits cannot show that any answer helps, and more test images are needed before a better method is. Generated
-# categories can be drawn anew: README (*What to expect*, imbalance) has the same comparison on sets that share no image,
+# categories can be drawn anew: README (*What to expect*, imbalance) has the comparison on sets that share no image,
 # where one answer helps in all four categories. **Predict** which, and how much of the black line it reaches.
 #
 # DeepSMOTE and LRO train a network in each split, and cutmix's images pass through the backbone: the full profile
