@@ -14,7 +14,6 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from hw3lib.classify import guided
 from hw3lib.classify.kernel import KernelClassifier
-from hw3lib.classify.memory import symmetry_test
 from hw3lib.classify.reports import REPORTS
 from hw3lib.classify.reproduce import describe, splits
 from hw3lib.classify.result import Result, Split, as_labels, class_names
@@ -71,8 +70,7 @@ def told_of_masks(images: pd.DataFrame, good: pd.DataFrame, pairs: list[Split], 
     labels = as_labels(images["defect"], classes)
     probabilities = []
     for train, test in pairs:
-        accepted = symmetry_test(seen.good_scores, seen.scores[train[seen.is_defect[train]]])["accepted"].to_numpy()
-        parts = [seen.parts[part][accepted].mean(0) for part in method.parts] + [known]
+        parts = [*seen.features(method.parts, train), known]
         model = KernelClassifier(len(classes)).fit([part[train] for part in parts], labels[train])
         probabilities.append(model.predict_proba([part[test] for part in parts]))
     return Result.from_probabilities(method, images, pairs, probabilities, seconds=[0.0] * len(pairs))

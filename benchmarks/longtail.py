@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from hw3lib.classify import guided
+from hw3lib.classify.result import Split
 from hw3lib.data import classification_images, get, load_table, repeated_splits
 from hw3lib.imbalance import METHODS, compare
-from hw3lib.imbalance.compared import Comparison
 from hw3lib.paths import project_root
 
 # Methods that make images or pass mixed ones through the backbone are left to notebook 03's full profile.
 CHEAP = [name for name, method in METHODS.items() if method.kind != "generated images" and name != "cutmix"]
-KEPT = project_root() / "runs" / "benchmark-longtail"
 
 
 def main(category: str, data: str | None, count: int = 10, ratios: tuple[float, ...] = (5, 10)) -> None:
@@ -24,22 +25,32 @@ def main(category: str, data: str | None, count: int = 10, ratios: tuple[float, 
     table = load_table(get(category, data, progress=False), category)
     images = classification_images(table)
     good = guided.good_images(table, images)
+    unlabelled = good.sample(min(len(good), 40), random_state=0)
+    run(category, images, repeated_splits(images, count, 0.2), CHEAP, ratios, unlabelled)
+
+
+def run(
+    category: str,
+    images: pd.DataFrame,
+    splits: list[Split],
+    methods: list[str],
+    ratios: tuple[float, ...],
+    unlabelled: pd.DataFrame | None = None,
+) -> None:
+    """Compare with every defect type as the tail, and print what was found."""
     compared = compare(
         images,
-        repeated_splits(images, count, 0.2),
-        methods=CHEAP,
+        splits,
+        methods=methods,
         ratios=ratios,
         turns=images.loc[images["is_defect"], "defect"].nunique(),
-        unlabelled=good.sample(min(len(good), 40), random_state=0),
+        unlabelled=unlabelled,
         ceiling=True,
-        keep=KEPT,
+        keep=project_root() / "runs" / "benchmark-longtail",
         progress=True,
     )
-    show(category, compared, f"{count} splits of {compared.n_train} and {compared.n_test} images")
-
-
-def show(category: str, compared: Comparison, how: str) -> None:
-    """Print what was found."""
+    kind = "independent draws" if compared.independent else "splits"
+    how = f"{compared.n_splits} {kind} of {compared.n_train} images to learn from and {compared.n_test} to be tested on"
     for ratio, rows in compared.table().groupby("ratio"):
         print(f"{category}, 1:{ratio:g}, {how}")
         for _, row in [*rows.iterrows(), ("", compared.ceiling(ratio))]:

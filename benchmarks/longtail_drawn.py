@@ -12,9 +12,10 @@ import pandas as pd
 
 from hw3lib.data import classification_images, load_table
 from hw3lib.data.synthetic import make
-from hw3lib.imbalance import METHODS, compare
+from hw3lib.imbalance import METHODS
+from hw3lib.paths import project_root
 
-from .longtail import CHEAP, KEPT, show
+from .longtail import CHEAP, run
 
 
 def main(category: str, data: str | None, count: int = 10, ratios: tuple[float, ...] = (5, 10)) -> None:
@@ -26,23 +27,13 @@ def main(category: str, data: str | None, count: int = 10, ratios: tuple[float, 
         count: repeats; each is run with every defect type as the tail once.
         ratios: of the largest to the smallest defect type.
     """
+    name = category.removeprefix("synthetic/")
     tables = []
     for seed in range(1, 2 * count + 1):  # 0 is the course's own set
-        folder = make(category, KEPT / f"drawn-{seed}", seed=seed)
-        tables.append(classification_images(load_table(folder.parent.parent, f"synthetic/{folder.name}")))
+        root = project_root() / "runs" / "benchmark-longtail" / f"drawn-{seed}"
+        make(name, root, seed=seed)
+        tables.append(classification_images(load_table(root, f"synthetic/{name}")))
     images = pd.concat(tables, ignore_index=True)
-    ends = np.cumsum([len(table) for table in tables])
-    sets = np.split(np.arange(len(images)), ends[:-1])
-    compared = compare(
-        images,
-        list(zip(sets[::2], sets[1::2], strict=True)),
-        methods=[name for name in CHEAP if METHODS[name].kind != "unlabelled"],
-        ratios=ratios,
-        turns=images.loc[images["is_defect"], "defect"].nunique(),
-        ceiling=True,
-        keep=KEPT,
-        progress=True,
-    )
-    assert compared.independent
-    how = f"{count} independent draws of {compared.n_train} images to learn from and {compared.n_test} to be tested on"
-    show(f"synthetic/{folder.name}", compared, how)
+    sets = np.split(np.arange(len(images)), np.cumsum([len(table) for table in tables])[:-1])
+    splits = list(zip(sets[::2], sets[1::2], strict=True))
+    run(f"synthetic/{name}", images, splits, [m for m in CHEAP if METHODS[m].kind != "unlabelled"], ratios)

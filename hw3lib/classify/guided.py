@@ -130,6 +130,17 @@ class Looks:
         """The symmetry test with all defective images, for the reader; each split makes its own from its own."""
         return symmetry_test(self.good_scores, self.scores[self.is_defect])
 
+    def features(self, parts: tuple[str, ...], train: np.ndarray) -> list[np.ndarray]:
+        """Parts of all images, ``(N, features)`` each, averaged over the symmetries that a split accepts.
+
+        Args:
+            parts: names in :attr:`parts`.
+            train: positions of the split's training images, whose defective ones decide.
+        """
+        defects = train[self.is_defect[train]]
+        accepted = symmetry_test(self.good_scores, self.scores[defects])["accepted"].to_numpy()
+        return [self.parts[part][accepted].mean(0) for part in parts]
+
 
 def good_images(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Good training images of a category that are not among its classification images."""
@@ -260,9 +271,7 @@ def run(
     probabilities, seconds = [], []
     for train, test in splits:
         started = time.perf_counter()
-        defects = train[seen.is_defect[train]]
-        accepted = symmetry_test(seen.good_scores, seen.scores[defects])["accepted"].to_numpy()
-        features = [seen.parts[part][accepted].mean(0) for part in method.parts]
+        features = seen.features(method.parts, train)
         if method.parts == WHOLE:
             model = _whole_image_classifier(labels[train], seed).fit(features[0][train], labels[train])
             probabilities.append(model.predict_proba(features[0][test]))
