@@ -38,10 +38,10 @@ DEFAULT_CATEGORY = synthetic/bottle
 .NOTPARALLEL:
 
 course: $(READY)
-	$(RUN) -m hw3lib.cli run --category "$$CATEGORY" --profile "$$PROFILE" $${DATA:+--data "$$DATA"} $(ARGS)
+	$(RUN) -m hw3lib.cli.main run --category "$$CATEGORY" --profile "$$PROFILE" $${DATA:+--data "$$DATA"} $(ARGS)
 
 test: lint
-	$(RUN) -m hw3lib.cli data get $(DEFAULT_CATEGORY)
+	$(RUN) -m hw3lib.cli.main data get $(DEFAULT_CATEGORY)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 	@set -- notebooks/[0-9]*.ipynb; if [ ! -e "$$1" ]; then echo "no notebooks to validate"; exit 0; fi; \
 	set -x; HW3_HEADLESS=1 OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadscope \
@@ -68,13 +68,13 @@ bench: $(READY_DEV)
 	$(RUN) -m benchmarks $(ARGS)
 
 notebooks: $(READY_DEV)
-	$(RUN) -m hw3lib.notebooks $(ARGS)
+	$(RUN) -m hw3lib.course.build $(ARGS)
 	$(RUN) docs/notebook_table.py
 
 setup: $(READY)
 
 doctor: $(READY)
-	$(RUN) -m hw3lib.cli doctor --category "$$CATEGORY" $${DATA:+--data "$$DATA"}
+	$(RUN) -m hw3lib.cli.main doctor --category "$$CATEGORY" $${DATA:+--data "$$DATA"}
 
 clean:
 	rm -rf .venv build hw3lib.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

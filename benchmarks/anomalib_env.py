@@ -7,8 +7,9 @@ import sys
 import venv
 from pathlib import Path
 
+from hw3lib.core.files import atomic_path, human_bytes
+from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path, human_bytes, project_root
 
 VERSION = "2.7.0"
 _SIZE = 6 * 10**9  # bytes, most of them PyTorch

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hw3lib import backbones
-from hw3lib.anomaly.metrics import image_metrics
+from hw3lib.anomaly.metrics.metrics import image_metrics
+from hw3lib.core.saved import save_tensors
 from hw3lib.data import get, load_table
-from hw3lib.patches import stage_names
-from hw3lib.tensor_files import save_tensors
+from hw3lib.networks import backbones
+from hw3lib.networks.patches import stage_names
 
 from .compare import say_load
 from .programs import run_program

@@ -9,7 +9,7 @@ import tempfile
 import numpy as np
 from scipy.ndimage import gaussian_filter, label, zoom
 
-from hw3lib.anomaly.metrics import PixelMetrics
+from hw3lib.anomaly.metrics.metrics import PixelMetrics
 from hw3lib.data import get, load_masks, load_table
 from hw3lib.errors import Hw3Error
 

@@ -18,9 +18,10 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from hw3lib.classify import Attempt, build, run, wilson_interval
-from hw3lib.classify.reports import Report
-from hw3lib.classify.reproduce import splits
+from hw3lib.classify import Attempt, build, run
+from hw3lib.classify.student_reports.reports import Report
+from hw3lib.classify.student_reports.verdicts import splits
+from hw3lib.core.intervals import wilson_interval
 from hw3lib.data import classification_images, get, load_table
 
 from . import student

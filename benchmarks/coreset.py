@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
-from hw3lib import backbones
-from hw3lib.anomaly.coreset import memory_estimate
+from hw3lib.anomaly.coreset.greedy import memory_estimate
+from hw3lib.core.files import human_bytes
 from hw3lib.data import get, load_table, read_image
 from hw3lib.errors import Hw3Error
-from hw3lib.patches import stage_names
-from hw3lib.paths import human_bytes
+from hw3lib.networks import backbones
+from hw3lib.networks.patches import stage_names
 
 from .compare import matmul_rate, say_load
 from .programs import run_program

@@ -10,15 +10,16 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hw3lib.annotate.detection import BoxDetector
-from hw3lib.annotate.detection_comparison import runs, summary
-from hw3lib.annotate.fcos import Fcos
+from hw3lib.annotate.boxes.base import BoxDetector
+from hw3lib.annotate.boxes.comparison import runs, summary
+from hw3lib.annotate.boxes.fcos import Fcos
+from hw3lib.annotate.boxes.yolo import YoloV8
+from hw3lib.annotate.boxes.yolo_world import YoloWorld, example_photographs, kept_vocabulary
 from hw3lib.annotate.instances import from_masks
-from hw3lib.annotate.yolo_models import YoloV8
-from hw3lib.annotate.yolo_world import YoloWorld, example_photographs, kept_vocabulary
+from hw3lib.core.files import atomic_path
+from hw3lib.core.places import project_root
 from hw3lib.data import classification_images, get, load_table, repeated_splits
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path, project_root
 
 PROFILES = ("quick", "full")
 SMALLEST = 1e-4  # of an image's pixels: smaller components of a mask get no box

@@ -351,7 +351,7 @@ def _listen(team: list[_Worker], tallies: dict[str, Tally], waiting: list) -> No
 
 def table(tallies: dict[str, Tally]) -> str:
     """Inputs tried, read and refused, findings, and milliseconds an input, by reader."""
-    from hw3lib.summary import format_table
+    from hw3lib.core.text import format_table
 
     rows = [("reader", "tried", "read", "refused", "findings", "ms")]
     sums = [0, 0, 0, 0]

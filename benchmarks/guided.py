@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from hw3lib.classify import guided
-from hw3lib.classify.kernel import KernelClassifier
-from hw3lib.classify.reports import REPORTS
-from hw3lib.classify.reproduce import describe, splits
-from hw3lib.classify.result import Result, Split, as_labels, class_names
+from hw3lib.classify.guided import classifier as guided
+from hw3lib.classify.guided.kernel import KernelClassifier
+from hw3lib.classify.result import Result
+from hw3lib.classify.student_reports.reports import REPORTS
+from hw3lib.classify.student_reports.verdicts import describe, splits
+from hw3lib.core.places import project_root
 from hw3lib.data import classification_images, defect_statistics, get, load_table
-from hw3lib.paths import project_root
+from hw3lib.data.labels import Split, as_labels, class_names
 
 
 def main(category: str, data: str | None, repeats: int = 5, draws: int = 50) -> None:

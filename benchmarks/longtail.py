@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hw3lib.classify import guided
-from hw3lib.classify.result import Split
+from hw3lib.classify.guided import classifier as guided
+from hw3lib.core.places import project_root
 from hw3lib.data import classification_images, get, load_table, repeated_splits
+from hw3lib.data.labels import Split
 from hw3lib.imbalance import METHODS, compare
-from hw3lib.paths import project_root
 
 # Methods that make images or pass mixed ones through the backbone are left to notebook 03's full profile.
 CHEAP = [name for name, method in METHODS.items() if method.kind != "generated images" and name != "cutmix"]

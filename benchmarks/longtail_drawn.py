@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from hw3lib.core.places import project_root
 from hw3lib.data import classification_images, load_table
 from hw3lib.data.synthetic import make
 from hw3lib.imbalance import METHODS
-from hw3lib.paths import project_root
 
 from .longtail import CHEAP, run
 

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.stats import t
 from tqdm.auto import tqdm
 
-from hw3lib import freed_memory
 from hw3lib.anomaly import PatchCore
 from hw3lib.anomaly.comparison import evaluate
+from hw3lib.core import machine as freed_memory
 from hw3lib.data import ImageStack, get, load_table
 
 FIGURES = ("image_auroc", "pixel_auroc", "aupro")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 
-from hw3lib.annotate.sam import Segmenter
-from hw3lib.annotate.segmentation import curve, evaluate, few_image_splits, prepare
+from hw3lib.annotate.masks.evaluation import curve, evaluate, few_image_splits, prepare
+from hw3lib.annotate.masks.sam import Segmenter
+from hw3lib.core.places import project_root
 from hw3lib.data import get, load_table
-from hw3lib.paths import project_root
 
 from .compare import say_load
 

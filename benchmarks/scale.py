@@ -44,7 +44,7 @@ def main(category: str, data: str | None, sizes: Sequence[int] = SIZES, out: str
     """
     import pandas as pd
 
-    from hw3lib.paths import atomic_path
+    from hw3lib.core.files import atomic_path
 
     sizes = sorted(sizes)
     print(
@@ -133,7 +133,7 @@ def draw(table, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from hw3lib.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE
+    from hw3lib.views.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE
 
     looks = [(GREY, "x"), (BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (PURPLE, "^"), ("black", "v"), ("#D55E00", "P")]
     figure = Figure(figsize=(10, 4.6), layout="constrained")
@@ -224,7 +224,7 @@ def _features(folder: Path, size: int) -> None:
     """Mean features of every image, written as they come."""
     import torch
 
-    from hw3lib import backbones
+    from hw3lib.networks import backbones
 
     _, stack = _stack(folder)
     backbone = backbones.load(ARCH)
@@ -252,7 +252,7 @@ def _fit(folder: Path, size: int) -> None:
 
 def _score(folder: Path, size: int) -> None:
     """All images, those that were learned from too."""
-    from hw3lib.scoring import score
+    from hw3lib.inspection.score import score
 
     category = folder / "data/thumbnails"
     done = score(folder / "detector", [category / "train/good", category], folder / "results", echo=lambda _: None)
@@ -272,7 +272,7 @@ IMPORTS = {
     "generate": ["PIL.Image"],
     **dict.fromkeys(("table", "check", "cache"), ["hw3lib.data"]),
     **dict.fromkeys(("features", "fit"), ["hw3lib.data", "hw3lib.anomaly"]),
-    "score": ["hw3lib.scoring"],
+    "score": ["hw3lib.inspection.score"],
 }
 
 
@@ -329,7 +329,7 @@ def _resident_peak() -> int:
 
 
 if __name__ == "__main__":
-    from hw3lib import freed_memory
+    from hw3lib.core import machine as freed_memory
 
     freed_memory.keep()  # as every command does
     print(json.dumps(measure(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from hw3lib.classify.reports import REPORTS
+from hw3lib.classify.student_reports.reports import REPORTS
 
 from .compare import alternate, draw, matmul_rate, operations, report, say_load
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from hw3lib import plots
 from hw3lib.data import get, load_table
 from hw3lib.data.synthetic import PRODUCTS
+from hw3lib.views.plots import dataset as plots
 
 HERE = Path(__file__).parent
 

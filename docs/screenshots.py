@@ -25,10 +25,10 @@ import nbformat
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from hw3lib import detect
-from hw3lib.app.inspection import Inspector
-from hw3lib.app.server import free_port, serving
 from hw3lib.data import defect_statistics, get, load_table
+from hw3lib.inspection import fit as detect
+from hw3lib.inspection.app.inspection import Inspector
+from hw3lib.inspection.app.server import free_port, serving
 
 CATEGORY = "synthetic/bottle"
 WIDTH, LARGEST = 1280, 200_000  # pixels, bytes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw3lib.paths import project_root
+from hw3lib.core.places import project_root
 
 
 def write_category(folder: Path, counts: dict[str, int], size: tuple[int, int] = (40, 32), seed: int = 0) -> Path:

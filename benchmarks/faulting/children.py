@@ -180,7 +180,7 @@ def warm_up(modules: Sequence[str]) -> None:
 
     Orphans are adopted (prctl(2)) so that no process outlives the fault that it belongs to.
     """
-    from hw3lib.provenance import code_version
+    from hw3lib.core.provenance import code_version
 
     for module in modules:
         importlib.import_module(module)

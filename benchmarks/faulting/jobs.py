@@ -77,7 +77,7 @@ def category(folder: Path) -> None:
 
 def hw3(*arguments: str) -> None:
     """A command of hw3; ends the process with its exit code if that is not 0."""
-    from hw3lib.cli import main
+    from hw3lib.cli.main import main
 
     if code := main([*arguments, "--debug"]):
         raise SystemExit(code)
@@ -133,7 +133,7 @@ def serve(content: bytes) -> ThreadingHTTPServer:
 def download(folder: Path) -> None:
     address, sha256 = os.environ[SERVED].split()
     with (
-        mock.patch("hw3lib.data.sources.ARCHIVE_SHA256", sha256),
+        mock.patch("hw3lib.data.fetch.sources.ARCHIVE_SHA256", sha256),
         mock.patch.dict(os.environ, {"HW3_MVTEC_URL": address, "no_proxy": "127.0.0.1"}),
     ):
         hw3("data", "get", "bottle", "--accept-license", "--source", "official", "--data", "data")
@@ -168,8 +168,8 @@ def cache(folder: Path) -> None:
 
 def training(folder: Path) -> None:
     from hw3lib.classify import Attempt, run
+    from hw3lib.core.files import atomic_path
     from hw3lib.data import classification_images, load_table, repeated_splits
-    from hw3lib.paths import atomic_path
 
     images = classification_images(load_table("data", "widget"))
     attempt = Attempt("tiny", image_size=32, batch_size=8, epochs=4, patience=3, flip=True)
@@ -213,8 +213,8 @@ def scores(folder: Path) -> None:
 
 
 def reproduce(folder: Path, runs_dir: str | Path = "runs", name: str | None = None) -> None:
-    from hw3lib import reproduction
-    from hw3lib.classify.reports import REPORTS
+    from hw3lib.classify.student_reports import run as reproduction
+    from hw3lib.classify.student_reports.reports import REPORTS
     from hw3lib.data import load_table
 
     report = REPORTS["bottle"]
@@ -289,7 +289,7 @@ def write_notebook(folder: Path, comment: str = "") -> None:
     """A notebook that writes a table and, a little later, its metrics."""
     import nbformat
 
-    from hw3lib.execution import COMMON_KEYS
+    from hw3lib.runs.step import COMMON_KEYS
 
     cells = [
         PARAMETERS,
@@ -320,7 +320,7 @@ def notebook(folder: Path) -> None:
 
 
 def run_notebook(folder: Path) -> None:
-    from hw3lib.runner import run
+    from hw3lib.runs.run import run
 
     options = {"category": "widget", "data": "data", "name": "r", "notebooks_dir": "notebooks", "runs_dir": "runs"}
     if any(outcome.status == "failed" for outcome in run(**options)):
@@ -334,18 +334,24 @@ _LEARN = ("hw3lib.classify", "hw3lib.classify.experiment", "accelerate.utils", "
 JOBS = {
     job.name: job
     for job in (
-        Job("download", download, _nothing, 14, ("hw3lib.data.sources", "hw3lib.data")),
+        Job("download", download, _nothing, 14, ("hw3lib.data.fetch.sources", "hw3lib.data")),
         Job("synthetic", partial(synthetic, workers=1), _older_category, 10, ("hw3lib.data.synthetic.wood",)),
         Job("synthetic, 2 processes", partial(synthetic, workers=2), _older_category, 3),
         Job("cache", cache, category, 10, ("hw3lib.data",)),
         Job("training", training, category, 12, _LEARN),
-        Job("imbalance", imbalance, category, 6, ("hw3lib.imbalance", "hw3lib.backbones")),
-        Job("detect fit", detector, _older_detector, 12, ("hw3lib.detect", "hw3lib.backbones")),
-        Job("detect score", scores, _older_detector, 5, ("hw3lib.scoring",)),
-        Job("reproduce", reproduce, category, 6, (*_LEARN, "hw3lib.reproduction", "matplotlib.backends.backend_agg")),
+        Job("imbalance", imbalance, category, 6, ("hw3lib.imbalance", "hw3lib.networks.backbones")),
+        Job("detect fit", detector, _older_detector, 12, ("hw3lib.inspection.fit", "hw3lib.networks.backbones")),
+        Job("detect score", scores, _older_detector, 5, ("hw3lib.inspection.score",)),
+        Job(
+            "reproduce",
+            reproduce,
+            category,
+            6,
+            (*_LEARN, "hw3lib.classify.student_reports.run", "matplotlib.backends.backend_agg"),
+        ),
         Job("report", report, a_run, 6, ("hw3lib.report", "typst")),
         Job("annotate", annotate, category, 6, ("hw3lib.annotate", "hw3lib.annotate.preview")),
         Job("sweep", sweep, _nothing, 5, ("hw3lib.sweep", "pyarrow.parquet", "pandas")),
-        Job("run", run_notebook, notebook, 5, ("hw3lib.runner", "papermill", "ipykernel.kernelspec")),
+        Job("run", run_notebook, notebook, 5, ("hw3lib.runs.run", "papermill", "ipykernel.kernelspec")),
     )
 }

@@ -14,13 +14,31 @@ from unittest import mock
 from . import jobs
 
 WARM = (
-    *("hw3lib.classify.experiment", "accelerate.utils", "hw3lib.anomaly", "hw3lib.scoring", "hw3lib.data.archive"),
-    *("matplotlib.figure", "hw3lib.report", "typst", "hw3lib.sweep", "pyarrow.parquet", "hw3lib.results"),
+    *(
+        "hw3lib.classify.experiment",
+        "accelerate.utils",
+        "hw3lib.anomaly",
+        "hw3lib.inspection.score",
+        "hw3lib.data.fetch.archive",
+    ),
+    *("matplotlib.figure", "hw3lib.report", "typst", "hw3lib.sweep", "pyarrow.parquet", "hw3lib.runs.folder"),
 )
 WARM_FOR_ALL = (
-    *("matplotlib.backends.backend_agg", "hw3lib.grade", "hw3lib.notebooks", "hw3lib.imbalance", "papermill"),
-    *("hw3lib.annotate.export", "hw3lib.annotate.preview", "hw3lib.annotate.sam", "hw3lib.annotate.fcos"),
-    *("hw3lib.data.synthetic.wood", "hw3lib.reproduction", "hw3lib.runner", "onnxscript", "onnxruntime"),
+    *(
+        "matplotlib.backends.backend_agg",
+        "hw3lib.course.grading",
+        "hw3lib.course.build",
+        "hw3lib.imbalance",
+        "papermill",
+    ),
+    *("hw3lib.annotate.export", "hw3lib.annotate.preview", "hw3lib.annotate.masks.sam", "hw3lib.annotate.boxes.fcos"),
+    *(
+        "hw3lib.data.synthetic.wood",
+        "hw3lib.classify.student_reports.run",
+        "hw3lib.runs.run",
+        "onnxscript",
+        "onnxruntime",
+    ),
 )
 
 
@@ -80,7 +98,7 @@ def _classified(given: Path) -> tuple[Any, list]:
 
 
 def choice(out: Path, given: Path, version: int) -> None:
-    from hw3lib.choices import Choices
+    from hw3lib.views.widgets.choices import Choices
 
     for i in range(60):
         Choices(out / "labels.json").set(f"test/dent/{i:03d}.png", "dent", f"scratch{version}")
@@ -89,7 +107,7 @@ def choice(out: Path, given: Path, version: int) -> None:
 def annotation(out: Path, given: Path, version: int) -> None:
     import numpy as np
 
-    from hw3lib.annotations_file import AnnotationsFile
+    from hw3lib.annotate.formats.coco_file import AnnotationsFile
 
     mask = np.zeros((40, 40), bool)
     mask[version:9, ::2] = True
@@ -99,7 +117,7 @@ def annotation(out: Path, given: Path, version: int) -> None:
 def run_folder(out: Path, given: Path, version: int) -> None:
     import pandas as pd
 
-    from hw3lib.results import RunFolder
+    from hw3lib.runs.folder import RunFolder
 
     folder = RunFolder("01", _table(given), "quick", str(out), {"seed": version})
     folder.table(pd.DataFrame({"a": range(3000 + version)}), "table")
@@ -109,7 +127,7 @@ def run_folder(out: Path, given: Path, version: int) -> None:
 def figure(out: Path, given: Path, version: int) -> None:
     from matplotlib.figure import Figure
 
-    from hw3lib.results import RunFolder
+    from hw3lib.runs.folder import RunFolder
 
     drawn = Figure()
     drawn.subplots().plot([version, 3, 1])
@@ -117,26 +135,26 @@ def figure(out: Path, given: Path, version: int) -> None:
 
 
 def summary(out: Path, given: Path, version: int) -> None:
-    from hw3lib.execution import Outcome
-    from hw3lib.summary import write_summary
+    from hw3lib.runs.step import Outcome
+    from hw3lib.runs.summary import write_summary
 
     write_summary(out, [Outcome(f"{i:03d}_x", "ran", version, out / "01", {}) for i in range(300)])
 
 
 def record(out: Path, given: Path, version: int) -> None:
-    from hw3lib.execution import write_json
+    from hw3lib.core.files import write_json
 
     write_json(out / "run.json", {f"key {i}": version for i in range(500)})
 
 
 def grades(out: Path, given: Path, version: int) -> None:
-    from hw3lib.grade import Grade, write
+    from hw3lib.course.grading import Grade, write
 
     write(out / "grades.csv", [Grade(f"ada/{i}.ipynb", message=str(version)) for i in range(300)])
 
 
 def exercises(out: Path, given: Path, version: int) -> None:
-    from hw3lib.exercises import start
+    from hw3lib.course.exercises import start
 
     if version:
         start(out / "my-course")
@@ -145,7 +163,7 @@ def exercises(out: Path, given: Path, version: int) -> None:
 def executed(out: Path, given: Path, version: int) -> None:
     import nbformat
 
-    from hw3lib.notebooks import write_executed
+    from hw3lib.course.build import write_executed
 
     cells = [nbformat.v4.new_code_cell(f"{version}", id=f"cell-{i}") for i in range(60)]
     write_executed(out / "01.ipynb", nbformat.v4.new_notebook(cells=cells))
@@ -168,8 +186,8 @@ def attempt(out: Path, given: Path, version: int) -> None:
 def checkpoint(out: Path, given: Path, version: int) -> None:
     import torch
 
-    from hw3lib.classify import train
-    from hw3lib.classify.callbacks import Checkpoint
+    from hw3lib.networks.callbacks import Checkpoint
+    from hw3lib.networks.trainer import train
 
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 2))
     train(
@@ -185,7 +203,7 @@ def checkpoint(out: Path, given: Path, version: int) -> None:
 
 
 def guided(out: Path, given: Path, version: int) -> None:
-    from hw3lib.classify.guided import DefectGuided, good_images, look
+    from hw3lib.classify.guided.classifier import DefectGuided, good_images, look
 
     images, _ = _classified(given)
     images = images.iloc[::9]  # it is the file that is tried
@@ -200,7 +218,7 @@ def imbalance(out: Path, given: Path, version: int) -> None:
 
 
 def detector(out: Path, given: Path, version: int) -> None:
-    from hw3lib.anomaly import load
+    from hw3lib.anomaly.registry import load
 
     found = load(given / "knn")
     found.batch_size = 8 + version
@@ -208,7 +226,7 @@ def detector(out: Path, given: Path, version: int) -> None:
 
 
 def score(out: Path, given: Path, version: int) -> None:
-    from hw3lib.scoring import score
+    from hw3lib.inspection.score import score
 
     rate = 0.2 + 0.4 * version
     score(given / "knn", [given / "data/widget"], out / "results", force=True, false_alarm_rate=rate)
@@ -224,7 +242,7 @@ def maps(out: Path, given: Path, version: int) -> None:
 
 
 def overlays(out: Path, given: Path, version: int) -> None:
-    from hw3lib.scoring import score
+    from hw3lib.inspection.score import score
 
     place = given / "patchcore"
     kinds = {"overlays": True, "tiff": True}
@@ -232,7 +250,7 @@ def overlays(out: Path, given: Path, version: int) -> None:
 
 
 def onnx(out: Path, given: Path, version: int) -> None:
-    from hw3lib.detect import export
+    from hw3lib.inspection.fit import export
 
     export(given / "patchcore", out / f"{version}.onnx")
 
@@ -240,7 +258,7 @@ def onnx(out: Path, given: Path, version: int) -> None:
 def boxes(out: Path, given: Path, version: int) -> None:
     import torch
 
-    from hw3lib.annotate.fcos import Fcos
+    from hw3lib.annotate.boxes.fcos import Fcos
 
     torch.manual_seed(version)
     made = Fcos(size=32, epochs=0)
@@ -252,8 +270,8 @@ def boxes(out: Path, given: Path, version: int) -> None:
 def _segmenter() -> Any:
     import torch
 
-    from hw3lib.annotate.sam import Segmenter
-    from hw3lib.annotate.sam_model import SamNetwork, Size
+    from hw3lib.annotate.masks.sam import Segmenter
+    from hw3lib.annotate.masks.sam_network import SamNetwork, Size
 
     sides = {"embed_dims": (8, 16, 16, 32), "depths": (1, 1, 1, 1), "num_heads": (1, 2, 2, 2)}
     torch.manual_seed(0)
@@ -262,13 +280,13 @@ def _segmenter() -> Any:
 
 
 def sam(out: Path, given: Path, version: int) -> None:
-    from hw3lib.annotate.sam_saved import save
+    from hw3lib.annotate.masks.saved import save
 
     save(_segmenter(), out / f"sam-{version}")
 
 
 def embeddings(out: Path, given: Path, version: int) -> None:
-    from hw3lib.annotate.sam import embed_files
+    from hw3lib.annotate.masks.sam import embed_files
 
     embed_files(_segmenter(), list(_table(given)["image"])[version : version + 1], cache=out / "cache")
 
@@ -293,16 +311,16 @@ def stack(out: Path, given: Path, version: int) -> None:
 
 
 def unpacked(out: Path, given: Path, version: int, suffix: str) -> None:
-    from hw3lib.data.archive import extract
+    from hw3lib.data.fetch.archive import extract
 
     extract(given / f"{version}{suffix}", out / f"bottle{version}", "bottle", progress=False)
 
 
 def download(out: Path, given: Path, version: int) -> None:
-    from hw3lib.data.download import download
+    from hw3lib.data.fetch.download import download
 
     address, sha256 = os.environ[jobs.SERVED].split()
-    with mock.patch("hw3lib.data.download._SPARE_DISK", -(10**9)):
+    with mock.patch("hw3lib.data.fetch.download._SPARE_DISK", -(10**9)):
         download(address, out / f"{version}.tar.gz", sha256, progress=False)
 
 
@@ -330,7 +348,7 @@ def sweep_spec(out: Path, given: Path, version: int) -> None:
     from hw3lib.sweep.engine import Sweep
 
     with (
-        mock.patch("hw3lib.paths.project_root", lambda: out),
+        mock.patch("hw3lib.core.places.project_root", lambda: out),
         mock.patch("hw3lib.sweep.run", lambda cells, folder, *rest, **named: Sweep(folder, 0)),
     ):
         jobs.hw3(
@@ -344,7 +362,7 @@ def reproduced(out: Path, given: Path, version: int) -> None:
 
 
 def notebook_run(out: Path, given: Path, version: int) -> None:
-    from hw3lib.runner import run
+    from hw3lib.runs.run import run
 
     places = {"notebooks_dir": given / "notebooks", "runs_dir": out, "data": given / "data"}
     outcomes = run(category="widget", name="r", force=bool(version), **places)

@@ -12,11 +12,11 @@ from PIL import Image
 from benchmarks.fuzzing.data_readers import category
 from benchmarks.fuzzing.reader import Reader, encoded, picture, put, sane
 from hw3lib.annotate import FORMATS, Dataset
-from hw3lib.annotate.coco import read_coco
+from hw3lib.annotate.formats.coco import read_coco
+from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.annotate.instances import components
-from hw3lib.annotations_file import AnnotationsFile
-from hw3lib.choices import Choices, apply
 from hw3lib.data import load_table
+from hw3lib.views.widgets.choices import Choices, apply
 
 SIZE = 20, 30  # height and width
 

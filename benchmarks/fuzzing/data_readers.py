@@ -18,10 +18,10 @@ from PIL import Image
 
 from benchmarks.fuzzing.mutations import NAMES, Files
 from benchmarks.fuzzing.reader import Reader, encoded, only_file, picture, put, sane
+from hw3lib.annotate.formats.reading import read_indexed
 from hw3lib.annotate.pictures import image_size, kept_suffix
-from hw3lib.annotate.reading import read_indexed
 from hw3lib.data import check, digest, load_masks, load_table, read_image, read_mask
-from hw3lib.data.archive import extract
+from hw3lib.data.fetch.archive import extract
 from hw3lib.data.images import _map
 from hw3lib.data.table import list_categories, read_header
 from hw3lib.errors import Hw3Error
@@ -220,7 +220,7 @@ def _bombs(folder: Path) -> None:
 
 
 def _read_upload(folder: Path) -> None:
-    from hw3lib.app.inspection import decode
+    from hw3lib.inspection.app.inspection import decode
 
     path = only_file(folder)
     image = decode(path.read_bytes() if path.is_file() and path.resolve().is_relative_to(folder) else b"", path.name)

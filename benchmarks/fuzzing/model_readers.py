@@ -48,7 +48,7 @@ def _sign(files: Files, rng: Random) -> None:
 
 
 def _read_detector(folder: Path) -> None:
-    from hw3lib.anomaly import load
+    from hw3lib.anomaly.registry import load
 
     found = load(folder)
     sane(found.good_scores_.ndim == 1 and bool(np.isfinite(found.good_scores_).all()), "scores that are none")
@@ -61,7 +61,7 @@ def _tiny() -> nn.Module:
 
 
 def _box_detectors(folder: Path) -> None:
-    from hw3lib.annotate.fcos import Fcos
+    from hw3lib.annotate.boxes.fcos import Fcos
 
     (folder / "0").mkdir(parents=True)
     known = {"size": 64, "epochs": 1, "batch_size": 2, "lr": 1e-3, "patience": None, "validation": 0.2, "flips": True}
@@ -72,8 +72,8 @@ def _box_detectors(folder: Path) -> None:
 
 
 def _read_boxes(folder: Path) -> None:
-    from hw3lib.annotate.detection import BoxDetector
-    from hw3lib.annotate.fcos import Fcos
+    from hw3lib.annotate.boxes.base import BoxDetector
+    from hw3lib.annotate.boxes.fcos import Fcos
 
     with mock.patch.object(Fcos, "_empty", lambda self: _tiny()):
         BoxDetector.load(folder, "cpu")
@@ -85,7 +85,7 @@ def _trainings(folder: Path) -> None:
 
 
 def _training():
-    from hw3lib.classify.callbacks import EarlyStopping, Training
+    from hw3lib.networks.callbacks import EarlyStopping, Training
 
     model, generator = _tiny(), torch.Generator()
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
@@ -95,7 +95,7 @@ def _training():
 
 
 def _read_training(folder: Path) -> None:
-    from hw3lib.classify.callbacks import Checkpoint
+    from hw3lib.networks.callbacks import Checkpoint
 
     path, before = only_file(folder), torch.get_rng_state()
     if not path.is_file():
@@ -113,8 +113,8 @@ def _weights(folder: Path) -> None:
 
 
 def _read_weights(folder: Path) -> None:
-    from hw3lib.annotate.sam_model import SamNetwork, mobile_sam
-    from hw3lib.backbones import _read_weights as read_weights
+    from hw3lib.annotate.masks.sam_network import SamNetwork, mobile_sam
+    from hw3lib.networks.backbones import _read_weights as read_weights
 
     read_weights(only_file(folder))
     with mock.patch.object(SamNetwork, "build", staticmethod(_tiny)):
@@ -128,7 +128,7 @@ def _kept(folder: Path) -> None:
 
 
 def _read_kept(folder: Path) -> None:
-    from hw3lib.classify.kept import read_kept
+    from hw3lib.core.kept import read_kept
 
     found = read_kept(only_file(folder))
     if found is None:
@@ -142,7 +142,7 @@ def _arrays(folder: Path) -> None:
 
 
 def _read_arrays(folder: Path) -> None:
-    from hw3lib.classify.guided import _read_kept
+    from hw3lib.classify.guided.classifier import _read_kept
     from hw3lib.imbalance.comparison import _read_views
 
     results = [_read_kept(only_file(folder)), _read_views(only_file(folder))]
@@ -194,7 +194,7 @@ def _break_metadata(files: Files, rng: Random) -> None:
 
 
 def _read_onnx(folder: Path) -> None:
-    from hw3lib.onnx_detector import OnnxDetector
+    from hw3lib.anomaly.onnx.detector import OnnxDetector
 
     found = OnnxDetector(folder / "detector.onnx", threads=1)
     sane(isinstance(found.image_size, int) and isinstance(found.batch_size, int), "an image size that is no integer")

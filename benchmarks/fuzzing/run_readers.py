@@ -10,6 +10,7 @@ from unittest import mock
 import pandas as pd
 
 from benchmarks.fuzzing.reader import Reader, encoded, only_file, picture, put, sane
+from hw3lib.data.fetch.find import find_root
 from hw3lib.errors import Hw3Error
 
 _COMMON = {
@@ -94,14 +95,15 @@ def _two_runs(folder: Path) -> None:
 
 
 def _compare(folder: Path) -> None:
-    from hw3lib.compared_runs import compare, text
+    from hw3lib.runs.compare import compare, text
 
     text(compare(folder / "a", folder / "b"), "a", "b", every=True).encode()
 
 
 def _summary(folder: Path) -> None:
-    from hw3lib.execution import METRICS, RECORD, changed_files, changes, read_json
-    from hw3lib.summary import key_figures
+    from hw3lib.core.files import read_json
+    from hw3lib.runs.step import METRICS, RECORD, changed_files, changes
+    from hw3lib.runs.summary import key_figures
 
     number = "02" if (folder / "02").is_dir() else "01"
     record = read_json(folder / number / RECORD)
@@ -199,7 +201,7 @@ def _notebooks(folder: Path) -> None:
 def _submitted(folder: Path) -> None:
     import nbformat
 
-    from hw3lib.grade import _chapter, _read, put_in
+    from hw3lib.course.grading import _chapter, _read, put_in
 
     reference = nbformat.reads(_notebook([("answer-1", "raise"), ("check-1", "assert x")]), as_version=4)
     path = only_file(folder)
@@ -211,7 +213,7 @@ def _submitted(folder: Path) -> None:
 
 
 def _read_notebook(folder: Path) -> None:
-    from hw3lib.runner import read_notebook
+    from hw3lib.runs.run import read_notebook
 
     found = read_notebook(only_file(folder))
     sane(all(isinstance(file, str) for file in (*found.files, *found.reads)), "a file's name that is no text")
@@ -225,10 +227,9 @@ def _commands(folder: Path) -> None:
 
 
 def _command(folder: Path) -> None:
-    from hw3lib import cli
     from hw3lib.annotate.weights import places
-    from hw3lib.paths import data_roots
-    from hw3lib.runner import parse_value
+    from hw3lib.core.places import data_roots
+    from hw3lib.core.untrusted import parse_value
 
     path = only_file(folder)
     real = path.is_file() and path.resolve().is_relative_to(folder)
@@ -238,9 +239,9 @@ def _command(folder: Path) -> None:
     text = text[:100_000]
     with mock.patch.dict(os.environ, {"HW3_DATA": text, "HW3_WEIGHTS": text}):
         data_roots(), places()
-        cli.find_root("bottle", None)
+        find_root("bottle", None)
     with mock.patch.dict(os.environ, {"HW3_DATA": str(folder)}):
-        cli.find_root(text, None)
+        find_root(text, None)
         try:
             from hw3lib.data import load_table
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hw3lib.annotate.export import by_detector
-from hw3lib.annotate.instances import Instances, from_masks
-from hw3lib.anomaly import Detector, PatchCore
-from hw3lib.data import ImageStack
+from hw3lib.anomaly.detector import Detector
+from hw3lib.anomaly.detectors.patchcore import PatchCore
+from hw3lib.data.images import ImageStack
 from hw3lib.data.splits import splittable
 from hw3lib.errors import Hw3Error
+
+from .export import by_detector
+from .instances import Instances, from_masks
 
 MASKS, MAPS = "masks", "anomaly maps"
 FEWEST = 4  # images with masks: two to learn from, one of which chooses the epoch, and two to test on

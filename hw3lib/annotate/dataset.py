@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from hw3lib.annotate.instances import Instance, Instances
-from hw3lib.annotate.pictures import kept_suffix
-from hw3lib.data.official import OFFICIAL
+from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.errors import Hw3Error
+
+from .instances import Instance, Instances
+from .pictures import kept_suffix
 
 SPLITS = ("train", "val", "test")
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hw3lib.annotate.dataset import SPLITS, Dataset
-from hw3lib.annotate.formats import RoundTrip, Written, find_format, round_trip
-from hw3lib.annotate.instances import Instances, from_maps, from_masks
-from hw3lib.annotate.splitting import split_images
+from hw3lib.core.files import atomic_folder
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_folder
+
+from .dataset import SPLITS, Dataset
+from .formats.registry import RoundTrip, Written, find_format, round_trip
+from .instances import Instances, from_maps, from_masks
+from .splitting import split_images
 
 if TYPE_CHECKING:
-    from hw3lib.anomaly import Detector
+    from hw3lib.anomaly.detector import Detector
 
 SUMMARY, PREVIEW = "summary.json", "preview.png"
 
@@ -121,7 +122,7 @@ def export(
         written = [format_.write(folder / format_.name, data) for format_ in chosen]
         trips = [round_trip(data, f.read(folder / f.name), f.keeps) for f in chosen]
         if preview:
-            from hw3lib.annotate.preview import sheet
+            from .preview import sheet
 
             sheet(data).savefig(folder / PREVIEW, dpi=100)
         done = Exported(out, data, written, trips, dict(left_out), origin)
@@ -132,7 +133,7 @@ def export(
 
 def _refuse_existing(out: Path, force: bool) -> None:
     if out.exists():
-        from hw3lib.detect import refuse_existing  # imports PyTorch
+        from hw3lib.core.files import refuse_existing  # imports PyTorch
 
         refuse_existing(out, SUMMARY, "a folder of annotations", force)
 
@@ -162,8 +163,8 @@ def by_detector(
     Raises:
         Hw3Error: no such detector, one without maps or without thresholds, or an image that cannot be read.
     """
-    from hw3lib.data import ImageStack
-    from hw3lib.detect import load_detector
+    from hw3lib.anomaly.registry import load_detector
+    from hw3lib.data.images import ImageStack
 
     model = load_detector(detector) if isinstance(detector, str | Path) else detector
     if not model.has_maps:
@@ -215,7 +216,7 @@ def _content(done: Exported, table, split, seed, min_area, whole) -> dict[str, A
 
 def summary_text(done: Exported) -> str:
     """What was written, for a terminal: instances by class and split, what each format lost, what was dropped."""
-    from hw3lib.summary import format_table
+    from hw3lib.core.text import format_table
 
     data, counts = done.data, done.data.counts()
     rows = [("instances", *counts.columns, "all")]

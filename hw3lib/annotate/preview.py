@@ -8,10 +8,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from hw3lib.annotate.dataset import Dataset
-from hw3lib.annotate.instances import Instance
+from hw3lib.core.text import counted
 from hw3lib.data.images import read_image
-from hw3lib.words import counted
+
+from .dataset import Dataset
+from .instances import Instance
 
 # Okabe and Ito's, from the lightest on: they stay apart in every kind of colour blindness, and on most products.
 COLOURS = ("#F0E442", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#0072B2")

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hw3lib.annotate.dataset import SPLITS
 from hw3lib.errors import Hw3Error
+
+from .dataset import SPLITS
 
 
 def split_images(table: pd.DataFrame, shares: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0) -> list[str]:

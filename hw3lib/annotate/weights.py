@@ -6,10 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw3lib.data.download import SourceFailed, download
-from hw3lib.data.table import file_digest
+from hw3lib.core.files import expanded, file_digest
+from hw3lib.data.fetch.download import SourceFailed, download
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import expanded
 
 
 @dataclass(frozen=True)

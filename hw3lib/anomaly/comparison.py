@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from hw3lib.data import ImageStack, read_mask
+from hw3lib.core.intervals import auroc_interval
+from hw3lib.core.text import listed
+from hw3lib.data.images import ImageStack, read_mask
 from hw3lib.errors import Hw3Error
-from hw3lib.words import listed
 
 from .detector import Detector
 from .maps import upsample
-from .metrics import PixelMetrics, image_metrics
-
-_REPEATS = 2000  # bootstrap samples
+from .metrics.metrics import PixelMetrics, image_metrics
 
 
 @dataclass
@@ -133,40 +132,6 @@ def comparison(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame
         row["behind"], row["behind_low"], row["behind_high"] = behind
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def auroc_interval(
-    is_defect: np.ndarray, scores: np.ndarray, less: np.ndarray | None = None, seed: int = 0
-) -> tuple[float, float, float]:
-    """Image AUROC, or the difference of two on the same images, with its 95 % bootstrap interval.
-
-    Good and defective images are drawn anew with replacement, each among themselves, the same images for both scores
-    (percentile bootstrap: Efron and Tibshirani 1993, chapter 13). The detectors are not fitted again, so the interval
-    covers the choice of the test images, not that of the good images to learn from.
-
-    Args:
-        is_defect: bool ``(N,)``.
-        scores: ``(N,)``.
-        less: scores ``(N,)`` whose AUROC is subtracted.
-        seed: of the drawing.
-
-    Returns:
-        Value, lower and upper end; fractions of one.
-    """
-    rng = np.random.default_rng(seed)
-    wins = _wins(is_defect, scores) - (0 if less is None else _wins(is_defect, less))
-    defects, goods = wins.shape
-    # An AUROC is a mean over pairs, so a drawing is a pair of weight vectors.
-    weights = [rng.multinomial(n, np.full(n, 1 / n), _REPEATS) / n for n in (defects, goods)]
-    drawn = np.einsum("rd,dg,rg->r", weights[0], wins, weights[1], optimize=True)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(wins.mean()), float(low), float(high)
-
-
-def _wins(is_defect: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """1 where a defective image scores above a good one, half where they tie, ``(defective, good)``."""
-    bad, good = np.asarray(scores)[is_defect], np.asarray(scores)[~is_defect]
-    return (bad[:, None] > good) + 0.5 * (bad[:, None] == good)
 
 
 def describe(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: float) -> str:

@@ -20,15 +20,13 @@ from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
 from hw3lib import __version__
-from hw3lib.classify.inputs import pick_device
-from hw3lib.data import ImageStack
-from hw3lib.data.table import file_digest
+from hw3lib.core.files import atomic_folder, file_digest
+from hw3lib.core.saved import save_tensors
+from hw3lib.data.images import ImageStack
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_folder
-from hw3lib.tensor_files import save_tensors
+from hw3lib.networks.devices import pick_device
 
 from .maps import Scale
-from .rows import Rows
 from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values, required_good_images
 
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
@@ -397,3 +395,26 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Ten
         return settings, load_file(folder / _STATE)
     except (SafetensorError, OSError, ValueError) as error:
         raise Hw3Error(f"{folder / _STATE}: cannot be read ({error}); {again}") from None
+
+
+class Rows:
+    """Chosen images of an array that may be mapped from disk; indexing reads no more than what is asked for.
+
+    Args:
+        images: uint8 ``(N, 3, H, W)``.
+        rows: positions, int64 ``(n,)``.
+
+    Attributes:
+        shape: ``(n, 3, H, W)``.
+    """
+
+    def __init__(self, images: np.ndarray, rows: np.ndarray):
+        self._images, self._rows = images, rows
+        self.shape = (len(rows), *images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        """Images at these positions, uint8, ``(3, H, W)`` for one and ``(m, 3, H, W)`` for several."""
+        return np.asarray(self._images[self._rows[rows]])

@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 from torch.nn.functional import interpolate
 
+from hw3lib.core.files import atomic_path
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path
 
 COLOURS = "inferno"
 _OUTLINE = (255, 230, 0)

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import affine_grid, grid_sample
 
 from .comparison import Evaluation
-from .metrics import image_metrics
+from .metrics.metrics import image_metrics
 
 Change = Callable[[np.ndarray], np.ndarray]
 

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from scipy.stats import beta
 
-from hw3lib.anomaly.metrics import image_metrics
 from hw3lib.errors import Hw3Error
+
+from .metrics.metrics import image_metrics
 
 CONFIDENCE = 0.9
 
@@ -150,7 +153,7 @@ def f1_best_threshold(is_defect: np.ndarray, scores: np.ndarray) -> Threshold:
         scores: float ``(N,)``, higher is more anomalous.
 
     Raises:
-        Hw3Error: as :func:`hw3lib.anomaly.metrics.image_metrics`.
+        Hw3Error: as :func:`hw3lib.anomaly.metrics.metrics.image_metrics`.
     """
     metrics = image_metrics(is_defect, scores)
     good = np.asarray(scores)[~np.asarray(is_defect)]
@@ -181,3 +184,11 @@ def _rate(false_alarm_rate: float) -> Fraction:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
+
+
+@contextmanager
+def few_good_images_are_told() -> Iterator[None]:
+    """The threshold's sentence says it; the warning would say it again."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewGoodImages)
+        yield

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from sklearn.metrics import precision_recall_fscore_support, recall_score
+from sklearn.metrics import precision_recall_fscore_support
 
 from hw3lib.errors import Hw3Error
 
@@ -28,41 +27,6 @@ class Calibration(NamedTuple):
     brier: float
 
 
-def corrected_interval(
-    values: np.ndarray, n_train: int, n_test: int, confidence: float = 0.95
-) -> tuple[float, float, float]:
-    """Mean of a figure over repeated random splits with its corrected resampled t interval.
-
-    The splits share images, so the plain standard error is too small; Nadeau and Bengio (Machine Learning 52, 2003,
-    section 3) widen its variance from ``s2 / n`` to ``s2 (1/n + n_test/n_train)``.
-
-    Args:
-        values: one figure a split, ``(n_splits,)``, or one difference a split for a paired comparison.
-        n_train, n_test: images in each part of a split.
-        confidence: share of intervals that hold the true mean, 0 to 1.
-
-    Returns:
-        ``(mean, low, high)``; not clipped to 0 to 1, so that it serves differences too.
-
-    Raises:
-        Hw3Error: fewer than two splits, which leave the spread unknown.
-    """
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        raise Hw3Error(f"{len(values)} split: expected at least 2, an interval needs the spread between splits")
-    error = np.sqrt(values.var(ddof=1) * (1 / len(values) + n_test / n_train))
-    half = stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * error
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share, for one test set counted once (Wilson, JASA 22, 1927)."""
-    if not 0 <= correct <= total or total == 0:
-        raise Hw3Error(f"correct={correct}, total={total}: expected 0 <= correct <= total and total > 0")
-    interval = stats.binomtest(correct, total).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def confusion(y: np.ndarray, y_pred: np.ndarray, num_classes: int) -> np.ndarray:
     """Confusion matrix, int ``(num_classes, num_classes)``: rows are the true classes, columns the predicted ones."""
     return np.bincount(np.asarray(y) * num_classes + np.asarray(y_pred), minlength=num_classes**2).reshape(
@@ -81,11 +45,6 @@ def per_class(y: np.ndarray, y_pred: np.ndarray, classes: list[str]) -> pd.DataF
         y, y_pred, labels=range(len(classes)), zero_division=0
     )
     return pd.DataFrame({"class": classes, "precision": precision, "recall": recall, "f1": f1, "support": support})
-
-
-def balanced_accuracy(y: np.ndarray, y_pred: np.ndarray) -> float:
-    """Mean recall of the classes that occur in ``y``, 0 to 1: every class counts the same, however rare."""
-    return float(recall_score(y, y_pred, labels=np.unique(y), average="macro", zero_division=0))
 
 
 def calibration(y: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> Calibration:

@@ -15,18 +15,22 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from hw3lib.data import digest, repeated_splits, sample_per_class
+from hw3lib.core.files import atomic_path, sweep_leftovers
+from hw3lib.core.kept import read_kept
+from hw3lib.data.labels import Split
+from hw3lib.data.splits import repeated_splits, sample_per_class
+from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path, sweep_leftovers
+from hw3lib.networks.augment import RandomView
+from hw3lib.networks.callbacks import Callback, Checkpoint, EarlyStopping
+from hw3lib.networks.devices import pick_device, resolve
+from hw3lib.networks.trainer import make_optimiser, predict, train
 
 from .attempts import Attempt
-from .augment import RandomView
-from .callbacks import Callback, Checkpoint, EarlyStopping
-from .inputs import Inputs, pick_device
-from .kept import kept_file, read_kept
+from .inputs import Inputs
+from .kept import kept_file
 from .models import Classifier, SimpleCNN, build, learns_whole
-from .result import Result, Split
-from .trainer import make_optimiser, predict, resolve, train
+from .result import Result
 
 STAGES = ("head", "all")
 CHECKPOINT_SECONDS = 60.0  # a training that takes longer is kept this often, where outcomes are kept

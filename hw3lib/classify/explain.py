@@ -12,14 +12,14 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from hw3lib.data import load_masks
+from hw3lib.core.intervals import wilson_interval
+from hw3lib.data.images import load_masks
+from hw3lib.data.labels import Split
 from hw3lib.errors import Hw3Error
 
 from .attempts import Attempt
-from .evaluate import wilson_interval
 from .experiment import fit_splits
 from .models import Classifier, SimpleCNN
-from .result import Split
 
 CELLS = 14  # along a side of the map that Grad-CAM reads by default, see grad_cam()
 

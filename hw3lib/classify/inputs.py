@@ -8,31 +8,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hw3lib.data import ImageStack
-from hw3lib.errors import Hw3Error
+from hw3lib.data.images import ImageStack
+from hw3lib.data.labels import as_labels, class_names
+from hw3lib.networks.augment import RandomAugment
+from hw3lib.networks.devices import default_accelerator, resolve
+from hw3lib.networks.trainer import predict
 
 from .attempts import Attempt
-from .augment import RandomAugment
 from .models import Classifier
-from .result import as_labels, class_names
-from .trainer import default_accelerator, predict, resolve
-
-
-def pick_device(device: str = "auto") -> torch.device:
-    """``auto``: CUDA, else Apple's MPS, else the CPU; of several processes each takes its own.
-
-    Raises:
-        Hw3Error: a device that torch does not know or this machine does not have.
-    """
-    if device == "auto":
-        return default_accelerator().device
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise Hw3Error(
-            f"device={device!r} cannot be used: {reason} Take 'auto', or one that this machine has"
-        ) from None
 
 
 class Inputs:

@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from hw3lib import backbones
 from hw3lib.errors import Hw3Error
+from hw3lib.networks import backbones
 
 from .adapters import add_adapters, add_lora
 from .attempts import Attempt
@@ -110,7 +110,7 @@ def build(attempt: Attempt, num_classes: int) -> SimpleCNN | Classifier:
     the architecture's own momentum.
 
     Raises:
-        Hw3Error: unknown architecture or missing weights, see :func:`hw3lib.backbones.load`.
+        Hw3Error: unknown architecture or missing weights, see :func:`hw3lib.networks.backbones.load`.
     """
     if attempt.arch == "simple_cnn":
         return SimpleCNN(num_classes)

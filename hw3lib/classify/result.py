@@ -8,12 +8,13 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from hw3lib.core.intervals import corrected_interval
+from hw3lib.core.scores import balanced_accuracy
+from hw3lib.data.labels import Split, as_labels, class_names
 from hw3lib.errors import Hw3Error
 
 from . import evaluate
-from .evaluate import Calibration, corrected_interval
-
-Split = tuple[np.ndarray, np.ndarray]
+from .evaluate import Calibration
 
 
 class Method(Protocol):
@@ -107,7 +108,7 @@ class Result:
     @property
     def balanced_accuracies(self) -> np.ndarray:
         """Mean recall of the classes of each split, ``(n_splits,)``."""
-        return np.array([evaluate.balanced_accuracy(a, b) for a, b in zip(self.y, self.y_pred, strict=True)])
+        return np.array([balanced_accuracy(a, b) for a, b in zip(self.y, self.y_pred, strict=True)])
 
     def interval(self) -> tuple[float, float, float]:
         """Mean accuracy and its 95 % interval, kept within 0 to 1; see :func:`corrected_interval`."""
@@ -140,16 +141,6 @@ class Result:
         if not self.probabilities:
             raise Hw3Error(f"{self.attempt.name!r} keeps no probabilities; make it with Result.from_probabilities")
         return evaluate.calibration(np.concatenate(self.y), np.concatenate(self.probabilities), bins)
-
-
-def class_names(table: pd.DataFrame) -> list[str]:
-    """Classes of a table (column ``defect``): ``good`` first, the others by name. Labels are positions in this list."""
-    return sorted(table["defect"].unique(), key=lambda name: (name != "good", name))
-
-
-def as_labels(defects: pd.Series, classes: list[str]) -> np.ndarray:
-    """Class names as positions in ``classes``, int64 ``(N,)``."""
-    return np.array([classes.index(name) for name in defects], np.int64)
 
 
 def leaderboard(results: list[Result], baseline: str | None = None) -> pd.DataFrame:

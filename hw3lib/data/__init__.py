@@ -1,31 +1,5 @@
 """Chapter 1: a category as a table; where it comes from, what is in it, and its images decoded once."""
 
-from .check import CheckReport, check
-from .images import ImageStack, load_masks, read_image, read_mask
-from .sources import get
-from .splits import classification_images, repeated_splits, sample_per_class, splittable, stratified_split
-from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
-from .table import digest, list_categories, load_table
+import lazy_loader as _lazy
 
-__all__ = [
-    "CheckReport",
-    "ImageStack",
-    "check",
-    "classification_images",
-    "class_counts",
-    "defect_statistics",
-    "digest",
-    "get",
-    "image_dimensions",
-    "imbalance_ratio",
-    "list_categories",
-    "load_masks",
-    "load_table",
-    "mean_mask",
-    "read_image",
-    "read_mask",
-    "repeated_splits",
-    "sample_per_class",
-    "splittable",
-    "stratified_split",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

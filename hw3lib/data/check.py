@@ -13,8 +13,8 @@ import pandas as pd
 from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, open_image
+from .fetch.official import OFFICIAL
 from .images import read_image
-from .official import OFFICIAL
 from .statistics import class_counts
 from .table import Problem
 from .threads import in_order

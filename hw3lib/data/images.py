@@ -12,11 +12,10 @@ import pandas as pd
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
+from hw3lib.core.files import atomic_path, file_digest
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path
 
 from .decoding import BROKEN, BROKEN_ARRAYS, open_image
-from .table import file_digest
 from .threads import in_order
 
 _FORMAT = 1  # Raise it when what is stored changes; older caches are then built anew.

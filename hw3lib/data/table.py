@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from hw3lib.core.files import expanded, file_digest
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import expanded
 
 from .decoding import BROKEN, open_image, upright_size
 from .threads import in_order
@@ -317,24 +317,6 @@ def _read_headers(image: str, mask: str | None) -> tuple[int, int, str, list[Pro
         except Hw3Error as error:
             found.append(Problem("error", "unreadable", mask, str(error)))
     return width, height, mode, found
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal.
-
-    Raises:
-        Hw3Error: no regular file, or one that cannot be read, such as a link that leads nowhere.
-    """
-    total = hashlib.sha256()
-    if Path(path).exists() and not Path(path).is_file():  # a pipe or a device would never end
-        raise Hw3Error(f"{path}: is no regular file")
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                total.update(block)
-    except OSError as error:
-        raise Hw3Error(f"{path}: cannot be read ({error.strerror})") from None
-    return total.hexdigest()
 
 
 def _files(table: pd.DataFrame) -> Iterator[str]:

@@ -18,32 +18,43 @@ from imblearn.metrics import geometric_mean_score
 from sklearn.metrics import f1_score, recall_score
 from tqdm.auto import tqdm
 
-from hw3lib import backbones
-from hw3lib.classify.evaluate import balanced_accuracy
-from hw3lib.classify.inputs import pick_device
-from hw3lib.classify.kept import code_digest, read_kept
-from hw3lib.classify.result import Split, as_labels, class_names
-from hw3lib.data import ImageStack, digest, load_masks
+from hw3lib.core.files import atomic_path
+from hw3lib.core.kept import code_digest, read_kept
+from hw3lib.core.scores import balanced_accuracy
 from hw3lib.data.decoding import BROKEN_ARRAYS
+from hw3lib.data.images import ImageStack, load_masks
+from hw3lib.data.labels import Split, as_labels, class_names
+from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path
+from hw3lib.networks import backbones
+from hw3lib.networks.devices import pick_device
 
-from .compared import ALL_IMAGES, BASELINE, Comparison
-from .heads import Embedder, Recipe
 from .longtail import make_longtail
-from .methods import METHODS, Method, Part
+from .methods.heads import Embedder, Recipe
+from .methods.table import METHODS, Method, Part
+from .result import ALL_IMAGES, BASELINE, Comparison
 
 RATIOS = (5, 10)
 ZERO_RECALL = 1e-3  # stands for a recall of 0 in the G-mean, which would otherwise be 0 whatever the other recalls are
 # What features, and what outcomes depend on. Kept ones of older code are not taken for new.
-_VIEWS_CODE = ("imbalance/heads.py", "backbones.py", "classify/trainer.py", "data/images.py")
-_CODE = tuple(
-    f"imbalance/{name}.py"
-    for name in (
-        *("adsh", "autoencoder", "balanced", "base", "comparison", "copy_paste", "deepsmote", "feature_cloud"),
-        *("longtail", "losses", "lro", "methods", "oversamplers", "training"),
-    )
-) + ("classify/augment.py", *_VIEWS_CODE)
+_VIEWS_CODE = (
+    "imbalance/methods/heads.py",
+    "networks/backbones.py",
+    "networks/devices.py",
+    "networks/trainer.py",
+    "data/images.py",
+)
+_CODE = (
+    "imbalance/comparison.py",
+    "imbalance/longtail.py",
+    *(f"imbalance/methods/{name}.py" for name in ("adsh", "balanced", "feature_cloud", "losses", "table", "training")),
+    *(
+        f"imbalance/oversamplers/{name}.py"
+        for name in ("autoencoder", "base", "copy_paste", "deepsmote", "lro", "smote")
+    ),
+    "networks/augment.py",
+    *_VIEWS_CODE,
+)
 
 
 def tails(table: pd.DataFrame, n_splits: int, seed: int = 0) -> list[list[str]]:
@@ -293,7 +304,7 @@ def _check(
     if unlabelled is not None and unlabelled["image"].isin(table["image"]).any():
         raise Hw3Error(
             "unlabelled: some of these images are among those to classify, and would be seen before the test; take "
-            "hw3lib.classify.guided.good_images(table, images)"
+            "hw3lib.classify.guided.classifier.good_images(table, images)"
         )
 
 

@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hw3lib.classify import balanced_accuracy, corrected_interval
-from hw3lib.data import repeated_splits
+from hw3lib.core.intervals import corrected_interval
+from hw3lib.core.scores import balanced_accuracy
+from hw3lib.data.splits import repeated_splits
 
 
 class Leak(NamedTuple):

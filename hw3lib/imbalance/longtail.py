@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import auc
 
-from hw3lib.data import imbalance_ratio
+from hw3lib.core.text import listed
+from hw3lib.data.statistics import imbalance_ratio
 from hw3lib.errors import Hw3Error
-from hw3lib.words import listed
 
 PROFILES = ("exponential", "step")
 Counts: TypeAlias = Mapping | Sequence | np.ndarray | pd.Series

@@ -8,16 +8,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from hw3lib.core.files import atomic_path
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path
 
 from . import pages, web
-from .annotation import annotation
-from .anomalies import anomalies
-from .attempts import attempts
+from .annotate import annotation
+from .anomaly import anomalies
+from .classify import attempts
 from .dataset import dataset
 from .document import Question
-from .long_tail import long_tail
+from .imbalance import long_tail
 from .runs import Run, clean
 from .sentences import count
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hw3lib.words import listed, plural
+from hw3lib.core.text import listed, plural
 
 from .document import Question, absent, beside, figure, table, text
 from .runs import NOTHING, Run, clean, escaped

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import project_root
 
 MEASURED = ("01", "02", "03", "04", "05")  # chapters that measure; 06 is the report
 COMPLETE = MEASURED[:4]  # without annotations and fine-tuning a report still answers most questions

@@ -1,27 +1,5 @@
 """Sweeps: a grid of runs on the cores of one machine or on a cluster, kept by content, gathered into one table."""
 
-from .engine import Sweep, run
-from .executors import Cluster, Executor, Processes, slurm
-from .planning import check, plan
-from .results import gather, load, table
-from .spec import Spec, read_spec
-from .store import Cell, Folders, Store
+import lazy_loader as _lazy
 
-__all__ = [
-    "Cell",
-    "Cluster",
-    "Executor",
-    "Folders",
-    "Processes",
-    "Spec",
-    "Store",
-    "Sweep",
-    "check",
-    "gather",
-    "load",
-    "plan",
-    "read_spec",
-    "run",
-    "slurm",
-    "table",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -29,8 +29,9 @@ def run_attempt(cell: Cell, folders: Folders) -> dict[str, Any]:
     Raises:
         Hw3Error: as :func:`hw3lib.classify.run`, or the images are not those the sweep was planned with.
     """
-    from hw3lib.classify import Attempt, run
-    from hw3lib.classify.inputs import pick_device
+    from hw3lib.classify.attempts import Attempt
+    from hw3lib.classify.experiment import run
+    from hw3lib.networks.devices import pick_device
 
     s = cell.settings
     images, splits = parts(cell)
@@ -57,11 +58,13 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
     Raises:
         Hw3Error: as :func:`hw3lib.anomaly.comparison.evaluate`, or the images are not those the sweep was planned with.
     """
-    from hw3lib.anomaly.comparison import auroc_interval, evaluate
-    from hw3lib.classify.inputs import pick_device
-    from hw3lib.data import ImageStack
-    from hw3lib.detect import few_good_images_are_told, make_detector
-    from hw3lib.results import plain
+    from hw3lib.anomaly.comparison import evaluate
+    from hw3lib.anomaly.registry import make_detector
+    from hw3lib.anomaly.thresholds import few_good_images_are_told
+    from hw3lib.core.intervals import auroc_interval
+    from hw3lib.data.images import ImageStack
+    from hw3lib.networks.devices import pick_device
+    from hw3lib.runs.folder import plain
 
     s, table = cell.settings, planned_table(cell)
     detector = make_detector(s["detector"], {**s["parameters"], "seed": cell.seed, "device": s["device"]})
@@ -87,9 +90,9 @@ def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
     Raises:
         Hw3Error: as :func:`hw3lib.imbalance.compare`, or the images are not those the sweep was planned with.
     """
-    from hw3lib.classify.inputs import pick_device
-    from hw3lib.imbalance import compare
-    from hw3lib.results import plain
+    from hw3lib.imbalance.comparison import compare
+    from hw3lib.networks.devices import pick_device
+    from hw3lib.runs.folder import plain
 
     s = cell.settings
     images, splits = parts(cell)
@@ -110,7 +113,7 @@ def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
 
 def parts(cell: Cell) -> tuple[pd.DataFrame, list]:
     """Images to classify and the splits of a cell."""
-    from hw3lib.data import classification_images, repeated_splits
+    from hw3lib.data.splits import classification_images, repeated_splits
 
     images = classification_images(planned_table(cell), cell.seed)
     return images, repeated_splits(images, cell.settings["n_splits"], cell.settings["test_size"], cell.seed)
@@ -129,7 +132,7 @@ def planned_table(cell: Cell) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)  # a worker meets the same few categories again and again
 def _table(root: str, category: str) -> tuple[pd.DataFrame, str]:
-    from hw3lib.data import digest, load_table
+    from hw3lib.data.table import digest, load_table
 
     table = load_table(root, category)
     return table, digest(table)

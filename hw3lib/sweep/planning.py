@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hw3lib.core.provenance import code_version, versions
 from hw3lib.errors import Hw3Error
-from hw3lib.provenance import code_version, versions
 
 from .spec import PROFILES, Spec
 from .store import Cell
@@ -27,7 +27,8 @@ def plan(spec: Spec, data: str | Path | None, folder: str | Path, *, progress: b
     Raises:
         Hw3Error: an unknown or faulty category, or one whose images cannot be split as asked.
     """
-    from hw3lib.data import digest, get, load_table
+    from hw3lib.data.fetch.sources import get
+    from hw3lib.data.table import digest, load_table
 
     code, packages, cells = code_version(), versions(), []
     for profile in spec.profiles:
@@ -53,7 +54,7 @@ def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
     Raises:
         Hw3Error: missing weights, images of a size that a network cannot take, too few images.
     """
-    from hw3lib import backbones
+    from hw3lib.networks import backbones
 
     seen, checked = set(), set()
     for cell in cells:
@@ -62,15 +63,15 @@ def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
             continue
         seen.add(variant)
         if cell.kind == "attempt":
-            from hw3lib.classify import Attempt
-            from hw3lib.classify import check as check_attempt
+            from hw3lib.classify.attempts import Attempt
+            from hw3lib.classify.experiment import check as check_attempt
 
             from .cells import parts
 
             check_attempt(Attempt(name=cell.name, **cell.settings["attempt"]), *parts(cell), cell.seed)
             continue
         if cell.kind == "detector":
-            from hw3lib.detect import make_detector
+            from hw3lib.anomaly.registry import make_detector
 
             arch = getattr(make_detector(cell.settings["detector"], cell.settings["parameters"]), "arch", None)
         else:
@@ -83,7 +84,7 @@ def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
 
 
 def _check_images(spec: Spec, category: str, table: Any, n_splits: int) -> None:
-    from hw3lib.data import classification_images, repeated_splits
+    from hw3lib.data.splits import classification_images, repeated_splits
 
     kinds = {kind for kind, _, _ in spec.variants}
     if kinds - {"detector"}:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hw3lib.core.files import atomic_path, expanded
+from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path, expanded, project_root
 
 from .store import RESULTS, Cell, Store
 

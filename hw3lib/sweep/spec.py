@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hw3lib.core.files import expanded
+from hw3lib.core.untrusted import parse
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import expanded
-from hw3lib.yaml_text import parse
 
 PROFILES = {"quick": 10, "full": 30}  # splits where the file gives no number, as in notebooks 02 and 03
 _LISTS = ("attempts", "detectors", "imbalance")
@@ -133,7 +133,7 @@ def _variants(where: str, content: dict[str, Any], device: str) -> tuple[tuple[s
 
 
 def _attempt(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    from hw3lib.classify import Attempt
+    from hw3lib.classify.attempts import Attempt
 
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise Hw3Error(
@@ -152,8 +152,8 @@ def _attempt(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str,
 
 
 def _detector(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    from hw3lib.anomaly import DETECTORS, required_good_images
-    from hw3lib.detect import make_detector
+    from hw3lib.anomaly.registry import DETECTORS, make_detector
+    from hw3lib.anomaly.thresholds import required_good_images
 
     entry = {"detector": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, dict) or "detector" not in entry:
@@ -182,7 +182,7 @@ def _detector(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str
 
 
 def _imbalance(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    from hw3lib.imbalance import METHODS
+    from hw3lib.imbalance.methods.table import METHODS
 
     entry = {"method": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, dict) or "method" not in entry:

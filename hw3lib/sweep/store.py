@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from hw3lib.core.files import atomic_folder, read_json, write_json
 from hw3lib.errors import Hw3Error
-from hw3lib.execution import read_json, write_json
-from hw3lib.paths import atomic_folder
 
 CONFIG, METRICS, RESULTS = "config.json", "metrics.json", "results.parquet"
 
@@ -42,7 +41,7 @@ class Cell:
         settings: all else that the result depends on; what JSON can hold.
         root: folder that holds the category, the same on every machine.
         data_digest: see :func:`hw3lib.data.digest`.
-        code, versions: see :mod:`hw3lib.provenance`.
+        code, versions: see :mod:`hw3lib.core.provenance`.
     """
 
     kind: str

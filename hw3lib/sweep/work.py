@@ -13,8 +13,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw3lib.core.files import clear_write_errors
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import clear_write_errors
 
 from .cells import KINDS
 from .store import Cell, Store
@@ -109,7 +109,7 @@ def _function(kind: str):
 
 def _check_worker(cell: Cell) -> None:
     """Refuse to answer for code and packages other than those the cell was planned with."""
-    from hw3lib.provenance import code_version, versions
+    from hw3lib.core.provenance import code_version, versions
 
     if cell.kind not in KINDS:
         return

@@ -50,7 +50,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hw3lib import checks, plots, widgets
+from hw3lib.course import checks
 from hw3lib.data import (
     check,
     class_counts,
@@ -61,7 +61,9 @@ from hw3lib.data import (
     load_table,
     read_mask,
 )
-from hw3lib.results import RunFolder
+from hw3lib.runs.folder import RunFolder
+from hw3lib.views import widgets
+from hw3lib.views.plots import dataset as plots
 
 plt.rcParams["figure.dpi"] = 80
 

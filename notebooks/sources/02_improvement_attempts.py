@@ -68,15 +68,21 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
-from hw3lib import backbones, checks, plots, widgets
-from hw3lib.classify import Attempt, corrected_interval, guided, leaderboard
+from hw3lib.classify import Attempt, leaderboard
 from hw3lib.classify import run as run_attempt
 from hw3lib.classify.explain import explain, pointing_game
-from hw3lib.classify.inputs import pick_device
-from hw3lib.classify.reproduce import verdict
+from hw3lib.classify.guided import classifier as guided
+from hw3lib.classify.student_reports.verdicts import verdict
+from hw3lib.core.intervals import corrected_interval
+from hw3lib.course import checks
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
-from hw3lib.drawing import nothing
-from hw3lib.results import RunFolder
+from hw3lib.networks import backbones
+from hw3lib.networks.devices import pick_device
+from hw3lib.runs.folder import RunFolder
+from hw3lib.views import widgets
+from hw3lib.views.plots import classify as classify_plots
+from hw3lib.views.plots import explain as explain_plots
+from hw3lib.views.plots.style import nothing
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -208,7 +214,7 @@ print("attempt 2, transfer, is better than the baseline beyond luck:", low > 0)
 # One line a split. A training loss near zero with a poor test accuracy: the network has learnt its images by heart.
 
 # %%
-run.figure(plots.curves(results), "curves")
+run.figure(classify_plots.curves(results), "curves")
 # %%
 if not widgets.headless():
     widgets.explore_attempts(results)
@@ -311,7 +317,7 @@ symmetries = looks.symmetries if enough else pd.DataFrame(columns=["symmetry", "
 run.table(symmetries, "symmetries").round(3)
 
 # %%
-run.figure(plots.regions(looks, images) if enough else nothing("too few images to look twice"), "regions")
+run.figure(explain_plots.regions(looks, images) if enough else nothing("too few images to look twice"), "regions")
 # %% [markdown]
 # The region, a third of the side, is cut out of the file as it is, not of the shrunken image. All maps share one colour
 # scale: where a good image is as bright as a defective one, the anomaly alone does not tell them apart.
@@ -343,14 +349,14 @@ board = leaderboard(results, "baseline")
 run.table(board, "leaderboard")[[*columns, "balanced_accuracy"]].round(3)
 
 # %%
-run.figure(plots.leaderboard(board, "baseline"), "leaderboard")
+run.figure(classify_plots.leaderboard(board, "baseline"), "leaderboard")
 # %% [markdown]
 # ## Which classes are confused?
 #
 # Rows are the truth. All test images of all splits are counted, so an image appears as often as it was tested.
 
 # %%
-run.figure(plots.confusions(results), "confusions")
+run.figure(classify_plots.confusions(results), "confusions")
 # %% [markdown]
 # *Precision* is the share of the images called a class that are of it, *recall* the share of a class that was found,
 # *F1* their harmonic mean; the balanced accuracy above is the mean recall of a split, so that a rare class counts as
@@ -359,17 +365,17 @@ run.figure(plots.confusions(results), "confusions")
 # %%
 best = next(r for r in results if r.attempt.name == board.loc[0, "attempt"])
 per_class = run.table(best.per_class(), "per_class")
-run.figure(plots.per_class(per_class), "per_class")
+run.figure(classify_plots.per_class(per_class), "per_class")
 # %% [markdown]
 # Can its confidence be believed? Of the decisions made with 80 % confidence 80 % should be right.
 
 # %%
 calibration = best.calibration()
 run.table(calibration.table, "calibration")
-run.figure(plots.reliability(calibration.table), "reliability")
+run.figure(classify_plots.reliability(calibration.table), "reliability")
 # %% [markdown]
 # And the pictures behind its most confident mistakes. Is the label right? With a person in front, each can be given
-# another one; the choices are kept in `relabelled.json`, and `hw3lib.choices.apply` gives the table with them.
+# another one; the choices are kept in `relabelled.json`, and `hw3lib.views.widgets.choices.apply` gives the table with them.
 
 # %%
 run.figure(widgets.mistakes(best, images), "mistakes")
@@ -393,7 +399,7 @@ folds = StratifiedKFold(min(5, images["defect"].value_counts().min()), shuffle=T
 folds = list(folds.split(images, images["defect"]))
 explained = replace(transfer, batch_size=min(batch_size, *(len(train) for train, _ in folds)))
 explanation = explain(explained, images, folds, seed=seed)
-run.figure(plots.grad_cams(explanation, images), "grad_cams")
+run.figure(explain_plots.grad_cams(explanation, images), "grad_cams")
 # %%
 if not widgets.headless():
     widgets.browse_grad_cams([explanation], images)
@@ -407,7 +413,7 @@ pointing = run.table(explanation.pointing(), "pointing")
 pointing.round(2)
 
 # %%
-run.figure(plots.pointing(pointing), "pointing")
+run.figure(explain_plots.pointing(pointing), "pointing")
 # %% [markdown]
 # ## What came out
 #

@@ -63,10 +63,8 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hw3lib import backbones, checks, imbalance_plots, widgets
-from hw3lib.classify.inputs import pick_device
+from hw3lib.course import checks
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
-from hw3lib.drawing import nothing
 from hw3lib.imbalance import (
     METHODS,
     CopyPaste,
@@ -80,7 +78,12 @@ from hw3lib.imbalance import (
     make_longtail,
     recognisable,
 )
-from hw3lib.results import RunFolder
+from hw3lib.networks import backbones
+from hw3lib.networks.devices import pick_device
+from hw3lib.runs.folder import RunFolder
+from hw3lib.views import widgets
+from hw3lib.views.plots import imbalance as imbalance_plots
+from hw3lib.views.plots.style import nothing
 
 plt.rcParams["figure.dpi"] = 72
 

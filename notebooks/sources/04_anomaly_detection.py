@@ -61,15 +61,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hw3lib import anomaly, anomaly_plots, backbones, checks, widgets
+from hw3lib import anomaly
 from hw3lib.anomaly.comparison import comparison, describe, evaluate
-from hw3lib.anomaly.coreset import k_center_greedy
-from hw3lib.anomaly.nearest import NearestNeighbours
+from hw3lib.anomaly.coreset.greedy import k_center_greedy
 from hw3lib.anomaly.robustness import robustness
-from hw3lib.classify.inputs import pick_device
+from hw3lib.course import checks
 from hw3lib.data import ImageStack, get, load_table
-from hw3lib.patches import locally_aware, patch_layers
-from hw3lib.results import RunFolder
+from hw3lib.networks import backbones
+from hw3lib.networks.devices import pick_device
+from hw3lib.networks.nearest import NearestNeighbours
+from hw3lib.networks.patches import locally_aware, patch_layers
+from hw3lib.runs.folder import RunFolder
+from hw3lib.views import widgets
+from hw3lib.views.plots import anomaly as anomaly_plots
 
 plt.rcParams["figure.dpi"] = 72
 

@@ -59,20 +59,24 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from hw3lib import annotate_plots, checks, detection_plots, widgets
-from hw3lib.annotate import available, export, instances, preview, segmentation
-from hw3lib.annotate.described import describe
-from hw3lib.annotate.detection_comparison import learning_curve, runs, summary
-from hw3lib.annotate.detection_metrics import truth_of
-from hw3lib.annotate.fcos import Fcos
-from hw3lib.annotate.formats import FORMATS
-from hw3lib.annotate.sam import Segmenter, propose
-from hw3lib.annotate.sam_finetune import FineTuning
-from hw3lib.classify.inputs import pick_device
+from hw3lib.annotate import available, export, instances, preview
+from hw3lib.annotate.boxes.comparison import learning_curve, runs, summary
+from hw3lib.annotate.boxes.fcos import Fcos
+from hw3lib.annotate.boxes.metrics import truth_of
+from hw3lib.annotate.formats.registry import FORMATS
+from hw3lib.annotate.masks import evaluation as segmentation
+from hw3lib.annotate.masks.finetune import FineTuning
+from hw3lib.annotate.masks.sam import Segmenter, propose
+from hw3lib.annotate.summary import describe
+from hw3lib.course import checks
 from hw3lib.data import classification_images, get, load_table, read_image, read_mask
-from hw3lib.drawing import nothing
 from hw3lib.errors import Hw3Error
-from hw3lib.results import RunFolder
+from hw3lib.networks.devices import pick_device
+from hw3lib.runs.folder import RunFolder
+from hw3lib.views import widgets
+from hw3lib.views.plots import boxes as detection_plots
+from hw3lib.views.plots import masks as annotate_plots
+from hw3lib.views.plots.style import nothing
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -300,9 +304,9 @@ size, epochs = {"quick": (256, 12), "full": (640, 100)}[profile]
 models = {"FCOS": Fcos(size=size, epochs=epochs, seed=seed)}
 try:
     from hw3lib.annotate import weights
-    from hw3lib.annotate.quiet_ultralytics import module
-    from hw3lib.annotate.yolo_models import YoloV8
-    from hw3lib.annotate.yolo_world import YoloWorld, example_photographs, kept_vocabulary
+    from hw3lib.annotate.boxes.ultralytics import module
+    from hw3lib.annotate.boxes.yolo import YoloV8
+    from hw3lib.annotate.boxes.yolo_world import YoloWorld, example_photographs, kept_vocabulary
 
     module("nn.tasks")
     for file in ("yolov8n.pt", "yolov8s-world.pt"):

@@ -52,15 +52,18 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image
 
-from hw3lib import checks, report
+from hw3lib import report
+from hw3lib.classify.student_reports.comparison import compared, verdicts
+from hw3lib.core.files import atomic_path
+from hw3lib.core.places import project_root
+from hw3lib.course import checks
 from hw3lib.data import get, load_table
-from hw3lib.drawing import nothing
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_path, project_root
-from hw3lib.report.compare import compared, intervals, verdicts
 from hw3lib.report.pictures import stacked
 from hw3lib.report.runs import Run
-from hw3lib.results import RunFolder
+from hw3lib.runs.folder import RunFolder
+from hw3lib.views.plots.student_reports import intervals
+from hw3lib.views.plots.style import nothing
 
 plt.rcParams["figure.dpi"] = 72
 

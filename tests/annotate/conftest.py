@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw3lib.paths import project_root
+from hw3lib.core.places import project_root
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def ultralytics():
     """A module of ultralytics by its name, imported as hw3lib does: else its import changes the whole test process."""
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip('no ultralytics: pip install -e ".[yolo]"')
-    from hw3lib.annotate.quiet_ultralytics import module
+    from hw3lib.annotate.boxes.ultralytics import module
 
     return module
 
@@ -34,7 +34,7 @@ def small_network():
     """A SAM of the same classes with random weights, for images of 64 pixels."""
     import torch
 
-    from hw3lib.annotate.sam_model import SamNetwork, Size
+    from hw3lib.annotate.masks.sam_network import SamNetwork, Size
 
     size = Size(
         image_size=64,
@@ -52,7 +52,7 @@ def small_network():
 
 @pytest.fixture
 def small_segmenter(small_network):
-    from hw3lib.annotate.sam import Segmenter
+    from hw3lib.annotate.masks.sam import Segmenter
 
     return Segmenter(small_network, "small", device="cpu")
 

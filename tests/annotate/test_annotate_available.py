@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hw3lib import annotate_plots
 from hw3lib.annotate.available import (
     MAPS,
     MASKS,
@@ -17,16 +16,17 @@ from hw3lib.annotate.available import (
     fit_detector,
     without_measurement,
 )
-from hw3lib.annotate.described import describe
 from hw3lib.annotate.export import export
-from hw3lib.annotate.formats import FORMATS
+from hw3lib.annotate.formats.registry import FORMATS
 from hw3lib.annotate.instances import from_masks
-from hw3lib.annotate.light_segmenter import LightSegmenter
-from hw3lib.annotate.sam_finetune import FineTuning
-from hw3lib.annotate.segmentation import curve, evaluate, few_image_splits, prepare
+from hw3lib.annotate.masks.evaluation import curve, evaluate, few_image_splits, prepare
+from hw3lib.annotate.masks.finetune import FineTuning
+from hw3lib.annotate.masks.light import LightSegmenter
+from hw3lib.annotate.summary import describe
 from hw3lib.anomaly import PatchCore
 from hw3lib.data import ImageStack, classification_images, load_table
 from hw3lib.errors import Hw3Error
+from hw3lib.views.plots import masks as annotate_plots
 
 pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.thresholds.FewGoodImages")
 

@@ -1,4 +1,4 @@
-"""hw3lib.annotate.formats: one contract for all formats. What is written reads back, and what is lost is told."""
+"""hw3lib.annotate.formats.registry: one contract for all formats. What is written reads back, and what is lost is told."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from hw3lib.annotate import FORMATS, Dataset, Instances, Licence, round_trip
-from hw3lib.annotate.formats import find_format
+from hw3lib.annotate.formats.registry import find_format
 from hw3lib.annotate.instances import components
 from hw3lib.errors import Hw3Error
 

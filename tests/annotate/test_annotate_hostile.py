@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from hw3lib.annotate import FORMATS, Dataset
-from hw3lib.annotate.coco import read_coco, write_file
+from hw3lib.annotate.formats.coco import read_coco, write_file
+from hw3lib.annotate.formats.reading import read_json
+from hw3lib.annotate.formats.voc import read_xml
 from hw3lib.annotate.instances import components
-from hw3lib.annotate.reading import read_json
-from hw3lib.annotate.voc import read_xml
 from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
 

@@ -6,7 +6,7 @@ import pytest
 
 from hw3lib.annotate import weights
 from hw3lib.annotate.weights import Weights, find
-from hw3lib.data.download import SourceFailed
+from hw3lib.data.fetch.download import SourceFailed
 from hw3lib.errors import Hw3Error
 
 CONTENT = b"weights"

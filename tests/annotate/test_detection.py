@@ -8,15 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from hw3lib.annotate.detection import BoxDetector
-from hw3lib.annotate.detection_comparison import compare, in_turn, learning_curve, runs, summary
-from hw3lib.annotate.detection_metrics import Boxes, mean_average_precision, truth_of
-from hw3lib.annotate.detection_training import turned, turned_boxes
-from hw3lib.annotate.fcos import Fcos
+from hw3lib.annotate.boxes.base import BoxDetector
+from hw3lib.annotate.boxes.comparison import compare, in_turn, learning_curve, runs, summary
+from hw3lib.annotate.boxes.fcos import Fcos
+from hw3lib.annotate.boxes.metrics import Boxes, mean_average_precision, truth_of
+from hw3lib.annotate.boxes.training import turned, turned_boxes
 from hw3lib.annotate.instances import from_masks
 from hw3lib.data import load_table
-from hw3lib.detection_plots import boxes_on_images, learning_curves
 from hw3lib.errors import Hw3Error
+from hw3lib.views.plots.boxes import boxes_on_images, learning_curves
 
 
 @pytest.fixture

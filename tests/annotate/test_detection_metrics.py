@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hw3lib.annotate.detection_metrics import Boxes, mean_average_precision, truth_of
+from hw3lib.annotate.boxes.metrics import Boxes, mean_average_precision, truth_of
 from hw3lib.annotate.instances import Instance
 from hw3lib.errors import Hw3Error
 

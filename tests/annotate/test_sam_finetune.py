@@ -1,4 +1,4 @@
-"""hw3lib.annotate.sam_finetune: what is trained learns, what is frozen stays, the same seed gives the same weights."""
+"""hw3lib.annotate.masks.finetune: what is trained learns, what is frozen stays, the same seed gives the same weights."""
 
 import json
 from dataclasses import replace
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hw3lib.annotate.instances import Instance
-from hw3lib.annotate.sam_finetune import FineTuning, _Samples, dice_loss, fine_tune, low_resolution
-from hw3lib.annotate.sam_saved import load, save
+from hw3lib.annotate.masks.finetune import FineTuning, _Samples, dice_loss, fine_tune, low_resolution
+from hw3lib.annotate.masks.saved import load, save
 from hw3lib.errors import Hw3Error
 
 
@@ -56,7 +56,7 @@ def with_ious(monkeypatch, *means, spread=0.0):
         turn = {1: 0, 2: 1}.get(len(seen), -1)
         return next(each) + turn * np.array([-spread, spread])
 
-    monkeypatch.setattr("hw3lib.annotate.sam_finetune._Samples.ious", ious)
+    monkeypatch.setattr("hw3lib.annotate.masks.finetune._Samples.ious", ious)
     return seen
 
 

@@ -1,10 +1,10 @@
-"""hw3lib.annotate.sam_model: MobileSAM's published tensors, all used, in networks that answer as the published code."""
+"""hw3lib.annotate.masks.sam_network: MobileSAM's published tensors, all used, in networks that answer as the published code."""
 
 import pytest
 import torch
 
-from hw3lib.annotate import sam_model
-from hw3lib.annotate.sam_model import SamNetwork, from_hub, mobile_sam, published_names
+from hw3lib.annotate.masks import sam_network as sam_model
+from hw3lib.annotate.masks.sam_network import SamNetwork, from_hub, mobile_sam, published_names
 from hw3lib.errors import Hw3Error
 
 

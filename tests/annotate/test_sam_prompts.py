@@ -1,10 +1,10 @@
-"""hw3lib.annotate.sam_prompts: boxes stay near, clicks fall where they claim to."""
+"""hw3lib.annotate.prompts: boxes stay near, clicks fall where they claim to."""
 
 import numpy as np
 import pytest
 
 from hw3lib.annotate.instances import Instance
-from hw3lib.annotate.sam_prompts import interior_click, interior_point, jittered_box, random_clicks
+from hw3lib.annotate.prompts import interior_click, interior_point, jittered_box, random_clicks
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""hw3lib.annotate.sam: prompts in pixels of the photograph, masks in its size, embeddings kept on disk by content."""
+"""hw3lib.annotate.masks.sam: prompts in pixels of the photograph, masks in its size, embeddings kept on disk by content."""
 
 import os
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hw3lib.annotate import sam
-from hw3lib.annotate.sam import Embedding, Segmenter, embed_files, propose
+from hw3lib.annotate.masks import sam
+from hw3lib.annotate.masks.sam import Embedding, Segmenter, embed_files, propose
 from hw3lib.data import read_image
 from hw3lib.errors import Hw3Error
 

@@ -1,4 +1,4 @@
-"""hw3lib.annotate.segmentation: figures worked out by hand, paired differences, and test images that choose nothing."""
+"""hw3lib.annotate.masks.evaluation: figures worked out by hand, paired differences, and test images that choose nothing."""
 
 from dataclasses import replace
 
@@ -8,12 +8,13 @@ import pytest
 import torch
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
-from hw3lib.annotate import light_segmenter, segmentation
-from hw3lib.annotate.light_segmenter import LightSegmenter
-from hw3lib.annotate.sam_finetune import FineTuning
-from hw3lib.annotate.segmentation import Evaluation, curve, dice, evaluate, few_image_splits, iou, prepare, spread
+from hw3lib.annotate.masks import evaluation as segmentation
+from hw3lib.annotate.masks import light as light_segmenter
+from hw3lib.annotate.masks.evaluation import Evaluation, curve, dice, evaluate, few_image_splits, iou, prepare, spread
+from hw3lib.annotate.masks.finetune import FineTuning
+from hw3lib.annotate.masks.light import LightSegmenter
 from hw3lib.anomaly import PatchCore
-from hw3lib.classify.evaluate import corrected_interval
+from hw3lib.core.intervals import corrected_interval
 from hw3lib.data import ImageStack, load_table
 from hw3lib.errors import Hw3Error
 

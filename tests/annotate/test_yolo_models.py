@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from hw3lib.annotate import quiet_ultralytics, yolo_world
-from hw3lib.annotate.detection import BoxDetector
+from hw3lib.annotate.boxes import ultralytics as quiet_ultralytics
+from hw3lib.annotate.boxes import yolo_world
+from hw3lib.annotate.boxes.base import BoxDetector
+from hw3lib.annotate.boxes.yolo import YoloV8, suppressed
+from hw3lib.annotate.boxes.yolo_world import YoloWorld, kept_vocabulary, prompt_of
 from hw3lib.annotate.instances import from_masks
 from hw3lib.annotate.weights import find
-from hw3lib.annotate.yolo_models import YoloV8, suppressed
-from hw3lib.annotate.yolo_world import YoloWorld, kept_vocabulary, prompt_of
 from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hw3lib import backbones
+from hw3lib.networks import backbones
 
 
 def make_plates(n: int, seed: int, square: bool = False, side: int = 64) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""hw3lib.anomaly.autoencoder: SSIM against scikit-image, the loss by hand, and a painted square."""
+"""hw3lib.anomaly.detectors.autoencoder: SSIM against scikit-image, the loss by hand, and a painted square."""
 
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from hw3lib.anomaly.autoencoder import Autoencoder, ssim_map
+from hw3lib.anomaly.detectors.autoencoder import Autoencoder, ssim_map
 from hw3lib.errors import Hw3Error
 
 SMALL = {"image_size": 32, "smoothing": 1.0, "num_steps": 150, "train_batch_size": 6, "latent_size": 16, "lr": 3e-3}

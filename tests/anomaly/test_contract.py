@@ -13,9 +13,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hw3lib import anomaly
-from hw3lib.anomaly import DETECTORS, Detector, FewGoodImages
+from hw3lib.anomaly import Detector, FewGoodImages
 from hw3lib.anomaly import detector as module
+from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.errors import Hw3Error
 
 COMMON = {"image_size": 64, "smoothing": 1.0, "batch_size": 4, "device": "cpu"}
@@ -207,7 +207,7 @@ def test_an_easy_defect_is_told_from_good_images(case, fitted, plates):
 
 @each
 def test_a_loaded_detector_is_the_one_that_was_saved(case, fitted, saved, plates):
-    detector, loaded = fitted(case).detector, anomaly.load(saved(case))
+    detector, loaded = fitted(case).detector, load(saved(case))
     assert type(loaded) is type(detector) and loaded == detector  # every setting
     images = np.concatenate([plates(2, 1), plates(2, 2, square=True)])
     for ours, theirs in zip(loaded.score(images), detector.score(images), strict=True):
@@ -245,7 +245,7 @@ def json_with(file: Path, **changes) -> None:
 def test_a_saved_detector_that_is_not_whole_is_refused_with_the_file_that_is_wrong(case, saved, tmp_path):
     def refused(said: str) -> None:
         with pytest.raises(Hw3Error, match=said):
-            anomaly.load(folder)
+            load(folder)
 
     for name in FILES:
         folder = Path(shutil.copytree(saved(case), tmp_path / f"damaged {name}"))

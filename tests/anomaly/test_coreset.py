@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from benchmarks import coreset as benchmark
-from hw3lib.anomaly import coreset_kernels as kernels
-from hw3lib.anomaly import coreset_selection
-from hw3lib.anomaly.coreset import k_center_greedy, memory_estimate, streaming_coreset
+from hw3lib.anomaly.coreset import kernels
+from hw3lib.anomaly.coreset import selection as coreset_selection
+from hw3lib.anomaly.coreset.greedy import k_center_greedy, memory_estimate, streaming_coreset
 from hw3lib.errors import Hw3Error
 
 PRUNE = (None, True, False)

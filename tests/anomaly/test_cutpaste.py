@@ -1,14 +1,14 @@
-"""hw3lib.anomaly.defects, cutpaste and segmenter: what is painted, what is learned from it, and where it is seen."""
+"""hw3lib.anomaly.detectors.painted_defects, cutpaste and segmenter: what is painted, what is learned from it, and where it is seen."""
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hw3lib.anomaly.cutpaste import CutPaste
-from hw3lib.anomaly.defects import paint_defect, paste_patch, paste_scar
 from hw3lib.anomaly.detector import read_folder
-from hw3lib.anomaly.segmenter import SyntheticDefects, dice_loss
+from hw3lib.anomaly.detectors.cutpaste import CutPaste
+from hw3lib.anomaly.detectors.painted_defects import paint_defect, paste_patch, paste_scar
+from hw3lib.anomaly.detectors.synthetic_defects import SyntheticDefects, dice_loss
 from hw3lib.errors import Hw3Error
 
 SMALL = {"image_size": 64, "smoothing": 1.0, "train_batch_size": 4, "device": "cpu"}

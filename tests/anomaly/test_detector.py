@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from hw3lib import anomaly
 from hw3lib.anomaly import Detector, FewGoodImages, as_images
 from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.registry import load
 from hw3lib.data import ImageStack
 from hw3lib.errors import Hw3Error
 
@@ -283,7 +283,7 @@ def test_the_layout_of_the_settings_does_not_matter(fitted, tmp_path):
 def test_a_detector_of_a_later_version_is_refused_by_its_name(fitted, tmp_path):
     fitted.save(tmp_path / "kept")
     with pytest.raises(Hw3Error, match="kept: holds a detector 'brightness', expected one of one-class SVM"):
-        anomaly.load(tmp_path / "kept")
+        load(tmp_path / "kept")
 
 
 def test_saving_replaces_no_folder_that_holds_something_else(fitted, tmp_path):

@@ -6,8 +6,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hw3lib import anomaly
-from hw3lib.anomaly.comparison import Evaluation, auroc_interval, comparison, describe, evaluate
+from hw3lib.anomaly.comparison import Evaluation, comparison, describe, evaluate
 from hw3lib.anomaly.robustness import CONDITIONS, light, light_from_the_left, robustness, shift, turn
+from hw3lib.core.intervals import auroc_interval
 from hw3lib.data import ImageStack, load_table
 from hw3lib.errors import Hw3Error
 

@@ -1,13 +1,13 @@
-"""hw3lib.anomaly.ganomaly: the losses and the score by hand; no claim that it finds defects."""
+"""hw3lib.anomaly.detectors.ganomaly: the losses and the score by hand; no claim that it finds defects."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from hw3lib.anomaly import ganomaly as module
 from hw3lib.anomaly.detector import read_folder
-from hw3lib.anomaly.ganomaly import GANomaly, generator_losses
+from hw3lib.anomaly.detectors import ganomaly as module
+from hw3lib.anomaly.detectors.ganomaly import GANomaly, generator_losses
 from hw3lib.errors import Hw3Error
 
 SMALL = {"image_size": 32, "num_steps": 60, "train_batch_size": 6, "channels": 8, "latent_size": 12, "lr": 1e-3}

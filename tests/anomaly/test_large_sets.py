@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from hw3lib import detect
 from hw3lib.anomaly import PatchCore
 from hw3lib.anomaly import detector as detector_module
-from hw3lib.anomaly.coreset import _Part, memory_estimate, streaming_coreset
-from hw3lib.anomaly.patchcore import _join, chunk_length
+from hw3lib.anomaly.coreset.greedy import _Part, memory_estimate, streaming_coreset
+from hw3lib.anomaly.detectors.patchcore import _join, chunk_length
 from hw3lib.errors import Hw3Error
+from hw3lib.inspection import fit as detect
 
 SMALL = {"image_size": 32, "batch_size": 4, "smoothing": 0.0, "device": "cpu", "layers": ("features.2", "features.3")}
 PLACES, CHANNELS = 16, 24 + 40  # of these layers

@@ -1,4 +1,4 @@
-"""hw3lib.anomaly.metrics against thresholds tried one by one, scikit-learn, and cases computed by hand."""
+"""hw3lib.anomaly.metrics.metrics against thresholds tried one by one, scikit-learn, and cases computed by hand."""
 
 import re
 
@@ -10,8 +10,8 @@ from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks import aupro
-from hw3lib.anomaly import tally
-from hw3lib.anomaly.metrics import PixelMetrics, image_metrics
+from hw3lib.anomaly.metrics import tally
+from hw3lib.anomaly.metrics.metrics import PixelMetrics, image_metrics
 from hw3lib.errors import Hw3Error
 
 

@@ -1,4 +1,4 @@
-"""hw3lib.anomaly.onnx_export and hw3lib.onnx_detector: equal results, the check that guards them, clear refusals."""
+"""hw3lib.anomaly.onnx.export and hw3lib.anomaly.onnx.detector: equal results, the check that guards them, clear refusals."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from hw3lib.anomaly import Autoencoder, GANomaly, Mahalanobis, PaDiM, PatchCore, p_values
-from hw3lib.anomaly import onnx_export as module
 from hw3lib.anomaly.maps import upsample
-from hw3lib.anomaly.nearest import NearestNeighbours, product_slack
-from hw3lib.anomaly.onnx_export import export
+from hw3lib.anomaly.onnx import export as module
+from hw3lib.anomaly.onnx.detector import OnnxDetector
+from hw3lib.anomaly.onnx.export import export
 from hw3lib.errors import Hw3Error
-from hw3lib.onnx_detector import OnnxDetector
+from hw3lib.networks.nearest import NearestNeighbours, product_slack
 
 onnx = pytest.importorskip("onnx", reason="export needs onnx, onnxscript and onnxruntime")
 pytest.importorskip("onnxscript")
@@ -99,7 +99,7 @@ def test_scoring_needs_no_torch(exported, tmp_path):
     detector, file, _ = exported("autoencoder")
     np.save(tmp_path / "images.npy", pictures(3, 48, 5))
     program = (
-        "import sys, numpy as np; from hw3lib.onnx_detector import OnnxDetector; "
+        "import sys, numpy as np; from hw3lib.anomaly.onnx.detector import OnnxDetector; "
         f"np.save('scores.npy', OnnxDetector({str(file)!r}, threads=1).decision_function(np.load('images.npy'))); "
         "print([name for name in ('torch', 'sklearn', 'pandas') if name in sys.modules])"
     )

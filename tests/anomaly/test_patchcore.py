@@ -6,8 +6,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from hw3lib.anomaly import PatchCore, image_metrics
-from hw3lib.anomaly import patchcore as module
-from hw3lib.anomaly.coreset import k_center_greedy
+from hw3lib.anomaly.coreset.greedy import k_center_greedy
+from hw3lib.anomaly.detectors import patchcore as module
 from hw3lib.data import ImageStack, load_table
 from hw3lib.errors import Hw3Error
 

@@ -9,9 +9,9 @@ from sklearn.ensemble import IsolationForest as SklearnIsolationForest
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import OneClassSVM as SklearnOneClassSVM
 
-from hw3lib import backbones
 from hw3lib.anomaly import IsolationForest, Mahalanobis, NearestImages, OneClassSVM
 from hw3lib.errors import Hw3Error
+from hw3lib.networks import backbones
 
 SMALL = {"image_size": 64, "batch_size": 4, "device": "cpu"}
 LEVELS = ["features.3", "features.5", "features.7"]  # the last stages of strides 8, 16 and 32

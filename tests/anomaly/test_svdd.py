@@ -1,4 +1,4 @@
-"""hw3lib.anomaly.svdd: the objective by hand, what must not be in the network, and a painted square."""
+"""hw3lib.anomaly.detectors.svdd: the objective by hand, what must not be in the network, and a painted square."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hw3lib.anomaly.detector import read_folder
-from hw3lib.anomaly.svdd import DeepSVDD, _Sphere, away_from_zero, normalise_contrast
+from hw3lib.anomaly.detectors.svdd import DeepSVDD, _Sphere, away_from_zero, normalise_contrast
 from hw3lib.errors import Hw3Error
 
 SMALL = {"image_size": 64, "smoothing": 0.0, "num_steps": 40, "train_batch_size": 4, "device": "cpu"}

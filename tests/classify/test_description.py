@@ -1,11 +1,11 @@
-"""hw3lib.classify.description: regions and statistics of distances whose answer is known beforehand."""
+"""hw3lib.classify.guided.features: regions and statistics of distances whose answer is known beforehand."""
 
 import numpy as np
 import pytest
 import torch
 
-from hw3lib.classify.description import Scale, describe, find_regions
-from hw3lib.classify.memory import Comparison
+from hw3lib.classify.guided.features import Scale, describe, find_regions
+from hw3lib.classify.guided.memory import Comparison
 
 
 @pytest.mark.parametrize(("y", "x"), [(0, 0), (0, 15), (15, 0), (15, 15), (8, 3)])

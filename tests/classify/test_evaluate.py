@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hw3lib.classify import balanced_accuracy, calibration, confusion, corrected_interval, per_class, wilson_interval
+from hw3lib.classify import calibration, confusion, per_class
+from hw3lib.core.intervals import corrected_interval, wilson_interval
+from hw3lib.core.scores import balanced_accuracy
 from hw3lib.errors import Hw3Error
 
 

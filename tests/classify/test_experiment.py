@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from hw3lib import backbones
-from hw3lib.classify import Attempt, Callback, check, experiment, fit_splits, predict, run, train
+from hw3lib.classify import Attempt, check, experiment, fit_splits, run
 from hw3lib.classify.experiment import pick_device, resolve
 from hw3lib.data import ImageStack, repeated_splits
 from hw3lib.errors import Hw3Error
+from hw3lib.networks import backbones
+from hw3lib.networks.callbacks import Callback
+from hw3lib.networks.trainer import predict, train
 
 LITE = "tf_efficientnet_lite0"
 

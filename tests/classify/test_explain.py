@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from hw3lib.classify import Attempt, SimpleCNN, build, experiment, run, wilson_interval
+from hw3lib.classify import Attempt, SimpleCNN, build, experiment, run
 from hw3lib.classify.explain import explain, grad_cam, peaks, pointing_game
+from hw3lib.core.intervals import wilson_interval
 from hw3lib.data import load_masks, load_table
 from hw3lib.errors import Hw3Error
 

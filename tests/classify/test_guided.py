@@ -1,4 +1,4 @@
-"""hw3lib.classify.guided on a painted plate: where it looks, what it tells apart, and what it must not know."""
+"""hw3lib.classify.guided.classifier on a painted plate: where it looks, what it tells apart, and what it must not know."""
 
 import dataclasses
 import shutil
@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hw3lib.classify import class_names
-from hw3lib.classify import guided as module
-from hw3lib.classify.guided import PARTS, WHOLE, DefectGuided, good_images, look, run
-from hw3lib.classify.memory import SYMMETRIES
+from hw3lib.classify.guided import classifier as module
+from hw3lib.classify.guided.classifier import PARTS, WHOLE, DefectGuided, good_images, look, run
+from hw3lib.classify.guided.memory import SYMMETRIES
 from hw3lib.data import classification_images, load_masks, load_table, repeated_splits
+from hw3lib.data.labels import class_names
 from hw3lib.errors import Hw3Error
 
 SIDE = 96

@@ -1,9 +1,9 @@
-"""hw3lib.classify.kernel: what the classifier owes its training images, and that every part has its say."""
+"""hw3lib.classify.guided.kernel: what the classifier owes its training images, and that every part has its say."""
 
 import numpy as np
 import pytest
 
-from hw3lib.classify.kernel import KernelClassifier
+from hw3lib.classify.guided.kernel import KernelClassifier
 from hw3lib.errors import Hw3Error
 
 

@@ -1,13 +1,13 @@
-"""hw3lib.classify.memory: patches against brute force, the square's symmetries, and the test of a product's own."""
+"""hw3lib.classify.guided.memory: patches against brute force, the square's symmetries, and the test of a product's own."""
 
 import numpy as np
 import pytest
 import torch
 
-from hw3lib import backbones
-from hw3lib.classify.memory import SYMMETRIES, GoodPatches, move, symmetry_test
+from hw3lib.classify.guided.memory import SYMMETRIES, GoodPatches, move, symmetry_test
 from hw3lib.errors import Hw3Error
-from hw3lib.patches import stage_names
+from hw3lib.networks import backbones
+from hw3lib.networks.patches import stage_names
 
 SIDE = 64
 

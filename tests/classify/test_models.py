@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from hw3lib import backbones
 from hw3lib.classify import Attempt, SimpleCNN, build, count_parameters
 from hw3lib.classify.adapters import Adapter, add_adapters, add_lora
 from hw3lib.classify.models import Classifier
 from hw3lib.errors import Hw3Error
+from hw3lib.networks import backbones
 
 LITE = "tf_efficientnet_lite0"
 

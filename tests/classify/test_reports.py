@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hw3lib import backbones
 from hw3lib.classify import Attempt, Result
-from hw3lib.classify.reports import REPORTS, Hypothesis
-from hw3lib.classify.reproduce import (
+from hw3lib.classify.student_reports.reports import REPORTS, Hypothesis
+from hw3lib.classify.student_reports.verdicts import (
     STAND_INS,
     describe,
     fit_to,
@@ -21,8 +20,9 @@ from hw3lib.classify.reproduce import (
     verdicts,
     with_weights,
 )
-from hw3lib.data.official import OFFICIAL
+from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.errors import Hw3Error
+from hw3lib.networks import backbones
 
 REPORT = pytest.mark.parametrize("report", REPORTS.values(), ids=lambda report: report.name)
 

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw3lib.data import archive as module
-from hw3lib.data.archive import extract, safe_parts
+from hw3lib.data.fetch import archive as module
+from hw3lib.data.fetch.archive import extract, safe_parts
 from hw3lib.errors import Hw3Error
 
 TREE = {
@@ -342,7 +342,7 @@ def test_killed_while_unpacking_leaves_nothing_after_the_next_run(tmp_path):
     archive = make_tar(tmp_path / "a.tar.xz", TREE)
     die = (
         "import os, shutil, signal, sys\n"
-        "from hw3lib.data.archive import extract\n"
+        "from hw3lib.data.fetch.archive import extract\n"
         "shutil.copyfileobj = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
         "extract(sys.argv[1], sys.argv[2], progress=False)\n"
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from hw3lib.data import download as module
-from hw3lib.data.download import SourceFailed, download
+from hw3lib.data.fetch import download as module
+from hw3lib.data.fetch.download import SourceFailed, download
 from hw3lib.errors import Hw3Error
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hw3lib import paths
-from hw3lib.data import sources, synthetic
-from hw3lib.data.official import OFFICIAL
-from hw3lib.data.sources import LICENCE, SOURCES, get
+from hw3lib.core import files as paths
+from hw3lib.data import synthetic
+from hw3lib.data.fetch import sources
+from hw3lib.data.fetch.official import OFFICIAL
+from hw3lib.data.fetch.sources import LICENCE, SOURCES, get
 from hw3lib.errors import Hw3Error
 
 DATASET = {
@@ -277,7 +278,7 @@ def test_wrong_archive_from_everywhere_says_so_and_how_to_do_it_by_hand(server, 
 def test_full_disk_does_not_go_on_to_the_next_source(official, monkeypatch):
     serve(monkeypatch, official)
     kaggle = kaggle_with(monkeypatch, None)
-    monkeypatch.setattr("hw3lib.data.download._SPARE_DISK", 10**18)
+    monkeypatch.setattr("hw3lib.data.fetch.download._SPARE_DISK", 10**18)
     with pytest.raises(Hw3Error, match="Not enough space"):
         fetch("bottle")
     assert kaggle == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hw3lib.errors import Hw3Error
-from hw3lib.imbalance.adsh import adaptive_thresholds, pseudo_labels, unlabelled_loss
+from hw3lib.imbalance.methods.adsh import adaptive_thresholds, pseudo_labels, unlabelled_loss
 
 
 def predictions(*rows: tuple[int, float], classes: int = 3) -> torch.Tensor:

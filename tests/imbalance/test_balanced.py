@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from hw3lib.errors import Hw3Error
-from hw3lib.imbalance.balanced import BalancedBatchSampler
+from hw3lib.imbalance.methods.balanced import BalancedBatchSampler
 
 LABELS = np.repeat([0, 1, 2], [10, 4, 1])
 

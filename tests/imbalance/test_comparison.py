@@ -7,16 +7,17 @@ import torch
 from PIL import Image
 from scipy import stats
 
-from hw3lib.classify import corrected_interval
+from hw3lib.core.intervals import corrected_interval
 from hw3lib.data import load_table, repeated_splits
 from hw3lib.errors import Hw3Error
-from hw3lib.imbalance import comparison, training
-from hw3lib.imbalance.compared import Comparison, verdict
+from hw3lib.imbalance import comparison
 from hw3lib.imbalance.comparison import compare, figures, tails
-from hw3lib.imbalance.deepsmote import DeepSmote
-from hw3lib.imbalance.heads import Recipe
-from hw3lib.imbalance.methods import METHODS, Method
-from hw3lib.imbalance.training import Part
+from hw3lib.imbalance.methods import training
+from hw3lib.imbalance.methods.heads import Recipe
+from hw3lib.imbalance.methods.table import METHODS, Method
+from hw3lib.imbalance.methods.training import Part
+from hw3lib.imbalance.oversamplers.deepsmote import DeepSmote
+from hw3lib.imbalance.result import Comparison, verdict
 
 SHORT = Recipe(steps=10, batch_size=8)
 

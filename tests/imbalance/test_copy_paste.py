@@ -7,7 +7,7 @@ import pytest
 
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance import CopyPaste
-from hw3lib.imbalance.copy_paste import paste
+from hw3lib.imbalance.oversamplers.copy_paste import paste
 
 SIDE = 40
 

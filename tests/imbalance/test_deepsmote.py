@@ -1,4 +1,4 @@
-"""hw3lib.imbalance.deepsmote and the autoencoder under it: the paper's loss by hand, latents on segments."""
+"""hw3lib.imbalance.oversamplers.deepsmote and the autoencoder under it: the paper's loss by hand, latents on segments."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from torch import nn
 
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance import DeepSmote
-from hw3lib.imbalance.autoencoder import Autoencoder, train_autoencoder
-from hw3lib.imbalance.deepsmote import official_penalty, permuted_penalty, smote_between
+from hw3lib.imbalance.oversamplers.autoencoder import Autoencoder, train_autoencoder
+from hw3lib.imbalance.oversamplers.deepsmote import official_penalty, permuted_penalty, smote_between
 
 TINY = {"steps": 4, "width": 2, "latent_dim": 6, "batch_size": 4, "image_size": 32, "random_state": 0}
 

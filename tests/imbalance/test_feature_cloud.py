@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hw3lib.errors import Hw3Error
-from hw3lib.imbalance.feature_cloud import FeatureCloud, cloud_logits
+from hw3lib.imbalance.methods.feature_cloud import FeatureCloud, cloud_logits
 
 
 def at(*degrees: float, length: float = 1.0) -> torch.Tensor:

@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from hw3lib import backbones
 from hw3lib.errors import Hw3Error
-from hw3lib.imbalance.heads import Embedder, Head, Recipe, shuffled_batches, strongly, train_head, weakly
+from hw3lib.imbalance.methods.heads import Embedder, Head, Recipe, shuffled_batches, strongly, train_head, weakly
+from hw3lib.networks import backbones
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""hw3lib.imbalance.losses against values worked out by hand."""
+"""hw3lib.imbalance.methods.losses against values worked out by hand."""
 
 import math
 
@@ -9,7 +9,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
 from hw3lib.errors import Hw3Error
-from hw3lib.imbalance.losses import LogitAdjustment, class_balanced_weights, focal_loss, inverse_frequency_weights
+from hw3lib.imbalance.methods.losses import (
+    LogitAdjustment,
+    class_balanced_weights,
+    focal_loss,
+    inverse_frequency_weights,
+)
 
 
 def test_inverse_frequency_weights_are_those_of_scikit_learn():

@@ -1,4 +1,4 @@
-"""hw3lib.imbalance.lro: rare patterns are found, get their share, and are not mixed with others."""
+"""hw3lib.imbalance.oversamplers.lro: rare patterns are found, get their share, and are not mixed with others."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance import LroStyle
-from hw3lib.imbalance.lro import allot, rare_patterns
+from hw3lib.imbalance.oversamplers.lro import allot, rare_patterns
 
 TINY = {"steps": 4, "width": 2, "latent_dim": 6, "batch_size": 4, "random_state": 0}
 

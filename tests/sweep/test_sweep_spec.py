@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hw3lib import cli, sweep_command
+from hw3lib.cli import main as cli
+from hw3lib.cli import sweep as sweep_command
+from hw3lib.core.provenance import code_version
 from hw3lib.errors import Hw3Error
-from hw3lib.provenance import code_version
 from hw3lib.sweep import Store, check, load, plan, read_spec, table
 from hw3lib.sweep.work import Job, perform
 
@@ -34,7 +35,7 @@ imbalance:
 def folder(tmp_path, make_category, monkeypatch):
     """A folder that holds ``widget`` and ``spec.yaml``; the project is elsewhere."""
     monkeypatch.delenv("HW3_DATA", raising=False)
-    for module in ("hw3lib.paths", "hw3lib.sweep.results"):
+    for module in ("hw3lib.core.files", "hw3lib.sweep.results"):
         monkeypatch.setattr(f"{module}.project_root", lambda: tmp_path / "project")
     counts = {"train/good": 10, "test/good": 8, "test/dent": 8, "test/scratch": 8}
     make_category(tmp_path / "data/widget", counts, size=(36, 36))

@@ -21,9 +21,9 @@ from joblib import Parallel, delayed
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hw3lib.data.official import OFFICIAL, OfficialCounts
+from hw3lib.core.files import atomic_folder, sweep_leftovers
+from hw3lib.data.fetch.official import OFFICIAL, OfficialCounts
 from hw3lib.errors import Hw3Error
-from hw3lib.paths import atomic_folder, sweep_leftovers
 
 from .canvas import photograph
 

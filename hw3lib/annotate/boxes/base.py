@@ -1,0 +1,301 @@
+"""Detectors of boxes: what the plain baseline, YOLOv8 and YOLO-World share, which is all but the network."""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from tqdm.auto import tqdm
+
+from hw3lib.annotate.formats.reading import read_json
+from hw3lib.annotate.instances import Instance
+from hw3lib.core.files import atomic_folder
+from hw3lib.core.saved import save_tensors
+from hw3lib.data.images import ImageStack
+from hw3lib.data.splits import stratified_split
+from hw3lib.errors import Hw3Error
+
+from .metrics import Boxes, mean_average_precision, truth_of
+from .training import Best, Clock, factor, turned, turned_boxes
+
+FORMAT = 1  # of a saved detector
+Target = tuple[torch.Tensor, torch.Tensor]  # boxes float32 (n, 4) in pixels of the working size, labels int64 (n,)
+
+
+@dataclass(kw_only=True)
+class BoxDetector(ABC):
+    """A network that finds defects and says where and of which class they are.
+
+    Images are brought to squares of ``size`` pixels. Fields are settings, attributes that end in ``_`` are fitted.
+
+    Attributes:
+        size: side of the square in pixels, a multiple of 32.
+        epochs: passes over the training images; 0 leaves the network as it was before any training.
+        batch_size: images a step.
+        lr: highest learning rate of AdamW; it rises over the first tenth of the steps and falls to zero as a cosine.
+        patience: None trains all epochs. A number holds out ``validation`` of the training images, measures mAP50 there
+            ten times, stops after so many measurements without a new best one, and keeps the best network.
+        validation: share of the training images, of every class, 0 to 1.
+        flips: mirror and turn training images at random by the eight symmetries of the square.
+        seed: of fresh weights, batches and flips.
+        device: ``auto`` takes a CUDA GPU if there is one.
+        classes_: names of the classes, sorted; labels are positions in it.
+        seconds_: time that the last fit took.
+        history_: mean training loss of every epoch.
+    """
+
+    size: int = 320
+    epochs: int = 30
+    batch_size: int = 4
+    lr: float = 1e-3
+    patience: int | None = None
+    validation: float = 0.2
+    flips: bool = True
+    seed: int = 0
+    device: str = "auto"
+    classes_: list[str] = field(default_factory=list, init=False, repr=False)
+    seconds_: float = field(default=0.0, init=False, repr=False)
+    history_: list[float] = field(default_factory=list, init=False, repr=False)
+
+    name: ClassVar[str]
+    text: ClassVar[str] = ""  # where the classes' names enter the network: see YoloWorld
+
+    def __post_init__(self) -> None:
+        lowest = {"size": 32, "epochs": 0, "batch_size": 1}
+        for setting, low in lowest.items():
+            if not isinstance(getattr(self, setting), int | np.integer) or getattr(self, setting) < low:
+                raise Hw3Error(f"{self.name}: {setting}={getattr(self, setting)!r}, expected a whole number from {low}")
+        if self.size % 32:
+            raise Hw3Error(f"{self.name}: size={self.size}, expected a multiple of 32, the network's largest stride")
+        if not 0 < self.lr < math.inf:
+            raise Hw3Error(f"{self.name}: lr={self.lr!r}, expected a number above 0")
+        if self.patience is not None and (self.patience < 1 or not 0 < self.validation < 1):
+            raise Hw3Error(
+                f"{self.name}: patience={self.patience}, validation={self.validation}; expected 1 or more measurements "
+                "and a share between 0 and 1"
+            )
+
+    @abstractmethod
+    def _build(self) -> nn.Module:
+        """The network before training; what is random in it comes from torch's global generator, which is seeded."""
+
+    @abstractmethod
+    def _groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Parameters that learn, and their factor on ``lr``."""
+
+    @abstractmethod
+    def _loss(self, images: torch.Tensor, targets: list[Target]) -> torch.Tensor:
+        """Scalar loss of images, float32 ``(n, 3, size, size)``, 0 to 255."""
+
+    @abstractmethod
+    def _detect(self, images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Boxes in pixels of the working size, scores and labels of each image, at most 100 an image."""
+
+    def _begin(self, images: torch.Tensor, targets: list[Target]) -> None:  # noqa: B027
+        """Look at the training images before the first epoch; most detectors need not."""
+
+    def _settings(self) -> dict:
+        """What besides the fields is needed to build the network again."""
+        return {"classes_": self.classes_, "seconds_": self.seconds_}
+
+    @property
+    def _torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def fit(
+        self,
+        table: pd.DataFrame,
+        instances: Sequence[Instance],
+        rows: Sequence[int] | np.ndarray,
+        *,
+        classes: Sequence[str] | None = None,
+        each_epoch: Callable[[int, BoxDetector], None] | None = None,
+        progress: bool = False,
+    ) -> BoxDetector:
+        """Learn from the images at some positions of a table; nothing else of the table is looked at.
+
+        Args:
+            table: columns ``image, defect, width, height``.
+            instances: boxes of the table's images; images without any are background.
+            rows: positions of the training images.
+            classes: names of the classes; None takes those of all instances.
+            each_epoch: called with the number of finished epochs and the detector: with 0 before training, then after
+                every epoch. Its time is not counted.
+            progress: show a bar.
+
+        Raises:
+            Hw3Error: no box on the training images, or a loss that is no longer finite.
+        """
+        clock = Clock()
+        chosen = np.asarray(rows, int)
+        self.classes_ = sorted({i.defect for i in instances} if classes is None else set(classes))
+        truth = truth_of(table, instances, self.classes_)
+        if not sum(len(truth[row].labels) for row in chosen):
+            raise Hw3Error(f"{self.name}: no box on the {len(chosen)} training images; give images with defects")
+        learn, held = self._hold_out(table, chosen)
+        targets = [self._target(truth[row], table.iloc[row]) for row in learn]
+        # Random layers of the network and torchvision's samplers draw from the global generators; both are put back.
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            self._network = self._build().to(self._torch_device).eval()
+            images = torch.from_numpy(ImageStack.load(table.iloc[learn], self.size).images)
+            self._begin(images, targets)
+            self.history_ = []
+            tell = clock.outside(each_epoch, self)
+            tell(0)
+            self._learn(images, targets, (table.iloc[held], [truth[row] for row in held]), tell, progress)
+        self._network.eval()
+        self.seconds_ = clock.seconds()
+        return self
+
+    def _hold_out(self, table: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Training and validation positions."""
+        if self.patience is None:
+            return rows, rows[:0]
+        part = table.iloc[rows][["defect"]].assign(row=rows)
+        learn, held = stratified_split(part, self.validation, self.seed)
+        return learn["row"].to_numpy(), held["row"].to_numpy()
+
+    def _target(self, boxes: Boxes, row: pd.Series) -> Target:
+        scale = np.float32(self.size) / np.array([row["width"], row["height"]] * 2, np.float32)
+        return torch.from_numpy(boxes.boxes * scale), torch.from_numpy(boxes.labels)
+
+    def _learn(self, images: torch.Tensor, targets: list[Target], held: tuple, tell: Callable, progress: bool) -> None:
+        if not self.epochs:
+            return
+        groups: list[dict[str, Any]] = [{"params": params, "lr": self.lr * factor} for params, factor in self._groups()]
+        steps = self.epochs * math.ceil(len(images) / self.batch_size)
+        optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
+        learned = [p for group in groups for p in group["params"]]
+        rng, watch = np.random.default_rng(self.seed), Best(self.patience, self.epochs)
+        for epoch in tqdm(range(self.epochs), desc=self.name, unit="epoch", disable=not progress):
+            losses = []
+            for rows in np.array_split(rng.permutation(len(images)), math.ceil(len(images) / self.batch_size)):
+                batch, boxes = self._augmented(images[rows], [targets[row] for row in rows], rng)
+                loss = self._loss(batch, boxes)
+                losses.append(float(loss.detach()))
+                if not math.isfinite(losses[-1]):
+                    raise Hw3Error(
+                        f"{self.name}: the training loss became {losses[-1]} in epoch {epoch + 1} at lr={self.lr:g}; "
+                        "use a lower learning rate"
+                    )
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(learned, 10.0)
+                optimizer.step()
+                schedule.step()
+            self.history_.append(float(np.mean(losses)))
+            tell(epoch + 1)
+            if watch.due(epoch) and watch.stop(self._network, lambda: self._score(*held)):
+                break
+        watch.restore(self._network)
+
+    def _score(self, table: pd.DataFrame, truth: list[Boxes]) -> float:
+        return mean_average_precision(truth, self.predict(table), self.classes_).map50
+
+    def _augmented(
+        self, images: torch.Tensor, targets: list[Target], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, list[Target]]:
+        device, made = self._torch_device, []
+        images = images.to(device).float()
+        for image, (boxes, labels) in zip(images, targets, strict=True):
+            symmetry = int(rng.integers(8)) if self.flips else 0
+            made.append(
+                (turned(image, symmetry), turned_boxes(boxes, symmetry, self.size).to(device), labels.to(device))
+            )
+        return torch.stack([image for image, _, _ in made]), [(boxes, labels) for _, boxes, labels in made]
+
+    def predict(self, table: pd.DataFrame, rows: Sequence[int] | np.ndarray | None = None) -> list[Boxes]:
+        """Boxes of the images at some positions of a table, or of all: one :class:`Boxes` an image, best score first.
+
+        Scores are kept from 0.001 on, as average precision wants them; ``Boxes.above(0.25)`` leaves what to show.
+
+        Raises:
+            Hw3Error: the detector is not fitted.
+        """
+        if not self.classes_:
+            raise Hw3Error(f"{self.name}: not fitted; call fit or load first")
+        chosen = table if rows is None else table.iloc[np.asarray(rows, int)]
+        stack, found = ImageStack.load(chosen, self.size).images, []
+        self._network.eval()
+        with torch.no_grad():
+            for start in range(0, len(stack), 8):
+                images = torch.from_numpy(np.ascontiguousarray(stack[start : start + 8]))
+                found += self._detect(images.to(self._torch_device).float())
+        sides = chosen[["width", "height", "width", "height"]].to_numpy(np.float32) / self.size
+        return [
+            Boxes(boxes.cpu().numpy() * side, scores.cpu().numpy(), labels.cpu().numpy())
+            for (boxes, scores, labels), side in zip(found, sides, strict=True)
+        ]
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Write ``detector.json`` and ``weights.safetensors``; nothing in them is executed when they are loaded."""
+        if not self.classes_:
+            raise Hw3Error(f"{self.name}: not fitted; there is nothing to save")
+        known = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        facts = {"format": FORMAT, "detector": self.name, "fields": known, "fitted": self._settings()}
+        with atomic_folder(folder, replace) as target:
+            (target / "detector.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            state = {name: value.detach().cpu().contiguous() for name, value in self._network.state_dict().items()}
+            save_tensors(state, target / "weights.safetensors")
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> BoxDetector:
+        """A detector that was saved; ``BoxDetector.load`` finds out which.
+
+        Raises:
+            Hw3Error: files that are missing, damaged or of another kind.
+        """
+        from . import fcos, yolo_world
+        from . import yolo as yolo_models
+
+        kinds = {kind.name: kind for kind in (fcos.Fcos, yolo_models.YoloV8, yolo_world.YoloWorld)}
+        folder = Path(folder)
+        try:
+            facts, weights = read_json(folder / "detector.json"), folder / "weights.safetensors"
+            if facts["format"] != FORMAT or not issubclass(kinds[facts["detector"]], cls):
+                raise Hw3Error(f"{folder}: a {facts['detector']} of format {facts['format']}, expected {cls.__name__}")
+            made = kinds[facts["detector"]](**(facts["fields"] | {"device": device}))
+            for name in made._settings():
+                kind, value = type(getattr(made, name)), facts["fitted"][name]
+                if not isinstance(value, float | int if kind is float else kind):
+                    raise TypeError(f"{name} is {str(value)[:40]!r}")
+                setattr(made, name, value)
+            if not made.classes_ or not all(isinstance(name, str) for name in made.classes_):
+                raise TypeError(f"classes_ is {str(made.classes_)[:40]}")
+            if not weights.is_file():  # a pipe would never end
+                raise Hw3Error(f"{weights}: is missing, or no regular file")
+            state = load_file(weights)
+            made._network = made._empty().to(made._torch_device).eval()
+            made._network.load_state_dict(state)
+        except Hw3Error as error:
+            said = str(error).removeprefix(f"{folder}: ")
+            raise Hw3Error(f"{folder}: no saved detector of boxes that can be loaded: {said}") from None
+        except (
+            *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError),
+            SafetensorError,
+        ) as error:
+            raise Hw3Error(
+                f"{folder}: no saved detector of boxes ({type(error).__name__}: {str(error)[:300]}); expected "
+                "detector.json and weights.safetensors as save writes them"
+            ) from None
+        return made
+
+    def _empty(self) -> nn.Module:
+        """The network without its weights, for :meth:`load` to fill."""
+        return self._build()

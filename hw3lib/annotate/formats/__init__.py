@@ -1,0 +1,1 @@
+"""Annotation formats: each writes instances and reads them back."""

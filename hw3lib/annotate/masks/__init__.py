@@ -1,0 +1,1 @@
+"""Models that give masks: SAM and a light segmenter; trained and measured."""

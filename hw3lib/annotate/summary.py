@@ -1,0 +1,108 @@
+"""The answer to assignment question 5 in about 150 words, written from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from .available import MASKS
+from .instances import Instances
+
+
+def describe(
+    instances: Instances,
+    formats: Sequence[dict[str, Any]],
+    sam: pd.DataFrame | None,
+    detection: pd.DataFrame | None,
+    curve: pd.DataFrame | None = None,
+    *,
+    origin: str = MASKS,
+    left_out: Mapping[str, str] | None = None,
+) -> str:
+    """Which data the models need, what they reached here, and why so few images are enough or are not.
+
+    Args:
+        instances: of the ground-truth masks, or of anomaly maps.
+        formats: rows of :meth:`.export.Exported.rows`.
+        sam: :meth:`.segmentation.Evaluation.table`; None where it was not measured.
+        detection: :func:`.detection_comparison.summary`; None where nothing was trained.
+        curve: :func:`.segmentation.curve`.
+        origin: of the instances, see :func:`.available.defective_images`.
+        left_out: why ``sam`` or ``detection`` is None, sentences without their full stops.
+    """
+    left_out = left_out or {}
+    made = "Both were made from the masks"
+    if origin != MASKS:
+        made = "Without masks, anomaly maps gave a first annotation for a person to correct"
+    images = len({instance.row for instance in instances})
+    sentences = [
+        "YOLO-World needs boxes, class names as prompts, and images without defects; SAM needs masks, and boxes or "
+        f"clicks to ask with. {made}: {_count(len(instances), 'instance')} of "
+        f"{_count(len(instances.classes), 'class', 'classes')} in {_count(images, 'image')}, in "
+        f"{_count(len(formats), 'format')}."
+    ]
+    inexact = [row["format"] for row in formats if not row["exact"]]
+    if formats:
+        sentences.append(
+            f"All but {' and '.join(inexact)} read back as written." if inexact else "All read back as written."
+        )
+    sentences += _of_sam(sam)
+    sentences += _of_detection(detection)
+    reasons = dict.fromkeys(left_out[step] for step in ("sam", "detection") if step in left_out)
+    sentences += [f"Left out: {reason}." for reason in reasons]
+    sentences += _why(sam, curve)
+    return " ".join(sentences)
+
+
+def _of_sam(sam: pd.DataFrame | None) -> list[str]:
+    if sam is None:
+        return []
+    rows = sam.set_index(["method", "prompt"])
+    box, detector = rows.loc[("SAM", "box")], rows.loc[("SAM", "detector")]
+    said = [
+        f"Asked with a true box, SAM reaches an IoU of {box['iou_before']:.2f} untrained and {box['iou_after']:.2f} "
+        f"after {box['n_train']:.0f} images ({_gain(box)}).",
+        f"Without a person, asked with the anomaly detector's boxes, it reaches {detector['iou_after']:.2f}.",
+    ]
+    return said
+
+
+def _of_detection(detection: pd.DataFrame | None) -> list[str]:
+    if detection is None or not len(detection):
+        return []
+    best = detection.iloc[0]
+    said = f"Of {len(detection)} detectors {best['model']} finds most" if len(detection) > 1 else f"{best['model']}"
+    verb = ", mAP50" if len(detection) > 1 else " reaches an mAP50 of"
+    return [f"{said}{verb} {best['map50_after']:.2f} after training, {best['map50_before']:.2f} before."]
+
+
+def _why(sam: pd.DataFrame | None, curve: pd.DataFrame | None) -> list[str]:
+    general = (
+        "Such models suit fine-tuning because they know edges, parts and objects from millions of images; only a small "
+        "part must learn what a defect is"
+    )
+    if curve is None or sam is None:
+        return [f"{general}."]
+    after = curve[curve["n_train"] > 0]
+    few, many = int(after["n_train"].min()), int(after["n_train"].max())
+    at = after.set_index(["n_train", "method", "prompt"])["iou"]
+    light = next(method for method in after["method"].unique() if method != "SAM")
+    return [
+        f"{general}: with {few} images SAM reaches {at[few, 'SAM', 'box']:.2f}, with {many} "
+        f"{at[many, 'SAM', 'box']:.2f}; a segmenter without such knowledge, and without a prompt, "
+        f"{at[few, light, 'none']:.2f} and {at[many, light, 'none']:.2f}."
+    ]
+
+
+def _gain(row: pd.Series) -> str:
+    gain = f"gain {100 * row['gain']:+.1f} points"
+    if pd.isna(row["gain_low"]):
+        return f"{gain}, one split"
+    verdict = "beyond luck" if row["gain_low"] > 0 or row["gain_high"] < 0 else "not told apart from luck"
+    return f"{gain}, {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}, {verdict}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

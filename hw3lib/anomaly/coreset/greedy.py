@@ -1,0 +1,299 @@
+"""Greedy k-centre coreset, exact: the memory bank of PatchCore without the cost of its brute-force selection.
+
+Farthest-first traversal (Gonzalez 1985; Roth et al. 2022, arXiv 2106.08265, Algorithm 1) picks, again and again, the
+vector furthest from everything picked. Brute force compares every vector with every pick. Three observations spare
+most of it, and none changes a pick:
+
+- Distances only shrink. Of the vectors that were furthest at the last look (the candidates) the distances are kept up
+  to date; while the furthest of them is further than every other vector was, it is the furthest of all.
+- The picks made meanwhile are settled for all vectors together, by one matrix product.
+- A pick c' can take x from its centre c only if d(c, c') < 2 d(x, c) (triangle inequality). Where this leaves few
+  pairs, as in features of images, these are computed one by one instead; a sample of the vectors decides.
+
+Which pick is next is decided on squared distances summed in float64 and rounded to float32; of equals the lowest index
+is taken. Float32 arithmetic only rules out, with bounds on its rounding error, what cannot matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.random_projection import SparseRandomProjection
+
+from hw3lib.core.files import human_bytes
+from hw3lib.errors import Hw3Error
+
+from .selection import Selection, working_memory
+
+_LARGEST = 1e15  # squares of larger values could overflow float32 in the sum
+
+
+@dataclass(frozen=True)
+class Coreset:
+    """What :func:`k_center_greedy` picked.
+
+    Attributes:
+        indices: positions of the picks, int64 ``(size,)``, in the order they were picked.
+        radii: covering radius of the first 1, 2, ... picks, float64 ``(size,)``, never increasing: the largest distance
+            of any vector to the nearest of them, in the space where distances were measured.
+        compared: distances computed, as a share of brute force's N * size; what candidates cost can raise it above 1.
+    """
+
+    indices: np.ndarray
+    radii: np.ndarray
+    compared: float
+
+    @property
+    def radius(self) -> float:
+        """Covering radius of the whole coreset."""
+        return float(self.radii[-1])
+
+
+@dataclass(frozen=True)
+class StreamedCoreset:
+    """What :func:`streaming_coreset` kept.
+
+    Attributes:
+        vectors: the coreset as it was given, before any projection, float32 ``(size, D)``.
+        indices: positions of its vectors in the stream, int64 ``(size,)``.
+        radius: upper bound of the covering radius, in the space where distances were measured.
+        seen: number of vectors in the stream.
+    """
+
+    vectors: np.ndarray
+    indices: np.ndarray
+    radius: float
+    seen: int
+
+
+def k_center_greedy(
+    vectors: np.ndarray | torch.Tensor,
+    size: int,
+    *,
+    start: int | None = None,
+    generator: torch.Generator | None = None,
+    projection: int | None = None,
+    memory_limit: int | None = None,
+    prune: bool | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Coreset:
+    """Pick ``size`` vectors so that every vector is near one of them: the picks of the brute-force greedy.
+
+    Args:
+        vectors: float32 ``(N, D)``; other types are converted. A tensor is read on the CPU.
+        size: number of picks, 1 to N.
+        start: position of the first pick; None draws it.
+        generator: draws the first pick and the projection; None: one of seed 0.
+        projection: measure distances after a sparse random projection to so many dimensions, which keeps them roughly
+            (Johnson and Lindenstrauss 1984; Li, Hastie and Church 2006) and makes them cheaper; None: as they are.
+        memory_limit: in bytes, for what :func:`memory_estimate` tells.
+        prune: whether to use the triangle inequality; None decides by the share of the pairs that it leaves. The picks
+            are the same.
+        threads: None takes torch's number.
+        progress: show a bar. Picks do not all cost the same, the first ones most: the time that it expects assumes that
+            those to come cost what the last ones did.
+
+    Raises:
+        Hw3Error: not two-dimensional, empty, NaN, infinite or above 1e15; ``size``, ``start`` or ``projection`` out of
+            range; more memory than the limit.
+    """
+    vectors = _as_array(vectors, "vectors")
+    count, dim = vectors.shape
+    if not 1 <= size <= count:
+        raise Hw3Error(f"size={size}: a coreset of {count} vectors has 1 to {count} of them; choose a smaller ratio")
+    _check_memory(memory_limit, count, dim, size, projection)
+    generator = generator or torch.Generator().manual_seed(0)
+    projector = _projector(dim, projection, generator)
+    if start is None:
+        start = _draw(count, generator)
+    if not 0 <= start < count:
+        raise Hw3Error(f"start={start}: expected the position of one of {count} vectors, 0 to {count - 1}")
+    selection = Selection(_project(projector, vectors), size, start, prune, threads)
+    selection.run(progress)
+    return Coreset(selection.picks, np.sqrt(selection.radii.astype(np.float64)), selection.compared)
+
+
+def streaming_coreset(
+    chunks: Iterable[np.ndarray | torch.Tensor],
+    size: int,
+    *,
+    generator: torch.Generator | None = None,
+    projection: int | None = None,
+    memory_limit: int | None = None,
+    most_held: int | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> StreamedCoreset:
+    """A coreset of more vectors than fit into memory: greedy coresets of the chunks, merged two by two.
+
+    Two coresets that stand for equally many chunks become the coreset of their union (merge and reduce: Har-Peled and
+    Mazumdar 2004), so that after n chunks at most log2(n) + 1 wait and a vector has been replaced as often. Each
+    vector kept carries an upper bound of its distance to any vector it stands for: what it takes over adds the distance
+    between the two (triangle inequality). Where a limit leaves no room for those that wait, the last two are merged
+    early, at worst all of them one after the other: the bound is then looser, but holds.
+
+    Args:
+        chunks: float32 ``(n, D)`` each, in any number and of any length; only one is held at a time, and it may be
+            overwritten when the next is asked for.
+        size: vectors to keep.
+        generator, projection, threads: as in :func:`k_center_greedy`.
+        memory_limit: in bytes, for what :func:`memory_estimate` tells of a chunk, or of two coresets that are merged,
+            together with the coresets that wait.
+        most_held: vectors that are held at once, those of the chunk, those that wait, and those being picked; with
+            chunks of one length and room for another two coresets it is kept.
+        progress: a bar for each chunk and merge.
+
+    Returns:
+        The coreset; its ``radius`` is an upper bound, the true one is usually well below.
+
+    Raises:
+        Hw3Error: as :func:`k_center_greedy`; fewer vectors than ``size``; chunks of different dimensions.
+    """
+    if size < 1:
+        raise Hw3Error(f"size={size}: expected at least 1")
+    generator = generator or torch.Generator().manual_seed(0)
+    seen, dim, projector = 0, None, None
+    waiting: list[tuple[int, _Part]] = []  # level, part; levels fall
+
+    def reduce(part: _Part) -> _Part:
+        count = len(part.vectors)
+        if count <= size:
+            return part
+        _check_memory(memory_limit, count, part.vectors.shape[1], size, projection, held())
+        measured = _project(projector, part.vectors)
+        selection = Selection(measured, size, _draw(count, generator), None, threads)
+        selection.run(progress)
+        radii = np.zeros(size)
+        np.maximum.at(radii, selection.nearest, selection.distances + part.radii)
+        return _Part(part.vectors[selection.picks], part.indices[selection.picks], radii)
+
+    def first(chunk: np.ndarray | torch.Tensor, number: int) -> _Part:
+        nonlocal seen, dim, projector
+        vectors = _as_array(chunk, f"chunk {number}")
+        if dim is None:
+            dim = vectors.shape[1]
+            projector = _projector(dim, projection, generator)
+        elif vectors.shape[1] != dim:
+            raise Hw3Error(f"chunk {number}: found {vectors.shape[1]} dimensions, expected {dim} as in chunk 0")
+        indices = np.arange(seen, seen + len(vectors))
+        seen += len(vectors)
+        part = reduce(_Part(vectors, indices, np.zeros(len(vectors))))
+        return part if part.vectors is not vectors else _Part(vectors.copy(), indices, part.radii)
+
+    def held() -> int:
+        return sum(len(part.vectors) for _, part in waiting)
+
+    def crowded(count: int, besides: int = 0) -> bool:
+        """Whether there is no room to pick from so many vectors while others wait."""
+        if most_held is not None and count + min(count, size) + besides > most_held:
+            return True
+        if memory_limit is None or dim is None:
+            return False
+        return memory_estimate(count, dim, size, projection) + 4 * dim * besides > memory_limit
+
+    def merge_last(level: int) -> None:
+        parts = [waiting.pop()[1] for _ in range(2)][::-1]
+        joined = _Part.join(parts)
+        waiting.append((level, reduce(joined)))
+
+    number, longest, stream = 0, 0, iter(chunks)
+    while (chunk := next(stream, None)) is not None:
+        longest = max(longest, len(chunk))
+        part = first(chunk, number)
+        del chunk  # while the next one is made
+        number += 1
+        waiting.append((0, part))
+        del part
+        while len(waiting) > 1 and waiting[-1][0] == waiting[-2][0]:
+            merge_last(waiting[-1][0] + 1)
+        while len(waiting) > 1 and crowded(longest, held()):
+            merge_last(waiting[-2][0])
+    if seen < size:
+        raise Hw3Error(f"size={size}: the chunks hold {seen} vectors; expected at least as many; choose a smaller size")
+    while len(waiting) > 2 and crowded(held()):
+        merge_last(waiting[-2][0])
+    parts = [waiting.pop(0)[1] for _ in range(len(waiting))]
+    part = reduce(_Part.join(parts))
+    return StreamedCoreset(part.vectors, part.indices, float(part.radii.max()), seen)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Vectors kept, their positions in the stream, and how far from each what it stands for can be."""
+
+    vectors: np.ndarray
+    indices: np.ndarray
+    radii: np.ndarray
+
+    @staticmethod
+    def join(parts: list[_Part]) -> _Part:
+        """One part after the other; the list is emptied, so that each is let go of when it has been copied."""
+        count = sum(len(part.vectors) for part in parts)
+        joined = _Part(
+            np.empty((count, parts[0].vectors.shape[1]), np.float32), np.empty(count, np.int64), np.empty(count)
+        )
+        end = 0
+        while parts:
+            part = parts.pop(0)
+            rows = slice(end, end := end + len(part.vectors))
+            joined.vectors[rows], joined.indices[rows], joined.radii[rows] = part.vectors, part.indices, part.radii
+            del part
+        return joined
+
+
+def memory_estimate(count: int, dim: int, size: int, projection: int | None = None) -> int:
+    """Bytes that :func:`k_center_greedy` and the bank it gives take at most, the float32 vectors included.
+
+    Args:
+        count, dim: shape of the vectors.
+        size: number of picks.
+        projection: as in :func:`k_center_greedy`.
+    """
+    vectors = 4 * count * (dim + (projection or 0)) + 4 * size * dim
+    return vectors + working_memory(count, projection or dim, size)
+
+
+def _check_memory(limit: int | None, count: int, dim: int, size: int, projection: int | None, waiting: int = 0) -> None:
+    need = memory_estimate(count, dim, size, projection) + 4 * dim * waiting
+    if limit is not None and need > limit:
+        raise Hw3Error(
+            f"memory_limit={human_bytes(limit)}: a coreset of {size} of {count} vectors of {dim} dimensions takes "
+            f"{human_bytes(need)}; use a smaller ratio, a projection to fewer dimensions, or streaming_coreset with "
+            "smaller chunks"
+        )
+
+
+def _as_array(vectors: np.ndarray | torch.Tensor, name: str) -> np.ndarray:
+    if isinstance(vectors, torch.Tensor):
+        vectors = vectors.detach().cpu().float().numpy()
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise Hw3Error(f"{name}: found the shape {vectors.shape}, expected (N, D), both at least 1")
+    if not (vectors.min() >= -_LARGEST and vectors.max() <= _LARGEST):  # false where there is a NaN
+        bad = np.flatnonzero(~(np.abs(vectors).max(1) <= _LARGEST))
+        raise Hw3Error(
+            f"{name}: {len(bad)} of {len(vectors)} hold NaN, infinity or values above {_LARGEST:g}, the first at "
+            f"position {bad[0]}; expected finite features: look for damaged images or a network that diverged"
+        )
+    return vectors
+
+
+def _draw(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator, device=generator.device))
+
+
+def _projector(dim: int, projection: int | None, generator: torch.Generator) -> SparseRandomProjection | None:
+    if projection is None:
+        return None
+    if not 1 <= projection <= dim:
+        raise Hw3Error(f"projection={projection}: expected 1 to {dim}, the dimensions of the vectors, or None")
+    projector = SparseRandomProjection(projection, dense_output=True, random_state=_draw(2**31, generator))
+    return projector.fit(np.zeros((1, dim), np.float32))
+
+
+def _project(projector: SparseRandomProjection | None, vectors: np.ndarray) -> np.ndarray:
+    return vectors if projector is None else np.ascontiguousarray(projector.transform(vectors), np.float32)

@@ -1,0 +1,1 @@
+"""Anomaly detectors, a file each."""

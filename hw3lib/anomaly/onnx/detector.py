@@ -1,0 +1,134 @@
+"""Score images with a detector that was exported to ONNX: numpy and onnxruntime, no PyTorch.
+
+The file holds the whole detector. Its input ``images`` is uint8 ``(N, 3, H, W)``, its outputs are ``scores`` and, where
+the detector has them, ``maps``. What else is needed stands in the model's metadata as JSON, one value a key:
+``hw3.detector, hw3.image_size, hw3.batch_size, hw3.threshold, hw3.false_alarm_rate, hw3.threshold_sentence``,
+``hw3.good_scores`` (the table of the p-values, ascending), ``hw3.good_peaks`` and ``hw3.good_level`` (of the maps).
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from pathlib import Path
+
+import numpy as np
+
+from hw3lib.errors import Hw3Error
+
+PREFIX = "hw3."
+FORMAT = 1  # Raise it when metadata, inputs or outputs change.
+
+
+class OnnxDetector:
+    """A detector in one ONNX file, written by :func:`hw3lib.anomaly.onnx.export.export`.
+
+    Args:
+        file: the ONNX file.
+        threads: of onnxruntime; None leaves the choice to it.
+
+    Attributes:
+        name: of the detector, ``PatchCore``.
+        image_size: side in pixels of the square images that it takes.
+        batch_size: images scored at once, so that the largest array of the search stays below about 256 MB.
+        has_maps: whether there are anomaly maps.
+        good_scores_: scores of held-out good images, ascending, float32 ``(n,)``; empty if none were held out.
+        threshold_: an image with a higher score is called anomalous; None if no good image was held out.
+        false_alarm_rate: that the threshold was asked to keep, or None.
+        good_peaks_, good_level_: of the maps of those images, see :class:`hw3lib.anomaly.Detector`.
+
+    Raises:
+        Hw3Error: onnxruntime is missing, or the file is missing, damaged, or no detector.
+    """
+
+    def __init__(self, file: str | Path, threads: int | None = None):
+        try:
+            import onnxruntime
+        except ImportError:
+            raise Hw3Error("onnxruntime is missing, which scores ONNX files: pip install onnxruntime") from None
+        if not Path(file).is_file():
+            raise Hw3Error(f"{file}: no such file; expected one that `hw3 detect export` wrote")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; they are raised as well
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
+            reason = str(error).splitlines()[0]
+            raise Hw3Error(f"{file}: cannot be read as an ONNX model ({reason}); export it again") from None
+        try:
+            found = self._session.get_modelmeta().custom_metadata_map
+            kept = {key.removeprefix(PREFIX): json.loads(text) for key, text in found.items() if key.startswith(PREFIX)}
+        except (ValueError, RecursionError) as error:
+            raise Hw3Error(f"{file}: its metadata are no JSON ({error}); export it again") from None
+        if kept.get("format") != FORMAT:
+            raise Hw3Error(
+                f"{file}: an ONNX model, but not a detector of this version (its metadata has {PREFIX}format="
+                f"{kept.get('format')}, expected {FORMAT}); export it again with `hw3 detect export`"
+            )
+        try:
+            self.name = str(kept["detector"])
+            self.image_size, self.batch_size = (operator.index(kept[key]) for key in ("image_size", "batch_size"))
+            self.good_scores_, self.good_peaks_ = (
+                np.array(kept[key], np.float32).reshape(-1) for key in ("good_scores", "good_peaks")
+            )
+            self.threshold_, self.false_alarm_rate, level = (
+                None if kept[key] is None else float(kept[key])
+                for key in ("threshold", "false_alarm_rate", "good_level")
+            )
+            if min(self.image_size, self.batch_size) < 1 or not np.isfinite(self.good_scores_).all():
+                raise ValueError("sizes of 1 or more and finite scores are needed")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise Hw3Error(
+                f"{file}: its metadata are not those of a detector ({type(error).__name__}: {error}); export it again"
+            ) from None
+        self.good_level_ = float("nan") if level is None else level
+        self.has_maps = len(self._session.get_outputs()) > 1
+
+    def score(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Scores ``(N,)`` and anomaly maps ``(N, image_size, image_size)``, or None; float32, higher is more anomalous.
+
+        Args:
+            images: uint8 ``(N, 3, image_size, image_size)``, RGB, 0 to 255.
+
+        Raises:
+            Hw3Error: images of another dtype or size, or none.
+        """
+        side, images = self.image_size, np.asarray(images)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (3, side, side) or not len(images):
+            raise Hw3Error(
+                f"images: found {images.dtype} {images.shape}, expected uint8 (N, 3, {side}, {side}), N at least 1"
+            )
+        batches = [
+            self._session.run(None, {"images": np.ascontiguousarray(images[i : i + self.batch_size])})
+            for i in range(0, len(images), self.batch_size)
+        ]
+        joined = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        return joined[0], joined[1] if self.has_maps else None
+
+    def decision_function(self, images: np.ndarray) -> np.ndarray:
+        """Scores, float32 ``(N,)``; see :meth:`score`."""
+        return self.score(images)[0]
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """True for each image whose score is above the threshold, bool ``(N,)``.
+
+        Raises:
+            Hw3Error: as :meth:`score`, and where the file has no threshold.
+        """
+        if self.threshold_ is None:
+            raise Hw3Error(f"{self.name}: no good image was held out, so there is no threshold; compare the scores")
+        return self.decision_function(images) > self.threshold_
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """Conformal p-values ``(1 + #{good >= score}) / (n + 1)``, float64 ``(m,)``, see
+        :func:`hw3lib.anomaly.thresholds.p_values`.
+
+        Raises:
+            Hw3Error: the file has no scores of held-out good images.
+        """
+        n = len(self.good_scores_)
+        if not n:
+            raise Hw3Error(f"{self.name}: no good image was held out, so there are no p-values")
+        return (1 + n - np.searchsorted(self.good_scores_, scores, side="left")) / (n + 1)

@@ -1,0 +1,88 @@
+"""Anomaly detectors by name: make one from its settings, load one that was saved."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hw3lib.anomaly.detector import Detector, read_folder
+from hw3lib.anomaly.detectors.autoencoder import Autoencoder
+from hw3lib.anomaly.detectors.cutpaste import CutPaste
+from hw3lib.anomaly.detectors.ganomaly import GANomaly
+from hw3lib.anomaly.detectors.padim import PaDiM
+from hw3lib.anomaly.detectors.patchcore import PatchCore
+from hw3lib.anomaly.detectors.pooled import IsolationForest, Mahalanobis, NearestImages, OneClassSVM
+from hw3lib.anomaly.detectors.svdd import DeepSVDD
+from hw3lib.anomaly.detectors.synthetic_defects import SyntheticDefects
+from hw3lib.anomaly.thresholds import few_good_images_are_told
+from hw3lib.errors import Hw3Error
+
+# By the names that the command line takes.
+DETECTORS: dict[str, type[Detector]] = {
+    "ocsvm": OneClassSVM,
+    "iforest": IsolationForest,
+    "knn": NearestImages,
+    "mahalanobis": Mahalanobis,
+    "autoencoder": Autoencoder,
+    "svdd": DeepSVDD,
+    "ganomaly": GANomaly,
+    "cutpaste": CutPaste,
+    "synthetic": SyntheticDefects,
+    "padim": PaDiM,
+    "patchcore": PatchCore,
+}
+
+
+def make_detector(name: str, settings: dict[str, Any]) -> Detector:
+    """An unfitted detector by its name in :data:`hw3lib.anomaly.registry.DETECTORS`; lists become tuples.
+
+    Raises:
+        Hw3Error: an unknown name or parameter, or a value that it cannot have.
+    """
+    if name not in DETECTORS:
+        near = get_close_matches(name, DETECTORS, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise Hw3Error(f"unknown detector {name!r}; {hint}Known: {', '.join(DETECTORS)}")
+    kind = DETECTORS[name]
+    known = [field.name for field in fields(kind)]
+    for setting in settings:
+        if setting not in known:
+            raise Hw3Error(f"{name} has no parameter {setting!r}; it has {', '.join(known)}")
+    try:
+        given: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in settings.items()}
+        return kind(**given)
+    except TypeError as error:  # a text where a number was expected
+        said = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        raise Hw3Error(f"{kind.name}: {said}: a value is of the wrong kind ({error})") from None
+
+
+def load_detector(folder: str | Path) -> Detector:
+    """As :func:`hw3lib.anomaly.registry.load`, without warnings."""
+    with few_good_images_are_told():
+        return load(folder)
+
+
+def load(folder: str | Path, *, device: str | None = None) -> Detector:
+    """Load a detector that :meth:`Detector.save` wrote; nothing in the folder is executed.
+
+    Args:
+        folder: that it was saved in.
+        device: where it is to run; None: where it was fitted.
+
+    Raises:
+        Hw3Error: no such folder, a damaged or missing file, or a detector that this version does not know.
+    """
+    settings, state = read_folder(folder)
+    kinds = {kind.name: kind for kind in DETECTORS.values()}
+    if not isinstance(settings.get("detector"), str) or settings["detector"] not in kinds:
+        found = str(settings.get("detector"))[:60]
+        raise Hw3Error(f"{folder}: holds a detector {found!r}, expected one of {', '.join(kinds)}")
+    try:
+        parameters = settings["parameters"] | ({} if device is None else {"device": device})
+        return kinds[settings["detector"]]._load(parameters, settings, state)
+    except Hw3Error as error:
+        raise Hw3Error(f"{folder}: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RuntimeError) as error:
+        raise Hw3Error(f"{folder}: its settings and tensors do not fit together ({error}); save it again") from None

@@ -1,0 +1,1 @@
+"""Defect-guided classification: good images say where to look."""

@@ -1,0 +1,112 @@
+"""What good images teach: a memory of their patches, how far any patch is from it, and which symmetries they have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.patches import locally_aware, stage_names
+
+# The square's eight symmetries: quarter turns, and quarter turns of the mirror image.
+SYMMETRIES = (
+    "as it is",
+    "turned 90",
+    "turned 180",
+    "turned 270",
+    "mirrored",
+    *(f"mirrored, turned {a}" for a in (90, 180, 270)),
+)
+
+
+def move(images: torch.Tensor, symmetry: int) -> torch.Tensor:
+    """Images ``(..., H, W)`` moved by one of :data:`SYMMETRIES`: mirrored left to right first, then turned."""
+    if symmetry >= 4:
+        images = images.flip(-1)
+    return torch.rot90(images, symmetry % 4, (-2, -1))
+
+
+@dataclass
+class Comparison:
+    """Images beside the memory of good patches.
+
+    Attributes:
+        distance: of each patch to the nearest good one, float32 ``(n, h, w)``; higher is more anomalous.
+        residual: each patch less the nearest good one, float32 ``(n, channels, h, w)``.
+        maps: outputs of the stages, finest first, float32 ``(n, channels, h, w)`` each.
+        embedding: mean of the network's last feature map, float32 ``(n, features)``.
+    """
+
+    distance: torch.Tensor
+    residual: torch.Tensor
+    maps: list[torch.Tensor]
+    embedding: torch.Tensor
+
+
+class GoodPatches:
+    """Memory of the patches of good images (PatchCore: Roth et al. 2022, arXiv 2106.08265, section 3.1).
+
+    A patch is described by the stages of stride 8 and 16, each averaged over 3x3 neighbours, every channel standardised
+    over the good images. Of all patches ``size`` are kept, drawn at random.
+
+    Args:
+        backbone: frozen network.
+        images: good images, uint8 ``(n, 3, side, side)``, on the backbone's device.
+        size: patches to keep.
+        generator: draws them.
+    """
+
+    def __init__(self, backbone: Backbone, images: torch.Tensor, size: int, generator: torch.Generator):
+        self.backbone, self.layers = backbone, stage_names(backbone)
+        self._last = list(backbone.stages())[-1]
+        patches = torch.cat([locally_aware(self.read(batch)[:2]) for batch in images.split(8)])
+        self.mean = patches.mean((0, 2, 3), keepdim=True)
+        self.std = patches.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
+        flat = ((patches - self.mean) / self.std).movedim(1, -1).flatten(0, 2)
+        self.bank = flat[torch.randperm(len(flat), generator=generator)[:size].to(flat.device)]
+        self._squares = (self.bank**2).sum(1)
+
+    @torch.no_grad()
+    def read(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Outputs of the stages for images in 0 to 255, ``(n, 3, H, W)``; the network's last stage comes last."""
+        maps = self.backbone.feature_maps(images, list(dict.fromkeys([*self.layers, self._last])))
+        return [maps[layer] for layer in [*self.layers, self._last]]
+
+    def compare(self, images: torch.Tensor) -> Comparison:
+        """Compare a batch of images, uint8 ``(n, 3, side, side)``, with the memory."""
+        *maps, last = self.read(images)
+        patches = (locally_aware(maps[:2]) - self.mean) / self.std
+        distance, residual = [], []
+        for image in patches:  # one at a time: the table of distances is the largest thing here
+            flat = image.flatten(1).T
+            nearest, index = torch.addmm(self._squares, flat, self.bank.T, alpha=-2).min(1)
+            distance.append((nearest + (flat**2).sum(1)).clamp_min(0).sqrt().view(image.shape[1:]))
+            residual.append((flat - self.bank[index]).T.view(image.shape))
+        return Comparison(torch.stack(distance), torch.stack(residual), maps, last.mean((2, 3)))
+
+
+def symmetry_test(good: np.ndarray, defects: np.ndarray) -> pd.DataFrame:
+    """Which symmetries the product has: moved good images must still look good.
+
+    A symmetry is accepted if it raises the median score of good images by less than half of the way to the median score
+    of defective ones: less than a defect does, so that features may be averaged over it.
+
+    Args:
+        good: highest patch distance of good images that the memory does not hold, moved by each of
+            :data:`SYMMETRIES`, ``(8, n)``; row 0 is unmoved.
+        defects: the same of unmoved defective images, ``(m,)``; none: only the first is accepted.
+
+    Returns:
+        One row a symmetry: ``symmetry``, ``good``, ``moved``, ``defect`` (medians), ``accepted``.
+    """
+    unmoved = float(np.median(good[0]))
+    defect = float(np.median(defects)) if len(defects) else np.nan
+    moved = np.median(good, 1)
+    accepted = moved - unmoved < (defect - unmoved) / 2
+    accepted[0] = True
+    return pd.DataFrame(
+        {"symmetry": SYMMETRIES, "good": unmoved, "moved": moved, "defect": defect, "accepted": accepted}
+    )

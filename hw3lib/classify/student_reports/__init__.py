@@ -1,0 +1,1 @@
+"""Four students' reports, repeated with intervals."""

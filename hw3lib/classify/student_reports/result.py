@@ -1,0 +1,92 @@
+"""What came out of reproducing a report: as tables for the terminal and as a figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hw3lib.classify.result import Result
+from hw3lib.core.text import format_table
+
+from .reports import Report
+from .verdicts import say
+
+BEYOND = "+"  # the number of a row that the report does not have
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came out of a report's rows here.
+
+    Attributes:
+        report: the report.
+        category: what it was run on.
+        rows: one row an attempt, in the report's order: ``row``, ``attempt``, ``arch``, ``strategy``, ``image_size``,
+            ``reported``, ``reported_low``, ``reported_high`` (Wilson, 95 %), ``reported_n_test``, ``accuracy``,
+            ``ci_low``, ``ci_high`` (over the splits, 95 %), ``gain``, ``gain_low``, ``gain_high`` (paired with the
+            baseline), ``n_splits``, ``seconds`` (all splits), ``substituted`` (bool).
+        hypotheses: see :func:`hw3lib.classify.student_reports.verdicts.verdicts`.
+        stand_ins: substituted networks, ``{"ResNet34": "EfficientNet-Lite1"}``.
+        results: outcomes of the report's rows by number.
+        folder: where the files are.
+    """
+
+    report: Report
+    category: str
+    rows: pd.DataFrame
+    hypotheses: pd.DataFrame
+    stand_ins: dict[str, str]
+    results: dict[int, Result]
+    folder: Path
+
+
+def line(record: dict) -> str:
+    """A finished row in one line of text; ``record`` is a row of ``Reproduction.rows``."""
+    text = f"{record['row']}  {record['attempt']}: {_percent(record, 'accuracy', 'ci_low', 'ci_high')} %"
+    if not np.isnan(record["reported"]):
+        text += f", reported {_percent(record, 'reported', 'reported_low', 'reported_high')} %"
+    return f"{text}, {record['seconds']:.0f} s"
+
+
+def _percent(record: dict, mean: str, low: str, high: str) -> str:
+    """``41.7 (19-68)``, or a dash where there is none."""
+    if np.isnan(record[mean]):
+        return "-"
+    return f"{100 * record[mean]:.1f} ({100 * record[low]:.0f}-{100 * record[high]:.0f})"
+
+
+def _points(mean: float, low: float, high: float) -> str:
+    """A difference in points, ``+12.3 (+4 to +20)``."""
+    return f"{100 * mean:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})"
+
+
+def table_text(done: Reproduction) -> str:
+    """Reported and own figures as a table for the terminal, accuracies and differences in percent."""
+    lines = [("#", "attempt", "reported %", "ours %", "difference", "time")]
+    for r in done.rows.to_dict("records"):
+        reported = _percent(r, "reported", "reported_low", "reported_high")
+        ours = _percent(r, "accuracy", "ci_low", "ci_high")
+        gain = "baseline" if np.isnan(r["gain"]) else _points(r["gain"], r["gain_low"], r["gain_high"])
+        lines.append((r["row"], r["attempt"], reported, ours, gain, f"{r['seconds']:.0f} s"))
+    text = format_table(lines) + (
+        f"\nIn brackets: 95 % intervals. Reported: one test set (Wilson). Ours: mean of {done.rows['n_splits'].max()} "
+        "splits, corrected\nfor their overlap; differences in points, paired with the baseline."
+    )
+    if (done.rows["row"] == BEYOND).any():
+        text += f"\n{BEYOND} goes beyond the report."
+    return text + (f"\nSubstituted: {say(done.stand_ins)}." if done.stand_ins else "")
+
+
+def findings_text(done: Reproduction) -> str:
+    """The report's findings with their verdicts as a table for the terminal."""
+    if done.hypotheses.empty:
+        return "None of the report's findings can be tested with these rows alone."
+    lines = [("the report's finding", "rows", "difference", "verdict")]
+    for h in done.hypotheses.itertuples():
+        verdict = f"{h.verdict} *" if h.substituted else h.verdict
+        lines.append((h.hypothesis, f"{h.better} - {h.worse}", _points(h.difference, h.low, h.high), verdict))
+    text = format_table(lines)
+    return text + ("\n* with a substituted network" if done.hypotheses["substituted"].any() else "")

@@ -1,0 +1,253 @@
+"""Run one of the four reports: its rows on the same splits, tables, a figure and verdicts in a run's folder."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hw3lib.classify.attempts import Attempt
+from hw3lib.classify.experiment import check, run
+from hw3lib.classify.result import Result
+from hw3lib.core.files import clear_write_errors
+from hw3lib.core.places import data_roots, project_root
+from hw3lib.data.fetch.official import OFFICIAL
+from hw3lib.data.fetch.sources import SYNTHETIC, get
+from hw3lib.data.labels import Split
+from hw3lib.data.splits import classification_images
+from hw3lib.data.table import find_category, is_category
+from hw3lib.errors import Hw3Error
+from hw3lib.networks.devices import default_accelerator, pick_device
+from hw3lib.runs.folder import RunFolder
+from hw3lib.runs.kernel import lock, sigterm_interrupts
+
+from .reports import REPORTS, Report, Row
+from .result import BEYOND, Reproduction, line
+from .verdicts import describe, fit_to, say, splits, verdicts, with_weights
+
+# Called with the images, the splits, the folder of kept outcomes and the seed; a method that is not in the report.
+Beyond = Callable[[pd.DataFrame, list[Split], Path, int], Result]
+
+
+def find_report(name: str) -> Report:
+    """The report of this name.
+
+    Raises:
+        Hw3Error: there is none.
+    """
+    if name not in REPORTS:
+        near = difflib.get_close_matches(name, REPORTS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise Hw3Error(f"unknown report {name!r}{hint} There are {', '.join(REPORTS)}")
+    return REPORTS[name]
+
+
+def locate(
+    product: str, category: str | None, data: str | Path | None, echo: Callable[[str], object] = print
+) -> tuple[Path, str]:
+    """Where the category is that a report is run on: ``(root, category)`` for ``load_table``.
+
+    Args:
+        product: of the report.
+        category: None takes the report's product where it is found, and the generated one where it is not.
+        data: folder that holds categories, looked into before ``HW3_DATA`` and ``data/`` of the project.
+        echo: is told when the generated category stands in.
+
+    Raises:
+        Hw3Error: unknown category, one that must be fetched first, or a folder level too high or too low.
+    """
+    roots = data_roots(data)
+    places = ", ".join(map(str, roots))
+
+    def found(name: str) -> Path | None:
+        return next((root for root in roots if is_category(root / name)), None)
+
+    wanted = (category or product).strip("/")
+    if root := found(wanted):
+        return root, wanted
+    if category is None:
+        above = [p for p in roots[0].glob(f"*/{product}") if p.parent.name != "synthetic"]
+        if data and any(map(is_category, [roots[0], *above])):
+            find_category(roots[0], product)  # its error says which level was meant
+        wanted = f"synthetic/{product}"
+        echo(f"{product} is not in {places}; {wanted} stands in")
+        if root := found(wanted):
+            return root, wanted
+    if wanted in SYNTHETIC:
+        return get(wanted, data, progress=sys.stderr.isatty()), wanted
+    if wanted in OFFICIAL:
+        raise Hw3Error(f"{wanted} is not in {places}; name its folder with --data, or run: hw3 data get {wanted}")
+    find_category(roots[0], wanted)
+    return roots[0], wanted
+
+
+def reproduce(
+    report: Report,
+    table: pd.DataFrame,
+    *,
+    repeats: int = 10,
+    seed: int = 0,
+    stand_in: bool = False,
+    numbers: Collection[int] = (),
+    name: str | None = None,
+    runs_dir: str | Path | None = None,
+    beyond: Beyond | None = None,
+    draw: Callable[[Reproduction], Figure] | None = None,
+    device: str = "auto",
+    progress: bool = False,
+    echo: Callable[[str], object] = print,
+) -> Reproduction:
+    """Run a report's rows on a category and write ``reproduce.csv``, ``hypotheses.csv``, ``metrics.json`` and a figure.
+
+    Finished splits are kept in the folder, so that an interrupted run goes on where it stopped. Every row is checked
+    before the first is trained. In several processes (see :func:`hw3lib.classify.train`) only the first one tells and
+    writes.
+
+    Args:
+        report: one of :data:`hw3lib.classify.student_reports.reports.REPORTS`.
+        table: the category.
+        repeats: number of splits.
+        seed: of splits, weights and batches.
+        stand_in: let Lite networks take the place of those whose ImageNet weights cannot be had.
+        numbers: rows to run; none means all. The baseline always runs, differences are from it.
+        name: of the folder in ``runs_dir``; by default ``reproduce-<report>-<category>``.
+        runs_dir: by default ``runs/`` of the project.
+        beyond: a method that is not in the report, run on the same splits as the last row.
+        draw: makes the figure, see :func:`hw3lib.views.plots.student_reports.figure`; None leaves it out.
+        device: see :func:`hw3lib.classify.run`.
+        progress: show a bar for each row.
+        echo: receives what is told before and between the rows.
+
+    Raises:
+        Hw3Error: unknown row, weights that cannot be had, too few images for the splits or for a batch, images of a
+            size that a network does not take, a loss that is not finite, a folder that is in use or cannot be written.
+    """
+    processes = default_accelerator()
+    if not processes.is_main_process:
+        echo = _say_nothing
+    name = name or f"reproduce-{report.name}-{table.attrs['category'].replace('/', '-')}"
+    if not re.fullmatch(r"\w[\w.+ -]*", name):
+        raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
+    folder = Path(runs_dir or project_root() / "runs").resolve() / name
+    chosen = {report.row(number).number for number in numbers} or {row.number for row in report.rows}
+    if report.baseline not in chosen:
+        echo(f"row {report.baseline} runs too: it is the baseline that differences are from")
+    rows = [row for row in report.rows if row.number in chosen | {report.baseline}]
+
+    images = classification_images(table)
+    pairs = splits(report, images, repeats, seed)
+    echo(describe(report, images))
+    echo("assumed where the report is silent:")
+    for text in report.assumptions:
+        echo(f"- {text}")
+    attempts = {row.number: fit_to(row.attempt, report, images, pairs) for row in rows}
+    for row in rows:
+        if attempts[row.number] != row.attempt:
+            fewer = attempts[row.number].images_per_class
+            echo(f"- row {row.number} learns from {fewer} instead of {row.attempt.images_per_class} images a class")
+    with processes.main_process_first():  # which downloads them, if need be
+        attempts, stand_ins = with_weights(report, attempts, stand_in)
+    if stand_ins:
+        echo(f"ImageNet weights are missing: {say(stand_ins)}")
+    _check_all(report, attempts, images, pairs, seed)
+
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_interrupts())
+        stack.enter_context(clear_write_errors(folder, "What was finished is kept."))
+        if processes.is_main_process:
+            stack.enter_context(lock(folder))
+        out = RunFolder("reproduce", table, "full", str(folder), {"seed": seed}, str(pick_device(device)))
+        kept = folder / "kept"
+        results, records = {}, []
+        total = len(rows) + (beyond is not None)
+        for row in rows:
+            attempt = attempts[row.number]
+            result = run(attempt, images, pairs, keep=kept, seed=seed, device=device, progress=progress)
+            results[row.number] = result
+            base = results[report.baseline]  # the first row of every report
+            records.append(_record(row, result, base, attempt.arch != row.attempt.arch))
+            echo(f"[{len(records)}/{total}] {line(records[-1])}")
+        if beyond is not None:
+            records.append(_record(None, beyond(images, pairs, kept, seed), results[report.baseline], False))
+            echo(f"[{total}/{total}] {line(records[-1])}")
+        frame = pd.DataFrame(records)
+        substituted = [row.number for row in rows if attempts[row.number].arch != row.attempt.arch]
+        findings = verdicts(report, results, substituted)
+        done = Reproduction(report, table.attrs["category"], frame, findings, stand_ins, results, folder)
+        if processes.is_main_process:
+            _write(done, out, repeats, describe(report, images), draw)
+    return done
+
+
+def _say_nothing(text: str) -> None: ...
+
+
+def _check_all(report: Report, attempts: dict[int, Attempt], images: pd.DataFrame, pairs: list[Split], seed: int):
+    """One error for all rows that cannot run, before any of them does."""
+    wrong = {}
+    for number, attempt in attempts.items():
+        try:
+            check(attempt, images, pairs, seed)
+        except Hw3Error as error:
+            wrong[number] = str(error)
+    if wrong:
+        lines = [f"{len(wrong)} of {len(attempts)} rows of the {report.name} report cannot run here:"]
+        lines += [f"- row {number}: {text}" for number, text in wrong.items()]
+        rest = [number for number in attempts if number not in wrong]
+        if report.baseline in rest:
+            lines.append(f"--rows {' '.join(map(str, rest))}: only the rows that can")
+        raise Hw3Error("\n".join(lines))
+
+
+def _record(row: Row | None, result: Result, baseline: Result, substituted: bool) -> dict:
+    reported = row.interval() if row else (np.nan,) * 3
+    gain = result.gain(baseline) if baseline is not result else (np.nan,) * 3
+    mean, low, high = result.interval()
+    return {
+        "row": str(row.number) if row else BEYOND,
+        "attempt": result.attempt.name,
+        "arch": result.attempt.arch,
+        "strategy": result.attempt.strategy,
+        "image_size": result.attempt.image_size,
+        "reported": reported[0],
+        "reported_low": reported[1],
+        "reported_high": reported[2],
+        "reported_n_test": row.n_test if row else None,
+        "accuracy": mean,
+        "ci_low": low,
+        "ci_high": high,
+        "gain": gain[0],
+        "gain_low": gain[1],
+        "gain_high": gain[2],
+        "n_splits": len(result.accuracies),
+        "seconds": sum(result.seconds),
+        "substituted": substituted,
+    }
+
+
+def _write(
+    done: Reproduction, out: RunFolder, repeats: int, drawn: str, draw: Callable[[Reproduction], Figure] | None
+) -> None:
+    out.table(done.rows.set_index("row"), "reproduce")
+    out.table(done.hypotheses.set_index("hypothesis"), "hypotheses")
+    if draw:
+        out.figure(draw(done), "reproduce")
+    reported = {row.number: dict(row.reported) for row in done.report.rows}
+    out.metrics(
+        report=done.report.name,
+        repeats=repeats,
+        drawn=drawn,
+        assumptions=done.report.assumptions,
+        substitutes=done.stand_ins,
+        baseline=done.report.baseline,
+        reported=reported,
+        rows=done.rows,
+        hypotheses=done.hypotheses,
+    )

@@ -1,0 +1,1 @@
+"""The command ``hw3``: one file a command."""

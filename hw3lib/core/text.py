@@ -1,0 +1,45 @@
+"""Words for generated sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``; one name or more."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def plural(number: int, what: str) -> str:
+    """``image`` for 1, ``images`` otherwise; ``defect classes``."""
+    return what if number == 1 else what + ("es" if what.endswith("s") else "s")
+
+
+def counted(number: int, what: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{number} {plural(number, what)}"
+
+
+def json_text(content: Any, indent: int | None = None) -> str:
+    """JSON as people read it, or with escapes where it holds half characters, which no UTF-8 file can."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=indent)
+    return text
+
+
+def printable(text: str) -> str:
+    """The text with half characters, which JSON can hold and no UTF-8 can, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as aligned columns, the first row underlined."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -1,0 +1,1 @@
+"""The course: notebooks and exercises made, checked and graded."""

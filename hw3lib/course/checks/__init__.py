@@ -1,0 +1,9 @@
+"""Answers to exercises, checked at once: what was expected, what came, and which idea is missing. Never the solution.
+
+Each check takes the student's function, or a prediction and a measurement, prints one line if it is right, and raises
+:class:`CheckFailed` with an explanation if it is not. What is not answered yet stays a ``NotImplementedError``.
+"""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,132 @@
+"""Exercise notebooks, made from the chapters' sources: solutions out, hints and checks in; and their way to a student.
+
+In a source, the cells of the section ``## Exercises`` are tagged ``exercise``; a cell with an answer is tagged
+``answer-N`` besides, one that checks it ``check-N``. What stands between ``# BEGIN SOLUTION: hint`` and
+``# END SOLUTION`` in an answer becomes ``raise NotImplementedError(hint)``. Cells tagged ``parameters`` and ``setup``
+come along, so that an exercise notebook runs by itself in less than a minute.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from hw3lib.core.files import atomic_path, expanded
+from hw3lib.core.places import course_folder
+from hw3lib.errors import Hw3Error
+
+_SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION: (.+?)\n.*?^ *# END SOLUTION *$", re.M | re.S)
+_NUMBERED = re.compile(r"(answer|check)-(\d+)")
+
+
+def numbered(cell: NotebookNode) -> tuple[str, int] | None:
+    """``("answer", 2)`` for a cell tagged ``answer-2``, None for one without such a tag."""
+    for tag in cell.metadata.get("tags", []):
+        if match := _NUMBERED.fullmatch(str(tag)):
+            return match[1], int(match[2])
+    return None
+
+
+def without_solution(source: str) -> str:
+    """An answer's code with its solution replaced by ``NotImplementedError`` and the hint.
+
+    Raises:
+        Hw3Error: no solution is marked, or what is left is no Python.
+    """
+    replaced, found = _SOLUTION.subn(lambda m: f"{m[1]}raise NotImplementedError({json.dumps(m[2])})", source)
+    if not found:
+        raise Hw3Error(f"an answer without '# BEGIN SOLUTION: hint' and '# END SOLUTION':\n{source}")
+    try:
+        ast.parse(replaced)
+    except SyntaxError as error:
+        raise Hw3Error(f"without its solution this is no Python ({error}):\n{source}") from None
+    return replaced
+
+
+def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
+    """The exercises of a chapter as a notebook of their own, without solutions and outputs.
+
+    Args:
+        chapter: the notebook of a source, see :func:`hw3lib.course.build.convert`.
+        name: of the chapter, ``"04_anomaly_detection"``.
+
+    Raises:
+        Hw3Error: an answer without a check or the other way round, or without a marked solution.
+    """
+    title = re.match(r"# (\d+)\. (.+)", chapter.cells[0].source)
+    if not title:
+        raise Hw3Error(f"{name}: the first cell has no title '# N. Title'")
+    kept = [c for c in chapter.cells if {"parameters", "setup", "exercise"} & set(c.metadata.get("tags", []))]
+    marks = [mark for cell in kept if (mark := numbered(cell))]
+    count = len({number for _, number in marks})
+    expected = [(kind, number) for number in range(1, count + 1) for kind in ("answer", "check")]
+    if marks != expected:
+        raise Hw3Error(f"{name}: expected the cells {expected}, each answer before its check, found {marks}")
+    intro = f"""# Exercises to chapter {title[1]}: {title[2]}
+
+        {count} exercises. Replace each `raise NotImplementedError(...)`, run the cell, then the check below it: it says
+        at once what is missing. Run the cells down to the first exercise before you begin. The chapter is
+        `{name}.ipynb`; its solutions are folded away there, and are better looked at afterwards."""
+    cells = [new_markdown_cell(textwrap.dedent(intro.replace("\n        ", "\n")), id="title")]
+    for number, cell in enumerate(kept):
+        mark = numbered(cell)
+        make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
+        source = without_solution(cell.source) if mark and mark[0] == "answer" else cell.source
+        tags = [t for t in cell.metadata.get("tags", []) if t != "exercise"]
+        source = source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
+        made = make(source, id="-".join(map(str, mark)) if mark else f"cell-{number:02d}")
+        if tags:
+            made.metadata["tags"] = tags
+        cells.append(made)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}, "hw3lib": {"chapter": name}}
+    return new_notebook(cells=cells, metadata=metadata)
+
+
+def solved(exercises: NotebookNode, chapter: NotebookNode) -> NotebookNode:
+    """The exercise notebook with the chapter's solutions put in, for the tests that solve it."""
+    answers = {mark: cell.source for cell in chapter.cells if (mark := numbered(cell))}
+    result = nbformat.from_dict(exercises)
+    for cell in result.cells:
+        if (mark := numbered(cell)) and mark[0] == "answer":
+            cell.source = answers[mark]
+    return result
+
+
+def folder() -> Path:
+    """Where the exercise notebooks are."""
+    return course_folder() / "exercises"
+
+
+def start(target: str | Path) -> tuple[list[Path], list[Path]]:
+    """Copy the exercise notebooks into a student's folder; what is there already is never touched.
+
+    Returns:
+        The new files, and those that were there and are left as they are.
+
+    Raises:
+        Hw3Error: there are no exercises, or the folder cannot be written.
+    """
+    target = expanded(target)
+    sources = sorted(folder().glob("[0-9][0-9]_*.ipynb"))
+    if not sources:
+        raise Hw3Error(f"no exercise notebooks in {folder()}; `make notebooks` makes them from notebooks/sources")
+    if target.resolve() == folder().resolve():
+        raise Hw3Error(f"{target} holds the exercises themselves; name a folder of your own")
+    made, kept = [], []
+    for source in sources:
+        path = target / source.name
+        if path.exists() or path.is_symlink():
+            kept.append(path)
+            continue
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(source.read_bytes())
+        made.append(path)
+    return made, kept

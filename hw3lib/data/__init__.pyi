@@ -1,0 +1,31 @@
+from .check import CheckReport, check
+from .fetch.sources import get
+from .images import ImageStack, load_masks, read_image, read_mask
+from .labels import class_names
+from .splits import classification_images, repeated_splits, sample_per_class, splittable, stratified_split
+from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
+from .table import digest, list_categories, load_table
+
+__all__ = [
+    "CheckReport",
+    "ImageStack",
+    "check",
+    "classification_images",
+    "class_counts",
+    "class_names",
+    "defect_statistics",
+    "digest",
+    "get",
+    "image_dimensions",
+    "imbalance_ratio",
+    "list_categories",
+    "load_masks",
+    "load_table",
+    "mean_mask",
+    "read_image",
+    "read_mask",
+    "repeated_splits",
+    "sample_per_class",
+    "splittable",
+    "stratified_split",
+]

@@ -1,0 +1,1 @@
+"""Where categories come from: archives, downloads, the official sources."""

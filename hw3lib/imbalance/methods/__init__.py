@@ -1,0 +1,1 @@
+"""Answers to imbalance that change training."""

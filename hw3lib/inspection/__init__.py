@@ -1,0 +1,1 @@
+"""The tool for the line: fit a detector on photographs, score others, a page to drop them on."""

@@ -1,0 +1,153 @@
+"""What a fitted detector says of one photograph."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from hw3lib.anomaly.detector import Detector
+from hw3lib.anomaly.maps import overlay
+from hw3lib.anomaly.onnx.detector import OnnxDetector
+from hw3lib.anomaly.registry import load_detector
+from hw3lib.anomaly.thresholds import p_values
+from hw3lib.data.images import read_image
+from hw3lib.errors import Hw3Error
+from hw3lib.inspection.score import map_colours, threshold_and_promise
+
+from .defect_types import DefectTypes
+from .drop import LARGEST
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+MOST_PIXELS = 100 * 10**6
+_SIDE = 800  # pixels of the longer side of the pictures on the page
+
+
+def decode(content: bytes, name: str) -> np.ndarray:
+    """An uploaded photograph, uint8 ``(H, W, 3)``, upright.
+
+    Size, kind and number of pixels are checked before anything is decoded.
+
+    Raises:
+        Hw3Error: empty, larger than 30 MB, no photograph of a known kind, more than 100 million pixels, or damaged.
+    """
+    if not content:
+        raise Hw3Error(f"{name} is empty (0 bytes); expected a photograph.")
+    if len(content) > LARGEST:
+        raise Hw3Error(f"{name} has {len(content) / 1e6:.1f} MB; at most {LARGEST / 1e6:.0f} MB are taken.")
+    kinds = ", ".join(FORMATS)
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        raise Hw3Error(f"{name} is not a photograph that can be read; expected one of {kinds}.") from None
+    if width * height > MOST_PIXELS:
+        raise Hw3Error(
+            f"{name} has {width}x{height} pixels; at most {MOST_PIXELS / 1e6:.0f} million are taken. Make it smaller."
+        )
+    try:
+        return read_image(io.BytesIO(content))
+    except Hw3Error as error:
+        reason = str(error.__context__ or "it ends too early")
+        raise Hw3Error(f"{name} is damaged and cannot be read ({reason}). Copy it again.") from None
+
+
+class Inspector:
+    """A detector, loaded once, and perhaps labelled defects to compare with.
+
+    Args:
+        detector: its folder, or an ONNX file.
+        types: a category with labelled defects, or None.
+
+    Raises:
+        Hw3Error: the detector or the category is missing or damaged, or the detector has no threshold.
+    """
+
+    def __init__(self, detector: str | Path, types: str | Path | None = None):
+        self.model: Detector | OnnxDetector = (
+            OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
+        )
+        self.threshold, self.said = threshold_and_promise(self.model, detector, None, None)
+        self.colours = map_colours(self.model, detector, None, None) if self.model.has_maps else None
+        self._lock = threading.Lock()  # one photograph at a time: several would take the memory of several
+        limit = self.colours[1] if self.colours else None
+        self.types = None if types is None else DefectTypes.fit(types, lambda image: self._score(image)[1], limit)
+
+    def _score(self, image: np.ndarray) -> tuple[float, np.ndarray | None]:
+        """Score and map of an image of any size, resized as ``hw3 detect score`` does."""
+        side = self.model.image_size
+        small = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
+        scores, maps = self.model.score(small.transpose(2, 0, 1)[None])
+        return float(scores[0]), None if maps is None else maps[0]
+
+    def inspect(self, content: bytes, name: str) -> dict[str, Any]:
+        """Everything that the page shows; strings, numbers and the bytes of two JPEG pictures.
+
+        Returns:
+            ``name, width, height, score, threshold, anomalous, p_value, verdict, chance, limit`` and
+            ``type`` (sentences), ``photograph`` and ``heat_map`` (JPEG; the latter None for detectors without maps).
+
+        Raises:
+            Hw3Error: as :func:`decode`.
+        """
+        image = decode(content, name)
+        with self._lock:
+            score, map_ = self._score(image)
+            anomalous = score > self.threshold
+            kind = self._kind(image, map_, anomalous)
+        n = len(self.model.good_scores_)
+        p = float(p_values(self.model.good_scores_, np.array([score], np.float32))[0])
+        shown = _reduced(image)
+        return {
+            "name": name,
+            "width": image.shape[1],
+            "height": image.shape[0],
+            "score": score,
+            "threshold": self.threshold,
+            "anomalous": anomalous,
+            "p_value": p,
+            "verdict": f"{'Anomalous' if anomalous else 'Good'}: the score {score:.4g} is "
+            f"{'above' if anomalous else 'not above'} the threshold {self.threshold:.4g}.",
+            "chance": say_p_value(p, n),
+            "limit": self.said,
+            "type": kind,
+            "photograph": _jpeg(shown),
+            "heat_map": None if map_ is None or self.colours is None else _jpeg(overlay(shown, map_, *self.colours)),
+        }
+
+    def _kind(self, image: np.ndarray, map_: np.ndarray | None, anomalous: bool) -> str:
+        if not anomalous:
+            return ""
+        if self.types is None:
+            return (
+                "Type of defect: not known, for no labelled defects were given. Start the app with "
+                "--types FOLDER, a category with one folder of photographs for each type of defect."
+            )
+        return self.types.say(image, map_)
+
+
+def say_p_value(p: float, n: int) -> str:
+    """A conformal p-value in words; ``n`` is the number of held-out good images it comes from."""
+    least = p <= 1 / (n + 1) + 1e-12
+    if least:
+        start = f"None of {n} good products that were held out looked as unusual as this one"
+    else:
+        alike = round(p * (n + 1)) - 1
+        start = f"{alike} of {n} good products that were held out looked at least as unusual as this one"
+    return f"p = {p:.2g}: {start}; among good products at most {100 * p:.2g} % look so on average."
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(image)
+    picture.thumbnail((_SIDE, _SIDE))
+    return np.asarray(picture)
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90)
+    return file.getvalue()

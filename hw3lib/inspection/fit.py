@@ -1,0 +1,145 @@
+"""Fit a detector on a folder of good photographs, and export it to ONNX: what ``hw3 detect fit|export`` does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hw3lib.anomaly.detector import FEWEST, Detector
+from hw3lib.anomaly.onnx.export import Agreement
+from hw3lib.anomaly.onnx.export import export as export_onnx
+from hw3lib.anomaly.registry import load_detector, make_detector
+from hw3lib.anomaly.thresholds import few_good_images_are_told, required_good_images
+from hw3lib.core.files import expanded, human_bytes, refuse_existing
+from hw3lib.core.text import counted
+from hw3lib.data.images import ImageStack, read_image
+from hw3lib.errors import Hw3Error
+
+from .photographs import find_photographs, good_photographs, say_sizes
+
+_RATES = (0.05, 0.02, 0.01, 0.005, 0.001)  # false-alarm rates that a user may wish for
+_KEPT = "detector.json"  # tells a detector's folder
+
+Echo = Callable[[str], None]
+
+
+def fit(
+    folder: str | Path,
+    out: str | Path,
+    detector: str = "patchcore",
+    settings: dict[str, Any] | None = None,
+    *,
+    held_out: float = 0.2,
+    false_alarm_rate: float = 0.05,
+    cache: str | Path | None = None,
+    force: bool = False,
+    progress: bool = False,
+    echo: Echo = print,
+) -> Detector:
+    """Fit a detector on a folder of good photographs and save it.
+
+    Args:
+        folder: images of good products, of any sizes, not looked for in sub-folders; or a category, whose good
+            training images are taken.
+        out: folder of the detector.
+        detector: one of :data:`hw3lib.anomaly.registry.DETECTORS`.
+        settings: its hyperparameters, such as ``image_size``.
+        held_out, false_alarm_rate: see :meth:`.Detector.fit`.
+        cache: folder where the decoded images are kept and mapped from, for more of them than fit into memory; None
+            decodes them into memory.
+        force: replace a detector at ``out``.
+        progress: show bars.
+        echo: receives what is told.
+
+    Raises:
+        Hw3Error: unknown detector or hyperparameter, no image, too few or unreadable ones, ``out`` exists, or as
+            :meth:`.Detector.fit`.
+    """
+    model = make_detector(detector, settings or {})
+    refuse_existing(Path(out), _KEPT, "a detector", force)
+    required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
+    if not 0 <= held_out <= 0.9:
+        raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")
+    files, sizes = good_photographs(Path(folder))
+    n, side = len(files), model.image_size
+    held = 0 if held_out == 0 else max(1, round(held_out * n))
+    echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is resized to {side}x{side}")
+    if n < FEWEST:
+        raise Hw3Error(
+            f"{folder}: found {counted(n, 'good image')}, expected at least {FEWEST}; add photographs of good products"
+        )
+    aside = f"{held} are held out to set the threshold" if held else "none is held out, so there will be no threshold"
+    echo(f"{model.name} learns from {n - held} of them, {aside}")
+    if hasattr(model, "plan") and not progress:  # the detector tells it beside its bars
+        plan = model.plan(n - held)
+        echo(
+            f"memory bank: {plan['memory_bank']:,} of {plan['patches']:,} patches, {plan['channels']} numbers each: "
+            f"{human_bytes(plan['memory_bank_bytes'])}; all patches, while it is made: "
+            f"{human_bytes(plan['patches_bytes'])}"
+        )
+    images = ImageStack.load(pd.DataFrame({"image": files}), side, cache=cache, progress=progress)
+    with few_good_images_are_told():
+        model.fit(images, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
+    model.device = "auto"  # where it was fitted; it may be used elsewhere
+    model.save(out)
+    if threshold := model.thresholds_:
+        echo(str(threshold))
+        assert threshold.guarantee is not None
+        if more := _more_images(threshold.guarantee, false_alarm_rate, held_out):
+            echo(more)
+    echo(f"detector: {out} ({human_bytes(sum(f.stat().st_size for f in Path(out).iterdir()))})")
+    return model
+
+
+def export(
+    detector: str | Path,
+    file: str | Path,
+    *,
+    check: str | Path | None = None,
+    force: bool = False,
+    echo: Echo = print,
+) -> Agreement:
+    """Export a detector's folder to one ONNX file, see :func:`hw3lib.anomaly.onnx.export.export`.
+
+    Args:
+        detector: the folder.
+        file: ends in ``.onnx``.
+        check: a folder of images, or a category, of which up to 16 are scored both ways; by default generated images.
+        force: replace ``file``.
+
+    Raises:
+        Hw3Error: as :func:`hw3lib.anomaly.onnx.export.export`, another suffix, or ``file`` exists.
+    """
+    if Path(file).suffix != ".onnx":
+        raise Hw3Error(f"--out {file}: expected a file name that ends in .onnx")
+    if Path(file).exists() and not force:
+        raise Hw3Error(f"{file} exists already and is not replaced; choose another name, or --force")
+    model, images = load_detector(detector), None
+    if check is not None:
+        photographs, _ = find_photographs([expanded(check)], lambda _: None)
+        images = np.stack([read_image(p.path, model.image_size).transpose(2, 0, 1) for p in photographs[:16]])
+    done = export_onnx(model, file, images=images)
+    maps = "" if done.maps is None else f", maps by {done.maps:.1g}"
+    kind = "generated images" if check is None else f"images of {check}"
+    echo(
+        f"{file}: {model.name}, opset {done.opset}, {human_bytes(done.size)}; on {done.images} {kind} onnxruntime's "
+        f"scores differ by {done.scores:.1g}{maps}, as a share of their size"
+    )
+    return done
+
+
+def _more_images(guarantee: float, asked: float, held_out: float) -> str:
+    """How many good images a lower false-alarm rate takes."""
+    wanted = sorted(
+        {*([asked] if guarantee > asked else []), *(rate for rate in _RATES if rate < min(guarantee, asked))}
+    )
+    parts = []
+    for rate in reversed(wanted[-3:]):
+        needed = required_good_images(rate)
+        parts.append(f"{100 * rate:.3g} % takes {needed:,} held out, {math.ceil(needed / held_out - 1e-9):,} in all")
+    return f"Good images for a lower false-alarm rate: {'; '.join(parts)}" if parts else ""

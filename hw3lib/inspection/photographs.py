@@ -1,0 +1,192 @@
+"""Photographs in folders that need not be categories: good ones to learn from, others to score, read in batches."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, overload
+
+import numpy as np
+import pandas as pd
+
+from hw3lib.core.files import expanded
+from hw3lib.core.text import counted
+from hw3lib.data.images import read_image
+from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, image_names, is_category, load_table, read_header
+from hw3lib.errors import Hw3Error
+
+
+class Photograph(NamedTuple):
+    """An image to score: its path, its name in the results' folders, and whether it is defective, where known."""
+
+    path: Path
+    name: str
+    is_defect: bool | None
+
+
+class Photographs(Sequence[Photograph]):
+    """Photographs, each made when it is asked for: a few hundred bytes are kept of one.
+
+    Attributes:
+        paths: their paths.
+        starts: where in each path the part begins that names the image.
+        labels: whether it is defective, where known.
+    """
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.starts = array("q")
+        self.labels: list[bool | None] = []
+        self._naming = 0
+
+    def add(self, path: str, start: int, label: bool | None) -> None:
+        self.paths.append(path)
+        self.starts.append(start)
+        self.labels.append(label)
+
+    def make_names_differ(self) -> None:
+        """Also where case does not count: without suffixes if that will do, or with, or numbered."""
+        for self._naming in (0, 1):
+            # Hashes take less memory than names.
+            if len({hash(self._name(i).lower()) for i in range(len(self))}) == len(self):
+                return
+        self._naming = 2
+
+    def _name(self, i: int) -> str:
+        inside = Path(self.paths[i][self.starts[i] :])
+        if self._naming == 2:
+            inside = inside.with_name(f"{i + 1:06d}-{inside.name}")
+        return (inside if self._naming else inside.with_suffix("")).as_posix()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, rows: int) -> Photograph: ...
+    @overload
+    def __getitem__(self, rows: slice) -> list[Photograph]: ...
+    def __getitem__(self, rows: int | slice) -> Photograph | list[Photograph]:
+        if isinstance(rows, slice):
+            return [self[i] for i in range(len(self))[rows]]
+        i = range(len(self))[rows]
+        return Photograph(Path(self.paths[i]), self._name(i), self.labels[i])
+
+
+def _listed(folder: Path) -> list[str]:
+    """The images of a folder by name, without its sub-folders."""
+    if not folder.is_dir():
+        raise Hw3Error(f"{folder}: no such folder; expected one with images")
+    found = [str(folder / name) for name in image_names(folder)]
+    if not found:
+        inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        which = f"; sub-folders are not looked into: {', '.join(inside[:8])}" if inside else ""
+        raise Hw3Error(f"{folder}: no image found, expected files ending in {', '.join(IMAGE_SUFFIXES)}{which}")
+    return found
+
+
+def good_photographs(folder: Path) -> tuple[list[str], list[tuple[int, int]]]:
+    """Paths and sizes (width, height) of the good images of a folder, or of the training part of a category.
+
+    Raises:
+        Hw3Error: no such folder, no image, or any that cannot be read.
+    """
+    folder = expanded(folder)
+    if is_category(folder):
+        place = folder.resolve()
+        table = load_table(place.parent, place.name, strict=False)
+        good = table[(table["split"] == "train") & ~table["is_defect"]]
+        broken = [(p["file"], p["message"]) for p in _unreadable(table) if Path(p["file"]).parent.name == "good"]
+        if good.empty and not broken:
+            raise Hw3Error(f"{folder}: a category without good training images; put some into train/good")
+        files, sizes = list(good["image"]), list(zip(good["width"], good["height"], strict=True))
+    else:
+        files, sizes, broken = [], [], []
+        for path in _listed(folder):
+            try:
+                sizes.append(read_header(path)[:2])
+                files.append(path)
+            except Hw3Error as error:
+                broken.append((path, str(error)))
+    if broken:
+        lines = "\n  ".join(f"{file}: {reason}" for file, reason in broken[:10])
+        raise Hw3Error(
+            f"{folder}: {counted(len(broken), 'good image')} of {len(broken) + len(files)} cannot be read; replace or "
+            f"remove:\n  {lines}"
+        )
+    return files, sizes
+
+
+def _unreadable(table: pd.DataFrame) -> list[dict]:
+    """Images of a category that its table leaves out; masks are not looked at here."""
+    found = [p for p in table.attrs["problems"] if p["kind"] == "unreadable"]
+    root = Path(table.attrs["root"]) / table.attrs["category"]
+    return [p for p in found if Path(p["file"]).relative_to(root).parts[0] not in MASK_FOLDERS]
+
+
+def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tuple[Photographs, list[tuple[str, str]]]:
+    """The images to score, each with a name of its own.
+
+    Args:
+        places: images, folders of images, and categories, of which the test images are taken.
+        echo: is told how many these are.
+
+    Returns:
+        The photographs, and ``(file, reason)`` of each test image that is damaged beyond its header.
+
+    Raises:
+        Hw3Error: no such folder, or no image in one.
+    """
+    found = Photographs()
+    failed: list[tuple[str, str]] = []
+    for place in places:
+        if place.is_file():
+            found.add(str(place), len(str(place)) - len(place.name), None)
+        elif is_category(place):
+            root = place.resolve()
+            table = load_table(root.parent, root.name, strict=False)
+            test = table[table["split"] == "test"]
+            wrong = [p for p in _unreadable(table) if Path(p["file"]).relative_to(root).parts[0] != "train"]
+            failed += [(p["file"], p["message"]) for p in wrong]
+            for image, is_bad in zip(test["image"], test["is_defect"], strict=True):
+                found.add(image, len(str(root / "_")) - 1, bool(is_bad))
+            bad = int(test["is_defect"].sum())
+            echo(f"{place}: a category; its {len(test)} test images, {bad} of them defective, are scored")
+        else:
+            for path in _listed(place):
+                found.add(path, len(path) - len(os.path.basename(path)), None)
+    if not found and not failed:
+        raise Hw3Error(f"no image to score in {', '.join(map(str, places))}")
+    found.make_names_differ()
+    return found, failed
+
+
+def read_batches(
+    photographs: Sequence[Photograph], side: int, size: int, pool: ThreadPoolExecutor
+) -> Iterator[tuple[list[Photograph], np.ndarray | None, list[tuple[str, str]]]]:
+    """Images as uint8 ``(n, 3, side, side)`` and those that cannot be read; the next batch is decoded meanwhile."""
+    waiting: deque[list[tuple[Photograph, Future]]] = deque()
+    for start in range(0, len(photographs) + size, size):
+        part = photographs[start : start + size]
+        waiting.append([(p, pool.submit(read_image, p.path, side)) for p in part])
+        if len(waiting) < 2:
+            continue
+        batch, images, failed = [], [], []
+        for photograph, future in waiting.popleft():
+            try:
+                images.append(future.result().transpose(2, 0, 1))
+                batch.append(photograph)
+            except Hw3Error as error:
+                reason = str(error).removeprefix(f"{photograph.path}: ").partition("; `hw3 data check`")[0]
+                failed.append((str(photograph.path), reason))
+        yield batch, np.stack(images) if images else None, failed
+
+
+def say_sizes(sizes: list[tuple[int, int]]) -> str:
+    """``40x32 pixels``, or the smallest and the largest of several sizes (width, height)."""
+    different = sorted(set(sizes), key=lambda size: size[0] * size[1])
+    low, high = (f"{w}x{h}" for w, h in (different[0], different[-1]))
+    return f"{low} pixels" if len(different) == 1 else f"of {len(different)} sizes, {low} to {high} pixels"

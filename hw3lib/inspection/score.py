@@ -1,0 +1,218 @@
+"""Score a folder of photographs with a fitted detector: what ``hw3 detect score`` does."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import math
+from array import array
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from hw3lib.anomaly.detector import Detector
+from hw3lib.anomaly.maps import Scale, overlay, tiff_bytes, upsample
+from hw3lib.anomaly.metrics.metrics import image_metrics
+from hw3lib.anomaly.onnx.detector import OnnxDetector
+from hw3lib.anomaly.registry import load_detector
+from hw3lib.anomaly.thresholds import conformal_threshold, few_good_images_are_told, p_values
+from hw3lib.core.files import atomic_folder, expanded, refuse_existing
+from hw3lib.core.text import counted
+from hw3lib.data.images import read_image
+from hw3lib.errors import Hw3Error
+
+from .photographs import Photograph, find_photographs, read_batches
+
+RESULTS, FAILED = "results.csv", "failed.csv"
+COLUMNS = ("file", "score", "p_value", "anomalous", "threshold")
+_TOP = 5  # most anomalous images that are named
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came out of :func:`score`.
+
+    Attributes:
+        images: number of images scored.
+        anomalous: how many of them are called anomalous.
+        threshold: the threshold of the scores.
+        said: where the threshold comes from, a sentence.
+        top: the highest scores with their p-values (NaN where there are none) and files, highest first.
+        failed: ``(file, reason)`` of each image that could not be read.
+        auroc: of the images whose label is known, 0 to 1, and their numbers, good and defective; or None.
+    """
+
+    images: int
+    anomalous: int
+    threshold: float
+    said: str
+    top: list[tuple[float, float, str]]
+    failed: list[tuple[str, str]]
+    auroc: tuple[float, int, int] | None
+
+
+def score(
+    detector: str | Path,
+    places: Sequence[str | Path],
+    out: str | Path,
+    *,
+    overlays: bool = False,
+    tiff: bool = False,
+    false_alarm_rate: float | None = None,
+    threshold: float | None = None,
+    force: bool = False,
+    progress: bool = False,
+    echo: Callable[[str], None] = print,
+) -> Scored:
+    """Score photographs; memory does not grow with their number.
+
+    Writes one folder, whole or not at all: ``results.csv`` (file, score, p_value, anomalous, threshold), on request
+    ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit floats) at each image's own resolution, and ``failed.csv``
+    (file, reason) if any image could not be read.
+
+    Args:
+        detector: a detector's folder, or an ONNX file.
+        places: images, folders of images, and categories, of which the test images are scored. Each image is resized
+            to the detector's size.
+        out: folder of the results.
+        overlays: heat map and outline of what is above the map's threshold, over the image.
+        tiff: the maps' values.
+        false_alarm_rate: sets the threshold anew from the scores of the held-out good images.
+        threshold: takes this one instead.
+        force: replace results at ``out``.
+        progress: show a bar.
+        echo: receives what is told before the images are scored.
+
+    Raises:
+        Hw3Error: no detector, no image, a threshold that is not a number, no held-out good images to set one by, maps
+            of a detector that has none, or ``out`` exists. An image that cannot be read is no error.
+    """
+    model = OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
+    if (overlays or tiff) and not model.has_maps:
+        raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to draw or save")
+    limit, said = threshold_and_promise(model, detector, false_alarm_rate, threshold)
+    colours = map_colours(model, detector, false_alarm_rate, threshold) if overlays else None
+    refuse_existing(Path(out), RESULTS, "a folder of results", force)
+    photographs, failed = find_photographs([expanded(place) for place in places], echo)
+    side = model.image_size
+    echo(f"{counted(len(photographs), 'image')} for {model.name}; each is resized to {side}x{side}")
+
+    count, anomalous = 0, 0
+    labels, labelled = array("b"), array("d")
+    top: list[tuple[float, float, str]] = []
+    with (
+        atomic_folder(out, replace=force) as folder,
+        (folder / RESULTS).open("w", newline="", encoding="utf-8") as file,
+        ThreadPoolExecutor() as pool,
+        tqdm(total=len(photographs), desc=f"{model.name}: score", unit="image", disable=not progress) as bar,
+    ):
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+
+        def draw(photograph: Photograph, values: np.ndarray) -> None:
+            image = read_image(photograph.path)
+            if colours is not None:
+                _save(overlay(image, values, *colours), folder / "overlays" / f"{photograph.name}.png")
+            if tiff:
+                _save(upsample(values, image.shape[:2]), folder / "maps" / f"{photograph.name}.tiff")
+
+        for batch, images, unread in read_batches(photographs, side, model.batch_size, pool):
+            failed += unread
+            bar.update(len(batch) + len(unread))
+            if images is None:
+                continue
+            scores, maps = model.score(images)
+            chances = p_values(model.good_scores_, scores) if len(model.good_scores_) else np.full(len(batch), np.nan)
+            for photograph, value, chance in zip(batch, scores.tolist(), chances.tolist(), strict=True):
+                above = value > limit
+                anomalous += above
+                _row(table, photograph, value, chance, above, limit)
+                heapq.heappush(top, (value, chance, str(photograph.path)))
+                if len(top) > _TOP:
+                    heapq.heappop(top)
+                if photograph.is_defect is not None:
+                    labels.append(photograph.is_defect)
+                    labelled.append(value)
+            count += len(batch)
+            if overlays or tiff:
+                assert maps is not None  # of a detector without them they were refused
+                list(pool.map(draw, batch, maps))
+        if failed:
+            _write_failed(folder / FAILED, failed)
+    auroc = None
+    if len(set(labels)) == 2:
+        bad = sum(labels)
+        auroc = image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
+    return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, auroc)
+
+
+def threshold_and_promise(
+    model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
+) -> tuple[float, str]:
+    """The threshold and the sentence that says where it comes from."""
+    n = len(model.good_scores_)
+    if value is not None:
+        if not math.isfinite(value):
+            raise Hw3Error(f"--threshold {value}: expected a finite number, in the unit of the scores")
+        false_alarms = f"; {int((model.good_scores_ > value).sum())} of {n} held-out good images are above" if n else ""
+        return value, f"Scores above {value:.4g} are called anomalous: the threshold was given{false_alarms}."
+    if not n:
+        raise Hw3Error(
+            f"{place}: fitted without held-out good images, so it has no threshold; give one with --threshold"
+        )
+    with few_good_images_are_told():
+        threshold = conformal_threshold(model.good_scores_, _rate(model) if rate is None else rate)
+    return threshold.value, str(threshold)
+
+
+def _rate(model: Detector | OnnxDetector) -> float:
+    """That the detector was fitted for; there is one where good images were held out."""
+    asked = model if isinstance(model, OnnxDetector) else model.thresholds_
+    assert asked is not None and asked.false_alarm_rate is not None
+    return asked.false_alarm_rate
+
+
+def map_colours(
+    model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
+) -> tuple[Scale, float]:
+    """Colours and outline of the overlays, from the maps of the held-out good images.
+
+    A threshold that is given holds for scores. It is that of the maps only if each score is its map's maximum.
+    """
+    if not len(model.good_peaks_):
+        raise Hw3Error(
+            f"{place}: fitted without held-out good images, so nothing says which values of a map are normal; --tiff "
+            "gives the values themselves"
+        )
+    if value is not None and np.array_equal(model.good_peaks_, model.good_scores_):
+        limit = value
+    else:
+        with few_good_images_are_told():
+            limit = conformal_threshold(model.good_peaks_, _rate(model) if rate is None else rate).value
+    level = min(model.good_level_, limit - 1e-6 * max(abs(limit), 1.0))
+    return Scale.anchored(level, limit), limit
+
+
+def _row(table: Any, photograph: Photograph, value: float, chance: float, above: bool, limit: float) -> None:
+    table.writerow(
+        [photograph.path, f"{value:.9g}", "" if math.isnan(chance) else f"{chance:.6g}", above, f"{limit:.9g}"]
+    )
+
+
+def _write_failed(path: Path, failed: list[tuple[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("file", "reason"), *failed])
+
+
+def _save(pixels: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".tiff":
+        path.write_bytes(tiff_bytes(pixels))
+    else:
+        Image.fromarray(pixels).save(path)

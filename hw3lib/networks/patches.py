@@ -1,0 +1,70 @@
+"""Patches of an image as a convolutional network describes them: which stages to read, and locally aware features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
+
+from hw3lib.errors import Hw3Error
+
+from .backbones import Backbone
+
+
+def stage_names(backbone: Backbone) -> list[str]:
+    """The last stage of each stride of 8, 16 and 32 pixels, by which patches and regions are described.
+
+    A 1x1 convolution at the end, which only widens the features for ImageNet's thousand classes, does not count: what
+    it gives says less of a defect.
+
+    Raises:
+        Hw3Error: the network has no stage of 8 and of 16 pixels.
+    """
+    stages = backbone.stages()
+    names = [name for name in stages if not _only_widens(backbone.network.get_submodule(name))]
+    last = {stages[name][1]: name for name in names}
+    if not {8, 16} <= last.keys():
+        raise Hw3Error(f"{backbone.name}: its stages have strides {sorted(last)}, expected 8 and 16 among them")
+    return [last[stride] for stride in (8, 16, 32) if stride in last]
+
+
+def _only_widens(stage: nn.Module) -> bool:
+    convolutions = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
+    return len(convolutions) == 1 and convolutions[0].kernel_size == (1, 1)
+
+
+def patch_layers(backbone: Backbone) -> list[str]:
+    """The stages that patches are compared by: the last of strides 4 and 8 and the first of stride 16.
+
+    Of a ResNet these are layer1, layer2 and layer3, which PaDiM reads; PatchCore reads the last two of them.
+
+    Raises:
+        Hw3Error: the network lacks one of these strides.
+    """
+    stages = backbone.stages()
+    last = {stride: name for name, (_, stride) in stages.items()}
+    first = {stride: name for name, (_, stride) in reversed(stages.items())}
+    if not {4, 8, 16} <= last.keys():
+        raise Hw3Error(f"{backbone.name}: its stages have strides {sorted(last)}, expected 4, 8 and 16 among them")
+    return [last[4], last[8], first[16]]
+
+
+def locally_aware(maps: Sequence[torch.Tensor], grid: int = 0) -> torch.Tensor:
+    """Locally aware patch features: each map averaged over 3x3 neighbours, brought to one grid and joined.
+
+    PatchCore: Roth et al. 2022, arXiv 2106.08265, section 3.1, equations 1 to 3 with a neighbourhood of 3.
+
+    Args:
+        maps: outputs of stages, finest first, float32 ``(n, channels, h, w)`` each.
+        grid: position of the map whose grid is taken: coarser ones are interpolated, finer ones averaged.
+
+    Returns:
+        float32 ``(n, sum of the channels, h, w)``.
+    """
+    averaged = [avg_pool2d(m, 3, 1, 1) for m in maps]
+    size = (averaged[grid].shape[-2], averaged[grid].shape[-1])
+    finer = [adaptive_avg_pool2d(m, size) for m in averaged[:grid]]
+    coarser = [interpolate(m, size=size, mode="bilinear", align_corners=False) for m in averaged[grid + 1 :]]
+    return torch.cat([*finer, averaged[grid], *coarser], 1)

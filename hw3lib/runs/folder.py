@@ -1,0 +1,104 @@
+"""A run is a folder: figures, tables and metrics.json that a notebook writes and the report reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.core.getipython import get_ipython
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+
+from hw3lib.core import machine as freed_memory
+from hw3lib.core.files import atomic_path
+from hw3lib.core.places import project_root
+from hw3lib.core.provenance import code_version
+from hw3lib.data.table import digest
+from hw3lib.errors import Hw3Error
+
+_PACKAGES = ("hw3lib", "torch", "torchvision", "numpy", "pandas", "scikit-learn")
+
+
+class RunFolder:
+    """Where one notebook writes.
+
+    Args:
+        notebook: its number, ``"01"``.
+        table: the category, for its name and digest.
+        profile: ``quick`` or ``full``.
+        out: the folder; None takes ``runs/interactive/<notebook>`` of the project.
+        seeds: every seed used, by name.
+        device: what computed.
+    """
+
+    def __init__(
+        self,
+        notebook: str,
+        table: pd.DataFrame,
+        profile: str,
+        out: str | None = None,
+        seeds: dict[str, int] | None = None,
+        device: str = "cpu",
+    ):
+        if profile not in ("quick", "full"):
+            raise Hw3Error(f"profile={profile!r}: expected 'quick' or 'full'")
+        freed_memory.keep()
+        self.started = time.perf_counter()
+        self.folder = Path(out) if out else project_root() / "runs" / "interactive" / notebook
+        self.common = {
+            "notebook": notebook,
+            "category": table.attrs["category"],
+            "profile": profile,
+            "seeds": seeds or {},
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+            "device": device,
+            "data_digest": digest(table),
+            "code": code_version(),
+        }
+
+    def figure(self, figure: Figure, name: str) -> None:
+        """Save a figure as ``figures/<name>.png`` at 100 dpi; the notebook shows it at the end of the cell."""
+        with atomic_path(self.folder / "figures" / f"{name}.png") as path:
+            figure.savefig(path, dpi=100, bbox_inches="tight")
+        if figure.canvas.manager is None and get_ipython() is not None:  # pyplot shows only what it made
+            with io.BytesIO() as picture:
+                figure.savefig(picture, dpi=plt.rcParams["figure.dpi"], bbox_inches="tight")
+                display(Image(picture.getvalue()))
+
+    def table(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Save a table as ``<name>.csv`` and give it back for display."""
+        with atomic_path(self.folder / f"{name}.csv") as path:
+            table.to_csv(path)
+        return table
+
+    def metrics(self, **values: Any) -> None:
+        """Write ``metrics.json``: the common keys, the seconds since the start, and these. Missing numbers are null."""
+        content = {**self.common, "seconds": round(time.perf_counter() - self.started, 1), **values}
+        with atomic_path(self.folder / "metrics.json") as path:
+            path.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Numpy and pandas values as what JSON knows; what is not finite becomes None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, pd.DataFrame):
+        return plain(value.to_dict("records"))
+    if isinstance(value, pd.Series):
+        return plain(value.to_dict())
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,74 @@
+"""The kernel in which a run's notebooks execute, and who holds its folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hw3lib.core.files import write_json
+from hw3lib.errors import Hw3Error
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, or raise ``Hw3Error`` with the number of the process that holds it.
+
+    The lock belongs to the process, not to the file: what a killed process left behind stops nobody.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise Hw3Error(
+                    f"{folder} is in use by another run (process {file.read().strip() or 'unknown'}); "
+                    "wait for its end, or give this run another --name"
+                ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def this_kernel() -> Iterator[None]:
+    """Let the kernel name ``python3`` mean this very interpreter, whatever kernel is installed under it."""
+    from ipykernel.kernelspec import get_kernel_dict
+
+    spec = get_kernel_dict()
+    # It warns about missing encryption on the loopback and about being shut down: nobody's concern here.
+    spec["argv"].append("--Application.log_level=50")
+    spec["env"] = {"HW3_HEADLESS": "1"}  # nobody is there to click
+    before = os.environ.get("JUPYTER_PATH")
+    with tempfile.TemporaryDirectory(prefix="hw3-kernel-") as folder:
+        write_json(Path(folder) / "kernels" / "python3" / "kernel.json", spec)
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))  # searched first
+        try:
+            yield
+        finally:
+            del os.environ["JUPYTER_PATH"]
+            if before is not None:
+                os.environ["JUPYTER_PATH"] = before
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C: the kernel is shut down in both cases (only the main thread gets signals)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

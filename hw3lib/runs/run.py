@@ -1,0 +1,173 @@
+"""Run the numbered notebooks on a category: which ones, with which parameters, in which kernel."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hw3lib.core.files import clear_write_errors
+from hw3lib.core.places import course_folder, project_root
+from hw3lib.errors import Hw3Error
+from hw3lib.runs.kernel import lock, sigterm_interrupts, this_kernel
+
+from .step import METRICS, Notebook, Outcome, Step
+from .summary import write_summary
+
+STANDARD = ("category", "data", "profile", "out")  # set by the runner, so not by -p
+PROFILES = ("quick", "full")
+
+
+def run(
+    chosen: Sequence[str] = (),
+    *,
+    category: str = "synthetic/bottle",
+    data: str | Path | None = None,
+    profile: str = "quick",
+    parameters: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    timeout: int | None = None,
+    force: bool = False,
+    notebooks_dir: str | Path | None = None,
+    runs_dir: str | Path | None = None,
+    echo: Callable[[str], object] = print,
+) -> list[Outcome]:
+    """Execute notebooks on a category; one that fails does not keep the next ones from being executed.
+
+    Args:
+        chosen: numbers or names ("1", "01", "01_dataset_statistics"); none means all.
+        category, data, profile: handed to ``hw3lib.data.get`` and to the notebooks.
+        parameters: more values for the parameter cells; each goes to the notebooks that know it.
+        name: of the run; by default the category and the profile ("synthetic-bottle-quick").
+        timeout: seconds that one cell may take; None for no limit.
+        force: execute again even if nothing has changed, and from the start.
+        notebooks_dir, runs_dir: by default ``notebooks/`` and ``runs/`` of the project.
+        echo: receives a line when a notebook starts or is left alone.
+
+    Returns:
+        One outcome a notebook. Results are in ``runs_dir/name/NN``, and ``summary.csv`` beside them.
+
+    Raises:
+        Hw3Error: unknown notebook or parameter, no data, run in use by another process, target not writable.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the kernel was shut down and the work folder is kept.
+    """
+    notebooks = choose(chosen, Path(notebooks_dir or course_folder()).resolve())
+    parameters = dict(parameters or {})
+    check_parameters(parameters, notebooks)
+    if profile not in PROFILES:
+        raise Hw3Error(f"profile is {profile!r}; expected {' or '.join(PROFILES)}")
+    name = name or f"{category.strip('/').replace('/', '-')}-{profile}"
+    if not re.fullmatch(r"\w[\w.+ -]*", name):
+        raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
+    folder = Path(runs_dir or project_root() / "runs").resolve() / name
+    outcomes: list[Outcome] = []
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_interrupts())
+        root, data_digest = prepare_data(category, data, profile)
+        stack.enter_context(clear_write_errors(folder, "Earlier results are as they were."))
+        stack.enter_context(lock(folder))
+        stack.enter_context(this_kernel())
+        for i, notebook in enumerate(notebooks, 1):
+            known = {key: value for key, value in parameters.items() if key in notebook.parameters}
+            values = known | {"category": category, "data": str(root), "profile": profile}
+            step = Step(notebook, folder, values, data_digest, timeout, force, sys.stderr.isatty())
+
+            def tell(text: str, i: int = i) -> None:
+                echo(f"[{i}/{len(notebooks)}] {text}")
+
+            outcomes.append(step.run(tell))
+            write_summary(folder, outcomes)
+    return outcomes
+
+
+def prepare_data(category: str, data: str | Path | None, profile: str) -> tuple[Path, str]:
+    """Folder that holds the category, made or fetched if need be, and the digest of what is in it."""
+    from hw3lib.data.fetch.sources import get
+    from hw3lib.data.table import digest, load_table  # pandas and scipy: `hw3 --help` does without
+
+    root = Path(get(category, data, profile=profile, progress=sys.stderr.isatty())).resolve()
+    return root, digest(load_table(root, category))
+
+
+def choose(chosen: Sequence[str], folder: Path) -> list[Notebook]:
+    """The notebooks asked for, in the order of their numbers.
+
+    Raises:
+        Hw3Error: an unknown notebook (all are listed), or one that :func:`read_notebook` refuses.
+    """
+    paths = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d+_", path.name))
+    if not paths:
+        raise Hw3Error(f"no notebook named NN_title.ipynb in {folder}")
+    picked = set()
+    for text in chosen:
+        stem = Path(text).name.removesuffix(".ipynb")
+        found = {p for p in paths if p.stem == stem or (stem.isdecimal() and int(p.stem.split("_")[0]) == int(stem))}
+        if not found:
+            raise Hw3Error(f"no notebook {text!r} in {folder}; there are {', '.join(p.stem for p in paths)}")
+        picked |= found
+    return [read_notebook(path) for path in paths if path in picked or not chosen]
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read what a run needs to know about a notebook.
+
+    Raises:
+        Hw3Error: not a notebook, or its cell tagged ``parameters`` lacks a name or holds more than literals.
+    """
+    import nbformat
+
+    if path.exists() and not path.is_file():  # a pipe or a device would never end
+        raise Hw3Error(f"{path}: is no regular file; expected a notebook")
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as error:  # a damaged file can break nbformat in any way
+        raise Hw3Error(f"{path}: not a notebook ({type(error).__name__}: {str(error)[:200]})") from error
+    try:
+        cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        ours = dict(notebook.metadata.get("hw3lib", {}))
+        named = [list(ours.get(key, [])) for key in ("files", "reads")]
+        if not all(isinstance(text, str) for text in (*cells, *named[0], *named[1])):
+            raise TypeError("sources and names of files are texts")
+        content = [[cell.cell_type, cell.source] for cell in notebook.cells]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Hw3Error(f"{path}: not a sound notebook ({error})") from None
+    parameters = _literals(path, "\n".join(cells))
+    missing = [name for name in STANDARD if name not in parameters]
+    if missing:
+        raise Hw3Error(f"{path}: its cell tagged 'parameters' must define {', '.join(missing)}")
+    files = dict.fromkeys([METRICS, *named[0]])
+    source = json.dumps([*files, *content])
+    return Notebook(path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest(), tuple(named[1]))
+
+
+def _literals(path: Path, source: str) -> dict[str, Any]:
+    values = {}
+    try:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                values[node.targets[0].id] = ast.literal_eval(node.value)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+                values[node.target.id] = ast.literal_eval(node.value)
+        json.dumps(values)
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise Hw3Error(f"{path}: its cell tagged 'parameters' may hold plain literals only ({error})") from error
+    return values
+
+
+def check_parameters(given: Mapping[str, Any], notebooks: Sequence[Notebook]) -> None:
+    """Raise ``Hw3Error`` for a parameter that none of the notebooks has, before anything is executed."""
+    known = sorted({name for notebook in notebooks for name in notebook.parameters} - set(STANDARD))
+    for name in given:
+        if name in STANDARD:
+            raise Hw3Error(f"parameter {name!r} is set by the option --{'name' if name == 'out' else name}")
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise Hw3Error(f"unknown parameter {name!r}{hint} Known here: {', '.join(known) or 'none'}")

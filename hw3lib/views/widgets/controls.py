@@ -1,0 +1,107 @@
+"""A figure under its controls, and its static twin where nobody is there to move them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from hw3lib.errors import Hw3Error
+
+DPI = 90
+
+
+def headless() -> bool:
+    """True where nobody is there to click: ``hw3 run``, ``make notebooks`` and the tests set ``HW3_HEADLESS``."""
+    return bool(os.environ.get("HW3_HEADLESS"))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG; it is closed."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI)
+    plt.close(figure)
+    return file.getvalue()
+
+
+def described(figure: Figure) -> str:
+    """The titles and texts of a figure, for those who do not see it."""
+    titles = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+    texts = [text.get_text() for axes in figure.axes if not axes.axison for text in axes.texts]
+    return "; ".join(" ".join(text.split()) for text in [*titles, *texts] if text.strip())
+
+
+def message(text: str, wrong: bool = False) -> str:
+    """A line of HTML, in the theme's colours."""
+    colour = "var(--jp-error-color1, #d32f2f)" if wrong else "var(--jp-ui-font-color1, inherit)"
+    return f'<div role="status" style="color: {colour}; line-height: 1.5">{escape(text)}</div>' if text else ""
+
+
+def row(*controls: Any) -> Any:
+    """Controls beside each other, on several lines where the page is narrow."""
+    import ipywidgets
+
+    return ipywidgets.HBox(list(controls), layout=ipywidgets.Layout(flex_flow="row wrap"))
+
+
+def interactive(
+    draw: Callable[..., Figure],
+    say: Callable[..., str] | None = None,
+    prepare: Callable[[dict[str, Any]], None] | None = None,
+    **controls: Any,
+) -> None:
+    """Show ``draw`` under its controls; headless, show the static twin: the figure for the controls' first values.
+
+    Args:
+        draw: takes the controls' values by name. An ``Hw3Error`` that it raises is shown as a sentence.
+        say: a line of text under the figure, from the same values.
+        prepare: is given the controls whenever one has moved, before the figure is drawn; it may set limits.
+        controls: ipywidgets with a ``value``.
+    """
+    from IPython.display import display
+
+    def values() -> dict[str, Any]:
+        return {name: control.value for name, control in controls.items()}
+
+    if prepare:
+        prepare(controls)
+    if headless():
+        figure = draw(**values())
+        display(figure)
+        plt.close(figure)
+        if say:
+            print(say(**values()))
+        return
+    import ipywidgets
+
+    from .parts import Picture
+
+    picture, line = Picture(), ipywidgets.HTML()
+    busy = False
+
+    def show(*_: object) -> None:
+        nonlocal busy
+        if busy:  # prepare() moved another control: drawn below
+            return
+        busy = True
+        try:
+            if prepare:
+                prepare(controls)
+            figure = draw(**values())
+            picture.show(png(figure), described(figure))
+            line.value = message(say(**values()) if say else "")
+        except Hw3Error as error:
+            line.value = message(str(error), wrong=True)
+        finally:
+            busy = False
+
+    for control in controls.values():
+        control.observe(show, names="value")
+        control.style.description_width = "initial"
+    show()
+    display(ipywidgets.VBox([row(*controls.values()), picture, line]))

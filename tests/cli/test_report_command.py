@@ -1,0 +1,89 @@
+"""``hw3 report``, and notebook 06 as a program."""
+
+import argparse
+import json
+
+import jupytext
+import pytest
+
+from hw3lib.cli import report as report_command
+from hw3lib.core.places import project_root
+from hw3lib.errors import Hw3Error
+
+
+def hw3_report(*arguments):
+    def command(place, name, function, text, *examples, parents=()):
+        made = place.add_parser(name, description=text)
+        made.set_defaults(command=function)
+        return made
+
+    parser = argparse.ArgumentParser()
+    report_command.add(parser.add_subparsers(), command)
+    options = parser.parse_args(["report", *map(str, arguments)])
+    return options.command(options)
+
+
+def test_the_command_says_pages_words_what_is_missing_and_where_it_is(make, tmp_path, capsys):
+    make(tmp_path / "bolts-quick", without=("05",))
+    assert hw3_report("bolts-quick", "--runs-dir", tmp_path, "--out", tmp_path / "bolts.pdf") == 0
+    said = capsys.readouterr().out
+    assert "bolts: 2 pages" in said and "question 4: 84 of 100" in said and "missing: 05" in said
+    assert "bolts.pdf" in said and (tmp_path / "bolts.html").is_file() and (tmp_path / "bolts.json").is_file()
+
+
+def test_without_a_name_the_newest_complete_run_is_taken(make, tmp_path, capsys):
+    make(tmp_path / "only")
+    assert hw3_report("--runs-dir", tmp_path) == 0
+    assert (tmp_path / "only/report/report.pdf").is_file()
+
+
+def test_an_unknown_run_is_refused(tmp_path):
+    with pytest.raises(Hw3Error, match="no run 'x'"):
+        hw3_report("x", "--runs-dir", tmp_path)
+
+
+def run_notebook(**parameters):
+    """Notebook 06 with these parameters, in this process."""
+    notebook = jupytext.read(project_root() / "notebooks/sources/06_report.py")
+    names = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names.update(parameters)
+    return names
+
+
+@pytest.fixture
+def headless(monkeypatch):
+    monkeypatch.setenv("HW3_HEADLESS", "1")
+    monkeypatch.setattr("matplotlib.pyplot.show", lambda *a, **k: None)
+
+
+def test_notebook_06_reports_the_run_it_stands_in(headless, make, category, tmp_path, capsys):
+    folder = make(tmp_path / "runs/widget-quick", category="widget")
+    run_notebook(category="widget", data=str(category.parent), out=str(folder / "06"))
+    said = capsys.readouterr().out
+    assert "at most three pages: True" in said and "within the words allowed: True" in said
+    assert "numbers that differ from their file: 0" in said
+    metrics = json.loads((folder / "06/metrics.json").read_text())
+    assert metrics["pages"] == 2 and metrics["missing"] == [] and metrics["words"]["4"] == 84
+    notebook = jupytext.read(project_root() / "notebooks/sources/06_report.py")
+    for file in notebook.metadata["hw3lib"]["files"]:
+        assert (folder / "06" / file).is_file(), file
+
+
+def test_notebook_06_says_what_to_run_where_nothing_was_measured(headless, category, tmp_path, capsys):
+    folder = tmp_path / "runs/empty"
+    run_notebook(category="widget", data=str(category.parent), out=str(folder / "06"))
+    said = capsys.readouterr().out
+    assert "hw3 run 01 02 03 04 05 --category widget" in said and "missing: 05" in said
+    metrics = json.loads((folder / "06/metrics.json").read_text())
+    assert metrics["pages"] == 0 and metrics["missing"] == ["01", "02", "03", "04", "05"]
+    assert (folder / "06/figures/pages.png").is_file()
+
+
+def test_notebook_06_refuses_a_run_on_another_category(headless, make, category, tmp_path):
+    folder = make(tmp_path / "runs/bolts-quick")
+    with pytest.raises(Hw3Error, match="the run is on bolts"):
+        run_notebook(category="widget", data=str(category.parent), out=str(folder / "06"))

@@ -1,0 +1,122 @@
+"""Exercise notebooks agree with their sources, fail only where nothing is answered, and pass with the solutions."""
+
+import matplotlib
+import nbformat
+import pytest
+
+from hw3lib.cli.main import main
+from hw3lib.core.places import project_root
+from hw3lib.course import exercises
+from hw3lib.course.build import convert
+from hw3lib.errors import Hw3Error
+
+SOURCES = sorted((project_root() / "notebooks" / "sources").glob("*.py"))
+CHAPTERS = [pytest.param(s, id=s.stem) for s in SOURCES]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """The parameters that let a chapter run anywhere."""
+    from hw3lib.data import get
+
+    root = get("synthetic/bottle", None, profile="quick", progress=False)
+    return f"data, out = {str(root)!r}, {str(tmp_path_factory.mktemp('run'))!r}"
+
+
+def read(source):
+    return nbformat.read(exercises.folder() / f"{source.stem}.ipynb", as_version=4)
+
+
+def execute(notebook, data):
+    """Run the code cells in one namespace; gives the first error, or None."""
+    names = {"__name__": "exercises"}
+    matplotlib.use("agg")
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        try:
+            exec(compile(cell.source, cell.id, "exec"), names)
+            if "parameters" in cell.metadata.get("tags", []):
+                exec(data, names)
+        except Exception as error:
+            return cell.id, error
+    return None
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_the_exercises_are_those_of_the_source(source):
+    assert read(source) == exercises.exercise_notebook(convert(source), source.stem), "run make notebooks"
+
+
+def test_there_is_one_exercise_notebook_a_chapter_and_no_other():
+    assert [p.stem for p in sorted(exercises.folder().glob("*"))] == [s.stem for s in SOURCES]
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_there_are_three_exercises_or_more_of_different_kinds_and_no_solution_is_left(source):
+    cells = read(source).cells
+    answers = [c for c in cells if (exercises.numbered(c) or ("",))[0] == "answer"]
+    assert len(answers) >= 3
+    text = "\n".join(c.source for c in cells)
+    assert "SOLUTION" not in text and text.count("raise NotImplementedError(") >= len(answers)
+    kinds = ("Fill in", "Predict, then measure", "Find the planted bug", "Beat the leaderboard")
+    assert sum(kind in text for kind in kinds) >= 2
+    assert not [c for c in cells if c.cell_type == "code" and (c.outputs or c.execution_count)]
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_unanswered_it_fails_only_with_not_implemented(source, data):
+    where, error = execute(read(source), data)
+    assert isinstance(error, NotImplementedError) and str(error), f"{where}: {error!r}"
+    assert where in ("answer-1", "check-1")
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_with_the_solutions_it_passes(source, data, capsys):
+    notebook = exercises.solved(read(source), convert(source))
+    count = sum((exercises.numbered(c) or ("",))[0] == "check" for c in notebook.cells)
+    assert execute(notebook, data) is None
+    assert capsys.readouterr().out.count("correct: ") == count
+
+
+def test_a_solution_becomes_its_hint_at_the_same_depth():
+    source = 'def f(x):\n    y = 1\n    # BEGIN SOLUTION: say "x"\n    z = 2\n    return z\n    # END SOLUTION\n'
+    assert exercises.without_solution(source) == (
+        'def f(x):\n    y = 1\n    raise NotImplementedError("say \\"x\\"")\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["def f():\n    return 1\n", "def f(\n    # BEGIN SOLUTION: x\n    a\n    # END SOLUTION\n"]
+)
+def test_an_answer_without_a_marked_solution_or_that_is_no_python_is_refused(source):
+    with pytest.raises(Hw3Error, match="SOLUTION|no Python"):
+        exercises.without_solution(source)
+
+
+def test_an_answer_without_its_check_is_refused():
+    chapter = convert(SOURCES[0])
+    chapter.cells = [c for c in chapter.cells if "check-2" not in c.metadata.get("tags", [])]
+    with pytest.raises(Hw3Error, match="each answer before its check"):
+        exercises.exercise_notebook(chapter, "01_x")
+
+
+def test_start_copies_all_and_never_overwrites(tmp_path, capsys):
+    target = tmp_path / "my course"
+    assert main(["start", str(target)]) == 0
+    names = [s.name.replace(".py", ".ipynb") for s in SOURCES]
+    assert sorted(p.name for p in target.iterdir()) == names
+    (target / names[0]).write_text("my work")
+    (target / names[1]).unlink()
+    assert main(["start", str(target)]) == 0
+    assert (target / names[0]).read_text() == "my work"
+    assert (target / names[1]).read_bytes() == (exercises.folder() / names[1]).read_bytes()
+    assert f"{target / names[0]}: was there, left as it is" in capsys.readouterr().out
+
+
+def test_start_says_what_is_wrong(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["start", str(tmp_path / "file")]) == 2
+    assert "is a file where a folder was expected" in capsys.readouterr().err
+    assert main(["start", str(exercises.folder())]) == 2
+    assert "holds the exercises themselves" in capsys.readouterr().err

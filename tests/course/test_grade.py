@@ -1,0 +1,150 @@
+"""Submissions are graded one by one, and none of them can stop the rest or pass by editing a check."""
+
+import csv
+import time
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from hw3lib.cli.main import main
+from hw3lib.course import exercises
+from hw3lib.course import grading as grade
+from hw3lib.errors import Hw3Error
+
+CHAPTER = "07_small"
+METADATA = {"hw3lib": {"chapter": CHAPTER}, "language_info": {"name": "python"}}
+
+
+def tagged(source, *tags):
+    return new_code_cell(source, metadata={"tags": list(tags)})
+
+
+def notebook(first='raise NotImplementedError("a")', second='raise NotImplementedError("b")', extra=(), checks=None):
+    """A chapter of two exercises: ``one`` is to be 1, ``two`` twice ``start``."""
+    checks = checks or ["checks.expect(one, 1)", "checks.expect(two, 2 * start)"]
+    cells = [
+        new_markdown_cell("# Exercises"),
+        tagged("start = 1\ndata = out = None", "parameters"),
+        tagged(
+            "from hw3lib.course.checks import CheckFailed\nclass checks:\n    def expect(found, wanted):\n"
+            "        if found != wanted:\n            raise CheckFailed(f'found {found}, look again')",
+            "setup",
+        ),
+        tagged(first, "answer-1"),
+        tagged(checks[0], "check-1"),
+        *[new_code_cell(source) for source in extra],
+        tagged(second, "answer-2"),
+        tagged(checks[1], "check-2"),
+    ]
+    return new_notebook(cells=cells, metadata=dict(METADATA))
+
+
+@pytest.fixture
+def submissions(tmp_path, monkeypatch):
+    """An empty folder for submissions to the small chapter, and a category that need not be made."""
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    nbformat.write(notebook(), reference / f"{CHAPTER}.ipynb")
+    monkeypatch.setattr(exercises, "folder", lambda: reference)
+    monkeypatch.setattr("hw3lib.data.get", lambda *_, **__: tmp_path)
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    return folder
+
+
+def submit(folder, student, made):
+    (folder / student).mkdir()
+    nbformat.write(made, folder / student / f"{CHAPTER}.ipynb")
+
+
+def by_student(grades):
+    return {g.submission.split("/")[0]: g for g in grades}
+
+
+def test_right_wrong_and_missing_answers(submissions):
+    submit(submissions, "ada", notebook("one = 1", "two = helper()", extra=["helper = lambda: 2 * start"]))
+    submit(submissions, "bob", notebook("one = 3"))
+    submit(submissions, "cem", notebook("one = 1 / 0", "two = 2"))
+    lines = []
+    grades = by_student(grade.grade(submissions, echo=lines.append))
+    assert grades["ada"].exercises == ["passed", "passed"] and grades["ada"].message == ""
+    assert grades["bob"].exercises == ["failed", "missing"]
+    assert grades["bob"].message == "exercise 1: CheckFailed: found 3, look again"
+    assert grades["cem"].exercises == ["error", "passed"] and "ZeroDivisionError" in grades["cem"].message
+    assert lines[0] == f"[1/3] ada/{CHAPTER}.ipynb: 2 of 2"
+    with (submissions / "grades.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["passed"], r["of"], r["exercise 1"]) for r in rows] == [
+        ("2", "2", "passed"), ("0", "2", "failed"), ("1", "2", "error")
+    ]  # fmt: skip
+
+
+def test_an_edited_check_an_edited_setup_and_deleted_cells_gain_nothing(submissions):
+    cheat = notebook("one = 9", "two = 9", checks=["print('correct')", "pass"])
+    cheat.cells[2].source = "class checks:\n    expect = lambda *_: None"
+    submit(submissions, "eve", cheat)
+    short = notebook("one = 1")
+    short.cells = short.cells[:4]
+    submit(submissions, "fay", short)
+    grades = by_student(grade.grade(submissions, echo=str))
+    assert grades["eve"].exercises == ["failed", "failed"]
+    assert grades["fay"].exercises == ["passed", "missing"]
+
+
+def test_one_that_hangs_eats_memory_or_kills_its_kernel_does_not_stop_the_rest(submissions):
+    submit(submissions, "1-hangs", notebook("one = 1", "while True:\n    pass"))
+    hog = "import time\nblock = []\nwhile True:\n    block.append(bytearray(50_000_000))\n    time.sleep(0.02)"
+    submit(submissions, "2-eats", notebook("one = 1", hog))
+    submit(submissions, "3-dies", notebook("one = 1", "import os\nos._exit(0)"))
+    submit(submissions, "4-fine", notebook("one = 1", "two = 2"))
+    started = time.monotonic()
+    grades = by_student(grade.grade(submissions, timeout=30, memory=1_500_000_000, echo=str))
+    assert time.monotonic() - started < 180
+    assert [grades[name].status for name in sorted(grades)] == ["timeout", "memory", "died", "ok"]
+    assert [grades[name].exercises for name in sorted(grades)] == [["passed", "error"]] * 3 + [["passed", "passed"]]
+    assert "time limit" in grades["1-hangs"].message and "memory limit" in grades["2-eats"].message
+    mine = psutil.Process().children(recursive=True)
+    assert not [p for p in mine if p.is_running() and "papermill" in " ".join(p.cmdline())]
+
+
+def test_what_is_no_notebook_is_named(submissions):
+    for name, content in {
+        "text": b"hello", "binary": bytes(range(256)), "deep": b"[" * 100_000, "list": b"[]", "empty": b"",
+        "cells": b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 3}',
+    }.items():  # fmt: skip
+        (submissions / name).mkdir()
+        (submissions / name / f"{CHAPTER}.ipynb").write_bytes(content)
+    (submissions / "big").mkdir()
+    (submissions / "big" / f"{CHAPTER}.ipynb").write_bytes(b" " * (grade.MOST_BYTES + 1))
+    other = notebook()
+    other.metadata = {}
+    nbformat.write(other, submissions / "homework.ipynb")
+    (submissions / "link.ipynb").symlink_to(submissions / "homework.ipynb")
+    (submissions / ".hidden").mkdir()
+    nbformat.write(other, submissions / ".hidden" / "x.ipynb")
+    grades = {g.submission: g for g in grade.grade(submissions, echo=str)}
+    assert len(grades) == 8 and {g.status for g in grades.values()} == {"unreadable"}
+    assert "not a notebook" in grades[f"deep/{CHAPTER}.ipynb"].message
+    assert "clear its outputs" in grades[f"big/{CHAPTER}.ipynb"].message
+    assert "expected a name that begins as one of 07_small" in grades["homework.ipynb"].message
+
+
+def test_a_name_that_a_spreadsheet_would_execute_is_quoted(tmp_path):
+    grade.write(tmp_path / "g.csv", [grade.Grade("=cmd()/x.ipynb", message="-1+1")])
+    row = (tmp_path / "g.csv").read_text().splitlines()[1]
+    assert row.startswith("'=cmd()/x.ipynb,") and row.endswith(",'-1+1")
+
+
+@pytest.mark.parametrize("limits", [{"timeout": 0}, {"memory": -1}])
+def test_limits_must_be_positive(submissions, limits):
+    with pytest.raises(Hw3Error, match="expected positive limits"):
+        grade.grade(submissions, **limits)
+
+
+def test_the_command_says_what_is_missing(tmp_path, capsys):
+    assert main(["grade", str(tmp_path / "none")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert main(["grade", str(tmp_path)]) == 2
+    assert "no notebook (.ipynb) in it" in capsys.readouterr().err

@@ -1,0 +1,405 @@
+"""``hw3 detect``: what it fits, scores and writes, what it refuses, and that nothing half-written stays."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from hw3lib.anomaly import Autoencoder, PatchCore, conformal_threshold, p_values
+from hw3lib.anomaly.maps import overlay, upsample
+from hw3lib.anomaly.registry import DETECTORS, load
+from hw3lib.cli import detect as detect_command
+from hw3lib.cli import main as cli
+from hw3lib.cli.options import byte_count
+from hw3lib.data import ImageStack, load_table, read_image
+from hw3lib.errors import Hw3Error
+from hw3lib.inspection import fit as detect
+from hw3lib.inspection import photographs
+from hw3lib.inspection import score as scoring
+
+QUICK = (
+    "--image-size",
+    32,
+    "--detector",
+    "autoencoder",
+    "-p",
+    "num_steps",
+    2,
+    "-p",
+    "batch_size",
+    2,
+    "-p",
+    "loss",
+    "l2",
+)
+pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
+
+
+def hw3(*arguments: object) -> int:
+    return cli.main(["detect", *map(str, arguments)])
+
+
+def write_photographs(folder: Path, names: list[str], seed: int = 0, size: tuple[int, int] = (40, 32)) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for name in names:
+        Image.fromarray(rng.integers(60, 200, (size[1], size[0], 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def stack(files: list[Path], side: int) -> np.ndarray:
+    return ImageStack.load(pd.DataFrame({"image": files}), side).images
+
+
+def same(found: np.ndarray, wanted: np.ndarray) -> None:
+    """Pictures of maps that differ by rounding: a step of colour, or an outline's pixel."""
+    difference = np.abs(found.astype(int) - wanted).max(2)
+    assert found.shape == wanted.shape and (difference > 1).mean() < 0.01
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> Path:
+    """Seven good photographs in two sizes and three formats, and what is none."""
+    folder = write_photographs(tmp_path_factory.mktemp("photos") / "good", [f"{i}.png" for i in range(5)])
+    write_photographs(folder, ["5.JPG", "6.tiff"], seed=1, size=(30, 50))
+    (folder / "notes.txt").write_text("none")
+    (folder / ".hidden.png").write_bytes(b"none")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detector(good, tmp_path_factory) -> Path:
+    """An autoencoder of 32 pixels, whose score is its map's maximum."""
+    out = tmp_path_factory.mktemp("fitted") / "detector"
+    assert hw3("fit", good, "--out", out, *QUICK, "--held-out", 0.4, "--false-alarm-rate", 0.3) == 0
+    return out
+
+
+@pytest.fixture
+def today(tmp_path) -> Path:
+    """Six photographs to score: one is damaged, one all white."""
+    folder = write_photographs(tmp_path / "today", [f"{i}.png" for i in range(5)], seed=3, size=(48, 36))
+    Image.new("RGB", (48, 36), "white").save(folder / "1.png")
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:300])
+    write_photographs(folder, ["4.jpg"], seed=4)
+    return folder
+
+
+def test_a_folder_of_photographs_becomes_the_detector_that_the_library_fits(good, tmp_path, capsys):
+    out = tmp_path / "detector"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what FewGoodImages says, the threshold's sentence says
+        assert hw3("fit", good, "--out", out, "--image-size", 64, "--ratio", 0.5, "--seed", 1) == 0
+    files = [good / f"{i}.png" for i in range(5)] + [good / "5.JPG", good / "6.tiff"]
+    wanted = PatchCore(image_size=64, ratio=0.5, seed=1)
+    with pytest.warns(match="held-out good images cannot keep"):
+        wanted.fit(stack(files, 64))
+    found = load(out)
+    assert found.memory_bank == wanted.memory_bank == 192 and found.threshold_ == wanted.threshold_
+    images = stack(files[:2], 64)
+    assert np.array_equal(found.decision_function(images), wanted.decision_function(images))
+    text = capsys.readouterr().out
+    assert "7 good images" in text and "of 2 sizes, 40x32 to 30x50 pixels; each is resized to 64x64" in text
+    assert "PatchCore learns from 6 of them, 1 are held out" in text
+    assert text.index("memory bank: 192 of 384 patches, 144 numbers each: 110.6 kB") < text.index("Scores above")
+    assert str(wanted.thresholds_) in text
+    assert "lower false-alarm rate: 5 % takes 19 held out, 95 in all; 2 % takes 49 held out, 245 in all" in text
+
+
+def test_of_a_category_the_good_training_images_are_learned_from(category, tmp_path, capsys):
+    assert hw3("fit", category, "--out", tmp_path / "detector", *QUICK) == 0
+    assert "5 good images" in capsys.readouterr().out and load(tmp_path / "detector").n_good_ == 4
+
+
+def test_a_detector_does_not_depend_on_the_device_that_fitted_it(good, tmp_path):
+    assert hw3("fit", good, "--out", tmp_path / "detector", *QUICK, "--device", "cpu") == 0
+    assert load(tmp_path / "detector").device == "auto"
+
+
+def test_results_are_those_of_the_library_and_a_damaged_image_does_not_stop_the_rest(detector, today, tmp_path, capsys):
+    assert hw3("score", detector, today, "--out", tmp_path / "results") == 1
+    table = pd.read_csv(tmp_path / "results" / "results.csv")
+    assert list(table) == ["file", "score", "p_value", "anomalous", "threshold"]
+    files = [today / name for name in ("0.png", "1.png", "2.png", "4.jpg", "4.png")]
+    assert list(table["file"]) == list(map(str, files))
+    model = load(detector)
+    scores = model.decision_function(stack(files, 32))
+    np.testing.assert_allclose(table["score"], scores, rtol=1e-6)  # in batches of others
+    np.testing.assert_allclose(table["p_value"], p_values(model.good_scores_, scores), rtol=1e-5)
+    assert table["p_value"].nunique() > 1 and table["p_value"].min() == table["p_value"][1] == 0.25
+    assert np.array_equal(table["anomalous"], scores > model.threshold_) and table["anomalous"].nunique() == 2
+    assert np.array_equal(table["threshold"].to_numpy(np.float32), np.full(5, model.threshold_, np.float32))
+    failed = pd.read_csv(tmp_path / "results" / "failed.csv")
+    assert list(failed["file"]) == [str(today / "3.png")]
+    out, err = capsys.readouterr()
+    assert f"failed: {today / '3.png'}: cannot be decoded: image file is truncated\n" in err
+    assert (
+        f"{int((scores > model.threshold_).sum())} of 5 images are anomalous" in out and str(model.thresholds_) in out
+    )
+    assert out.count(str(today / "4")) == 2 and f"p = {table['p_value'].min():.3g}" in out
+
+
+def test_without_damaged_images_the_exit_code_is_0_and_no_failures_are_listed(detector, good, tmp_path):
+    assert hw3("score", detector, good / "0.png", good / "6.tiff", "--out", tmp_path / "results") == 0
+    assert [p.name for p in (tmp_path / "results").iterdir()] == ["results.csv"]
+
+
+def test_overlays_and_maps_have_each_image_s_own_resolution(detector, today, tmp_path):
+    hw3("score", detector, today, "--out", tmp_path / "results", "--overlays", "--tiff")
+    model = load(detector)
+    for name, file in (("1.png", today / "1.png"), ("4.jpg", today / "4.jpg")):  # 4.png and 4.jpg share a stem
+        image = read_image(file)
+        wanted = upsample(model.anomaly_map(stack([file], 32))[0], image.shape[:2])
+        values = np.asarray(Image.open(tmp_path / "results" / "maps" / f"{name}.tiff"))
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values, wanted, rtol=1e-5)
+        drawn = np.asarray(Image.open(tmp_path / "results" / "overlays" / f"{name}.png"))
+        same(drawn, overlay(image, wanted, model.scale_, model.map_threshold_))
+    assert len(list((tmp_path / "results" / "overlays").iterdir())) == 5
+
+
+def test_the_test_images_of_a_category_are_scored_and_their_labels_give_the_auroc(category, detector, tmp_path, capsys):
+    assert hw3("score", detector, category, "--out", tmp_path / "results", "--tiff") == 0
+    table = pd.read_csv(tmp_path / "results" / "results.csv")
+    test = load_table(category.parent, category.name).query("split == 'test'")
+    assert list(table["file"]) == list(test["image"])
+    auroc = roc_auc_score(test["is_defect"], table["score"])
+    said = f"image AUROC {100 * auroc:.1f} % on 4 good and 7 defective images"
+    assert said in capsys.readouterr().out
+    assert (tmp_path / "results" / "maps" / "test" / "dent" / "000.tiff").is_file()
+
+
+def test_a_damaged_test_image_of_a_category_is_listed_and_the_rest_scored(category, detector, tmp_path, capsys):
+    (category / "test/dent/001.png").write_bytes(b"")
+    (category / "train/good/001.png").write_bytes(b"")  # not to be scored
+    assert hw3("score", detector, category, "--out", tmp_path / "results") == 1
+    assert len(pd.read_csv(tmp_path / "results" / "results.csv")) == 10
+    assert list(pd.read_csv(tmp_path / "results" / "failed.csv")["file"]) == [str(category / "test/dent/001.png")]
+
+
+def test_another_false_alarm_rate_sets_another_threshold(detector, today, tmp_path):
+    model = load(detector)
+    scored = scoring.score(detector, [today], tmp_path / "a", overlays=True, false_alarm_rate=0.6, echo=str)
+    assert scored.threshold == conformal_threshold(model.good_scores_, 0.6).value < model.threshold_
+    model.set_false_alarm_rate(0.6)
+    assert scoring.map_colours(load(detector), detector, 0.6, None) == (model.scale_, model.map_threshold_)
+    assert model.map_threshold_ < load(detector).map_threshold_
+    file = today / "1.png"
+    drawn = np.asarray(Image.open(tmp_path / "a" / "overlays" / "1.png.png"))
+    wanted = overlay(read_image(file), model.anomaly_map(stack([file], 32))[0], model.scale_, model.map_threshold_)
+    same(drawn, wanted)
+
+
+def test_a_given_threshold_is_taken_and_said(detector, today, tmp_path, capsys):
+    scores = load(detector).decision_function(stack([today / "0.png", today / "1.png"], 32))
+    limit = float(scores.mean())
+    hw3(
+        "score", detector, today / "0.png", today / "1.png", "--out", tmp_path / "a", "--threshold", limit, "--overlays"
+    )
+    assert pd.read_csv(tmp_path / "a" / "results.csv")["anomalous"].sum() == 1
+    assert "the threshold was given; " in capsys.readouterr().out
+    colours, outline = scoring.map_colours(load(detector), detector, None, limit)
+    assert outline == limit  # of an autoencoder's maps as well, whose maximum is the score
+    model = load(detector)
+    model.good_peaks_ = model.good_peaks_ * 2
+    assert scoring.map_colours(model, detector, None, limit)[1] == model.map_threshold_
+
+
+@pytest.mark.parametrize("option", [("--threshold", "nan"), ("--threshold", "inf"), ("--false-alarm-rate", "1.5")])
+def test_thresholds_that_are_none_are_refused(detector, today, tmp_path, capsys, option):
+    assert hw3("score", detector, today, "--out", tmp_path / "results", *option) == 2
+    assert "expected a" in capsys.readouterr().err and not (tmp_path / "results").exists()
+
+
+def test_a_detector_without_held_out_images_needs_a_threshold(good, tmp_path, capsys):
+    out = tmp_path / "detector"
+    assert hw3("fit", good, "--out", out, *QUICK, "--held-out", 0) == 0
+    assert "there will be no threshold" in capsys.readouterr().out
+    assert hw3("score", out, good, "--out", tmp_path / "a") == 2
+    assert "give one with --threshold" in capsys.readouterr().err
+    assert hw3("score", out, good, "--out", tmp_path / "a", "--threshold", 1, "--overlays") == 2
+    assert "nothing says which values of a map are normal" in capsys.readouterr().err
+    assert hw3("score", out, good, "--out", tmp_path / "a", "--threshold", 1) == 0
+    assert pd.read_csv(tmp_path / "a" / "results.csv")["p_value"].isna().all()
+
+
+def test_memory_does_not_grow_with_the_number_of_images(detector, tmp_path, monkeypatch):
+    folder = write_photographs(tmp_path / "many", [f"{i:02d}.png" for i in range(11)])
+    read, ahead, sizes = [], [], []
+    decode, judge = photographs.read_image, Autoencoder.score
+
+    def reading(path, side):
+        read.append(path)
+        return decode(path, side)
+
+    def scoring_(self, images):
+        ahead.append(len(read) - sum(sizes))
+        sizes.append(len(images))
+        return judge(self, images)
+
+    monkeypatch.setattr(photographs, "read_image", reading)
+    monkeypatch.setattr(Autoencoder, "score", scoring_)
+    assert scoring.score(detector, [folder], tmp_path / "results", echo=str).images == 11
+    assert sizes == [2, 2, 2, 2, 2, 1] and max(ahead) <= 4  # a batch, and the next one that is decoded meanwhile
+
+
+def test_what_is_interrupted_leaves_no_results(detector, good, tmp_path, monkeypatch):
+    judge, calls = Autoencoder.score, []
+
+    def interrupted(self, images):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return judge(self, images)
+
+    monkeypatch.setattr(Autoencoder, "score", interrupted)
+    assert hw3("score", detector, good, "--out", tmp_path / "a" / "results", "--overlays") == 130
+    assert len(calls) == 3 and not list(tmp_path.iterdir())
+
+
+def test_only_what_the_command_made_is_replaced_and_only_on_request(detector, good, tmp_path, capsys):
+    results, fitted = tmp_path / "results", tmp_path / "detector"
+    shutil.copytree(detector, fitted)
+    assert hw3("score", fitted, good, "--out", results) == 0
+    before = (fitted / "state.safetensors").read_bytes()
+    assert hw3("score", fitted, good, "--out", results) == 2
+    assert hw3("fit", good, "--out", fitted, *QUICK, "--seed", 7) == 2
+    err = capsys.readouterr().err
+    assert err.count("--force to replace it") == 2 and (fitted / "state.safetensors").read_bytes() == before
+    assert hw3("score", fitted, good / "0.png", "--out", results, "--force") == 0
+    assert len(pd.read_csv(results / "results.csv")) == 1
+    assert hw3("fit", good, "--out", fitted, *QUICK, "--seed", 7, "--force") == 0
+    assert (fitted / "state.safetensors").read_bytes() != before
+    photos = write_photographs(tmp_path / "photos", ["a.png"])
+    for command in (("fit", good, "--out", photos, *QUICK), ("score", fitted, good, "--out", photos)):
+        assert hw3(*command, "--force") == 2
+    assert capsys.readouterr().err.count("so it stays") == 2 and (photos / "a.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--detector", "patchcor"), "unknown detector 'patchcor'; did you mean 'patchcore'?"),
+        (("--detector", "padim", "--ratio", "0.1"), "padim has no parameter 'ratio'; it has image_size"),
+        (("-p", "ratio", "much"), "a value is of the wrong kind"),
+        (("--ratio", "2"), "ratio=2.0, expected a share"),
+        (("--false-alarm-rate", "0"), "false_alarm_rate=0.0: expected a share"),
+        (("--held-out", "1.5"), "--held-out 1.5: expected a share"),
+        (("--image-size", "64", "--memory-limit", "50kB", "--ratio", "1"), "memory_limit is 50.0 kB"),
+    ],
+)
+def test_wrong_options_of_fit_are_refused_and_nothing_is_written(good, tmp_path, capsys, options, said):
+    assert hw3("fit", good, "--out", tmp_path / "detector", *options) == 2
+    assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_folders_without_good_images_are_refused(tmp_path, capsys):
+    def refused(folder: Path) -> str:
+        assert hw3("fit", folder, "--out", tmp_path / "detector", *QUICK) == 2
+        return capsys.readouterr().err
+
+    assert "no such folder" in refused(tmp_path / "none")
+    (tmp_path / "empty" / "inside").mkdir(parents=True)
+    assert "no image found" in (text := refused(tmp_path / "empty")) and "not looked into: inside" in text
+    one = write_photographs(tmp_path / "one", ["a.png"])
+    assert "found 1 good image, expected at least 4" in refused(one)
+    write_photographs(one, ["b.png", "c.png", "d.png"])
+    (one / "b.png").write_bytes(b"text")
+    assert "1 good image of 4 cannot be read" in (text := refused(one)) and str(one / "b.png") in text
+    write_photographs(tmp_path / "untrained" / "test" / "good", ["a.png"])
+    assert "a category without good training images" in refused(tmp_path / "untrained")
+
+
+def test_what_is_no_detector_is_refused(detector, good, tmp_path, capsys):
+    def refused(place: Path, *options: str) -> str:
+        assert hw3("score", place, good, "--out", tmp_path / "results", *options) == 2
+        assert not (tmp_path / "results").exists()
+        return capsys.readouterr().err
+
+    assert "no saved detector" in refused(good) and "no saved detector" in refused(tmp_path / "none")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(detector, damaged)
+    content = bytearray((damaged / "state.safetensors").read_bytes())
+    content[-1] ^= 1
+    (damaged / "state.safetensors").write_bytes(content)
+    assert "is damaged, its SHA-256 is not the one" in refused(damaged)
+    pytest.importorskip("onnxruntime")
+    assert "cannot be read as an ONNX model" in refused(good / "0.png")
+
+
+def test_folders_without_images_to_score_are_refused(detector, tmp_path, capsys):
+    for place, said in ((tmp_path, "no image found"), (tmp_path / "none", "no such folder")):
+        assert hw3("score", detector, place, "--out", tmp_path / "results") == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_detector_without_maps_scores_but_draws_nothing(good, tmp_path, capsys):
+    assert hw3("fit", good, "--out", tmp_path / "knn", "--detector", "knn", "--image-size", 32) == 0
+    for option in ("--overlays", "--tiff"):
+        assert hw3("score", tmp_path / "knn", good, "--out", tmp_path / "a", option) == 2
+        assert "has no anomaly map to draw or save" in capsys.readouterr().err
+    assert hw3("score", tmp_path / "knn", good, "--out", tmp_path / "a") == 0
+
+
+def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(tmp_path):
+    a = write_photographs(tmp_path / "a", ["0.png", "1.png"])
+    b = write_photographs(tmp_path / "b", ["0.png", "1.JPG"])
+    found, failed = photographs.find_photographs([a, b], str)
+    assert [p.name for p in found] == ["000001-0.png", "000002-1.png", "000003-0.png", "000004-1.JPG"] and not failed
+    assert [p.name for p in photographs.find_photographs([a], str)[0]] == ["0", "1"]
+
+
+def test_an_exported_detector_scores_as_its_folder_does(detector, today, tmp_path, capsys):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    file = tmp_path / "detector.onnx"
+    assert (
+        hw3("export", detector, "--out", file, "--check", today.parent / "today" / ".." / "ok") == 2
+    )  # no such folder
+    write_photographs(tmp_path / "ok", ["0.png", "1.png"])
+    assert hw3("export", detector, "--out", file, "--check", tmp_path / "ok") == 0
+    assert "Autoencoder, opset 20" in (text := capsys.readouterr().out) and "on 2 images of" in text
+    hw3("score", detector, today, "--out", tmp_path / "a", "--overlays")
+    hw3("score", file, today, "--out", tmp_path / "b", "--overlays")
+    a, b = (pd.read_csv(tmp_path / name / "results.csv") for name in "ab")
+    np.testing.assert_allclose(a["score"], b["score"], rtol=1e-5)
+    assert a.drop(columns="score").equals(b.drop(columns="score"))
+    same(*(np.asarray(Image.open(tmp_path / name / "overlays" / "1.png.png")) for name in "ab"))
+    assert hw3("export", detector, "--out", file) == 2 and "exists already" in capsys.readouterr().err
+    assert hw3("export", detector, "--out", tmp_path / "detector.pt") == 2
+    assert "ends in .onnx" in capsys.readouterr().err
+
+
+def test_every_detector_of_the_library_is_offered():
+    assert sorted(detect_command.NAMES) == sorted(DETECTORS)
+
+
+def test_sizes_in_bytes():
+    read = byte_count
+    assert [read(text) for text in ("4GB", "1.5 mb", "500", "7b")] == [4 * 10**9, 1_500_000, 500, 7]
+    for text in ("much", "-1GB", "4GiB"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a size"):
+            read(text)
+
+
+def test_how_many_good_images_a_lower_rate_takes():
+    assert detect._more_images(0.05, 0.05, 0.2) == (
+        "Good images for a lower false-alarm rate: 2 % takes 49 held out, 245 in all; 1 % takes 99 held out, 495 in "
+        "all; 0.5 % takes 199 held out, 995 in all"
+    )
+    assert detect._more_images(0.33, 0.1, 0.5).startswith("Good images for a lower false-alarm rate: 5 %") is False
+    assert "10 % takes 9 held out, 18 in all" in detect._more_images(0.33, 0.1, 0.5)
+    assert detect._more_images(0.0005, 0.001, 0.2) == ""
+
+
+def test_errors_show_the_traceback_on_request(detector, tmp_path):
+    with pytest.raises(Hw3Error):
+        hw3("score", detector, tmp_path / "none", "--out", tmp_path / "results", "--debug")

@@ -1,0 +1,84 @@
+"""The wheel and the source distribution hold all that a user needs, in an environment that has no checkout."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+
+import pytest
+import yaml
+
+from hw3lib import __version__
+from hw3lib.core.places import project_root
+
+ROOT = project_root()
+CHAPTERS = sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def python(*arguments, executable=sys.executable, **kwargs):
+    done = subprocess.run(
+        [str(executable), *map(str, arguments)], capture_output=True, text=True, timeout=300, **kwargs
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Folder with the sdist, and the wheel that was built from it."""
+    pytest.importorskip("setuptools", minversion="68")
+    folder = tmp_path_factory.mktemp("dist")
+    build = "import setuptools.build_meta as b, sys; print(getattr(b, sys.argv[1])(sys.argv[2]))"
+    python("-c", build, "build_sdist", folder, cwd=ROOT)
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+        archive.extractall(folder, filter="data")
+    python("-c", build, "build_wheel", folder, cwd=folder / f"hw3lib-{__version__}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """Python of a new environment with the wheel in it, and the dependencies of this one within reach."""
+    folder = tmp_path_factory.mktemp("env")
+    python("-m", "venv", "--without-pip", folder)
+    place = next(folder.glob("lib/python*/site-packages"), folder / "Lib" / "site-packages")
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        wheel.extractall(place)
+    # A path in a .pth file is searched, but the .pth files in it are not read: the editable checkout stays out.
+    (place / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return next(p for p in (folder / "bin" / "python", folder / "Scripts" / "python.exe") if p.exists())
+
+
+def test_the_wheel_holds_package_notebooks_exercises_and_licence(built):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    sources = {p.relative_to(ROOT).as_posix() for p in (ROOT / "hw3lib").rglob("*.py")}
+    assert sources <= names
+    assert "hw3lib/py.typed" in names
+    for chapter in CHAPTERS:
+        assert {f"hw3lib/course/{chapter}", f"hw3lib/course/exercises/{chapter}"} <= names
+    assert any(name.endswith("LICENSE") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "runs/", "data/"))]
+
+
+def test_an_installed_package_starts_a_course_and_runs_its_notebooks(installed, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    where = python("-c", "import hw3lib; print(hw3lib.__file__)", executable=installed, cwd=tmp_path, env=environment)
+    assert str(ROOT) not in where
+    cli = ("-m", "hw3lib.cli.main")
+    assert __version__ in python(*cli, "--version", executable=installed, cwd=tmp_path, env=environment)
+    python(*cli, "start", "mine", executable=installed, cwd=tmp_path, env=environment)
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == CHAPTERS
+    python(*cli, "run", "01", executable=installed, cwd=tmp_path, env=environment)
+    assert (tmp_path / "runs" / "synthetic-bottle-quick" / "01" / "metrics.json").is_file()
+    assert (tmp_path / "data" / "synthetic" / "bottle").is_dir()
+
+
+def test_version_and_licence_are_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert citation["license"] == (ROOT / "LICENSE").read_text().split()[0] == "MIT"

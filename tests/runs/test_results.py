@@ -1,0 +1,81 @@
+"""hw3lib.runs.folder: what a run writes, whole or not at all, and readable by others."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from hw3lib.core.provenance import code_version
+from hw3lib.data import digest, load_table
+from hw3lib.errors import Hw3Error
+from hw3lib.runs.folder import RunFolder
+from hw3lib.runs.step import COMMON_KEYS, Notebook, fingerprint
+
+
+@pytest.fixture
+def run(category, tmp_path):
+    return RunFolder("01", load_table(category.parent, "widget"), "quick", str(tmp_path / "out"), seeds={"a": 3})
+
+
+def test_metrics_have_the_common_keys_and_no_nan(run, category, tmp_path):
+    run.metrics(images=np.int64(5), share=np.float32(0.5), missing=float("nan"), names=pd.Series({"x": 1}),
+                rows=pd.DataFrame({"a": [1.0, np.nan]}), grid=np.eye(2, dtype=int))  # fmt: skip
+    text = (tmp_path / "out/metrics.json").read_text()
+    content = json.loads(text)
+    assert set(COMMON_KEYS) <= set(content) and "NaN" not in text
+    assert content["data_digest"] == digest(load_table(category.parent, "widget"))
+    assert content["category"] == "widget" and content["seeds"] == {"a": 3} and content["seconds"] >= 0
+    assert content["images"] == 5 and content["missing"] is None and content["names"] == {"x": 1}
+    assert content["rows"] == [{"a": 1.0}, {"a": None}] and content["grid"] == [[1, 0], [0, 1]]
+
+
+def test_metrics_say_the_code_version_that_the_runner_records(run, tmp_path, monkeypatch):
+    run.metrics()
+    said = json.loads((tmp_path / "out/metrics.json").read_text())["code"]
+    assert said == code_version() and len(said) == 64
+    code_version.cache_clear()  # the files may have changed since this process read them
+    assert code_version() == fingerprint(Notebook(tmp_path, {}, (), ""), {}, "")["hw3lib"]
+    # Another byte in any file is another version.
+    package = tmp_path / "hw3lib"
+    package.mkdir()
+    (package / "a.py").write_text("x = 1")
+    monkeypatch.setattr("hw3lib.core.provenance.__file__", str(package / "provenance.py"))
+    seen = set()
+    for text in ("x = 1", "x = 2"):
+        (package / "a.py").write_text(text)
+        code_version.cache_clear()
+        seen.add(code_version())
+    code_version.cache_clear()
+    assert len(seen) == 2
+
+
+def test_a_figure_that_pyplot_does_not_hold_is_shown_once(run, monkeypatch):
+    shown = []
+    monkeypatch.setattr("hw3lib.runs.folder.display", shown.append)
+    apart, held = Figure(), plt.figure()
+    run.figure(apart, "apart")
+    assert not shown, "outside of a notebook there is nowhere to show it"
+    monkeypatch.setattr("hw3lib.runs.folder.get_ipython", object)
+    run.figure(apart, "apart")
+    run.figure(held, "held")
+    plt.close(held)
+    assert [image.data[:4] for image in shown] == [b"\x89PNG"]
+
+
+def test_figures_and_tables(run, tmp_path):
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    run.figure(figure, "line")
+    assert run.table(pd.DataFrame({"a": [1]}), "numbers")["a"].tolist() == [1]
+    plt.close(figure)
+    assert (tmp_path / "out/figures/line.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out/numbers.csv").read_text().splitlines() == [",a", "0,1"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["figures", "numbers.csv"]
+
+
+def test_unknown_profile(category):
+    with pytest.raises(Hw3Error, match="profile='slow'"):
+        RunFolder("01", load_table(category.parent, "widget"), "slow")
