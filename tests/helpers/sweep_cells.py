@@ -7,10 +7,7 @@ import time
 import uuid
 from pathlib import Path
 
-import pandas as pd
-
-from hw3lib.sweep import Cell, Folders, table
-from hw3lib.sweep.work import Job, perform
+from hw3lib.sweep import Cell, Folders
 
 
 def number(cell: Cell, folders: Folders) -> dict:
@@ -72,15 +69,3 @@ def counts(marks: Path, what: str) -> dict[int, int]:
         seed = int(path.name.split("-")[0])
         found[seed] = found.get(seed, 0) + 1
     return found
-
-
-def figures(cells: list[Cell], folder: Path) -> pd.DataFrame:
-    """What does not depend on when and where cells ran."""
-    return table(cells, folder).drop(columns=["seconds", "host"])
-
-
-def serial(cells: list[Cell], folder: Path) -> pd.DataFrame:
-    """The cells one after the other in this process, without executor and engine."""
-    for cell in cells:
-        assert perform(Job(cell, str(folder), "serial")).status == "done"
-    return figures(cells, folder)

@@ -21,7 +21,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.sweep import Cluster, Store, load, run, slurm
 from tests.helpers import sweep_cells
 from tests.helpers.processes import is_alive, wait_for
-from tests.helpers.sweep_cells import figures, serial
+from tests.helpers.sweep_results import figures, serial
 
 distributed = pytest.importorskip("distributed")
 

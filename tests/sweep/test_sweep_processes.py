@@ -21,7 +21,7 @@ from hw3lib.sweep.engine import duration
 from hw3lib.sweep.work import LOST, Job, Outcome, perform
 from tests.helpers import sweep_cells
 from tests.helpers.processes import is_alive, wait_for
-from tests.helpers.sweep_cells import figures, serial
+from tests.helpers.sweep_results import figures, serial
 
 
 def test_two_processes_give_what_one_after_the_other_gives_and_a_second_sweep_runs_nothing(tmp_path):
