@@ -15,7 +15,7 @@ from hw3lib.core.files import atomic_folder, atomic_path, clear_write_errors, hu
 from hw3lib.core.places import data_roots, project_root
 from hw3lib.errors import Hw3Error
 
-PACKAGE = str(Path(paths.__file__).parents[1])
+PACKAGE = str(Path(paths.__file__).parents[2])
 
 
 def names(folder: Path) -> list[str]:
@@ -235,14 +235,14 @@ def test_dev_full():
 
 KILLED = """
 import os, signal, sys
-from hw3lib import paths
+from hw3lib.core import files as paths
 with getattr(paths, sys.argv[1])(sys.argv[2]) as temporary:
     (temporary / "x" if sys.argv[1] == "atomic_folder" else temporary).write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 WAITING = """
 import sys
-from hw3lib import paths
+from hw3lib.core import files as paths
 with paths.atomic_path(sys.argv[1]) as temporary:
     temporary.write_text("slow")
     print("written", flush=True)
@@ -283,7 +283,7 @@ def test_killed_between_the_two_renames_of_a_replacement(tmp_path):
     (target / "old").touch()
     code = """
 import os, signal, sys
-from hw3lib import paths
+from hw3lib.core import files as paths
 real = os.rename
 def rename(source, to):
     if ".tmp" in str(source):
