@@ -10,7 +10,7 @@ from unittest import mock
 import pandas as pd
 
 from benchmarks.fuzzing.reader import Reader, encoded, only_file, picture, put, sane
-from hw3lib.data.fetch.find import find_root
+from hw3lib.data.find import find_root
 from hw3lib.errors import Hw3Error
 
 _COMMON = {
