@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.files import atomic_folder
+from hw3lib.core.files import atomic_folder, refuse_existing
 from hw3lib.errors import Hw3Error
 
 from .dataset import SPLITS, Dataset
@@ -104,7 +104,7 @@ def export(
     """
     out = Path(out)
     chosen = [find_format(name) for name in dict.fromkeys(formats)]
-    _refuse_existing(out, force)
+    refuse_existing(out, force, SUMMARY, "a folder of annotations")
     attrs = dict(table.attrs)
     table = table[(table["split"] == "test") | (train_good & ~table["is_defect"])].reset_index(drop=True)
     table.attrs = attrs
@@ -129,13 +129,6 @@ def export(
         content = _content(done, table, split, seed, min_area, whole)
         (folder / SUMMARY).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return done
-
-
-def _refuse_existing(out: Path, force: bool) -> None:
-    if out.exists():
-        from hw3lib.core.files import refuse_existing  # imports PyTorch
-
-        refuse_existing(out, SUMMARY, "a folder of annotations", force)
 
 
 def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instances, str]:

@@ -31,8 +31,8 @@ def _faults(first: str) -> int:
 @pytest.mark.parametrize(
     "first",
     [
-        "from hw3lib import freed_memory; assert freed_memory.keep()",
-        "from hw3lib import cli; cli.main(['compare', 'nowhere', 'nowhere'])",
+        "from hw3lib.core import machine; assert machine.keep()",
+        "from hw3lib.cli.main import main; main(['compare', 'nowhere', 'nowhere'])",
     ],
 )
 def test_no_page_is_asked_for_again(first):

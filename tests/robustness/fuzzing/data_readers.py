@@ -20,8 +20,9 @@ from hw3lib.annotate.formats.reading import read_indexed
 from hw3lib.annotate.pictures import image_size, kept_suffix
 from hw3lib.data import check, digest, load_masks, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
+from hw3lib.data.find import list_categories
 from hw3lib.data.images import _map
-from hw3lib.data.table import list_categories, read_header
+from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from tests.robustness.fuzzing.mutations import NAMES, Files
 from tests.robustness.fuzzing.reader import Reader, encoded, only_file, picture, put, sane
