@@ -67,7 +67,7 @@ class Explanation:
         return pointing_game(self.maps, self.masks, self.correct, tolerance, names)
 
 
-def explain(
+def explain_attempt(
     attempt: Attempt,
     table: pd.DataFrame,
     splits: Sequence[Split],

@@ -352,10 +352,10 @@ def _data_get(options: argparse.Namespace) -> int:
 
 
 def _data_check(options: argparse.Namespace) -> int:
-    from hw3lib.data import check
+    from hw3lib.data import check_category
     from hw3lib.data.table import load_table
 
-    report = check(load_table(find_root(options.category, options.data), options.category, strict=False))
+    report = check_category(load_table(find_root(options.category, options.data), options.category, strict=False))
     print(report.summary())
     return 0 if report.ok else 1
 

@@ -33,8 +33,8 @@ class PatchCore(Detector):
 
     Attributes:
         arch: backbone with ImageNet weights, frozen.
-        layers: stages to read, finest first; none: see :func:`hw3lib.networks.patches.patch_layers`. Patches lie on the grid of
-            the second one, or of the only one.
+        layers: stages to read, finest first; none: see :func:`hw3lib.networks.patch_layers`. Patches lie on the grid
+            of the second one, or of the only one.
         whiten: measure distances after whitening the features by the covariance of the good patches, shrunk by
             :data:`SHRINKAGE` towards a multiple of the identity: directions in which good patches hardly vary count
             as much as those in which they do. The paper does not; False gives its plain Euclidean distance.

@@ -23,8 +23,9 @@ _OPEN = "not looked at"
 def relabel(result: Result, table: pd.DataFrame, path: str | Path) -> None:
     """Look at the mistakes of an attempt, the most confident first, and say of each what its label should be.
 
-    A choice is in the file at once, and there again the next time; :func:`hw3lib.views.widgets.choices.apply` gives the table with
-    the new labels. Headless, the figure of :func:`mistakes` is shown and how many choices the file holds.
+    A choice is in the file at once, and there again the next time; :func:`hw3lib.views.widgets.choices.apply` gives
+    the table with the new labels. Headless, the figure of :func:`mistakes` is shown and how many choices the file
+    holds.
 
     Args:
         result: with probabilities, see :func:`most_confident_mistakes`.
