@@ -7,10 +7,12 @@ import argparse
 import importlib
 import inspect
 
+from hw3lib.core import machine
+
 MODULES = (
     *("decode_once", "student_scratch", "student_transfer", "student_gpu", "guided"),
     *("longtail", "longtail_drawn", "patchcore", "sam", "detection", "coreset", "aupro", "anomalib_job", "sweep"),
-    *("faults", "scale", "fuzz"),
+    *("faults", "scale", "fuzz", "imports"),
 )
 
 
@@ -25,6 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - set(MODULES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join(MODULES)}")
+    machine.spin_briefly()  # as every command does
     for name in options.names or MODULES:
         function = importlib.import_module(f"benchmarks.{name}").main
         known = inspect.signature(function).parameters

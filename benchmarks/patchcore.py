@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from hw3lib.anomaly import PatchCore
 from hw3lib.anomaly.comparison import evaluate
-from hw3lib.core import machine as freed_memory
+from hw3lib.core import machine
 from hw3lib.data import ImageStack, get, load_table
 
 FIGURES = ("image_auroc", "pixel_auroc", "aupro")
@@ -21,7 +21,7 @@ def main(category: str, data: str | None, seeds: int = 5, image_sizes: tuple[int
 
     A seed draws the first patch of the coreset; 95 % t interval over the seeds. No test image chooses anything.
     """
-    freed_memory.keep()  # as every command does
+    machine.keep()  # as every command does
     table = load_table(get(category, data, progress=False), category)
     good = table[(table["split"] == "train") & ~table["is_defect"]]
     test = table[table["split"] == "test"].reset_index(drop=True)

@@ -12,9 +12,7 @@ from hw3lib import (
     __version__,
 )
 from hw3lib.cli.options import PROFILES, _examples
-from hw3lib.core import (
-    machine as freed_memory,
-)
+from hw3lib.core import machine
 from hw3lib.core.untrusted import parse_value
 from hw3lib.data.fetch.find import find_root
 from hw3lib.errors import Hw3Error
@@ -47,7 +45,8 @@ CELL_LIMIT_QUICK = 1800  # seconds; a cell of the quick profile that takes longe
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 fine, 1 something is wrong, 2 not possible as asked, 130 interrupted."""
     options = parser().parse_args(arguments)
-    freed_memory.keep()
+    machine.keep()
+    machine.spin_briefly()
     try:
         code = options.command(options)
         sys.stdout.flush()

@@ -368,7 +368,8 @@ run.table(calibration.table, "calibration")
 run.figure(plots.classify.reliability(calibration.table), "reliability")
 # %% [markdown]
 # And the pictures behind its most confident mistakes. Is the label right? With a person in front, each can be given
-# another one; the choices are kept in `relabelled.json`, and `hw3lib.views.widgets.choices.apply` gives the table with them.
+# another one; the choices are kept in `relabelled.json`, and `hw3lib.views.widgets.choices.apply` gives the table with
+# them.
 
 # %%
 run.figure(widgets.mistakes(best, images), "mistakes")

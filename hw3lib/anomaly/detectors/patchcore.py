@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly.coreset.greedy import k_center_greedy, streaming_coreset
+from hw3lib.anomaly import coreset
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.core.files import human_bytes
 from hw3lib.errors import Hw3Error
@@ -111,12 +111,12 @@ class PatchCore(Detector):
             for part in self._read(images, progress):
                 vectors[end : end + len(part)] = part
                 end += len(part)
-            coreset = k_center_greedy(vectors, size, generator=generator, progress=progress)
-            bank, self.coreset_radius_ = vectors[coreset.indices], coreset.radius
+            picked = coreset.k_center_greedy(vectors, size, generator=generator, progress=progress)
+            bank, self.coreset_radius_ = vectors[picked.indices], picked.radius
         else:
             most = limit // (4 * plan["channels"])
             chunks = _join(self._read(images, progress), chunk_length(plan["patches"], size, most))
-            streamed = streaming_coreset(chunks, size, generator=generator, most_held=most)
+            streamed = coreset.streaming_coreset(chunks, size, generator=generator, most_held=most)
             bank, self.coreset_radius_ = streamed.vectors, streamed.radius
         self._set_bank(torch.from_numpy(np.ascontiguousarray(bank)).to(self._torch_device))
 
