@@ -1,5 +1,15 @@
-from . import available, boxes, export, formats, instances, masks, preview
-from .boxes import Fcos, YoloV8, YoloWorld, detection_runs, detection_summary, learning_curve, truth_of
+from . import available, boxes, export, formats, instances, masks, preview, weights
+from .boxes import (
+    Fcos,
+    YoloV8,
+    YoloWorld,
+    detection_runs,
+    detection_summary,
+    example_photographs,
+    kept_vocabulary,
+    learning_curve,
+    truth_of,
+)
 from .dataset import Dataset, Licence
 from .formats import FORMATS, RoundTrip, Written, round_trip
 from .instances import Instance, Instances, from_maps, from_masks
@@ -26,12 +36,14 @@ __all__ = [
     "detection_runs",
     "detection_summary",
     "evaluation",
+    "example_photographs",
     "export",
     "fine_tune",
     "formats",
     "from_maps",
     "from_masks",
     "instances",
+    "kept_vocabulary",
     "learning_curve",
     "masks",
     "preview",
@@ -39,4 +51,5 @@ __all__ = [
     "round_trip",
     "split_images",
     "truth_of",
+    "weights",
 ]

@@ -309,12 +309,10 @@ if not detection_splits:
 size, epochs = {"quick": (256, 12), "full": (640, 100)}[profile]
 models = {"FCOS": Fcos(size=size, epochs=epochs, seed=seed)}
 try:
-    from hw3lib.annotate import weights
-    from hw3lib.annotate.boxes.ultralytics import module
-    from hw3lib.annotate.boxes.yolo import YoloV8
-    from hw3lib.annotate.boxes.yolo_world import YoloWorld, example_photographs, kept_vocabulary
+    from hw3lib.annotate import YoloV8, YoloWorld, example_photographs, kept_vocabulary, weights
+    from hw3lib.annotate import boxes as box_models
 
-    module("nn.tasks")
+    box_models.ultralytics.module("nn.tasks")
     for file in ("yolov8n.pt", "yolov8s-world.pt"):
         weights.find(file)
     models["YOLOv8n"] = YoloV8(size=size, epochs={"quick": 10, "full": 100}[profile], seed=seed)

@@ -103,7 +103,7 @@ def test_scoring_needs_no_torch(exported, tmp_path):
         f"np.save('scores.npy', OnnxDetector({str(file)!r}, threads=1).decision_function(np.load('images.npy'))); "
         "print([name for name in ('torch', 'sklearn', 'pandas') if name in sys.modules])"
     )
-    root = Path(module.__file__).parents[2]
+    root = Path(module.__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(root)}
     )

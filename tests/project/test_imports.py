@@ -45,10 +45,10 @@ LIGHT = {
     "tables": "from hw3lib.data import load_table, check_category, get, repeated_splits",
     "runs": "from hw3lib.runs import RunFolder; import hw3lib.runs.compare, hw3lib.runs.run",
     "report": "from hw3lib.report import build, newest_run, Run",
-    "names of detectors": "from hw3lib.anomaly import DETECTORS; assert 'padim' in DETECTORS and len(list(DETECTORS)) > 9",
+    "names of detectors": "from hw3lib.anomaly import DETECTORS; assert 'padim' in [*DETECTORS] and 'knn' in DETECTORS",
     "names of formats": "from hw3lib.annotate import FORMATS; assert 'coco' in FORMATS",
-    "thresholds": "import numpy as np; from hw3lib.anomaly import conformal_threshold; conformal_threshold(np.arange(99.0))",
-    "image metrics": "import numpy as np; from hw3lib.anomaly import image_metrics; image_metrics(np.eye(2)[0] > 0, np.eye(2)[0])",
+    "thresholds": "from hw3lib.anomaly import conformal_threshold; conformal_threshold(range(99))",
+    "image metrics": "from hw3lib.anomaly import image_metrics; image_metrics([True, False], [1.0, 0.0])",
     "an ONNX file": "from hw3lib.anomaly import OnnxDetector; from hw3lib.inspection import score",
 }
 
@@ -72,8 +72,8 @@ def test_what_needs_no_network_brings_no_torch(program):
 )
 def test_commands_start_without_torch(arguments, category):
     command = "import sys; from hw3lib.cli.main import main; main(sys.argv[1:])"
-    data = ["--data", str(category.parent)] if arguments[0] == "data" else []
-    assert not brought_by(command, *arguments, *data, cwd=category.parent) & HEAVY
+    data = ["--data", str(category.parent)] if arguments.startswith("data") else []
+    assert not brought_by(command, *arguments.split(), *data, cwd=category.parent) & HEAVY
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda stub: stub.parent.relative_to(PACKAGE.parent).as_posix())
