@@ -1,11 +1,7 @@
 """Visual inspection from a folder of product photographs: a course in notebooks, and the package under it."""
 
-import os
+import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-# OpenMP's threads wait for each other by spinning, GNU's for some milliseconds: beside another busy program a training
-# step of a small network then takes ten times as long. A fifteenth of that costs nothing where nothing else runs.
-# It is read when PyTorch is loaded, which comes later.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

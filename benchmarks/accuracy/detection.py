@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hw3lib.annotate.boxes.base import BoxDetector
-from hw3lib.annotate.boxes.comparison import runs, summary
+from hw3lib.annotate.boxes.comparison import detection_runs, detection_summary
 from hw3lib.annotate.boxes.fcos import Fcos
 from hw3lib.annotate.boxes.yolo import YoloV8
 from hw3lib.annotate.boxes.yolo_world import YoloWorld, example_photographs, kept_vocabulary
@@ -89,10 +89,10 @@ def main(
             flush=True,
         )
 
-    table = runs(images, instances, {k: known[k] for k in names or known}, splits, done=done)
+    table = detection_runs(images, instances, {k: known[k] for k in names or known}, splits, done=done)
     with atomic_path(folder / f"{profile}.csv") as file:
         table.to_csv(file, index=False)
-    for row in summary(table).itertuples():
+    for row in detection_summary(table).itertuples():
         between = "" if n_splits < 2 else f" ({row.gain_low:+.3f} to {row.gain_high:+.3f}, paired)"
         print(
             f"  {row.model:<31} {row.map50_before:.3f} -> {row.map50_after:.3f}, gain {row.gain:+.3f}{between}, "

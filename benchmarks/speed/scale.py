@@ -202,9 +202,9 @@ def _table(folder: Path, size: int) -> None:
 
 
 def _check(folder: Path, size: int) -> None:
-    from hw3lib.data import check, load_table
+    from hw3lib.data import check_category, load_table
 
-    report = check(load_table(folder / "data", "thumbnails"))
+    report = check_category(load_table(folder / "data", "thumbnails"))
     assert report.ok and report.problems.empty, report.summary()
 
 

@@ -1,18 +1,55 @@
+from . import available, boxes, export, formats, instances, masks, preview, weights
+from .boxes import (
+    Fcos,
+    YoloV8,
+    YoloWorld,
+    detection_runs,
+    detection_summary,
+    example_photographs,
+    kept_vocabulary,
+    learning_curve,
+    truth_of,
+)
 from .dataset import Dataset, Licence
-from .formats.registry import FORMATS, RoundTrip, Written, round_trip
+from .formats import FORMATS, RoundTrip, Written, round_trip
 from .instances import Instance, Instances, from_maps, from_masks
+from .masks import FineTuning, Segmenter, evaluation, fine_tune, propose
 from .splitting import split_images
+from .summary import describe
 
 __all__ = [
-    "FORMATS",
     "Dataset",
+    "FORMATS",
+    "Fcos",
+    "FineTuning",
     "Instance",
     "Instances",
     "Licence",
     "RoundTrip",
+    "Segmenter",
     "Written",
+    "YoloV8",
+    "YoloWorld",
+    "available",
+    "boxes",
+    "describe",
+    "detection_runs",
+    "detection_summary",
+    "evaluation",
+    "example_photographs",
+    "export",
+    "fine_tune",
+    "formats",
     "from_maps",
     "from_masks",
+    "instances",
+    "kept_vocabulary",
+    "learning_curve",
+    "masks",
+    "preview",
+    "propose",
     "round_trip",
     "split_images",
+    "truth_of",
+    "weights",
 ]

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hw3lib.anomaly.registry import load_detector
 from hw3lib.core.files import atomic_folder, refuse_existing
+from hw3lib.core.text import format_table
+from hw3lib.data.images import ImageStack
 from hw3lib.errors import Hw3Error
 
 from .dataset import SPLITS, Dataset
-from .formats.registry import RoundTrip, Written, find_format, round_trip
+from .formats.comparison import RoundTrip, round_trip
+from .formats.registry import Written, find_format
 from .instances import Instances, from_maps, from_masks
 from .splitting import split_images
 
@@ -122,7 +126,7 @@ def export(
         written = [format_.write(folder / format_.name, data) for format_ in chosen]
         trips = [round_trip(data, f.read(folder / f.name), f.keeps) for f in chosen]
         if preview:
-            from .preview import sheet
+            from .preview import sheet  # matplotlib, for those who ask for a picture
 
             sheet(data).savefig(folder / PREVIEW, dpi=100)
         done = Exported(out, data, written, trips, dict(left_out), origin)
@@ -156,9 +160,6 @@ def by_detector(
     Raises:
         Hw3Error: no such detector, one without maps or without thresholds, or an image that cannot be read.
     """
-    from hw3lib.anomaly.registry import load_detector
-    from hw3lib.data.images import ImageStack
-
     model = load_detector(detector) if isinstance(detector, str | Path) else detector
     if not model.has_maps:
         where = f"{detector}: " if isinstance(detector, str | Path) else ""
@@ -209,8 +210,6 @@ def _content(done: Exported, table, split, seed, min_area, whole) -> dict[str, A
 
 def summary_text(done: Exported) -> str:
     """What was written, for a terminal: instances by class and split, what each format lost, what was dropped."""
-    from hw3lib.core.text import format_table
-
     data, counts = done.data, done.data.counts()
     rows = [("instances", *counts.columns, "all")]
     rows += [

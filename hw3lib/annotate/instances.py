@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from hw3lib.anomaly.maps import upsample
 from hw3lib.data.images import read_mask
 from hw3lib.data.statistics import EIGHT_CONNECTED
 from hw3lib.errors import Hw3Error
@@ -196,8 +197,6 @@ def from_maps(
     Raises:
         Hw3Error: lengths that differ, or a threshold or a map that is not finite.
     """
-    from hw3lib.anomaly.maps import upsample
-
     maps = list(maps)
     thresholds = np.asarray(threshold, float)
     if thresholds.ndim == 0:

@@ -27,7 +27,7 @@ def describe(
         instances: of the ground-truth masks, or of anomaly maps.
         formats: rows of :meth:`.export.Exported.rows`.
         sam: :meth:`.segmentation.Evaluation.table`; None where it was not measured.
-        detection: :func:`.detection_comparison.summary`; None where nothing was trained.
+        detection: :func:`.detection_summary`; None where nothing was trained.
         curve: :func:`.segmentation.curve`.
         origin: of the instances, see :func:`.available.defective_images`.
         left_out: why ``sam`` or ``detection`` is None, sentences without their full stops.

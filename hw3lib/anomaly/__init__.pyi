@@ -1,3 +1,5 @@
+from .comparison import Evaluation, compare_detectors, describe, evaluate
+from .coreset.greedy import k_center_greedy
 from .detector import Detector, Scores, as_images
 from .detectors.autoencoder import Autoencoder
 from .detectors.cutpaste import CutPaste
@@ -8,21 +10,33 @@ from .detectors.pooled import IsolationForest, Mahalanobis, NearestImages, OneCl
 from .detectors.svdd import DeepSVDD
 from .detectors.synthetic_defects import SyntheticDefects
 from .metrics.metrics import PixelMetrics, image_metrics
-from .registry import DETECTORS, load
-from .thresholds import FewGoodImages, Threshold, conformal_threshold, f1_best_threshold, p_values, required_good_images
+from .onnx.detector import OnnxDetector
+from .registry import DETECTORS, load, load_detector, make_detector
+from .robustness import robustness_table
+from .thresholds import (
+    FewGoodImages,
+    Threshold,
+    conformal_threshold,
+    f1_best_threshold,
+    few_good_images_are_told,
+    p_values,
+    required_good_images,
+)
 
 __all__ = [
-    "DETECTORS",
     "Autoencoder",
     "CutPaste",
+    "DETECTORS",
     "DeepSVDD",
     "Detector",
+    "Evaluation",
     "FewGoodImages",
     "GANomaly",
     "IsolationForest",
     "Mahalanobis",
     "NearestImages",
     "OneClassSVM",
+    "OnnxDetector",
     "PaDiM",
     "PatchCore",
     "PixelMetrics",
@@ -30,10 +44,18 @@ __all__ = [
     "SyntheticDefects",
     "Threshold",
     "as_images",
+    "compare_detectors",
     "conformal_threshold",
+    "describe",
+    "evaluate",
     "f1_best_threshold",
+    "few_good_images_are_told",
     "image_metrics",
+    "k_center_greedy",
     "load",
+    "load_detector",
+    "make_detector",
     "p_values",
     "required_good_images",
+    "robustness_table",
 ]

@@ -115,7 +115,7 @@ def pixel_metrics(table: pd.DataFrame, maps: np.ndarray | None) -> dict[str, flo
         return dict.fromkeys(("pixel_auroc", "pixel_ap", "aupro"), np.nan)
 
 
-def comparison(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
+def compare_detectors(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
     """One row a detector, the highest image AUROC first; of equal ones the highest AUPRO, those without maps last.
 
     Returns:
@@ -138,8 +138,8 @@ def describe(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: fl
     """About 150 words on what was measured, true of whatever was measured.
 
     Args:
-        table: of :func:`comparison`.
-        conditions: of :func:`hw3lib.anomaly.robustness.robustness`.
+        table: of :func:`compare_detectors`.
+        conditions: of :func:`hw3lib.anomaly.robustness.robustness_table`.
         false_alarm_rate: that the thresholds were to keep.
     """
     first = table.iloc[0]

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hw3lib.anomaly.detector import Detector, read_folder
-from hw3lib.anomaly.detectors.autoencoder import Autoencoder
-from hw3lib.anomaly.detectors.cutpaste import CutPaste
-from hw3lib.anomaly.detectors.ganomaly import GANomaly
-from hw3lib.anomaly.detectors.padim import PaDiM
-from hw3lib.anomaly.detectors.patchcore import PatchCore
-from hw3lib.anomaly.detectors.pooled import IsolationForest, Mahalanobis, NearestImages, OneClassSVM
-from hw3lib.anomaly.detectors.svdd import DeepSVDD
-from hw3lib.anomaly.detectors.synthetic_defects import SyntheticDefects
 from hw3lib.anomaly.thresholds import few_good_images_are_told
+from hw3lib.core.registry import Registry
 from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
 
+if TYPE_CHECKING:
+    from hw3lib.anomaly.detector import Detector
+
+_DETECTORS = "hw3lib.anomaly.detectors"
+# On the command line; in tables and saved folders (the class's own name); where the class is.
+_TABLE = (
+    ("ocsvm", "one-class SVM", f"{_DETECTORS}.pooled:OneClassSVM"),
+    ("iforest", "isolation forest", f"{_DETECTORS}.pooled:IsolationForest"),
+    ("knn", "k-nearest neighbours", f"{_DETECTORS}.pooled:NearestImages"),
+    ("mahalanobis", "Mahalanobis", f"{_DETECTORS}.pooled:Mahalanobis"),
+    ("autoencoder", "Autoencoder", f"{_DETECTORS}.autoencoder:Autoencoder"),
+    ("svdd", "Deep SVDD", f"{_DETECTORS}.svdd:DeepSVDD"),
+    ("ganomaly", "GANomaly", f"{_DETECTORS}.ganomaly:GANomaly"),
+    ("cutpaste", "CutPaste", f"{_DETECTORS}.cutpaste:CutPaste"),
+    ("synthetic", "Synthetic defects", f"{_DETECTORS}.synthetic_defects:SyntheticDefects"),
+    ("padim", "PaDiM", f"{_DETECTORS}.padim:PaDiM"),
+    ("patchcore", "PatchCore", f"{_DETECTORS}.patchcore:PatchCore"),
+)
 # By the names that the command line takes.
-DETECTORS: dict[str, type[Detector]] = {
-    "ocsvm": OneClassSVM,
-    "iforest": IsolationForest,
-    "knn": NearestImages,
-    "mahalanobis": Mahalanobis,
-    "autoencoder": Autoencoder,
-    "svdd": DeepSVDD,
-    "ganomaly": GANomaly,
-    "cutpaste": CutPaste,
-    "synthetic": SyntheticDefects,
-    "padim": PaDiM,
-    "patchcore": PatchCore,
-}
+DETECTORS: Mapping[str, type[Detector]] = Registry({short: place for short, _, place in _TABLE})
+_SAVED: Mapping[str, type[Detector]] = Registry({name: place for _, name, place in _TABLE})
 
 
 def make_detector(name: str, settings: dict[str, Any]) -> Detector:
@@ -73,14 +73,15 @@ def load(folder: str | Path, *, device: str | None = None) -> Detector:
     Raises:
         Hw3Error: no such folder, a damaged or missing file, or a detector that this version does not know.
     """
+    from hw3lib.anomaly.detector import read_folder  # brings PyTorch, which the names do without
+
     settings, state = read_folder(folder)
-    kinds = {kind.name: kind for kind in DETECTORS.values()}
-    if not isinstance(settings.get("detector"), str) or settings["detector"] not in kinds:
+    if not isinstance(settings.get("detector"), str) or settings["detector"] not in _SAVED:
         found = str(settings.get("detector"))[:60]
-        raise Hw3Error(f"{folder}: holds a detector {found!r}, expected one of {', '.join(kinds)}")
+        raise Hw3Error(f"{folder}: holds a detector {found!r}, expected one of {', '.join(_SAVED)}")
     try:
         parameters = settings["parameters"] | ({} if device is None else {"device": device})
-        return kinds[settings["detector"]]._load(parameters, settings, state)
+        return _SAVED[settings["detector"]]._load(parameters, settings, state)
     except Hw3Error as error:
         raise Hw3Error(f"{folder}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RuntimeError) as error:

@@ -55,7 +55,7 @@ CONDITIONS: dict[str, Change] = {
 }
 
 
-def robustness(
+def robustness_table(
     evaluations: Sequence[Evaluation],
     images: np.ndarray,
     rows: np.ndarray | None = None,

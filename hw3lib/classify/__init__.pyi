@@ -1,22 +1,34 @@
+from . import guided
 from .attempts import Attempt
 from .evaluate import Calibration, calibration, confusion, per_class
 from .experiment import Fitted, check, fit_splits, run
+from .explain import Explanation, explain_attempt, grad_cam, pointing_game
 from .models import SimpleCNN, build, count_parameters
 from .result import Result, leaderboard
+from .student_reports.comparison import compared, verdicts
+from .student_reports.verdicts import verdict
 
 __all__ = [
     "Attempt",
     "Calibration",
+    "Explanation",
     "Fitted",
     "Result",
     "SimpleCNN",
     "build",
     "calibration",
     "check",
+    "compared",
     "confusion",
     "count_parameters",
+    "explain_attempt",
     "fit_splits",
+    "grad_cam",
+    "guided",
     "leaderboard",
     "per_class",
+    "pointing_game",
     "run",
+    "verdict",
+    "verdicts",
 ]

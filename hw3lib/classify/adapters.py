@@ -91,8 +91,8 @@ def add_lora(backbone: Backbone, rank: int) -> list[str]:
     """Freeze a backbone and add LoRA (Hu et al., arXiv 2106.09685, equation 3) to its layers, in place, by ``peft``.
 
     To the plain convolutions and linear layers, that is: of a depthwise convolution each filter has few weights
-    already, and TensorFlow's padding (:class:`hw3lib.networks.backbones.SameConv2d`) is not known to ``peft``; both stay as they
-    are. The scale ``alpha / r`` is 1, the second matrix zero at the start.
+    already, and TensorFlow's padding (:class:`hw3lib.networks.backbones.SameConv2d`) is not known to ``peft``; both
+    stay as they are. The scale ``alpha / r`` is 1, the second matrix zero at the start.
 
     Args:
         backbone: any.

@@ -67,7 +67,7 @@ class Explanation:
         return pointing_game(self.maps, self.masks, self.correct, tolerance, names)
 
 
-def explain(
+def explain_attempt(
     attempt: Attempt,
     table: pd.DataFrame,
     splits: Sequence[Split],
@@ -148,7 +148,7 @@ def grad_cam(
     Raises:
         Hw3Error: wrong shapes or targets, an unknown layer, or one whose output is no map of the image.
     """
-    from captum.attr import LayerAttribution, LayerGradCam
+    from captum.attr import LayerAttribution, LayerGradCam  # slow: imports matplotlib.pyplot
 
     targets = torch.as_tensor(targets)
     if images.ndim != 4 or targets.shape != images.shape[:1]:

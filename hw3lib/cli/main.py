@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words)
     machine.keep()
+    machine.spin_briefly()
     try:
         code = options.command.perform(options)
         sys.stdout.flush()

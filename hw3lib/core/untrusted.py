@@ -5,9 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from hw3lib.core.files import human_bytes
+from hw3lib.errors import Hw3Error
+
+MOST_BYTES = 500_000_000  # of one text file, of annotations for example
 
 _MOST_NODES = 100_000  # of a document once its aliases are filled in
 
@@ -88,3 +94,38 @@ def parse_value(text: str) -> Any:
         return value
     except (ValueError, TypeError):  # also what JSON cannot hold: dates, sets, keys that are no texts
         return text
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """A UTF-8 text file.
+
+    Raises:
+        Hw3Error: missing, larger than ``most`` bytes, or another encoding.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device would never end
+            raise Hw3Error(f"{path}: is no regular file")
+        if path.stat().st_size > most:
+            raise Hw3Error(f"{path}: {human_bytes(path.stat().st_size)}, expected at most {human_bytes(most)}")
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise Hw3Error(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Hw3Error(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object.
+
+    Raises:
+        Hw3Error: as :func:`read_text`, no JSON, nested too deeply, or no object.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except RecursionError:
+        raise Hw3Error(f"{path}: its JSON is nested too deeply") from None
+    except ValueError as error:  # also an integer of too many digits
+        raise Hw3Error(f"{path}: is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Hw3Error(f"{path}: holds a {type(found).__name__}, expected a JSON object")
+    return found

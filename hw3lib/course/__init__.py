@@ -1,1 +1,5 @@
 """The course: notebooks and exercises made, checked and graded."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

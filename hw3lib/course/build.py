@@ -16,12 +16,16 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from PIL import Image
 
+from hw3lib.annotate import weights
 from hw3lib.core.files import atomic_path
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
+from hw3lib.runs.kernel import this_kernel
 
 from . import exercises
 
@@ -32,7 +36,7 @@ _SECONDS = re.compile(r"\d+(\.\d+)?(?= ?(s|ms|seconds|minutes)\b)")
 
 def convert(source: Path) -> NotebookNode:
     """Notebook of a percent-format source, without outputs; cells are numbered in order."""
-    import jupytext
+    import jupytext  # of developers alone
 
     notebook = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
@@ -51,8 +55,6 @@ def require_weights(source: Path) -> None:
     Raises:
         Hw3Error: some are missing or damaged; the message says where they were looked for and what to do.
     """
-    from hw3lib.annotate import weights
-
     if "hw3lib.annotate" in source.read_text(encoding="utf-8"):
         for name in weights.WEIGHTS:
             weights.find(name)
@@ -64,11 +66,6 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 900) -> Noteboo
     Raises:
         Hw3Error: a cell failed; its source and error are in the message.
     """
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-
-    from hw3lib.runs.kernel import this_kernel
-
     os.environ["HW3_HEADLESS"] = "1"
     with this_kernel():
         client = NotebookClient(

@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from hw3lib.core.files import atomic_path, expanded, is_no_regular_file
+from hw3lib.data.fetch.sources import get
 from hw3lib.errors import Hw3Error
+from hw3lib.runs.kernel import this_kernel
 
 from . import exercises
 
@@ -85,9 +88,6 @@ def grade(
         Hw3Error: no such folder, no notebook in it, limits that are not positive, or an ``out`` that cannot be
             written.
     """
-    from hw3lib.data.fetch.sources import get
-    from hw3lib.runs.kernel import this_kernel
-
     folder = expanded(folder)
     if not folder.is_dir():
         raise Hw3Error(f"{folder}: no such folder; expected one with submitted notebooks (.ipynb), in folders or not")
@@ -249,8 +249,6 @@ def _goes_on(cell: NotebookNode) -> NotebookNode:
 
 def _execute(source: Path, executed: Path, root: Path, timeout: float, memory: int) -> str:
     """Run papermill beside this process; end it and all it started when a limit is passed."""
-    import psutil
-
     work = source.parent
     command = [sys.executable, "-m", "papermill", str(source), str(executed), "--kernel", "python3", "--cwd", str(work)]
     command += [

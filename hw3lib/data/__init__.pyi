@@ -1,4 +1,4 @@
-from .check import CheckReport, check
+from .check import CheckReport, check_category
 from .fetch.sources import get
 from .find import list_categories
 from .images import ImageStack, load_masks, read_image, read_mask
@@ -10,10 +10,10 @@ from .table import digest, load_table
 __all__ = [
     "CheckReport",
     "ImageStack",
-    "check",
-    "classification_images",
+    "check_category",
     "class_counts",
     "class_names",
+    "classification_images",
     "defect_statistics",
     "digest",
     "get",

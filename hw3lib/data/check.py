@@ -24,7 +24,7 @@ _KEY = hashlib.sha256().digest_size
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Result of :func:`check`.
+    """Result of :func:`check_category`.
 
     Attributes:
         problems: one row a problem: ``severity`` (``error`` or ``warning``), ``kind``, ``file``, ``message``.
@@ -59,7 +59,7 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def check(table: pd.DataFrame) -> CheckReport:
+def check_category(table: pd.DataFrame) -> CheckReport:
     """Decode every image and mask of a table and look for what would spoil the work that follows.
 
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
@@ -17,6 +16,9 @@ from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, BROKEN_ARRAYS, open_image
 from .threads import in_order
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FORMAT = 1  # Raise it when what is stored changes; older caches are then built anew.
 

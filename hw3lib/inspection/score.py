@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly.detector import Detector
+from hw3lib.anomaly import metrics
 from hw3lib.anomaly.maps import Scale, overlay, tiff_bytes, upsample
-from hw3lib.anomaly.metrics.metrics import image_metrics
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import conformal_threshold, few_good_images_are_told, p_values
@@ -28,6 +27,9 @@ from hw3lib.data.images import read_image
 from hw3lib.errors import Hw3Error
 
 from .photographs import Photograph, find_photographs, read_batches
+
+if TYPE_CHECKING:
+    from hw3lib.anomaly.detector import Detector
 
 RESULTS, FAILED = "results.csv", "failed.csv"
 COLUMNS = ("file", "score", "p_value", "anomalous", "threshold")
@@ -148,7 +150,7 @@ def score(
     auroc = None
     if len(set(labels)) == 2:
         bad = sum(labels)
-        auroc = image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
+        auroc = metrics.image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
     return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, auroc)
 
 

@@ -1,6 +1,9 @@
+from . import backbones
 from .augment import RandomAugment
 from .callbacks import Callback, Checkpoint, EarlyStopping, History, LiveCurves, ProgressBar
 from .devices import pick_device
+from .nearest import NearestNeighbours
+from .patches import locally_aware, patch_layers
 from .trainer import predict, train
 
 __all__ = [
@@ -9,8 +12,12 @@ __all__ = [
     "EarlyStopping",
     "History",
     "LiveCurves",
+    "NearestNeighbours",
     "ProgressBar",
     "RandomAugment",
+    "backbones",
+    "locally_aware",
+    "patch_layers",
     "pick_device",
     "predict",
     "train",

@@ -13,11 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import nn
-from torchvision.models.efficientnet import EfficientNet, MBConvConfig
-from torchvision.models.feature_extraction import create_feature_extractor
-from torchvision.ops.misc import SqueezeExcitation
 
 from hw3lib.core.saved import load_tensors
 from hw3lib.core.text import did_you_mean
@@ -46,8 +42,12 @@ class SameConv2d(nn.Conv2d):
         return self._conv_forward(nn.functional.pad(x, pads), self.weight, self.bias)
 
 
-def _efficientnet_lite(width: float, depth: float) -> EfficientNet:
+def _efficientnet_lite(width: float, depth: float) -> nn.Module:
     """EfficientNet-B0 without squeeze-and-excitation, with ReLU6, fixed stem and head, and TensorFlow's padding."""
+    # Here and below: torchvision brings torch's compiler, which takes longer than torch itself.
+    from torchvision.models.efficientnet import EfficientNet, MBConvConfig
+    from torchvision.ops.misc import SqueezeExcitation
+
     stages = [  # expansion, kernel, stride, channels in and out, layers: Tan and Le, arXiv 1905.11946, Table 1
         (1, 3, 1, 32, 16, 1),
         (6, 3, 2, 16, 24, 2),
@@ -165,6 +165,8 @@ class Backbone(nn.Module):
         Raises:
             Hw3Error: a layer that the network does not have.
         """
+        from torchvision.models.feature_extraction import create_feature_extractor  # slow
+
         key = tuple(layers)
         if key not in self._extractors:
             known = dict(self.network.named_modules())
@@ -274,6 +276,8 @@ def _lite_file(name: str) -> Path | None:
 
 
 def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, list[float], list[float]]:
+    import torchvision  # slow
+
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         near = did_you_mean(name, [*LITE, *known], 3, str)
@@ -287,6 +291,8 @@ def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, list[float], l
 
 
 def _torchvision_weights(name: str) -> dict[str, torch.Tensor]:
+    import torchvision  # slow
+
     try:
         weights = torchvision.models.get_model_weights(name)[WEIGHTS]
     except KeyError:
@@ -326,6 +332,8 @@ def _missing(name: str, what: str, where: str, by_hand: str) -> Hw3Error:
 
 def available() -> list[dict[str, str]]:
     """Which ImageNet weights are on this machine: ``name``, ``weights`` (``found`` or ``missing``) and ``where``."""
+    import torchvision  # slow
+
     rows = []
     for name in LITE:
         path = _lite_file(name)

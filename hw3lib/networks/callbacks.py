@@ -232,7 +232,7 @@ class LiveCurves(Callback):
     def on_start(self, training: Training) -> None:
         self._display = None
         if training.is_main and not os.environ.get("HW3_HEADLESS") and _in_notebook():
-            from IPython.display import Image, display
+            from IPython.display import Image, display  # where it runs already
 
             self._picture, self._drawn = Image, -math.inf
             self._display = display(Image(_draw_curves(training)), display_id=True)
@@ -253,7 +253,7 @@ class LiveCurves(Callback):
 
 def _in_notebook() -> bool:
     try:
-        from IPython import get_ipython
+        from IPython import get_ipython  # outside of notebooks it need not be there
     except ImportError:
         return False
     return getattr(get_ipython(), "kernel", None) is not None
@@ -261,7 +261,7 @@ def _in_notebook() -> bool:
 
 def _draw_curves(training: Training) -> bytes:
     """PNG of the curves so far; the axes reach to the last planned epoch, so that the picture stays still."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # slow, and few watch
 
     frame = training.history.to_frame()
     figure = Figure(figsize=(8, 2.8), layout="constrained")

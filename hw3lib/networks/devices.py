@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-from contextlib import AbstractContextManager
-
-from torch import nn
 
 PRECISIONS = ("auto", "float32", "bf16")
 

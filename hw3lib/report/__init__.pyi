@@ -1,4 +1,5 @@
 from .compose import Report, build
-from .runs import MEASURED, find_run, newest_run
+from .pictures import stacked
+from .runs import MEASURED, Run, find_run, newest_run
 
-__all__ = ["MEASURED", "Report", "build", "find_run", "newest_run"]
+__all__ = ["MEASURED", "Report", "Run", "build", "find_run", "newest_run", "stacked"]

@@ -105,7 +105,7 @@ def fit(
     Raises:
         Hw3Error: it needs more than three pages however small the figures are.
     """
-    import typst
+    import typst  # 30 MB, which the report as a web page does without
 
     for scale in SCALES:
         with _prepared(title, questions, closing, plain, scale) as source:

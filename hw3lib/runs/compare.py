@@ -12,7 +12,7 @@ from typing import Any
 from hw3lib.core.files import expanded, read_json
 from hw3lib.core.intervals import difference_interval
 from hw3lib.core.places import project_root
-from hw3lib.core.text import printable
+from hw3lib.core.text import format_table, printable
 from hw3lib.errors import Hw3Error
 
 from .step import METRICS, RECORD
@@ -260,8 +260,6 @@ def text(compared: Compared, name_a: str, name_b: str, *, every: bool = False) -
         name_a, name_b: heads of the columns.
         every: list the figures that are the same, too.
     """
-    from hw3lib.core.text import format_table
-
     parts = []
     if compared.origin:
         rows = [(number, what, _short(a), _short(b)) for number, what, a, b in compared.origin]

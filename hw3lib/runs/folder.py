@@ -18,7 +18,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
-from hw3lib.core import machine as freed_memory
+from hw3lib.core import machine
 from hw3lib.core.files import atomic_path
 from hw3lib.core.places import project_root
 from hw3lib.core.provenance import code_version
@@ -51,7 +51,7 @@ class RunFolder:
     ):
         if profile not in ("quick", "full"):
             raise Hw3Error(f"profile={profile!r}: expected 'quick' or 'full'")
-        freed_memory.keep()
+        machine.keep()
         self.started = time.perf_counter()
         self.folder = Path(out) if out else project_root() / "runs" / "interactive" / notebook
         self.common = {

@@ -12,9 +12,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from hw3lib.core.files import clear_write_errors, is_no_regular_file
 from hw3lib.core.places import course_folder, project_root
 from hw3lib.core.text import did_you_mean
+from hw3lib.data.fetch.sources import get
+from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.kernel import lock, sigterm_interrupts, this_kernel
 
@@ -89,9 +93,6 @@ def run(
 
 def prepare_data(category: str, data: str | Path | None, profile: str) -> tuple[Path, str]:
     """Folder that holds the category, made or fetched if need be, and the digest of what is in it."""
-    from hw3lib.data.fetch.sources import get
-    from hw3lib.data.table import digest, load_table  # pandas and scipy: `hw3 --help` does without
-
     root = Path(get(category, data, profile=profile, progress=sys.stderr.isatty())).resolve()
     return root, digest(load_table(root, category))
 
@@ -121,8 +122,6 @@ def read_notebook(path: Path) -> Notebook:
     Raises:
         Hw3Error: not a notebook, or its cell tagged ``parameters`` lacks a name or holds more than literals.
     """
-    import nbformat
-
     if is_no_regular_file(path):
         raise Hw3Error(f"{path}: is no regular file; expected a notebook")
     try:

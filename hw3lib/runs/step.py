@@ -139,7 +139,7 @@ class Step:
         return resumed
 
     def _execute(self) -> None:
-        import nbclient.exceptions
+        import nbclient.exceptions  # with papermill a second, which comparing runs does without
         import papermill
 
         # Their only messages here repeat, on stderr, what Failed or the interruption says.
@@ -262,7 +262,7 @@ def _last_started(executed: Path) -> tuple[int, str]:
 
 def _not_of_a_dead_kernel(record: logging.LogRecord) -> bool:
     """Whether a message of asyncio is about something else than the end of a kernel that was shut down with its run."""
-    import nbclient.exceptions
+    import nbclient.exceptions  # loaded by then
 
     return not (record.exc_info and isinstance(record.exc_info[1], nbclient.exceptions.DeadKernelError))
 

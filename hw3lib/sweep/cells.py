@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from hw3lib import anomaly, classify, imbalance, networks  # a worker loads what its cells need and no more
+from hw3lib.core.intervals import auroc_interval
+from hw3lib.data.images import ImageStack
+from hw3lib.data.splits import classification_images, repeated_splits
+from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
+from hw3lib.runs.folder import plain
 
 from .store import Cell, Folders
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-# By name, so that a worker loads what its cells need and no more.
 KINDS = {
     "attempt": "hw3lib.sweep.cells:run_attempt",
     "detector": "hw3lib.sweep.cells:run_detector",
@@ -29,14 +33,10 @@ def run_attempt(cell: Cell, folders: Folders) -> dict[str, Any]:
     Raises:
         Hw3Error: as :func:`hw3lib.classify.run`, or the images are not those the sweep was planned with.
     """
-    from hw3lib.classify.attempts import Attempt
-    from hw3lib.classify.experiment import run
-    from hw3lib.networks.devices import pick_device
-
     s = cell.settings
     images, splits = parts(cell)
-    attempt = Attempt(name=cell.name, **s["attempt"])
-    result = run(attempt, images, splits, keep=folders.kept, seed=cell.seed, device=s["device"])
+    attempt = classify.Attempt(name=cell.name, **s["attempt"])
+    result = classify.run(attempt, images, splits, keep=folders.kept, seed=cell.seed, device=s["device"])
     accuracy, low, high = result.interval()
     return {
         "accuracy": accuracy,
@@ -44,7 +44,7 @@ def run_attempt(cell: Cell, folders: Folders) -> dict[str, Any]:
         "ci_high": high,
         "balanced_accuracy": float(result.balanced_accuracies.mean()),
         **_about(splits),
-        "device": pick_device(s["device"]).type,
+        "device": networks.pick_device(s["device"]).type,
     }
 
 
@@ -58,26 +58,20 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
     Raises:
         Hw3Error: as :func:`hw3lib.anomaly.comparison.evaluate`, or the images are not those the sweep was planned with.
     """
-    from hw3lib.anomaly.comparison import evaluate
-    from hw3lib.anomaly.registry import make_detector
-    from hw3lib.anomaly.thresholds import few_good_images_are_told
-    from hw3lib.core.intervals import auroc_interval
-    from hw3lib.data.images import ImageStack
-    from hw3lib.networks.devices import pick_device
-    from hw3lib.runs.folder import plain
-
     s, table = cell.settings, planned_table(cell)
-    detector = make_detector(s["detector"], {**s["parameters"], "seed": cell.seed, "device": s["device"]})
+    detector = anomaly.make_detector(s["detector"], {**s["parameters"], "seed": cell.seed, "device": s["device"]})
     good = table[(table["split"] == "train") & ~table["is_defect"]]
     test = table[table["split"] == "test"].reset_index(drop=True)
     # Decoded once for all seeds and detectors of a size.
     stacks = [ImageStack.load(part, detector.image_size, cache=folders.shared, workers=2) for part in (good, test)]
-    with few_good_images_are_told():
-        done = evaluate(
+    with anomaly.few_good_images_are_told():
+        done = anomaly.evaluate(
             detector, stacks[0], test, stacks[1], held_out=s["held_out"], false_alarm_rate=s["false_alarm_rate"]
         )
     _, low, high = auroc_interval(done.is_defect, done.scores, seed=cell.seed)
-    return plain({**done.metrics, "auroc_low": low, "auroc_high": high, "device": pick_device(s["device"]).type})
+    return plain(
+        {**done.metrics, "auroc_low": low, "auroc_high": high, "device": networks.pick_device(s["device"]).type}
+    )
 
 
 def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
@@ -90,13 +84,9 @@ def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
     Raises:
         Hw3Error: as :func:`hw3lib.imbalance.compare`, or the images are not those the sweep was planned with.
     """
-    from hw3lib.imbalance.comparison import compare
-    from hw3lib.networks.devices import pick_device
-    from hw3lib.runs.folder import plain
-
     s = cell.settings
     images, splits = parts(cell)
-    done = compare(
+    done = imbalance.compare(
         images,
         splits,
         methods=[s["method"]],
@@ -108,13 +98,11 @@ def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
         device=s["device"],
     ).table()
     row = done[done["method"] == s["method"]].iloc[0].drop(["method", "seconds"]).to_dict()
-    return plain({**row, **_about(splits), "device": pick_device(s["device"]).type})
+    return plain({**row, **_about(splits), "device": networks.pick_device(s["device"]).type})
 
 
 def parts(cell: Cell) -> tuple[pd.DataFrame, list]:
     """Images to classify and the splits of a cell."""
-    from hw3lib.data.splits import classification_images, repeated_splits
-
     images = classification_images(planned_table(cell), cell.seed)
     return images, repeated_splits(images, cell.settings["n_splits"], cell.settings["test_size"], cell.seed)
 
@@ -132,8 +120,6 @@ def planned_table(cell: Cell) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)  # a worker meets the same few categories again and again
 def _table(root: str, category: str) -> tuple[pd.DataFrame, str]:
-    from hw3lib.data.table import digest, load_table
-
     table = load_table(root, category)
     return table, digest(table)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from hw3lib.errors import Hw3Error
 
+from .spec import read_yaml
 from .work import FAILED, LOST, Job, Outcome, perform
 
 CLUSTER_EXTRA = 'pip install -e ".[cluster]"'
@@ -172,7 +173,7 @@ class Cluster(Executor):
     def __init__(self, address: Any, seconds: float = 30.0):
         super().__init__()
         try:
-            from distributed import Client
+            from distributed import Client  # optional
         except ImportError:
             raise Hw3Error(f"--cluster needs dask and distributed, which are not installed: {CLUSTER_EXTRA}") from None
         self.address = address if isinstance(address, str) else address.scheduler_address
@@ -209,7 +210,7 @@ class Cluster(Executor):
         return super().wait(seconds)
 
     def _outcome(self, job: Job, future: Any) -> Outcome:
-        from distributed.scheduler import KilledWorker
+        from distributed.scheduler import KilledWorker  # optional
 
         self._futures.pop(job.cell.key, None)
         try:
@@ -241,11 +242,9 @@ def slurm(file: str | Path) -> Cluster:
         Hw3Error: dask-jobqueue is not installed, the file cannot be read, or SLURMCluster refuses an argument.
     """
     try:
-        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue import SLURMCluster  # optional
     except ImportError:
         raise Hw3Error(f"--slurm needs dask-jobqueue, which is not installed: {CLUSTER_EXTRA}") from None
-    from .spec import read_yaml
-
     arguments = dict(read_yaml(file))
     jobs = arguments.pop("jobs", None)
     adaptive = isinstance(jobs, dict) and set(jobs) <= {"minimum", "maximum"} and "maximum" in jobs

@@ -6,9 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hw3lib import anomaly, classify, networks
 from hw3lib.core.provenance import code_version, versions
+from hw3lib.data.fetch.sources import get
+from hw3lib.data.splits import classification_images, repeated_splits
+from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
 
+from .cells import parts
 from .spec import PROFILES, Spec
 from .store import Cell
 
@@ -27,9 +32,6 @@ def plan(spec: Spec, data: str | Path | None, folder: str | Path, *, progress: b
     Raises:
         Hw3Error: an unknown or faulty category, or one whose images cannot be split as asked.
     """
-    from hw3lib.data.fetch.sources import get
-    from hw3lib.data.table import digest, load_table
-
     code, packages, cells = code_version(), versions(), []
     for profile in spec.profiles:
         for category in spec.categories:
@@ -54,8 +56,6 @@ def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
     Raises:
         Hw3Error: missing weights, images of a size that a network cannot take, too few images.
     """
-    from hw3lib.networks import backbones
-
     seen, checked = set(), set()
     for cell in cells:
         variant = (cell.kind, cell.name, cell.category, cell.profile)
@@ -63,29 +63,20 @@ def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
             continue
         seen.add(variant)
         if cell.kind == "attempt":
-            from hw3lib.classify.attempts import Attempt
-            from hw3lib.classify.experiment import check as check_attempt
-
-            from .cells import parts
-
-            check_attempt(Attempt(name=cell.name, **cell.settings["attempt"]), *parts(cell), cell.seed)
+            classify.check(classify.Attempt(name=cell.name, **cell.settings["attempt"]), *parts(cell), cell.seed)
             continue
         if cell.kind == "detector":
-            from hw3lib.anomaly.registry import make_detector
-
-            arch = getattr(make_detector(cell.settings["detector"], cell.settings["parameters"]), "arch", None)
+            arch = getattr(anomaly.make_detector(cell.settings["detector"], cell.settings["parameters"]), "arch", None)
         else:
             arch = cell.settings.get("arch")
         if arch is not None and arch not in checked:
-            backbones.load(arch)
+            networks.backbones.load(arch)
             checked.add(arch)
     if seen:
         echo(f"checked: {len(seen)} combinations of category, profile and what is run")
 
 
 def _check_images(spec: Spec, category: str, table: Any, n_splits: int) -> None:
-    from hw3lib.data.splits import classification_images, repeated_splits
-
     kinds = {kind for kind, _, _ in spec.variants}
     if kinds - {"detector"}:
         try:

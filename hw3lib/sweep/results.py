@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
 
 from .store import RESULTS, Cell, Store
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ABOUT = ("category", "kind", "name", "seed", "profile")
 _ORIGIN = ("seconds", "device", "host", "data_digest", "code", "settings", "hash")
@@ -30,8 +28,6 @@ def table(cells: Sequence[Cell], folder: str | Path) -> pd.DataFrame:
     Raises:
         Hw3Error: a damaged result.
     """
-    import pandas as pd
-
     store, rows = Store(folder), []
     for cell in cells:
         if store.finished(cell.key):
@@ -89,8 +85,6 @@ def load(path: str | Path) -> pd.DataFrame:
     Raises:
         Hw3Error: no such sweep, or a damaged file.
     """
-    import pandas as pd
-
     places = [expanded(path), project_root() / "runs" / "sweeps" / Path(path)]
     files = [place / RESULTS if place.is_dir() else place for place in places]
     file = next((file for file in files if file.is_file()), None)

@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from hw3lib import imbalance
+from hw3lib.anomaly.registry import DETECTORS, make_detector
+from hw3lib.anomaly.thresholds import required_good_images
+from hw3lib.classify.attempts import Attempt
 from hw3lib.core.files import expanded
 from hw3lib.core.text import did_you_mean
 from hw3lib.core.untrusted import parse
@@ -133,8 +137,6 @@ def _variants(where: str, content: dict[str, Any], device: str) -> tuple[tuple[s
 
 
 def _attempt(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    from hw3lib.classify.attempts import Attempt
-
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise Hw3Error(
             f"{place}: found {entry!r}, expected fields of an attempt with a name, such as {{name: a, epochs: 9}}"
@@ -152,9 +154,6 @@ def _attempt(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str,
 
 
 def _detector(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    from hw3lib.anomaly.registry import DETECTORS, make_detector
-    from hw3lib.anomaly.thresholds import required_good_images
-
     entry = {"detector": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, dict) or "detector" not in entry:
         raise Hw3Error(f"{place}: found {entry!r}, expected a detector's name, or {{detector: NAME, ...}}")
@@ -182,8 +181,6 @@ def _detector(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str
 
 
 def _imbalance(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    from hw3lib.imbalance.methods.table import METHODS
-
     entry = {"method": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, dict) or "method" not in entry:
         raise Hw3Error(f"{place}: found {entry!r}, expected a method's name, or {{method: NAME, ratio: 10}}")
@@ -191,8 +188,8 @@ def _imbalance(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, st
     for key in entry:
         if key not in known:
             raise Hw3Error(f"{place}.{key}: an answer to imbalance has no such setting{_near(key, known)}")
-    if not isinstance(entry["method"], str) or entry["method"] not in METHODS:
-        raise Hw3Error(f"{place}.method: unknown method {entry['method']!r}{_near(entry['method'], METHODS)}")
+    if not isinstance(entry["method"], str) or entry["method"] not in imbalance.METHODS:
+        raise Hw3Error(f"{place}.method: unknown method {entry['method']!r}{_near(entry['method'], imbalance.METHODS)}")
     settings = {key: entry.get(key, default) for key, default in _IMBALANCE.items()}
     ratio, size = settings["ratio"], settings["image_size"]
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 1 < ratio < 10**6:

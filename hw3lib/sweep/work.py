@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw3lib.core.files import clear_write_errors
+from hw3lib.core.provenance import code_version, versions
 from hw3lib.errors import Hw3Error
 
 from .cells import KINDS
@@ -109,8 +110,6 @@ def _function(kind: str):
 
 def _check_worker(cell: Cell) -> None:
     """Refuse to answer for code and packages other than those the cell was planned with."""
-    from hw3lib.core.provenance import code_version, versions
-
     if cell.kind not in KINDS:
         return
     here = {"hw3lib's code": code_version()} | versions()

@@ -50,9 +50,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from hw3lib import RunFolder
 from hw3lib.course import checks
 from hw3lib.data import (
-    check,
+    check_category,
     class_counts,
     defect_statistics,
     get,
@@ -61,9 +62,7 @@ from hw3lib.data import (
     load_table,
     read_mask,
 )
-from hw3lib.runs.folder import RunFolder
-from hw3lib.views import widgets
-from hw3lib.views.plots import dataset as plots
+from hw3lib.views import plots, widgets
 
 plt.rcParams["figure.dpi"] = 80
 
@@ -87,7 +86,7 @@ view.drop(columns="mask").groupby(["split", "defect"], sort=False).head(1).reset
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(check(table).summary())
+print(check_category(table).summary())
 
 # %% [markdown]
 # ## Which classes are there, and how many images?
@@ -101,7 +100,7 @@ print(counts)
 print("defect classes:", (counts.index != "good").sum())
 
 # %%
-run.figure(plots.class_distribution(table), "class_distribution")
+run.figure(plots.dataset.class_distribution(table), "class_distribution")
 # %% [markdown]
 # All defects are in the test split: training holds good products only. A classifier of defect types (notebook 02) must
 # therefore split the test images again; an anomaly detector (question 4) may use the training images as they are.
@@ -128,7 +127,7 @@ print(dimensions.to_string(index=False))
 # defect without it?
 
 # %%
-run.figure(plots.samples(table, columns=4, seed=seed), "samples")
+run.figure(plots.dataset.samples(table, columns=4, seed=seed), "samples")
 # %% [markdown]
 # Look closer: choose a class and an image, and switch the outline off and on. (Executed without a person in front of
 # it, this cell shows the first image only.)
@@ -175,7 +174,7 @@ if len(defects):
     print("type with the largest median area:", summary["median_area"].idxmax())
 
 # %%
-run.figure(plots.defect_area(defects), "defect_area")
+run.figure(plots.dataset.defect_area(defects), "defect_area")
 # %% [markdown]
 # ## Where are they?
 #
@@ -183,7 +182,7 @@ run.figure(plots.defect_area(defects), "defect_area")
 # be learned from the place alone.
 
 # %%
-run.figure(plots.defect_position(table), "defect_position")
+run.figure(plots.dataset.defect_position(table), "defect_position")
 # %% [markdown]
 # ## What does a network see?
 #
@@ -196,7 +195,7 @@ if len(defects):
     rows = [next(table[table["image"] == image].itertuples()) for image in smallest]
 else:
     rows = list(table.groupby("defect").head(1).itertuples())
-run.figure(plots.working_sizes(rows, [32, 64, 128, 224]), "working_sizes")
+run.figure(plots.dataset.working_sizes(rows, [32, 64, 128, 224]), "working_sizes")
 # %%
 sizes = [32, 64, 128, 224]
 pixels = pd.DataFrame({f"{s} px": (defects["area"] * s * s).groupby(defects["defect"]).min().round() for s in sizes})

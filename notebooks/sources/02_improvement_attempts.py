@@ -68,21 +68,14 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
-from hw3lib.classify import Attempt, leaderboard
+from hw3lib import RunFolder
+from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, verdict
 from hw3lib.classify import run as run_attempt
-from hw3lib.classify.explain import explain, pointing_game
-from hw3lib.classify.guided import classifier as guided
-from hw3lib.classify.student_reports.verdicts import verdict
-from hw3lib.core.intervals import corrected_interval
+from hw3lib.core import corrected_interval
 from hw3lib.course import checks
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
-from hw3lib.networks import backbones
-from hw3lib.networks.devices import pick_device
-from hw3lib.runs.folder import RunFolder
-from hw3lib.views import widgets
-from hw3lib.views.plots import classify as classify_plots
-from hw3lib.views.plots import explain as explain_plots
-from hw3lib.views.plots.style import nothing
+from hw3lib.networks import backbones, pick_device
+from hw3lib.views import plots, widgets
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -214,7 +207,7 @@ print("attempt 2, transfer, is better than the baseline beyond luck:", low > 0)
 # One line a split. A training loss near zero with a poor test accuracy: the network has learnt its images by heart.
 
 # %%
-run.figure(classify_plots.curves(results), "curves")
+run.figure(plots.classify.curves(results), "curves")
 # %%
 if not widgets.headless():
     widgets.explore_attempts(results)
@@ -317,7 +310,7 @@ symmetries = looks.symmetries if enough else pd.DataFrame(columns=["symmetry", "
 run.table(symmetries, "symmetries").round(3)
 
 # %%
-run.figure(explain_plots.regions(looks, images) if enough else nothing("too few images to look twice"), "regions")
+run.figure(plots.explain.regions(looks, images) if enough else plots.nothing("too few images to look twice"), "regions")
 # %% [markdown]
 # The region, a third of the side, is cut out of the file as it is, not of the shrunken image. All maps share one colour
 # scale: where a good image is as bright as a defective one, the anomaly alone does not tell them apart.
@@ -349,14 +342,14 @@ board = leaderboard(results, "baseline")
 run.table(board, "leaderboard")[[*columns, "balanced_accuracy"]].round(3)
 
 # %%
-run.figure(classify_plots.leaderboard(board, "baseline"), "leaderboard")
+run.figure(plots.classify.leaderboard(board, "baseline"), "leaderboard")
 # %% [markdown]
 # ## Which classes are confused?
 #
 # Rows are the truth. All test images of all splits are counted, so an image appears as often as it was tested.
 
 # %%
-run.figure(classify_plots.confusions(results), "confusions")
+run.figure(plots.classify.confusions(results), "confusions")
 # %% [markdown]
 # *Precision* is the share of the images called a class that are of it, *recall* the share of a class that was found,
 # *F1* their harmonic mean; the balanced accuracy above is the mean recall of a split, so that a rare class counts as
@@ -365,17 +358,18 @@ run.figure(classify_plots.confusions(results), "confusions")
 # %%
 best = next(r for r in results if r.attempt.name == board.loc[0, "attempt"])
 per_class = run.table(best.per_class(), "per_class")
-run.figure(classify_plots.per_class(per_class), "per_class")
+run.figure(plots.classify.per_class(per_class), "per_class")
 # %% [markdown]
 # Can its confidence be believed? Of the decisions made with 80 % confidence 80 % should be right.
 
 # %%
 calibration = best.calibration()
 run.table(calibration.table, "calibration")
-run.figure(classify_plots.reliability(calibration.table), "reliability")
+run.figure(plots.classify.reliability(calibration.table), "reliability")
 # %% [markdown]
 # And the pictures behind its most confident mistakes. Is the label right? With a person in front, each can be given
-# another one; the choices are kept in `relabelled.json`, and `hw3lib.views.widgets.choices.apply` gives the table with them.
+# another one; the choices are kept in `relabelled.json`, and `hw3lib.views.widgets.choices.apply` gives the table with
+# them.
 
 # %%
 run.figure(widgets.mistakes(best, images), "mistakes")
@@ -398,8 +392,8 @@ if not widgets.headless():
 folds = StratifiedKFold(min(5, images["defect"].value_counts().min()), shuffle=True, random_state=seed)
 folds = list(folds.split(images, images["defect"]))
 explained = replace(transfer, batch_size=min(batch_size, *(len(train) for train, _ in folds)))
-explanation = explain(explained, images, folds, seed=seed)
-run.figure(explain_plots.grad_cams(explanation, images), "grad_cams")
+explanation = explain_attempt(explained, images, folds, seed=seed)
+run.figure(plots.explain.grad_cams(explanation, images), "grad_cams")
 # %%
 if not widgets.headless():
     widgets.browse_grad_cams([explanation], images)
@@ -413,7 +407,7 @@ pointing = run.table(explanation.pointing(), "pointing")
 pointing.round(2)
 
 # %%
-run.figure(explain_plots.pointing(pointing), "pointing")
+run.figure(plots.explain.pointing(pointing), "pointing")
 # %% [markdown]
 # ## What came out
 #

@@ -63,6 +63,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hw3lib import RunFolder
 from hw3lib.course import checks
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
 from hw3lib.imbalance import (
@@ -78,12 +79,8 @@ from hw3lib.imbalance import (
     make_longtail,
     recognisable,
 )
-from hw3lib.networks import backbones
-from hw3lib.networks.devices import pick_device
-from hw3lib.runs.folder import RunFolder
-from hw3lib.views import widgets
-from hw3lib.views.plots import imbalance as imbalance_plots
-from hw3lib.views.plots.style import nothing
+from hw3lib.networks import backbones, pick_device
+from hw3lib.views import plots, widgets
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -108,7 +105,7 @@ if left_out:
 
 # %%
 print(fill(describe(table), 100))
-run.figure(imbalance_plots.long_tail(table), "long_tail")
+run.figure(plots.imbalance.long_tail(table), "long_tail")
 
 # %% [markdown]
 # ## A tail among the defects
@@ -167,14 +164,14 @@ print("the library makes the same codes:", bool(np.allclose(by_hand, deepsmote.g
 # **Predict first.** What will look worse in a generated image than in a real one: colour, outline, or the defect?
 
 # %%
-run.figure(imbalance_plots.made_images(stack.images, labels, made, made_labels), "made_deepsmote")
+run.figure(plots.imbalance.made_images(stack.images, labels, made, made_labels), "made_deepsmote")
 
 # %%
-run.figure(imbalance_plots.latent_map(deepsmote, labels, made_labels), "latent_map")
+run.figure(plots.imbalance.latent_map(deepsmote, labels, made_labels), "latent_map")
 
 # %%
 ends = np.flatnonzero(labels == class_sizes(tail[tail["is_defect"]]).index[0])[:2]
-run.figure(imbalance_plots.latent_walk(deepsmote, *stack.images[ends]), "latent_walk")
+run.figure(plots.imbalance.latent_walk(deepsmote, *stack.images[ends]), "latent_walk")
 # %%
 if not widgets.headless():
     widgets.walk(deepsmote, stack.images, tail)
@@ -186,7 +183,7 @@ if not widgets.headless():
 # %%
 lro = LroStyle(random_state=seed)
 made_lro, made_lro_labels = lro.fit_resample(stack.images, labels)
-run.figure(imbalance_plots.made_images(stack.images, labels, made_lro, made_lro_labels), "made_lro")
+run.figure(plots.imbalance.made_images(stack.images, labels, made_lro, made_lro_labels), "made_lro")
 
 # %% [markdown]
 # A fifth answer, of none of the four papers, needs masks and no network: cut the defect out and put it onto a good
@@ -197,9 +194,9 @@ run.figure(imbalance_plots.made_images(stack.images, labels, made_lro, made_lro_
 can_paste = bool(tail["mask"].notna().any() and (labels == "good").any())
 if can_paste:
     pasted, pasted_labels = CopyPaste(masks=load_masks(tail, 64), random_state=seed).fit_resample(stack.images, labels)
-    figure = imbalance_plots.made_images(stack.images, labels, pasted, pasted_labels, columns=4)
+    figure = plots.imbalance.made_images(stack.images, labels, pasted, pasted_labels, columns=4)
 else:
-    figure = nothing("no masks, or no good images: nothing can be pasted")
+    figure = plots.nothing("no masks, or no good images: nothing can be pasted")
 run.figure(figure, "made_copy_paste")
 
 # %% [markdown]
@@ -295,7 +292,7 @@ ranking[columns].round(3)
 
 # %%
 ceiling = compared.ceiling()
-run.figure(imbalance_plots.ranking(ranking, ceiling), "ranking")
+run.figure(plots.imbalance.ranking(ranking, ceiling), "ranking")
 
 # %% [markdown]
 # The black line is no method: it is plain training with all the images that the tail cut away. An answer to imbalance

@@ -61,19 +61,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hw3lib import anomaly
-from hw3lib.anomaly.comparison import comparison, describe, evaluate
-from hw3lib.anomaly.coreset.greedy import k_center_greedy
-from hw3lib.anomaly.robustness import robustness
+from hw3lib import RunFolder, anomaly
 from hw3lib.course import checks
 from hw3lib.data import ImageStack, get, load_table
-from hw3lib.networks import backbones
-from hw3lib.networks.devices import pick_device
-from hw3lib.networks.nearest import NearestNeighbours
-from hw3lib.networks.patches import locally_aware, patch_layers
-from hw3lib.runs.folder import RunFolder
-from hw3lib.views import widgets
-from hw3lib.views.plots import anomaly as anomaly_plots
+from hw3lib.networks import NearestNeighbours, backbones, locally_aware, patch_layers, pick_device
+from hw3lib.views import plots, widgets
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -140,7 +132,7 @@ def greedy(vectors, size, start=0):
 
 
 by_hand, radius = greedy(patches.astype(np.float64), 60)
-library = k_center_greedy(patches, 60, start=0)
+library = anomaly.k_center_greedy(patches, 60, start=0)
 print("the library picks the same patches:", bool((by_hand == library.indices).all()))
 print("and leaves none further than ours:", bool(abs(library.radius - radius) < 1e-3 * radius))
 
@@ -152,12 +144,12 @@ print("and leaves none further than ours:", bool(abs(library.radius - radius) < 
 # %%
 rng = np.random.default_rng(seed)
 sizes = np.unique(np.geomspace(10, len(patches) // 4, 8).astype(int))
-every = k_center_greedy(patches, int(sizes[-1]), start=0)
+every = anomaly.k_center_greedy(patches, int(sizes[-1]), start=0)
 at_random = []
 for size in sizes:
     kept = NearestNeighbours(patches[rng.permutation(len(patches))[:size]])
     at_random.append(float(kept.query(patches)[0].max()))
-run.figure(anomaly_plots.coreset(sizes, every.radii[sizes - 1], at_random, len(patches)), "coreset")
+run.figure(plots.anomaly.coreset(sizes, every.radii[sizes - 1], at_random, len(patches)), "coreset")
 
 # %% [markdown]
 # ## Run them all
@@ -191,13 +183,13 @@ detectors = {
 }
 evaluations = {}
 for name, make in detectors.items():
-    evaluations[name] = evaluate(
+    evaluations[name] = anomaly.evaluate(
         make(), good_images, test, test_images, label=name, held_out=held_out, false_alarm_rate=false_alarm_rate
     )
     print(f"{name}: {evaluations[name].metrics['fit_seconds']:.1f} s to fit")
 
 # %%
-board = run.table(comparison(list(evaluations.values()), seed), "detectors")
+board = run.table(anomaly.compare_detectors(list(evaluations.values()), seed), "detectors")
 columns = [
     "image_auroc",
     "auroc_low",
@@ -211,7 +203,7 @@ columns = [
 board.set_index("detector")[columns].round(3)
 
 # %%
-run.figure(anomaly_plots.detectors(board), "detectors")
+run.figure(plots.anomaly.detectors(board), "detectors")
 
 # %% [markdown]
 # *Image AUROC*: the probability that a defective image scores above a good one; 0.5 is guessing. *Pixel AUROC*: the
@@ -236,7 +228,7 @@ threshold = patchcore.detector.map_threshold_
 scale = patchcore.detector.scale_
 types = [name for name in test["defect"].unique() if name != "good"]
 rows = [int(test.index[test["defect"] == name][0]) for name in [*types, "good"] if (test["defect"] == name).any()]
-run.figure(anomaly_plots.heat_maps(test, patchcore.maps, scale, threshold, patchcore.scores, rows), "heat_maps")
+run.figure(plots.anomaly.heat_maps(test, patchcore.maps, scale, threshold, patchcore.scores, rows), "heat_maps")
 
 # %% [markdown]
 # ## A threshold that can be explained
@@ -259,7 +251,7 @@ for rate in (0.1, 0.05, 0.01, 0.001):
 print(fill(str(anomaly.f1_best_threshold(patchcore.is_defect, patchcore.scores)), 100))
 
 # %%
-page = anomaly_plots.threshold_page(
+page = plots.anomaly.threshold_page(
     test, patchcore.scores, patchcore.detector.threshold_, patchcore.maps, scale, map_threshold=threshold
 )
 run.figure(page, "thresholds")
@@ -275,7 +267,7 @@ if not widgets.headless():
 p_values = patchcore.detector.p_values(patchcore.scores)
 order = pd.DataFrame({"image": test["image"], "defect": test["defect"], "score": patchcore.scores, "p_value": p_values})
 run.table(order.assign(image=[path.replace("\\", "/").split("/", -1)[-1] for path in order["image"]]), "scores")
-run.figure(anomaly_plots.most_and_least(test, patchcore.maps, patchcore.scores, p_values, scale), "most_and_least")
+run.figure(plots.anomaly.most_and_least(test, patchcore.maps, patchcore.scores, p_values, scale), "most_and_least")
 
 # %% [markdown]
 # ## What each learns, and when it fails
@@ -303,11 +295,13 @@ chosen = ["k-nearest neighbours", "PaDiM", "PatchCore"]
 most = {"quick": 12, "full": len(test)}[profile]  # good and defective images each
 some = np.sort([row for _, rows in test.groupby("is_defect").indices.items() for row in rng.permutation(rows)[:most]])
 subset = [evaluations[name] for name in chosen]
-changed = run.table(robustness(subset, test_images[some], rows=some, asked_rate=false_alarm_rate), "robustness")
+changed = run.table(
+    anomaly.robustness_table(subset, test_images[some], rows=some, asked_rate=false_alarm_rate), "robustness"
+)
 changed.pivot(index="condition", columns="detector", values="image_auroc").loc[changed["condition"].unique()].round(2)
 
 # %%
-run.figure(anomaly_plots.robustness(changed), "robustness")
+run.figure(plots.anomaly.robustness(changed), "robustness")
 
 # %% [markdown]
 # A threshold keeps its promise only as long as production looks like the good images that set it. What helps, in this
@@ -319,7 +313,7 @@ run.figure(anomaly_plots.robustness(changed), "robustness")
 # Written from the numbers above, whatever they are.
 
 # %%
-text = describe(board, changed, false_alarm_rate)
+text = anomaly.describe(board, changed, false_alarm_rate)
 print(fill(text, 100))
 
 # %%

@@ -59,24 +59,30 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from hw3lib.annotate import available, export, instances, preview
-from hw3lib.annotate.boxes.comparison import learning_curve, runs, summary
-from hw3lib.annotate.boxes.fcos import Fcos
-from hw3lib.annotate.boxes.metrics import truth_of
-from hw3lib.annotate.formats.registry import FORMATS
-from hw3lib.annotate.masks import evaluation as segmentation
-from hw3lib.annotate.masks.finetune import FineTuning
-from hw3lib.annotate.masks.sam import Segmenter, propose
-from hw3lib.annotate.summary import describe
+from hw3lib import Hw3Error, RunFolder
+from hw3lib.annotate import (
+    FORMATS,
+    Fcos,
+    FineTuning,
+    Segmenter,
+    available,
+    describe,
+    export,
+    instances,
+    learning_curve,
+    preview,
+    propose,
+    truth_of,
+)
+from hw3lib.annotate import detection_runs as runs
+from hw3lib.annotate import detection_summary as summary
+from hw3lib.annotate import evaluation as segmentation
 from hw3lib.course import checks
 from hw3lib.data import classification_images, get, load_table, read_image, read_mask
-from hw3lib.errors import Hw3Error
-from hw3lib.networks.devices import pick_device
-from hw3lib.runs.folder import RunFolder
-from hw3lib.views import widgets
-from hw3lib.views.plots import boxes as detection_plots
-from hw3lib.views.plots import masks as annotate_plots
-from hw3lib.views.plots.style import nothing
+from hw3lib.networks import pick_device
+from hw3lib.views import plots, widgets
+
+detection_plots, annotate_plots, nothing = plots.boxes, plots.masks, plots.nothing
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -303,12 +309,10 @@ if not detection_splits:
 size, epochs = {"quick": (256, 12), "full": (640, 100)}[profile]
 models = {"FCOS": Fcos(size=size, epochs=epochs, seed=seed)}
 try:
-    from hw3lib.annotate import weights
-    from hw3lib.annotate.boxes.ultralytics import module
-    from hw3lib.annotate.boxes.yolo import YoloV8
-    from hw3lib.annotate.boxes.yolo_world import YoloWorld, example_photographs, kept_vocabulary
+    from hw3lib.annotate import YoloV8, YoloWorld, example_photographs, kept_vocabulary, weights
+    from hw3lib.annotate import boxes as box_models
 
-    module("nn.tasks")
+    box_models.ultralytics.module("nn.tasks")
     for file in ("yolov8n.pt", "yolov8s-world.pt"):
         weights.find(file)
     models["YOLOv8n"] = YoloV8(size=size, epochs={"quick": 10, "full": 100}[profile], seed=seed)

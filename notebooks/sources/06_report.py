@@ -52,18 +52,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image
 
-from hw3lib import report
-from hw3lib.classify.student_reports.comparison import compared, verdicts
-from hw3lib.core.files import atomic_path
-from hw3lib.core.places import project_root
+from hw3lib import Hw3Error, RunFolder, report
+from hw3lib.classify import compared, verdicts
+from hw3lib.core import atomic_path, project_root
 from hw3lib.course import checks
 from hw3lib.data import get, load_table
-from hw3lib.errors import Hw3Error
-from hw3lib.report.pictures import stacked
-from hw3lib.report.runs import Run
-from hw3lib.runs.folder import RunFolder
-from hw3lib.views.plots.student_reports import intervals
-from hw3lib.views.plots.style import nothing
+from hw3lib.report import Run, stacked
+from hw3lib.views import plots
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -127,7 +122,7 @@ with atomic_path(results.folder / "figures" / "pages.png") as path:
     if picture:
         path.write_bytes(picture)
     else:
-        nothing("nothing was measured yet").savefig(path)
+        plots.nothing("nothing was measured yet").savefig(path)
         plt.close()
 Image(data=picture, width=700) if picture else None
 
@@ -179,7 +174,9 @@ comparison = compared(reader.metrics["02"]) if measured else pd.DataFrame()
 results.table(comparison, "compared").round(3)
 
 # %%
-results.figure(intervals(comparison) if measured else nothing("run notebook 02 first"), "compared")
+results.figure(
+    plots.student_reports.intervals(comparison) if measured else plots.nothing("run notebook 02 first"), "compared"
+)
 
 # %%
 print(verdicts(comparison) if measured else "run notebook 02 first")

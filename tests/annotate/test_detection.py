@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from hw3lib.annotate.boxes.base import BoxDetector
-from hw3lib.annotate.boxes.comparison import compare, in_turn, learning_curve, runs, summary
+from hw3lib.annotate.boxes.comparison import compare, detection_runs, detection_summary, in_turn, learning_curve
 from hw3lib.annotate.boxes.fcos import Fcos
 from hw3lib.annotate.boxes.metrics import Boxes, mean_average_precision, truth_of
 from hw3lib.annotate.instances import from_masks
@@ -167,14 +167,14 @@ def test_the_gain_is_the_paired_difference_with_its_corrected_interval():
             "test": 10,
         }
     )
-    found = summary(table)
+    found = detection_summary(table)
     assert found["model"].tolist() == ["b", "a"]
     a = found.iloc[1]
     # Differences 0.4 and 0.6: variance 0.02; t with one degree of freedom at 97.5 % is 12.706.
     half = 12.706204736 * np.sqrt(0.02 * (1 / 2 + 10 / 30))
     assert (a["gain"], a["gain_low"], a["gain_high"]) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
     assert (a["map50_before"], a["map50_after"], a["seconds"], a["n_splits"]) == pytest.approx((0.15, 0.65, 2, 2))
-    assert np.isnan(summary(table.iloc[[0]])["gain_low"].iloc[0])
+    assert np.isnan(detection_summary(table.iloc[[0]])["gain_low"].iloc[0])
 
 
 def test_models_are_compared_before_and_after_on_the_same_splits(tmp_path):
@@ -182,7 +182,9 @@ def test_models_are_compared_before_and_after_on_the_same_splits(tmp_path):
     models = {"short": Fcos(size=32, epochs=1), "long": Fcos(size=32, epochs=2)}
     splits = [(np.arange(6), np.array([6, 7])), (np.arange(2, 8), np.array([0, 1]))]
     seen = []
-    found = runs(table, instances, models, splits, done=lambda row, detector: seen.append((row["split"], detector)))
+    found = detection_runs(
+        table, instances, models, splits, done=lambda row, detector: seen.append((row["split"], detector))
+    )
     assert [(split, detector.epochs) for split, detector in seen] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert found["epochs"].tolist() == [1, 2, 1, 2]
     # Both begin with the same random head.

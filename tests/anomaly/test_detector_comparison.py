@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hw3lib import anomaly
-from hw3lib.anomaly.comparison import Evaluation, comparison, describe, evaluate
-from hw3lib.anomaly.robustness import CONDITIONS, light, light_from_the_left, robustness, shift, turn
+from hw3lib.anomaly.comparison import Evaluation, compare_detectors, describe, evaluate
+from hw3lib.anomaly.robustness import CONDITIONS, light, light_from_the_left, robustness_table, shift, turn
 from hw3lib.core.intervals import auroc_interval
 from hw3lib.data import ImageStack, load_table
 from hw3lib.errors import Hw3Error
@@ -110,7 +110,7 @@ def test_a_table_of_other_images_is_refused(evaluated):
 def test_the_best_comes_first_and_the_others_say_how_far_behind_they_are():
     is_defect = np.arange(40) < 20
     good, bad = is_defect + 0.0, np.tile([0.0, 1.0], 20)
-    table = comparison([fake("guessing", is_defect, bad), fake("perfect", is_defect, good)])
+    table = compare_detectors([fake("guessing", is_defect, bad), fake("perfect", is_defect, good)])
     assert list(table["detector"]) == ["perfect", "guessing"]
     assert table["behind"].tolist() == [0, 0.5]
     assert table["behind_low"].iloc[1] > 0
@@ -120,7 +120,7 @@ def test_of_equal_ones_the_better_map_comes_first_and_none_last():
     is_defect = np.arange(40) < 20
     score = is_defect + 0.0
     shown = {"no map": np.nan, "blurred": 0.5, "sharp": 0.9}
-    table = comparison([fake(name, is_defect, score, aupro=value) for name, value in shown.items()])
+    table = compare_detectors([fake(name, is_defect, score, aupro=value) for name, value in shown.items()])
     assert list(table["detector"]) == ["sharp", "blurred", "no map"]
 
 
@@ -130,7 +130,7 @@ def test_the_words_are_true_of_what_was_measured(strength):
     is_defect = np.arange(60) < 30
     noise = rng.normal(size=60)
     figures = {"false_alarm_rate": 0.1, "detection_rate": 0.75, "aupro": 0.5}
-    table = comparison(
+    table = compare_detectors(
         [
             fake("A", is_defect, noise + 3 * is_defect, **figures),
             fake("B", is_defect, noise + 3 * is_defect - strength * 3 * is_defect, **figures),
@@ -180,7 +180,7 @@ def test_robustness_scores_changed_images_with_detectors_as_they_are(evaluated):
     before = [e.detector.threshold_ for e in made]
     rows = np.array([0, 2, 5, 6, 8])
     conditions = {"as it is": lambda images: images, "darker": light(0.5, 0.5, 0.5)}
-    table = robustness(made, stacks[1][rows], rows, conditions=conditions, asked_rate=0.3)
+    table = robustness_table(made, stacks[1][rows], rows, conditions=conditions, asked_rate=0.3)
     assert list(table["condition"]) == ["as it is"] * 2 + ["darker"] * 2
     assert [e.detector.threshold_ for e in made] == before
     for e, row in zip(made, table.itertuples(), strict=False):

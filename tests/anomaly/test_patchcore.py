@@ -115,7 +115,7 @@ def test_the_plan_is_printed_before_the_work_when_progress_is_shown(images, caps
 
 def test_patches_beyond_the_limit_are_streamed_within_the_bound(images, monkeypatch):
     chunks = []
-    stream = module.streaming_coreset
+    stream = module.coreset.streaming_coreset
 
     def watched(parts, size, **settings):
         def noted():
@@ -125,7 +125,7 @@ def test_patches_beyond_the_limit_are_streamed_within_the_bound(images, monkeypa
 
         return stream(noted(), size, **settings)
 
-    monkeypatch.setattr(module, "streaming_coreset", watched)
+    monkeypatch.setattr(module.coreset, "streaming_coreset", watched)
     plan = PatchCore(**SMALL).plan(6)
     room = 2 * PLACES * CHANNELS * 4  # two images
     detector = PatchCore(**SMALL | {"batch_size": 1}, memory_limit=2 * plan["memory_bank_bytes"] + room)
@@ -139,7 +139,7 @@ def test_patches_beyond_the_limit_are_streamed_within_the_bound(images, monkeypa
 
 
 def test_within_the_limit_nothing_is_streamed(images, monkeypatch):
-    monkeypatch.setattr(module, "streaming_coreset", lambda *_, **__: pytest.fail("streamed"))
+    monkeypatch.setattr(module.coreset, "streaming_coreset", lambda *_, **__: pytest.fail("streamed"))
     plan = PatchCore(**SMALL).plan(6)
     limit = plan["patches_bytes"] + 2 * plan["memory_bank_bytes"]
     limited = PatchCore(**SMALL, memory_limit=limit).fit(images[0], held_out=0)

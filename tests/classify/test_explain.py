@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hw3lib.classify import Attempt, SimpleCNN, build, experiment, run
-from hw3lib.classify.explain import explain, grad_cam, peaks, pointing_game
+from hw3lib.classify.explain import explain_attempt, grad_cam, peaks, pointing_game
 from hw3lib.core.intervals import wilson_interval
 from hw3lib.data import load_masks, load_table
 from hw3lib.errors import Hw3Error
@@ -202,7 +202,7 @@ def test_pointing_game_refuses_what_does_not_fit(game):
 
 def test_explanations_are_of_the_networks_that_were_tested_and_of_every_image_once(tested):
     attempt, splits = Attempt("tiny", image_size=32, batch_size=4, epochs=2), folds(len(tested), 3)
-    explanation = explain(attempt, tested, splits, seed=5)
+    explanation = explain_attempt(attempt, tested, splits, seed=5)
     result = run(attempt, tested, splits, seed=5)
     order = np.argsort(np.concatenate(result.test))
     assert explanation.rows.tolist() == list(range(len(tested)))
@@ -220,8 +220,8 @@ def test_an_image_is_explained_by_the_first_network_that_has_not_seen_it(tested,
     monkeypatch.setattr(
         experiment, "_fit", lambda a, shared, split, *rest: trained.append(split) or real(a, shared, split, *rest)
     )
-    once = explain(attempt, tested, [first, second])
-    both = explain(attempt, tested, [first, first, second, second])
+    once = explain_attempt(attempt, tested, [first, second])
+    both = explain_attempt(attempt, tested, [first, first, second, second])
     assert [[s is t for t in (first, second, third)].index(True) for s in trained] == [0, 1, 0, 1]
     assert both.rows.tolist() == once.rows.tolist() == sorted([*first[1], *second[1]])
     of_first = np.isin(once.rows, first[1])
@@ -230,11 +230,11 @@ def test_an_image_is_explained_by_the_first_network_that_has_not_seen_it(tested,
 
 def test_explain_wants_a_split(tested):
     with pytest.raises(Hw3Error, match="splits is empty"):
-        explain(Attempt("tiny"), tested, [])
+        explain_attempt(Attempt("tiny"), tested, [])
 
 
 def test_an_explanation_plays_the_game_with_its_own_decisions(tested):
-    explanation = explain(Attempt("tiny", image_size=32, batch_size=4, epochs=1), tested, folds(len(tested), 3))
+    explanation = explain_attempt(Attempt("tiny", image_size=32, batch_size=4, epochs=1), tested, folds(len(tested), 3))
     explanation.maps = explanation.masks.astype(np.float32)
     assert explanation.hits().tolist() == tested["is_defect"].tolist()
     table = explanation.pointing().set_index("defect")

@@ -48,7 +48,7 @@ def submissions(tmp_path, monkeypatch):
     reference.mkdir()
     nbformat.write(notebook(), reference / f"{CHAPTER}.ipynb")
     monkeypatch.setattr(exercises, "folder", lambda: reference)
-    monkeypatch.setattr("hw3lib.data.get", lambda *_, **__: tmp_path)
+    monkeypatch.setattr("hw3lib.course.grading.get", lambda *_, **__: tmp_path)
     folder = tmp_path / "submissions"
     folder.mkdir()
     return folder

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw3lib.data import check, load_table
+from hw3lib.data import check_category, load_table
 
 
 def report(category: Path):
-    return check(load_table(category.parent, category.name, strict=False))
+    return check_category(load_table(category.parent, category.name, strict=False))
 
 
 def kinds(category: Path) -> dict[str, str]:
@@ -149,7 +149,7 @@ def test_counts_are_compared_with_the_published_ones(category):
 
 
 def test_real_bottle_has_nothing_wrong(real_data):
-    result = check(load_table(real_data, "bottle"))
+    result = check_category(load_table(real_data, "bottle"))
     assert result.ok and result.problems.empty
     assert "counts agree" in result.summary()
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from hw3lib.data import check, class_counts, load_table, read_image, read_mask
+from hw3lib.data import check_category, class_counts, load_table, read_image, read_mask
 from hw3lib.data.synthetic import PRODUCTS, make, picture
 from hw3lib.errors import Hw3Error
 
@@ -36,7 +36,7 @@ def test_layout_counts_and_soundness(generated, name):
     assert set(counts.index) == {"good", *PRODUCTS[name].defects}
     assert (counts.drop(index="good")["test"] == 18).all()
     assert (table["width"] == 256).all() and (table["height"] == 256).all()
-    report = check(table)
+    report = check_category(table)
     assert report.ok and report.problems.empty, report.summary()
     with Image.open(table["mask"].dropna().iloc[0]) as mask:
         assert mask.mode == "L" and set(np.unique(np.asarray(mask))) == {0, 255}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -357,6 +359,21 @@ def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(tmp_path)
     assert [p.name for p in photographs.find_photographs([a], str)[0]] == ["0", "1"]
 
 
+_SCORE = """
+import sys
+from hw3lib.cli.main import main
+main(["detect", "score", sys.argv[1], sys.argv[2], "--out", sys.argv[3]])
+print("BROUGHT", [name for name in ("torch", "torchvision", "transformers", "matplotlib") if name in sys.modules])
+"""
+
+
+def brought_by(program: str, *arguments: Path) -> str:
+    """The last line that a program prints in a process of its own."""
+    ran = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True)
+    assert not ran.returncode, ran.stderr
+    return ran.stdout.splitlines()[-1]
+
+
 def test_an_exported_detector_scores_as_its_folder_does(detector, today, tmp_path, capsys):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
@@ -373,6 +390,8 @@ def test_an_exported_detector_scores_as_its_folder_does(detector, today, tmp_pat
     np.testing.assert_allclose(a["score"], b["score"], rtol=1e-5)
     assert a.drop(columns="score").equals(b.drop(columns="score"))
     same(*(np.asarray(Image.open(tmp_path / name / "overlays" / "1.png.png")) for name in "ab"))
+    assert brought_by(_SCORE, file, today, tmp_path / "c") == "BROUGHT []"
+    assert (tmp_path / "c" / "results.csv").read_bytes() == (tmp_path / "b" / "results.csv").read_bytes()
     assert hw3("export", detector, "--out", file) == 2 and "exists already" in capsys.readouterr().err
     assert hw3("export", detector, "--out", tmp_path / "detector.pt") == 2
     assert "ends in .onnx" in capsys.readouterr().err

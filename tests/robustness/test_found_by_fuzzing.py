@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from hw3lib.annotate.boxes.base import BoxDetector
 from hw3lib.annotate.formats import coco
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
-from hw3lib.annotate.formats.reading import number, read_text
+from hw3lib.annotate.formats.reading import number
 from hw3lib.annotate.formats.sam import read as read_prompts
 from hw3lib.annotate.formats.voc import read_xml
 from hw3lib.annotate.masks.sam_network import mobile_sam
@@ -32,9 +32,9 @@ from hw3lib.core.files import file_digest, read_json
 from hw3lib.core.kept import read_kept
 from hw3lib.core.places import data_roots
 from hw3lib.core.provenance import file_record
-from hw3lib.core.untrusted import parse, parse_value
+from hw3lib.core.untrusted import parse, parse_value, read_text
 from hw3lib.course.grading import _read as read_submitted
-from hw3lib.data import ImageStack, check, load_table, read_image, read_mask
+from hw3lib.data import ImageStack, check_category, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
 from hw3lib.data.find import find_root
 from hw3lib.data.table import read_header
@@ -366,7 +366,7 @@ def test_a_name_that_is_no_utf8_is_a_problem_of_its_category_and_not_its_end(tmp
         load_table(tmp_path, "w")
     table = load_table(tmp_path, "w", strict=False)
     assert [Path(file).name for file in table["image"]] == ["1.png", "0.png", "0.png"]
-    report = check(table)
+    report = check_category(table)
     assert (report.problems["kind"] == "odd name").sum() == 2 and "\\udcff" in report.summary()
 
 

@@ -1,1 +1,5 @@
 """Models that give boxes: FCOS, YOLOv8, YOLO-World; trained and measured."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm.auto import tqdm
 
-from hw3lib.annotate.formats.reading import read_json
 from hw3lib.annotate.instances import Instance
 from hw3lib.core.files import atomic_folder
+from hw3lib.core.registry import Registry
 from hw3lib.core.saved import save_tensors
+from hw3lib.core.untrusted import read_json
 from hw3lib.data.images import ImageStack
 from hw3lib.data.splits import stratified_split
 from hw3lib.errors import Hw3Error
@@ -32,6 +33,14 @@ from .metrics import Boxes, mean_average_precision, truth_of
 from .training import Best, Clock
 
 FORMAT = 1  # of a saved detector
+_BOXES = "hw3lib.annotate.boxes"
+_SAVED: Mapping[str, type[BoxDetector]] = Registry(  # by their own names, as they stand in saved folders
+    {
+        "FCOS": f"{_BOXES}.fcos:Fcos",
+        "YOLOv8n": f"{_BOXES}.yolo:YoloV8",
+        "YOLO-World-s": f"{_BOXES}.yolo_world:YoloWorld",
+    }
+)
 Target = tuple[torch.Tensor, torch.Tensor]  # boxes float32 (n, 4) in pixels of the working size, labels int64 (n,)
 
 
@@ -262,16 +271,12 @@ class BoxDetector(ABC):
         Raises:
             Hw3Error: files that are missing, damaged or of another kind.
         """
-        from . import fcos, yolo_world
-        from . import yolo as yolo_models
-
-        kinds = {kind.name: kind for kind in (fcos.Fcos, yolo_models.YoloV8, yolo_world.YoloWorld)}
         folder = Path(folder)
         try:
             facts, weights = read_json(folder / "detector.json"), folder / "weights.safetensors"
-            if facts["format"] != FORMAT or not issubclass(kinds[facts["detector"]], cls):
+            if facts["format"] != FORMAT or not issubclass(_SAVED[facts["detector"]], cls):
                 raise Hw3Error(f"{folder}: a {facts['detector']} of format {facts['format']}, expected {cls.__name__}")
-            made = kinds[facts["detector"]](**(facts["fields"] | {"device": device}))
+            made = _SAVED[facts["detector"]](**(facts["fields"] | {"device": device}))
             for name in made._settings():
                 kind, value = type(getattr(made, name)), facts["fitted"][name]
                 if not isinstance(value, float | int if kind is float else kind):

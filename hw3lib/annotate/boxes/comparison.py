@@ -19,7 +19,7 @@ Split = tuple[np.ndarray, np.ndarray]
 SIZES = (5, 10, 20, 40)
 
 
-def runs(
+def detection_runs(
     table: pd.DataFrame,
     instances: Sequence[Instance],
     models: Mapping[str, BoxDetector],
@@ -65,8 +65,8 @@ def runs(
     return pd.DataFrame(rows)
 
 
-def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Means of :func:`runs` over the splits, one row a model, best first.
+def detection_summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Means of :func:`detection_runs` over the splits, one row a model, best first.
 
     Returns:
         ``model, map50_before, map50_after, gain, gain_low, gain_high`` (paired difference of after and before with its
@@ -93,8 +93,8 @@ def compare(
     splits: Sequence[Split],
     **options,
 ) -> pd.DataFrame:
-    """:func:`summary` of :func:`runs`, whose arguments it takes."""
-    return summary(runs(table, instances, models, splits, **options))
+    """:func:`detection_summary` of :func:`detection_runs`, whose arguments it takes."""
+    return detection_summary(detection_runs(table, instances, models, splits, **options))
 
 
 def learning_curve(

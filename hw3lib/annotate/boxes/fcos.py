@@ -49,7 +49,7 @@ class Fcos(BoxDetector):
         return self._network_on(backbones.load(BACKBONE, pretrained=False))
 
     def _network_on(self, backbone: backbones.Backbone) -> nn.Module:
-        from torchvision.models.detection import FCOS
+        from torchvision.models.detection import FCOS  # slow, see hw3lib.networks.backbones
         from torchvision.models.detection.backbone_utils import BackboneWithFPN
         from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 

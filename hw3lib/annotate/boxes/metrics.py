@@ -106,7 +106,7 @@ def mean_average_precision(truth: Sequence[Boxes], predictions: Sequence[Boxes],
 
 
 def _evaluate(truth: Sequence[Boxes], predictions: Sequence[Boxes], classes: Sequence[str]) -> np.ndarray:
-    from pycocotools.coco import COCO
+    from pycocotools.coco import COCO  # imports matplotlib.pyplot
     from pycocotools.cocoeval import COCOeval
 
     def annotations(images: Sequence[Boxes]) -> list[dict]:

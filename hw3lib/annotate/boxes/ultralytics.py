@@ -47,7 +47,7 @@ def module(name: str) -> ModuleType:
 
 @contextmanager
 def _as_it_was() -> Iterator[None]:
-    import cv2
+    import cv2  # optional, as ultralytics itself
     import numpy as np
     import torch
     from PIL import Image

@@ -91,7 +91,7 @@ def suppressed(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 
     The first four rows are centre, width and height. A box may be kept for several classes.
     """
-    from torchvision.ops import batched_nms, box_convert
+    from torchvision.ops import batched_nms, box_convert  # slow, see hw3lib.networks.backbones
 
     boxes, scores = box_convert(raw[:4].T, "cxcywh", "xyxy"), raw[4:].T
     values, order = scores.flatten().topk(min(1000, scores.numel()))

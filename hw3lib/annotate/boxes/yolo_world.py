@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, normalize
 
+from hw3lib.data.images import read_image
 from hw3lib.errors import Hw3Error
 
 from . import ultralytics as quiet_ultralytics
@@ -213,7 +214,7 @@ def clip_features(texts: Sequence[str], name: str) -> torch.Tensor:
         OSError: the encoder is neither in the cache nor to be downloaded.
         ImportError: transformers is not installed.
     """
-    from transformers import AutoTokenizer, CLIPTextModelWithProjection
+    from transformers import AutoTokenizer, CLIPTextModelWithProjection  # slow; for texts whose features are not kept
 
     def read(local: bool) -> tuple:
         kinds = (CLIPTextModelWithProjection, AutoTokenizer)
@@ -235,7 +236,7 @@ def _reach_hub() -> None:
     Raises:
         OSError: it cannot.
     """
-    import requests
+    import requests  # only where a text encoder is fetched
     from huggingface_hub.constants import ENDPOINT
 
     requests.head(ENDPOINT, timeout=5)  # its errors are OSErrors
@@ -277,7 +278,5 @@ def kept_vocabulary(
 
 def example_photographs() -> list[np.ndarray]:
     """Two everyday photographs that ultralytics brings along, with persons, a bus and ties: uint8 ``(H, W, 3)``."""
-    from hw3lib.data.images import read_image
-
     folder = quiet_ultralytics.module("utils").ASSETS
     return [read_image(folder / name) for name in ("bus.jpg", "zidane.jpg")]

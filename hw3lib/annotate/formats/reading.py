@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,31 +11,11 @@ import numpy as np
 
 from hw3lib.annotate.dataset import SPLITS
 from hw3lib.annotate.instances import Instance
-from hw3lib.core.files import human_bytes, is_no_regular_file
 from hw3lib.data.decoding import BROKEN, open_image
 from hw3lib.data.table import IMAGE_SUFFIXES
 from hw3lib.errors import Hw3Error
 
-MOST_BYTES = 500_000_000  # of one text file of annotations
 MOST_PIXELS = 200_000_000  # of one image: what Pillow decodes at all
-
-
-def read_text(path: Path, most: int = MOST_BYTES) -> str:
-    """A UTF-8 text file.
-
-    Raises:
-        Hw3Error: missing, larger than ``most`` bytes, or another encoding.
-    """
-    try:
-        if is_no_regular_file(path):
-            raise Hw3Error(f"{path}: is no regular file")
-        if path.stat().st_size > most:
-            raise Hw3Error(f"{path}: {human_bytes(path.stat().st_size)}, expected at most {human_bytes(most)}")
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise Hw3Error(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Hw3Error(f"{path}: cannot be read as UTF-8 text: {error}") from None
 
 
 def images_by_split(
@@ -66,23 +45,6 @@ def images_by_split(
             yield split, image, folder / annotations / split / f"{image.stem}{suffix}"
     if empty:
         raise Hw3Error(f"{folder}: no image in images/{{{','.join(SPLITS)}}}")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object.
-
-    Raises:
-        Hw3Error: as :func:`read_text`, no JSON, nested too deeply, or no object.
-    """
-    try:
-        found = json.loads(read_text(path))
-    except RecursionError:
-        raise Hw3Error(f"{path}: its JSON is nested too deeply") from None
-    except ValueError as error:  # also an integer of too many digits
-        raise Hw3Error(f"{path}: is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Hw3Error(f"{path}: holds a {type(found).__name__}, expected a JSON object")
-    return found
 
 
 def records(found: dict[str, Any], key: str, where: str | Path) -> list[dict[str, Any]]:

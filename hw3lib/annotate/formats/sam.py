@@ -13,10 +13,11 @@ from hw3lib.annotate.dataset import SPLITS, Dataset, Licence
 from hw3lib.annotate.instances import Instance, Instances, union
 from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.annotate.prompts import interior_click
+from hw3lib.core.untrusted import read_json
 from hw3lib.errors import Hw3Error
 
 from .lost import Lost
-from .reading import box_instance, image_shape, inside, numbers, read_indexed, read_json, records, text
+from .reading import box_instance, image_shape, inside, numbers, read_indexed, records, text
 
 
 def write(folder: Path, data: Dataset) -> Lost:
@@ -88,8 +89,8 @@ def read(folder: Path) -> Dataset:
     """Read what :func:`write` wrote; the masks are the instances.
 
     Raises:
-        Hw3Error: as :func:`.reading.read_json`, a missing image or mask, one of another size, an unknown image, a mask
-            that is empty, that is not the box's, or that no prompt names.
+        Hw3Error: as :func:`hw3lib.core.untrusted.read_json`, a missing image or mask, one of another size, an unknown
+            image, a mask that is empty, that is not the box's, or that no prompt names.
     """
     path = folder / "prompts.json"
     content = read_json(path)

@@ -302,8 +302,6 @@ def spread(images: pd.DataFrame, rows: np.ndarray, random_state: int = 0) -> np.
 def _tuned(
     material: Material, train: np.ndarray, settings: FineTuning, prompt: str, number: int, progress: bool
 ) -> tuple[Segmenter, History]:
-    from dataclasses import replace
-
     instances = [i for i in material.instances if i.row in set(train)]
     embeddings = {int(row): material.embeddings[row] for row in train}
     settings = replace(settings, prompt=prompt, seed=settings.seed + number)

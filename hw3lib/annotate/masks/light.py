@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
@@ -139,6 +140,4 @@ class LightSegmenter:
 
 def _square(mask: np.ndarray, side: int) -> np.ndarray:
     """A mask as images are brought to squares: both sides scaled on their own."""
-    from PIL import Image
-
     return np.asarray(Image.fromarray(mask.astype(np.float32)).resize((side, side), Image.Resampling.BOX))

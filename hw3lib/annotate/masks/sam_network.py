@@ -80,7 +80,7 @@ class TinyViTEncoder(nn.Module):
 
     def __init__(self, size: Size):
         super().__init__()
-        from timm.layers import LayerNorm2d
+        from timm.layers import LayerNorm2d  # slow: imports torchvision
         from timm.models.tiny_vit import TinyVit
 
         self.trunk = TinyVit(
@@ -132,7 +132,7 @@ class SamNetwork(nn.Module):
     @classmethod
     def build(cls, size: Size | None = None) -> SamNetwork:
         """A network with random weights, drawn from torch's global generator."""
-        from transformers.models.sam import modeling_sam as sam
+        from transformers.models.sam import modeling_sam as sam  # slow
 
         size = size or Size()
         vision = {"image_size": size.image_size, "num_pos_feats": size.hidden_size // 2}
@@ -265,7 +265,7 @@ def from_hub(name: str) -> SamNetwork:
     Raises:
         Hw3Error: the hub cannot be reached and the cache does not have it, or it is no SAM.
     """
-    from transformers import SamModel
+    from transformers import SamModel  # slow
 
     try:
         loaded: Any = SamModel.from_pretrained(name, output_loading_info=True)  # with the report it is a pair

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly.coreset.greedy import k_center_greedy, streaming_coreset
+from hw3lib.anomaly import coreset
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.core.files import human_bytes
 from hw3lib.errors import Hw3Error
@@ -33,8 +33,8 @@ class PatchCore(Detector):
 
     Attributes:
         arch: backbone with ImageNet weights, frozen.
-        layers: stages to read, finest first; none: see :func:`hw3lib.networks.patches.patch_layers`. Patches lie on the grid of
-            the second one, or of the only one.
+        layers: stages to read, finest first; none: see :func:`hw3lib.networks.patch_layers`. Patches lie on the grid
+            of the second one, or of the only one.
         whiten: measure distances after whitening the features by the covariance of the good patches, shrunk by
             :data:`SHRINKAGE` towards a multiple of the identity: directions in which good patches hardly vary count
             as much as those in which they do. The paper does not; False gives its plain Euclidean distance.
@@ -111,12 +111,12 @@ class PatchCore(Detector):
             for part in self._read(images, progress):
                 vectors[end : end + len(part)] = part
                 end += len(part)
-            coreset = k_center_greedy(vectors, size, generator=generator, progress=progress)
-            bank, self.coreset_radius_ = vectors[coreset.indices], coreset.radius
+            picked = coreset.k_center_greedy(vectors, size, generator=generator, progress=progress)
+            bank, self.coreset_radius_ = vectors[picked.indices], picked.radius
         else:
             most = limit // (4 * plan["channels"])
             chunks = _join(self._read(images, progress), chunk_length(plan["patches"], size, most))
-            streamed = streaming_coreset(chunks, size, generator=generator, most_held=most)
+            streamed = coreset.streaming_coreset(chunks, size, generator=generator, most_held=most)
             bank, self.coreset_radius_ = streamed.vectors, streamed.radius
         self._set_bank(torch.from_numpy(np.ascontiguousarray(bank)).to(self._torch_device))
 

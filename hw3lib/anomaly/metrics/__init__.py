@@ -1,1 +1,5 @@
-"""Metrics of scores and anomaly maps."""
+"""How well scores and anomaly maps find defects."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

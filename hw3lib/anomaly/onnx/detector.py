@@ -43,7 +43,7 @@ class OnnxDetector:
 
     def __init__(self, file: str | Path, threads: int | None = None):
         try:
-            import onnxruntime
+            import onnxruntime  # optional
         except ImportError:
             raise Hw3Error("onnxruntime is missing, which scores ONNX files: pip install onnxruntime") from None
         if not Path(file).is_file():

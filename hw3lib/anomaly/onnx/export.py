@@ -70,7 +70,7 @@ def export(
     images: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
 ) -> Agreement:
-    """Write a fitted detector as one ONNX file and check it; :class:`hw3lib.anomaly.onnx.detector.OnnxDetector` reads it.
+    """Write a fitted detector as one ONNX file and check it; :class:`hw3lib.anomaly.OnnxDetector` reads it.
 
     Input ``images``: uint8 ``(N, 3, image_size, image_size)``, RGB, 0 to 255, any N. Outputs ``scores``, float32
     ``(N,)``, and ``maps``, float32 ``(N, image_size, image_size)``, as :meth:`.Detector.score` gives them: enlarging

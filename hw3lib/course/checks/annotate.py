@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from hw3lib.annotate.instances import from_masks
+
 from .base import CheckFailed, call, near, number, numbers, passed
 
 
@@ -92,8 +94,6 @@ def voc_box(function: Callable[[np.ndarray], tuple[int, int, int, int]]) -> None
 
 def dropped_components(prediction: int, measured: int, table: pd.DataFrame, min_area: int) -> None:
     """How many components of the masks are smaller than ``min_area`` pixels; the prediction may be wrong."""
-    from hw3lib.annotate.instances import from_masks
-
     if not isinstance(prediction, int) or isinstance(prediction, bool) or prediction < 0:
         raise CheckFailed(f"prediction: expected a number of components, 0 or more, found {prediction!r}")
     expected = len(from_masks(table, min_area=min_area).dropped)

@@ -6,14 +6,15 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from hw3lib.anomaly.coreset.greedy import k_center_greedy
 
 from .base import CheckFailed, call, near, number, numbers, passed
 
 
 def greedy_coreset(function: Callable[[np.ndarray, int], np.ndarray]) -> None:
     """Indices of the greedy k-centre coreset that starts with row 0 (arXiv 2106.08265, algorithm 1)."""
-    from hw3lib.anomaly.coreset.greedy import k_center_greedy
-
     for seed in range(3):
         vectors = np.random.default_rng(seed).normal(size=(80, 4))
         given = "80 vectors, 10 to keep"
@@ -97,8 +98,6 @@ def beats_pooled_features(
         test: float ``(M, P, D)``.
         is_defect: bool ``(M,)``; the function does not see it.
     """
-    from sklearn.metrics import roc_auc_score
-
     given = f"{len(good)} good and {len(test)} test images"
     scores = numbers(call(function, good.copy(), test.copy(), given=given), (len(test),), f"{given}, the scores")
     means, others = good.mean(1), test.mean(1)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import StratifiedShuffleSplit
 
 from .base import CheckFailed, call, near, numbers, passed
 
@@ -39,7 +40,7 @@ def wilson(function: Callable[[int, int], tuple[float, float]]) -> None:
 
 def exchange_head(function: Callable) -> None:
     """A pretrained torchvision network with another last layer, which alone learns."""
-    import torch
+    import torch  # of five checks this one alone needs it, and torchvision
     from torchvision.models import mobilenet_v3_small
 
     for num_classes in (3, 7):
@@ -106,8 +107,6 @@ def best_epoch(function: Callable[[pd.DataFrame], int]) -> None:
 
 def beats_nearest_mean(function: Callable, features: np.ndarray, labels: np.ndarray, n_splits: int = 10) -> None:
     """A classifier ``f(X_train, y_train, X_test) -> y_pred`` against the nearest class mean, on the same splits."""
-    from sklearn.model_selection import StratifiedShuffleSplit
-
     labels = np.asarray(labels)
     names = np.unique(labels)
     gains, ours = [], []

@@ -96,7 +96,7 @@ def download(
 def _alone(folder: Path) -> Iterator[None]:
     """Keep a second process from writing to the same part; the system lifts the lock when a process dies."""
     try:
-        import fcntl
+        import fcntl  # not everywhere
     except ImportError:  # Windows: no lock; two downloads at once would end with a wrong hash
         yield
         return

@@ -221,7 +221,7 @@ def _from_official(category: str, root: Path, progress: bool) -> None:
 
 def _from_kaggle(category: str, root: Path, progress: bool) -> None:
     try:
-        import kagglehub
+        import kagglehub  # optional
     except ImportError as error:
         raise SourceFailed("the package kagglehub is missing: pip install kagglehub") from error
     try:

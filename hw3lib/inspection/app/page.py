@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import ipywidgets
+from IPython.display import display
 
 from hw3lib.errors import Hw3Error
 
@@ -35,8 +36,6 @@ STYLE = """
 
 def show() -> None:
     """Display the page."""
-    from IPython.display import display
-
     display(build())
 
 

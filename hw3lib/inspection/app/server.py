@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
+
 from hw3lib.errors import Hw3Error
 
 from .service import Inspect, Service
@@ -125,8 +127,6 @@ def serving(inspect: Inspect, host: str, port: int, theme: str = "light") -> Ite
 
 
 def _write_notebook(path: Path) -> None:
-    import nbformat
-
     cell = nbformat.v4.new_code_cell("from hw3lib.inspection.app import page\n\npage.show()")
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(

@@ -190,7 +190,7 @@ def threshold_page(
 def detectors(table: pd.DataFrame) -> Figure:
     """Image AUROC with its interval, AUPRO, and milliseconds an image of several detectors, best on top.
 
-    ``table``: as :func:`hw3lib.anomaly.comparison.comparison` gives it.
+    ``table``: as :func:`hw3lib.anomaly.compare_detectors` gives it.
     """
     table = table.iloc[::-1]
     y = np.arange(len(table))

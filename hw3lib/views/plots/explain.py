@@ -1,4 +1,4 @@
-"""Figures of explanations: what a network looked at, and how often that was the defect. Also in ``hw3lib.views.plots.dataset``."""
+"""Figures of explanations: what a network looked at, and how often that was the defect."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ipywidgets
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -52,8 +53,6 @@ def one_image(table: pd.DataFrame, defect: str, number: int, show_outline: bool 
 
 def browse(table: pd.DataFrame) -> None:
     """Browse a category by split, class and area of the defect, the defect outlined."""
-    import ipywidgets
-
     statistics = defect_statistics(table)
     areas = dict(zip(statistics["image"], 100 * statistics["area"], strict=True))
     table = table.assign(area=table["image"].map(areas).astype(float))
@@ -101,8 +100,6 @@ def browse(table: pd.DataFrame) -> None:
 
 def browse_grad_cams(explanations: list[Explanation], table: pd.DataFrame) -> None:
     """Browse Grad-CAM maps by attempt, true class and outcome, a line of images at a time."""
-    import ipywidgets
-
     by_name = {e.attempt.name: e for e in explanations}
     last = max(len(e.rows) for e in explanations) - 1
     interactive(

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
+import ipywidgets
 import matplotlib.pyplot as plt
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from hw3lib.errors import Hw3Error
@@ -44,8 +46,6 @@ def message(text: str, wrong: bool = False) -> str:
 
 def row(*controls: Any) -> Any:
     """Controls beside each other, on several lines where the page is narrow."""
-    import ipywidgets
-
     return ipywidgets.HBox(list(controls), layout=ipywidgets.Layout(flex_flow="row wrap"))
 
 
@@ -63,7 +63,6 @@ def interactive(
         prepare: is given the controls whenever one has moved, before the figure is drawn; it may set limits.
         controls: ipywidgets with a ``value``.
     """
-    from IPython.display import display
 
     def values() -> dict[str, Any]:
         return {name: control.value for name, control in controls.items()}
@@ -77,8 +76,6 @@ def interactive(
         if say:
             print(say(**values()))
         return
-    import ipywidgets
-
     from .parts import Picture
 
     picture, line = Picture(), ipywidgets.HTML()

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from hw3lib.views.plots import imbalance as imbalance_plots
 from hw3lib.views.plots.style import BLUE, GREY, ORANGE, nothing
 
 from .controls import described, headless, interactive, png, row
+from .parts import Picture
 
 _EVERY, _NEWEST = "all splits", "the one that learns"
 
@@ -61,8 +63,6 @@ def attempt_curves(histories: list[pd.DataFrame], highlight: int | None = None, 
 
 def explore_attempts(results: list[Result]) -> None:
     """Training curves by attempt and split; the chosen split stands out of the others."""
-    import ipywidgets
-
     by_name = {r.attempt.name: r for r in results}
     most = max(len(r.histories) for r in results)
 
@@ -111,10 +111,7 @@ class AttemptExplorer(Callback):
         """Display the picture and its control."""
         if headless():
             return
-        import ipywidgets
         from IPython.display import display
-
-        from .parts import Picture
 
         self._picture = Picture()
         self._choice = ipywidgets.Dropdown(
@@ -162,8 +159,6 @@ class AttemptExplorer(Callback):
 
 def explore_threshold(evaluation: Evaluation, table: pd.DataFrame) -> None:
     """Move the threshold of a detector with maps: histogram, ROC, precision, confusion matrix and heat map follow."""
-    import ipywidgets
-
     scores, detector, maps = evaluation.scores, evaluation.detector, evaluation.maps
     if maps is None:
         raise Hw3Error(f"{type(detector).__name__} makes no maps; the threshold explorer needs a detector that does")
@@ -208,8 +203,6 @@ def explore_threshold(evaluation: Evaluation, table: pd.DataFrame) -> None:
 
 def walk(model: imbalance_plots.LatentModel, images: np.ndarray, table: pd.DataFrame) -> None:
     """Walk between two images of a class in the latent space of a fitted oversampler."""
-    import ipywidgets
-
     classes = [name for name, count in table["defect"].value_counts().items() if count > 1]
     most = int(table["defect"].value_counts().max()) - 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -77,8 +78,6 @@ def mistakes(result: Result, table: pd.DataFrame, true: str | None = None, most:
 
 def browse_mistakes(results: list[Result], table: pd.DataFrame) -> None:
     """Browse the mistakes of every attempt by true class; begins with the last of ``results``."""
-    import ipywidgets
-
     by_name = {r.attempt.name: r for r in results}
     interactive(
         lambda attempt, true: mistakes(by_name[attempt], table, None if true == "all" else true),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.display import display
 
 from hw3lib.classify.result import Result
 from hw3lib.errors import Hw3Error
@@ -23,8 +25,9 @@ _OPEN = "not looked at"
 def relabel(result: Result, table: pd.DataFrame, path: str | Path) -> None:
     """Look at the mistakes of an attempt, the most confident first, and say of each what its label should be.
 
-    A choice is in the file at once, and there again the next time; :func:`hw3lib.views.widgets.choices.apply` gives the table with
-    the new labels. Headless, the figure of :func:`mistakes` is shown and how many choices the file holds.
+    A choice is in the file at once, and there again the next time; :func:`hw3lib.views.widgets.choices.apply` gives
+    the table with the new labels. Headless, the figure of :func:`mistakes` is shown and how many choices the file
+    holds.
 
     Args:
         result: with probabilities, see :func:`most_confident_mistakes`.
@@ -34,8 +37,6 @@ def relabel(result: Result, table: pd.DataFrame, path: str | Path) -> None:
     Raises:
         Hw3Error: the result keeps no probabilities.
     """
-    from IPython.display import display
-
     choices = Choices(path)
     if choices.said:
         print(choices.said)
@@ -50,7 +51,6 @@ def relabel(result: Result, table: pd.DataFrame, path: str | Path) -> None:
 
 
 def _show(result: Result, table: pd.DataFrame, choices: Choices, keys: list[str]) -> None:
-    import ipywidgets
     from IPython.display import display
 
     true = ipywidgets.Dropdown(options=["all", *result.classes], description="true class")
@@ -91,8 +91,6 @@ def _show(result: Result, table: pd.DataFrame, choices: Choices, keys: list[str]
 
 
 def _tile(mistake: Mistake, table: pd.DataFrame, classes: list[str], chosen: str | None, choose: Any) -> Any:
-    import ipywidgets
-
     from .parts import Picture
 
     image = table.iloc[mistake.row]

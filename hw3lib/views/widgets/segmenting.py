@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
@@ -211,8 +213,6 @@ def segment(propose: Propose, table: pd.DataFrame, path: str | Path, classes: li
     Raises:
         Hw3Error: the file at ``path`` cannot be continued.
     """
-    from IPython.display import display
-
     state = Segmentation(propose, table, path)
     if headless():
         figure = twin(state)
@@ -224,8 +224,6 @@ def segment(propose: Propose, table: pd.DataFrame, path: str | Path, classes: li
 
 
 def _controls(state: Segmentation, classes: list[str]) -> Any:
-    import ipywidgets
-
     from .parts import Picture
 
     keys = image_keys(state.table)

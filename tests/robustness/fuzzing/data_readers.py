@@ -18,7 +18,7 @@ from PIL import Image
 
 from hw3lib.annotate.formats.reading import read_indexed
 from hw3lib.annotate.pictures import image_size, kept_suffix
-from hw3lib.data import check, digest, load_masks, load_table, read_image, read_mask
+from hw3lib.data import check_category, digest, load_masks, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
 from hw3lib.data.find import list_categories
 from hw3lib.data.images import _map
@@ -112,7 +112,7 @@ def _categories(folder: Path) -> None:
 def _read_category(folder: Path) -> None:
     list_categories(folder)
     table = load_table(folder, "widget", strict=False)
-    report = check(table)
+    report = check_category(table)
     report.summary().encode()
     digest(table)
     with contextlib.suppress(Hw3Error):

@@ -1,0 +1,3 @@
+from .folder import RunFolder, plain
+
+__all__ = ["RunFolder", "plain"]

@@ -1,0 +1,3 @@
+from . import plots, widgets
+
+__all__ = ["plots", "widgets"]
