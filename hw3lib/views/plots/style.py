@@ -6,11 +6,14 @@ that it shows on any picture.
 
 from __future__ import annotations
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from hw3lib.core import optional
 from hw3lib.data.images import read_image, read_mask
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
@@ -34,22 +37,59 @@ CHINESE_FONTS = (
 )
 
 
+def chinese_fonts() -> list[str]:
+    """Those of :data:`CHINESE_FONTS` that this machine has."""
+    there = set(font_manager.get_font_names())
+    return [name for name in CHINESE_FONTS if name in there]
+
+
 def fall_back_on_chinese_fonts() -> None:
     """Let matplotlib take the characters that its own font has not from the machine's fonts, if it has such a font.
 
     Classes are named by folders, which may have Chinese names. Called when this module is imported.
     """
-    there = set(font_manager.get_font_names())
     families = plt.rcParams["font.family"]
-    plt.rcParams["font.family"] = [*families, *(n for n in CHINESE_FONTS if n in there and n not in families)]
+    plt.rcParams["font.family"] = [*families, *(name for name in chinese_fonts() if name not in families)]
 
 
 fall_back_on_chinese_fonts()
 
 
+class MissingFont(UserWarning):
+    """No font of this machine has a character that is to be drawn."""
+
+
 def pretty(name: str) -> str:
-    """The name of a class as it is written in figures."""
+    """The name of a class as it is written in figures; warns where it can only be drawn as boxes."""
+    warn_of_boxes(name)
     return name.replace("_", " ")
+
+
+def warn_of_boxes(*names: str) -> None:
+    """Warn of characters that no font has; matplotlib, which would warn of each of them at each drawing, is quiet."""
+    said = without_font(*names)
+    if said:
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        warnings.warn(said, MissingFont, stacklevel=3)
+
+
+def without_font(*texts: str) -> str | None:
+    """The sentence about characters that no font has which figures are drawn in, or None."""
+    wanted = {character for text in texts if not text.isascii() for character in text if character.isprintable()}
+    lacking = sorted(character for character in wanted if not _drawable(character))
+    if not lacking:
+        return None
+    error = optional.lacking("font", f"a font that has {' '.join(lacking[:8])}, and none here has")
+    return f"{error}."
+
+
+def _drawable(character: str) -> bool:
+    """Whether one of the fonts that matplotlib falls back on has it."""
+    for family in plt.rcParams["font.family"]:
+        path = font_manager.findfont(font_manager.FontProperties(family=[family]))
+        if font_manager.get_font(path).get_char_index(ord(character)):
+            return True
+    return False
 
 
 def nothing(why: str) -> Figure:
