@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -124,6 +125,8 @@ def load(name: str, module: str) -> ModuleType:
 
 def _is_there(package: str) -> bool:
     """Whether a package is installed; a bare folder of that name, such as a leftover or one of the user's, is none."""
+    if sys.modules.get(package) is not None:
+        return True
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
@@ -221,13 +224,13 @@ PARTS = {
         extra="onnx",
     ),
     "cluster": Part(
-        "A sweep on a Dask cluster needs",
+        "A sweep on a Dask cluster (--cluster) needs",
         "Without it a sweep runs on the processes of this machine",
         modules=("dask", "distributed"),
         extra="cluster",
     ),
     "slurm": Part(
-        "A sweep on SLURM needs",
+        "A sweep on SLURM (--slurm) needs",
         "Without it a sweep runs on the processes of this machine",
         modules=("dask", "distributed", "dask_jobqueue"),
         extra="cluster",
