@@ -87,5 +87,5 @@ def find(name: str, *, fetch: bool = True, progress: bool = True) -> Path:
     try:
         return download(wanted.url, cache_folder() / name, wanted.sha256, progress=progress, **_PATIENCE)
     except Hw3Error as error:
-        said = " ".join(str(error).split()).rstrip(".")
+        said = "; ".join(line.strip(" .:") for line in str(error).splitlines())
         raise lacking(wanted.part, lack, f"{detail}. The download failed: {said}") from error

@@ -198,7 +198,7 @@ _AGPL = (
     "The licence of ultralytics, and of its weights, is AGPL-3.0: whoever passes on a program that uses it, or offers "
     "it over a network, must give its source under the same licence"
 )
-_YOLO = "They have learned from very many photographs and are compared with FCOS, which knows ImageNet only"
+_YOLO = "Both have learned from very many photographs, and are measured beside FCOS, which knows ImageNet alone"
 
 PARTS = {
     "yolo": Part("YOLOv8 and YOLO-World need", _YOLO, modules=("ultralytics.nn.tasks",), extra="yolo", licence=_AGPL),

@@ -42,7 +42,9 @@ def annotation(run: Run) -> Question:
     caption = "Annotations made from the masks."
     if run.has(METRICS, "/origin") and run.value(METRICS, "/origin") != "masks":
         caption = "A first annotation, made from anomaly maps for a person to correct."
-    question.blocks = [beside(paragraphs, tables, 84)]
+    notices = [block for block in tables if block and block["kind"] == "absent"]
+    tables = [block for block in tables if block not in notices]
+    question.blocks = [beside([*paragraphs, *notices], tables, 84)]
     if picture:
         question.blocks.append(figure(picture, caption, 180, 44, rows=True))
     return question

@@ -202,7 +202,7 @@ try:
 except optional.Missing as error:
     sam = None
     left_out["sam"], advice["sam"] = error.reason, error.advice
-    print(f"SAM is left out. {error}.")
+    print(f"Left out: {error}.")
 
 # %%
 # The quick profile takes a part of the images, every class in turn.
@@ -315,7 +315,7 @@ try:
         models["YOLO-World-s, embeddings alone"] = replace(world, train="embeddings", lr=2e-3)
 except optional.Missing as error:
     left_out["yolo"], advice["yolo"] = error.reason, error.advice
-    print(f"YOLO is left out. {error}.")
+    print(f"Left out: {error}.")
 fitted = {}
 board = pd.DataFrame(columns=["model", "map50_before", "map50_after", "gain", "gain_low", "gain_high"])
 if "detection" in left_out:
