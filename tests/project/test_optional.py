@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from importlib import metadata
 
@@ -179,11 +180,15 @@ def test_export_to_onnx_scoring_with_it_and_the_app_say_what_they_need(hw3, dete
 
 def test_sweeps_on_a_cluster_say_what_they_need(hw3, category, tmp_path):
     spec = tmp_path / "spec.yaml"
-    spec.write_text(f"categories: [widget]\ndata: {category.parent}\ndetectors: [padim]\n")
-    sweep = ("cluster", "sweep", spec, "--data", category.parent, "--name", f"optional-{os.getpid()}")
-    dask = hw3(*sweep, "--cluster", "tcp://127.0.0.1:9")
+    spec.write_text("categories: [widget]\ndetectors: [padim]\nseeds: [0]\n")
+    name = f"optional-{os.getpid()}"
+    sweep = ("cluster", "sweep", spec, "--data", category.parent, "--name", name)
     (tmp_path / "slurm.yaml").write_text("jobs: 1\n")
-    slurm = hw3(*sweep, "--slurm", tmp_path / "slurm.yaml")
+    try:
+        dask = hw3(*sweep, "--cluster", "tcp://127.0.0.1:9")
+        slurm = hw3(*sweep, "--slurm", tmp_path / "slurm.yaml")
+    finally:
+        shutil.rmtree(project_root() / "runs" / "sweeps" / name, ignore_errors=True)
     assert "A sweep on a Dask cluster (--cluster) needs the package dask, which is not installed" in dask
     assert "A sweep on SLURM (--slurm) needs the package dask, which is not installed" in slurm
     assert dask.endswith(command_of("cluster")) and slurm.endswith(command_of("cluster"))
@@ -208,15 +213,12 @@ def test_screenshots_say_that_they_need_a_browser(tmp_path):
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Function that puts an onnxruntime of this content in place of the real one; None makes a bare folder."""
+    """Function that puts an onnxruntime of this content in place of the real one."""
 
     def install(content):
         package = tmp_path / "site" / "onnxruntime"
         package.mkdir(parents=True)
-        if content is not None:
-            (package / "__init__.py").write_text(content)
-        else:  # the real one would be found behind it
-            monkeypatch.setattr(sys, "path", [])
+        (package / "__init__.py").write_text(content)
         monkeypatch.syspath_prepend(str(tmp_path / "site"))
         monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
 
@@ -231,7 +233,6 @@ def installed(tmp_path, monkeypatch):
         ("raise ImportError('libGL.so.1: cannot open')", r"cannot be imported \(ImportError: libGL.so.1: cannot open"),
         ("raise OSError('libcudart.so')", r"cannot be imported \(OSError: libcudart.so\)"),
         ("raise RuntimeError('compiled for numpy 1\\nand more')", r"\(RuntimeError: compiled for numpy 1 and more\)"),
-        (None, "which is not installed"),
     ],
 )
 def test_a_broken_package_is_left_out_by_a_sentence_that_names_what_failed(installed, content, lack):
@@ -240,6 +241,14 @@ def test_a_broken_package_is_left_out_by_a_sentence_that_names_what_failed(insta
         optional.load("onnxruntime", "onnxruntime")
     assert str(caught.value).endswith(command_of("onnx"))
     assert optional.missing("onnxruntime") == str(caught.value)
+
+
+def test_a_bare_folder_is_no_package(tmp_path, monkeypatch):
+    """What an uninstallation left, or a folder of the user's that happens to have the name."""
+    (tmp_path / "hw3_leftover").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(optional.Missing, match="the package hw3-leftover, which is not installed"):
+        optional.load("onnxruntime", "hw3_leftover")
 
 
 def test_an_installed_package_names_another_command_than_a_checkout(monkeypatch, tmp_path):
