@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,16 +18,20 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
 
+from hw3lib.core import optional
 from hw3lib.data import defect_statistics, get, load_table
+from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection.app.inspection import Inspector
 from hw3lib.inspection.app.server import free_port, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CATEGORY = "synthetic/bottle"
 WIDTH, LARGEST = 1280, 200_000  # pixels, bytes
@@ -58,13 +61,14 @@ widgets.explore_threshold(SimpleNamespace(scores=scores, maps=maps, detector=det
 def main(theme: str = "light", out: str | None = None) -> None:
     folder = Path(out) if out else Path(__file__).parent
     folder.mkdir(parents=True, exist_ok=True)
+    optional.require("browser")
+    from playwright.sync_api import sync_playwright
+
     root = get(CATEGORY, progress=False)
-    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
-    chromium = next((path for name in names if name and (path := shutil.which(name))), None)
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         detector = Path(home) / "detector"
         detect.fit(Path(root) / CATEGORY, detector, settings={"image_size": 224})
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=optional.chromium(), args=["--no-sandbox"])
         try:
             app(browser, detector, Path(root), theme, folder / "app.png")
             with jupyter(Path(home), theme) as address:
@@ -149,4 +153,7 @@ def save(content: bytes, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except Hw3Error as error:
+        sys.exit(f"error: {error}")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from hw3lib.core.text import counted
 from hw3lib.data.images import read_image
+from hw3lib.views.plots.style import pretty
 
 from .dataset import Dataset
 from .instances import Instance
@@ -85,7 +86,7 @@ def _draw(axes, data: Dataset, row: int, found: list[Instance]) -> None:
         axes.text(
             x + w if right else x,
             max(y, 0.09 * height),
-            name.replace("_", " "),
+            pretty(name),
             color=ink,
             fontsize=8,
             ha="right" if right else "left",

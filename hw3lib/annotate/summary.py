@@ -10,6 +10,8 @@ import pandas as pd
 from .available import MASKS
 from .instances import Instances
 
+STEPS = ("sam", "detection", "yolo")
+
 
 def describe(
     instances: Instances,
@@ -30,7 +32,7 @@ def describe(
         detection: :func:`.detection_summary`; None where nothing was trained.
         curve: :func:`.segmentation.curve`.
         origin: of the instances, see :func:`.available.defective_images`.
-        left_out: why ``sam`` or ``detection`` is None, sentences without their full stops.
+        left_out: why ``sam`` or ``detection`` is None, or lacks ``yolo``: sentences without their full stops.
     """
     left_out = left_out or {}
     made = "Both were made from the masks"
@@ -50,7 +52,7 @@ def describe(
         )
     sentences += _of_sam(sam)
     sentences += _of_detection(detection)
-    reasons = dict.fromkeys(left_out[step] for step in ("sam", "detection") if step in left_out)
+    reasons = dict.fromkeys(left_out[step] for step in STEPS if step in left_out)
     sentences += [f"Left out: {reason}." for reason in reasons]
     sentences += _why(sam, curve)
     return " ".join(sentences)

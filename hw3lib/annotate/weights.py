@@ -5,38 +5,43 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hw3lib.core.files import expanded, file_digest
-from hw3lib.data.fetch.download import SourceFailed, download
+from hw3lib.core.optional import lacking
+from hw3lib.data.fetch.download import download
 from hw3lib.errors import Hw3Error
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file: its address, its SHA-256 in hexadecimal, its licence."""
+    """A published file: its address, its SHA-256 in hexadecimal, and of which part it is in :mod:`hw3lib.core.optional`."""
 
     url: str
     sha256: str
-    licence: str
+    part: str
 
 
 WEIGHTS = {
     "mobile_sam.pt": Weights(
         "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
         "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
-        "Apache-2.0",
+        "sam",
     ),
     "yolov8n.pt": Weights(
         "https://github.com/ultralytics/assets/releases/download/v8.3.0/yolov8n.pt",
         "f59b3d833e2ff32e194b5bb8e08d211dc7c5bdf144b90d2c8412c47ccfc83b36",
-        "AGPL-3.0",
+        "yolo-weights",
     ),
     "yolov8s-world.pt": Weights(
         "https://github.com/ultralytics/assets/releases/download/v8.3.0/yolov8s-world.pt",
         "095f5266bb9b654bd5ad9e21e9cdeda78e0f2c8460f5d652eaf04bab7ee251cf",
-        "AGPL-3.0",
+        "yolo-weights",
     ),
 }
+# Seconds to connect and between two bytes, and tries again in a row without a new byte: where there is no connection
+# that is known in seconds, and a line that breaks goes on from where it broke.
+_PATIENCE: dict[str, Any] = {"timeout": (4.0, 10.0), "retries": 1}
 
 
 def cache_folder() -> Path:
@@ -60,8 +65,9 @@ def find(name: str, *, fetch: bool = True, progress: bool = True) -> Path:
         fetch: download it if it is not there.
 
     Raises:
-        Hw3Error: unknown name, a file with another hash, or a file that is nowhere and cannot be downloaded; the
-            message says where it was looked for and what to do.
+        Missing: a file with another hash, or a file that is nowhere and cannot be downloaded; the message says where
+            it was looked for and what to do.
+        Hw3Error: unknown name.
     """
     if name not in WEIGHTS:
         raise Hw3Error(f"unknown weights {name!r}; known: {', '.join(WEIGHTS)}")
@@ -71,16 +77,15 @@ def find(name: str, *, fetch: bool = True, progress: bool = True) -> Path:
         if path.is_file():
             found = file_digest(path)
             if found != wanted.sha256:
-                raise Hw3Error(
-                    f"{path}: its SHA-256 is {found}, expected {wanted.sha256}, that of the published {name}; "
-                    f"delete it, and it is downloaded again from {wanted.url}"
-                )
+                detail = f"{path} has the SHA-256 {found}, expected {wanted.sha256}; delete it"
+                raise lacking(wanted.part, f"the published weights {name}, not another file", detail)
             return path
-    looked = " and ".join(str(folder) for folder in places())
-    advice = f"download {wanted.url} ({wanted.licence}) and put it into one of these, or set HW3_WEIGHTS to its folder"
+    lack = f"the published weights {name}, which are not on this machine"
+    detail = f"Looked in {' and '.join(str(folder) for folder in places())}"
     if not fetch:
-        raise Hw3Error(f"{name}: not found in {looked}; {advice}")
+        raise lacking(wanted.part, lack, detail)
     try:
-        return download(wanted.url, cache_folder() / name, wanted.sha256, progress=progress, timeout=10, retries=1)
-    except SourceFailed as error:
-        raise Hw3Error(f"{name}: not found in {looked}, and the download failed ({error}); {advice}") from None
+        return download(wanted.url, cache_folder() / name, wanted.sha256, progress=progress, **_PATIENCE)
+    except Hw3Error as error:
+        said = "; ".join(line.strip(" .:") for line in str(error).splitlines())
+        raise lacking(wanted.part, lack, f"{detail}. The download failed: {said}") from error

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from hw3lib.cli.options import Data, command, option
+from hw3lib.core import optional
 from hw3lib.core.files import existing_parent, free_bytes, human_bytes
 from hw3lib.core.places import data_roots, project_root
 from hw3lib.errors import Hw3Error
@@ -53,6 +54,7 @@ def examine(category: str = "synthetic/bottle", data: str | Path | None = None) 
     yield from python_and_packages()
     yield device()
     yield from weights()
+    yield from optional_parts()
     yield category_data(category, data)
     yield disk("runs", project_root() / "runs")
     yield disk("data", data_roots(data)[0])
@@ -126,6 +128,16 @@ def weights() -> Iterator[Finding]:
     else:
         text = f"none in {cache}; torchvision downloads them at first use, or name a folder in TORCH_HOME"
         yield Finding(WARN, "weights", text)
+
+
+def optional_parts() -> Iterator[Finding]:
+    """What one can do without, each really imported: what was found, or what is left out and what brings it."""
+    for name in optional.PARTS:
+        what = f"optional: {name}"
+        try:
+            yield Finding(OK, what, optional.require(name, fetch=False))
+        except optional.Missing as error:
+            yield Finding(WARN, what, str(error))
 
 
 def category_data(category: str, data: str | Path | None = None) -> Finding:

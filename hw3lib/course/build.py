@@ -21,7 +21,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from PIL import Image
 
-from hw3lib.annotate import weights
+from hw3lib.core import optional
 from hw3lib.core.files import atomic_path
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
@@ -49,15 +49,15 @@ def convert(source: Path) -> NotebookNode:
     return notebook
 
 
-def require_weights(source: Path) -> None:
-    """See that the published weights are here for a chapter that would otherwise leave its models out.
+def require_models(source: Path) -> None:
+    """See that models and published weights are here for a chapter that would otherwise leave them out.
 
     Raises:
-        Hw3Error: some are missing or damaged; the message says where they were looked for and what to do.
+        Hw3Error: some are missing or damaged; the message says what to do.
     """
     if "hw3lib.annotate" in source.read_text(encoding="utf-8"):
-        for name in weights.WEIGHTS:
-            weights.find(name)
+        for name in ("sam", "yolo", "yolo-weights"):
+            optional.require(name)
 
 
 def execute(notebook: NotebookNode, folder: Path, timeout: int = 900) -> NotebookNode:
@@ -147,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
             write_exercises(source, folder / "exercises")
             if options.exercises:
                 continue
-            require_weights(source)
+            require_models(source)
             print(f"executing {source.name} ...", flush=True)
             notebook = execute(convert(source), folder)
         except Hw3Error as error:

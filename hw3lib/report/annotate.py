@@ -36,13 +36,15 @@ def annotation(run: Run) -> Question:
             run.notes.append(note(5, left_out, "05", LIMIT))
         # It says which data and why, and what came out; the general text is for those who have measured nothing.
         paragraphs = [text(run.quote(METRICS, "/summary", summary))] if summary else paragraphs
-    tables = [_formats(run), _segmentation(run), _detection(run)]
+    tables = [_formats(run), _segmentation(run), _detection(run), _left_out(run, "yolo")]
     others = sorted(path.stem for path in (run.folder / "05" / "figures").glob("*.png"))
     picture = run.figure("05", "formats", *others)
     caption = "Annotations made from the masks."
     if run.has(METRICS, "/origin") and run.value(METRICS, "/origin") != "masks":
         caption = "A first annotation, made from anomaly maps for a person to correct."
-    question.blocks = [beside(paragraphs, tables, 84)]
+    notices = [block for block in tables if block and block["kind"] == "absent"]
+    tables = [block for block in tables if block not in notices]
+    question.blocks = [beside([*paragraphs, *notices], tables, 84)]
     if picture:
         question.blocks.append(figure(picture, caption, 180, 44, rows=True))
     return question
@@ -60,8 +62,22 @@ def _not_measured(run: Run, what: str, key: str) -> dict:
     pointer = f"/left_out/{key}"
     if not run.has(METRICS, pointer):
         return absent(f"Not measured: {what} (05: {key}).")
-    reason = run.quote(METRICS, pointer, str(run.value(METRICS, pointer)))
-    return absent(f"Not measured: {what}. {reason[:1].upper()}{reason[1:]}.")
+    return absent(f"Not measured: {what}. {_reason(run, key)}")
+
+
+def _left_out(run: Run, key: str) -> dict | None:
+    """What a table lacks, and why; None where nothing was left out."""
+    return absent(f"Left out: {_reason(run, key)}") if run.has(METRICS, f"/left_out/{key}") else None
+
+
+def _reason(run: Run, key: str) -> str:
+    """Why something was left out, and what brings an optional part that is not there, as the run says it."""
+    reason, *advice = (
+        run.quote(METRICS, pointer, str(run.value(METRICS, pointer)))
+        for pointer in (f"/left_out/{key}", f"/advice/{key}")
+        if run.has(METRICS, pointer)
+    )
+    return " ".join(f"{said}." for said in (reason[:1].upper() + reason[1:], *advice))
 
 
 def _formats(run: Run) -> dict:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.core.files import atomic_path
+from hw3lib.core.fonts import without_font
 from hw3lib.errors import Hw3Error
 
 from . import pages, web
@@ -94,6 +95,8 @@ def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0
             run.notes.append(f"Question {number} has {words[number]} words, {words[number] - limit} too many.")
     first = run.chapters[0]
     title = f"Visual inspection of {run.mark(f'{first}/metrics.json', '/category')}"
+    if boxes := without_font(*(run.plain(text) for text in [title, *(t for q in questions for t in q.texts())])):
+        run.notes.append(boxes)
     closing = _closing(run, first)
     date = int(run.finished())
     made = pages.fit(title, questions, closing, run.plain, date, dpi)

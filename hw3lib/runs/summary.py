@@ -69,6 +69,8 @@ def _figures_05(metrics: Mapping[str, Any]) -> str:
         parts.append(f"mAP50 of {best['model']} {best['map50_before']:.3f} to {best['map50_after']:.3f}")
     if len(parts) == 1:
         parts += dict.fromkeys(f"not measured: {reason}" for reason in metrics["left_out"].values())
+    elif metrics.get("left_out"):
+        parts.append(f"left out: {', '.join(metrics['left_out'])}, as the notebook and the report say")
     return ", ".join(parts)
 
 

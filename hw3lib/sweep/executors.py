@@ -14,12 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from hw3lib.core import optional
 from hw3lib.errors import Hw3Error
 
 from .spec import read_yaml
 from .work import FAILED, LOST, Job, Outcome, perform
 
-CLUSTER_EXTRA = 'pip install -e ".[cluster]"'
 # Read by the libraries when they are loaded, which is after a worker has set them.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -172,10 +172,9 @@ class Cluster(Executor):
 
     def __init__(self, address: Any, seconds: float = 30.0):
         super().__init__()
-        try:
-            from distributed import Client  # optional
-        except ImportError:
-            raise Hw3Error(f"--cluster needs dask and distributed, which are not installed: {CLUSTER_EXTRA}") from None
+        optional.require("cluster")
+        from distributed import Client
+
         self.address = address if isinstance(address, str) else address.scheduler_address
         self._cluster = None if isinstance(address, str) else address
         try:
@@ -241,10 +240,9 @@ def slurm(file: str | Path) -> Cluster:
     Raises:
         Hw3Error: dask-jobqueue is not installed, the file cannot be read, or SLURMCluster refuses an argument.
     """
-    try:
-        from dask_jobqueue import SLURMCluster  # optional
-    except ImportError:
-        raise Hw3Error(f"--slurm needs dask-jobqueue, which is not installed: {CLUSTER_EXTRA}") from None
+    optional.require("slurm")
+    from dask_jobqueue import SLURMCluster
+
     arguments = dict(read_yaml(file))
     jobs = arguments.pop("jobs", None)
     adaptive = isinstance(jobs, dict) and set(jobs) <= {"minimum", "maximum"} and "maximum" in jobs

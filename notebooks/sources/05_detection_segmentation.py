@@ -59,16 +59,20 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from hw3lib import Hw3Error, RunFolder
+from hw3lib import RunFolder
 from hw3lib.annotate import (
     FORMATS,
     Fcos,
     FineTuning,
     Segmenter,
+    YoloV8,
+    YoloWorld,
     available,
     describe,
+    example_photographs,
     export,
     instances,
+    kept_vocabulary,
     learning_curve,
     preview,
     propose,
@@ -77,6 +81,7 @@ from hw3lib.annotate import (
 from hw3lib.annotate import detection_runs as runs
 from hw3lib.annotate import detection_summary as summary
 from hw3lib.annotate import evaluation as segmentation
+from hw3lib.core import optional
 from hw3lib.course import checks
 from hw3lib.data import classification_images, get, load_table, read_image, read_mask
 from hw3lib.networks import pick_device
@@ -96,6 +101,7 @@ masked = int(defective["mask"].notna().sum())
 print(f"{masked} defective images with a mask, {len(table) - masked} without")
 unmeasured = available.without_measurement(defective, origin)  # why IoU and Dice are left out, or None
 left_out = {step: unmeasured for step in ("sam", "detection") if unmeasured}
+advice = {}  # what brings the optional parts that are not on this machine
 if unmeasured:
     print(f"Left out below: {unmeasured}.")
 
@@ -202,10 +208,10 @@ run.figure(preview.sheet(dataset, columns=2, each=2), "formats")
 # %%
 try:
     sam = Segmenter.load()
-except Hw3Error as error:
+except optional.Missing as error:
     sam = None
-    left_out["sam"] = "the weights of SAM are not here"
-    print(f"SAM is left out. {error}")
+    left_out["sam"], advice["sam"] = error.reason, error.advice
+    print(f"Left out: {error}.")
 
 # %%
 # The quick profile takes a part of the images, every class in turn.
@@ -267,7 +273,7 @@ elif sam is not None:
         [[i.xyxy for i in first] for first in firsts],
     )
 else:
-    figure = nothing("SAM's weights are not here")
+    figure = nothing("SAM is left out, as said above")
 run.figure(figure, "segmentations")
 
 # %% [markdown]
@@ -288,8 +294,8 @@ run.figure(annotate_plots.learning_curve(curve) if curve is not None else nothin
 #
 # The plain baseline is FCOS ([Tian et al. 2019](https://arxiv.org/abs/1904.01355)) on a small backbone whose weights
 # pip has installed. *mAP50*: the area under the precision-recall curve, a box counting as right if its IoU with a true
-# one is at least 0.5, averaged over classes. Where the extra `yolo` is installed (`pip install -e ".[yolo]"`; its
-# licence is AGPL-3.0), YOLOv8 and YOLO-World learn from the same images.
+# one is at least 0.5, averaged over classes. Where the extra `yolo` is installed (`make course EXTRAS=yolo`; its
+# licence is AGPL-3.0), YOLOv8 and YOLO-World learn from the same images; where not, the cell says what is left out.
 #
 # YOLO-World ([Cheng et al. 2024](https://arxiv.org/abs/2401.17270)) compares regions with *texts*: class names become
 # embeddings by CLIP. Where CLIP cannot be had, the embeddings begin at those of COCO's 80 names that fit the training
@@ -309,19 +315,16 @@ if not detection_splits:
 size, epochs = {"quick": (256, 12), "full": (640, 100)}[profile]
 models = {"FCOS": Fcos(size=size, epochs=epochs, seed=seed)}
 try:
-    from hw3lib.annotate import YoloV8, YoloWorld, example_photographs, kept_vocabulary, weights
-    from hw3lib.annotate import boxes as box_models
-
-    box_models.ultralytics.module("nn.tasks")
-    for file in ("yolov8n.pt", "yolov8s-world.pt"):
-        weights.find(file)
+    optional.require("yolo")
+    optional.require("yolo-weights")
     models["YOLOv8n"] = YoloV8(size=size, epochs={"quick": 10, "full": 100}[profile], seed=seed)
     world = YoloWorld(size=size, epochs={"quick": 4, "full": 60}[profile], category=category, seed=seed)
     models["YOLO-World-s"] = world
     if profile == "full":
         models["YOLO-World-s, embeddings alone"] = replace(world, train="embeddings", lr=2e-3)
-except Hw3Error as error:
-    print(f"YOLO is left out. {error}")
+except optional.Missing as error:
+    left_out["yolo"], advice["yolo"] = error.reason, error.advice
+    print(f"Left out: {error}.")
 fitted = {}
 board = pd.DataFrame(columns=["model", "map50_before", "map50_after", "gain", "gain_low", "gain_high"])
 if "detection" in left_out:
@@ -412,7 +415,8 @@ run.metrics(
     detection=detected,
     vocabulary=vocabulary,
     origin=origin,  # of the annotations
-    left_out=left_out,  # why a value is null
+    left_out=left_out,  # why a value is null, or lacks models
+    advice=advice,  # why one might want what is left out, and what brings it
     summary=text,
 )
 

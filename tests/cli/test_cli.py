@@ -81,6 +81,8 @@ def test_key_figures():
     }
     expected = "2 formats, SAM's IoU with a box 0.500 to 0.750, mAP50 of YOLOv8n 0.000 to 0.200"
     assert summary.key_figures("05", fifth) == expected
+    fifth |= {"left_out": {"yolo": "YOLO needs a package"}}
+    assert summary.key_figures("05", fifth) == f"{expected}, left out: yolo, as the notebook and the report say"
     none = {"formats": [{}], "sam": None, "detection": None, "left_out": {"sam": "no masks", "detection": "no masks"}}
     assert summary.key_figures("05", none) == "1 formats, not measured: no masks"
     assert summary.key_figures("01", {}) == ""

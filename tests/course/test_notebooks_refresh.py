@@ -85,5 +85,5 @@ def test_a_chapter_is_not_written_without_the_weights_of_its_models(tmp_path, mo
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     assert notebooks.main(["05"]) == 1
     said = capsys.readouterr().err
-    assert "05_models.py: mobile_sam.pt: not found in" in said and "HW3_WEIGHTS" in said
+    assert "05_models.py: SAM needs the published weights mobile_sam.pt" in said and "HW3_WEIGHTS" in said
     assert not (tmp_path / "notebooks" / "05_models.ipynb").exists()

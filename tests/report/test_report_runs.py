@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 
+import matplotlib.pyplot as plt
 import pytest
 
 from hw3lib.errors import Hw3Error
@@ -144,6 +146,27 @@ def test_why_something_was_not_measured_is_printed(make, tmp_path):
     text = made.html.read_text()
     assert text.count(f"{why}.") == 2 and "made from anomaly maps for a person to correct" in text
     assert "Annotations made from the masks" not in text
+
+
+def test_what_a_table_lacks_and_what_brings_it_is_printed(make, tmp_path):
+    folder = make(tmp_path / "r")
+    assert "Left out: " not in build(folder).html.read_text()
+    left_out = {"sam": "SAM needs weights", "yolo": "YOLO needs version 8"}
+    change(folder, "05", sam=None, left_out=left_out, advice={"sam": "To have it: ask", "yolo": "To have it: pip"})
+    text = re.sub("<[^>]*>", "", build(folder).html.read_text())
+    assert "SAM before and after fine-tuning. SAM needs weights. To have it: ask." in text
+    assert "Left out: YOLO needs version 8. To have it: pip." in text
+
+
+def test_names_that_no_font_can_draw_are_told(make, tmp_path, monkeypatch):
+    from matplotlib import font_manager
+
+    folder = make(tmp_path / "r", defects=("刮傷", "bent"))
+    manager = font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", [f for f in manager.ttflist if f.name.startswith("DejaVu")])
+    with plt.rc_context({"font.family": ["sans-serif"]}):
+        (said,) = build(folder).notes
+    assert "need a font that has 傷 刮" in said and "fonts-noto-cjk" in said
 
 
 def test_empty_leaderboards_and_lists_do_not_stop_the_report(make, tmp_path):

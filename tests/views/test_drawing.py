@@ -8,6 +8,7 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
+from hw3lib.core import fonts, optional
 from hw3lib.views.plots import style as drawing
 
 NAME = "刮傷"
@@ -61,6 +62,40 @@ def test_a_chinese_name_is_drawn_in_a_font_of_the_machine(own_fonts, tmp_path):
     drawing.fall_back_on_chinese_fonts()
     assert plt.rcParams["font.family"] == ["sans-serif", "Noto Sans CJK TC"]
     assert not missing_glyphs()
+
+
+def test_without_such_a_font_a_sentence_comes_before_anything_is_drawn_as_boxes(own_fonts):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert drawing.pretty(f"{NAME}_large") == f"{NAME} large"
+        figure, axes = plt.subplots()
+        axes.set_title(NAME)
+        figure.canvas.draw()
+    (told,) = caught  # and not one for each character at each drawing
+    assert told.category is fonts.MissingFont and told.filename == __file__
+    said = str(told.message)
+    assert said.startswith("Chinese names in figures and report need a font that has 傷 刮, and none here has. ")
+    assert "apt install fonts-noto-cjk" in said and said.endswith(".")
+    assert "Noto Sans CJK TC" in optional.missing("font") and "apt install" in optional.missing("font")
+
+
+def test_names_that_can_be_drawn_are_not_warned_of(own_fonts, tmp_path, recwarn):
+    assert fonts.without_font("scratch", "Köln–Straße", "царапина") is None
+    font_with(NAME, "Noto Sans CJK TC", tmp_path / "cjk.ttf")
+    own_fonts.addfont(tmp_path / "cjk.ttf")
+    drawing.fall_back_on_chinese_fonts()
+    assert drawing.pretty(NAME) == NAME and not recwarn.list
+    assert fonts.without_font(NAME, "裂") and " 裂," in fonts.without_font("裂")
+    assert optional.missing("font") is None
+
+
+def test_previews_of_annotations_warn_too(own_fonts, tmp_path, make_category):
+    from hw3lib.cli import main as cli
+
+    make_category(tmp_path / "widget", {"train/good": 2, f"test/{NAME}": 5})
+    command = ["annotate", "widget", "--data", str(tmp_path), "--format", "coco", "--out", str(tmp_path / "made")]
+    with pytest.warns(fonts.MissingFont, match=NAME[0]):
+        assert cli.main([*command, "--preview"]) == 0
 
 
 def test_without_such_a_font_nothing_changes(own_fonts):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hw3lib.core import optional
 from hw3lib.errors import Hw3Error
 
 PREFIX = "hw3."
@@ -42,10 +43,7 @@ class OnnxDetector:
     """
 
     def __init__(self, file: str | Path, threads: int | None = None):
-        try:
-            import onnxruntime  # optional
-        except ImportError:
-            raise Hw3Error("onnxruntime is missing, which scores ONNX files: pip install onnxruntime") from None
+        onnxruntime = optional.load("onnxruntime", "onnxruntime")
         if not Path(file).is_file():
             raise Hw3Error(f"{file}: no such file; expected one that `hw3 detect export` wrote")
         options = onnxruntime.SessionOptions()

@@ -6,7 +6,6 @@ One graph holds everything from the photograph's bytes to score and finished map
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import logging
@@ -30,6 +29,7 @@ from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.detectors.pooled import Pooled
 from hw3lib.anomaly.detectors.trained import Trained
 from hw3lib.anomaly.thresholds import FewGoodImages
+from hw3lib.core import optional
 from hw3lib.core.files import atomic_path, human_bytes
 from hw3lib.errors import Hw3Error
 
@@ -37,7 +37,6 @@ from .detector import FORMAT, PREFIX, OnnxDetector
 
 OPSET = 20  # the first whose operators torch needs no detour for
 TOLERANCE = 1e-4
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _LARGEST = 2**31 - 2**24  # bytes; a protobuf message, and so an ONNX file in one piece, stays below 2 GiB
 _SEARCH = 2**28  # bytes of the distances between the patches of a batch and the memory bank
 
@@ -86,9 +85,7 @@ def export(
         Hw3Error: a package is missing, a detector that is no chain of network and matrix products, one too large for
             an ONNX file, or scores that differ by more than the tolerance.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Hw3Error(f"export to ONNX needs {', '.join(missing)}: pip install {' '.join(missing)}")
+    optional.require("onnx")
     detector._require_fit()
     make = _graph_of(detector)
     size = sum(value.nbytes for value in detector._state().values())

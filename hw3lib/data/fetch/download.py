@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -40,7 +41,7 @@ def download(
     sha256: str | None = None,
     *,
     progress: bool = True,
-    timeout: float = 30.0,
+    timeout: float | tuple[float, float] = 30.0,
     retries: int = 5,
     backoff: float = 1.0,
 ) -> Path:
@@ -52,7 +53,8 @@ def download(
         urls: one address or several with the same file (http or https), tried in turn.
         target: the file to write; one that is there already is returned after its hash was checked.
         sha256: expected hash in hexadecimal; ``None`` to accept what comes.
-        timeout: seconds without an answer or a byte after which a connection counts as broken.
+        timeout: seconds without an answer or a byte after which a connection counts as broken; of a pair, the first
+            holds until there is a connection.
         retries: how often a broken connection is tried again in a row without a new byte.
         backoff: seconds before the first try again; doubled each time, 30 at most.
 
@@ -119,7 +121,7 @@ class _Fetch:
     target: Path
     sha256: str | None
     progress: bool
-    timeout: float
+    timeout: float | tuple[float, float]
     retries: int
     backoff: float
 
@@ -186,7 +188,7 @@ class _Fetch:
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # nonsense, or neither http nor https: trying again is no use
                 raise SourceFailed(f"not a usable address: {error}") from error
-            raise _Dropped(f"no connection, or it broke: {error}") from error
+            raise _Dropped(f"no connection, or it broke: {_told(error)}") from error
 
     def _read_note(self) -> dict:
         try:
@@ -266,6 +268,12 @@ class _Fetch:
             if have > size:
                 self._forget()
             raise _Dropped(f"the connection ended at {have} of {size} bytes")
+
+
+def _told(error: Exception) -> str:
+    """What happened, out of an error that requests wraps around urllib3's, without the object that it happened to."""
+    inner = error.args[0] if error.args else error
+    return re.sub(r"^(<[^>]*>|\w+\([^)]*\)): ", "", str(getattr(inner, "reason", None) or inner))
 
 
 def _content_range(header: str) -> tuple[int, int | None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw3lib.core import optional
 from hw3lib.core.files import atomic_folder, existing_parent, expanded
 from hw3lib.core.places import data_roots
 from hw3lib.core.text import did_you_mean
@@ -221,9 +222,9 @@ def _from_official(category: str, root: Path, progress: bool) -> None:
 
 def _from_kaggle(category: str, root: Path, progress: bool) -> None:
     try:
-        import kagglehub  # optional
-    except ImportError as error:
-        raise SourceFailed("the package kagglehub is missing: pip install kagglehub") from error
+        kagglehub = optional.load("kaggle", "kagglehub")
+    except optional.Missing as error:
+        raise SourceFailed(str(error)) from error
     try:
         copy = Path(kagglehub.dataset_download(KAGGLE_DATASET))
     except Exception as error:  # kagglehub's own errors, those of requests, of the log-in, ...

@@ -8,30 +8,14 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from hw3lib.core.fonts import chinese_fonts, warn_of_boxes
 from hw3lib.data.images import read_image, read_mask
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
 OUTLINE = "#FFE600"
 TILE = 192  # pixels of a small picture: enough to see a scratch, small enough for a notebook
-
-# Fonts with Chinese characters of Linux, Windows and macOS, traditional ones first; matplotlib brings none along.
-CHINESE_FONTS = (
-    "Noto Sans CJK TC",
-    "Noto Sans TC",
-    "Source Han Sans TC",
-    "Microsoft JhengHei",
-    "PingFang TC",
-    "PingFang HK",
-    "Heiti TC",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Microsoft YaHei",
-    "WenQuanYi Zen Hei",
-    "Arial Unicode MS",
-)
 
 
 def fall_back_on_chinese_fonts() -> None:
@@ -39,16 +23,16 @@ def fall_back_on_chinese_fonts() -> None:
 
     Classes are named by folders, which may have Chinese names. Called when this module is imported.
     """
-    there = set(font_manager.get_font_names())
     families = plt.rcParams["font.family"]
-    plt.rcParams["font.family"] = [*families, *(n for n in CHINESE_FONTS if n in there and n not in families)]
+    plt.rcParams["font.family"] = [*families, *(name for name in chinese_fonts() if name not in families)]
 
 
 fall_back_on_chinese_fonts()
 
 
 def pretty(name: str) -> str:
-    """The name of a class as it is written in figures."""
+    """The name of a class as it is written in figures; warns where it can only be drawn as boxes."""
+    warn_of_boxes(name)
     return name.replace("_", " ")
 
 

@@ -1,0 +1,75 @@
+"""Fonts for names in Chinese, and a sentence where this machine has none."""
+
+from __future__ import annotations
+
+import warnings
+
+import matplotlib
+from matplotlib import font_manager
+
+from . import optional
+
+# Fonts with Chinese characters of Linux, Windows and macOS, traditional ones first; matplotlib brings none along.
+CHINESE_FONTS = (
+    "Noto Sans CJK TC",
+    "Noto Sans TC",
+    "Source Han Sans TC",
+    "Microsoft JhengHei",
+    "PingFang TC",
+    "PingFang HK",
+    "Heiti TC",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+    "Arial Unicode MS",
+)
+
+
+def chinese_fonts() -> list[str]:
+    """Those of :data:`CHINESE_FONTS` that this machine has."""
+    there = set(font_manager.get_font_names())
+    return [name for name in CHINESE_FONTS if name in there]
+
+
+def found() -> str:
+    """The names of :func:`chinese_fonts`.
+
+    Raises:
+        Missing: this machine has none.
+    """
+    names = chinese_fonts()
+    if not names:
+        raise optional.lacking("font", f"a font that has them, and none of {', '.join(CHINESE_FONTS)} is here")
+    return ", ".join(names)
+
+
+class MissingFont(UserWarning):
+    """No font of this machine has a character that is to be drawn."""
+
+
+def warn_of_boxes(*names: str) -> None:
+    """Warn of characters that no font has; matplotlib, which would warn of each of them at each drawing, is quiet."""
+    said = without_font(*names)
+    if said:
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        warnings.warn(said, MissingFont, stacklevel=3)
+
+
+def without_font(*texts: str) -> str | None:
+    """The sentence about characters that no font has which figures are drawn in, or None."""
+    wanted = {character for text in texts if not text.isascii() for character in text if character.isprintable()}
+    lacking = sorted(character for character in wanted if not _drawable(character))
+    if not lacking:
+        return None
+    error = optional.lacking("font", f"a font that has {' '.join(lacking[:8])}, and none here has")
+    return f"{error}."
+
+
+def _drawable(character: str) -> bool:
+    """Whether one of the fonts that matplotlib falls back on has it."""
+    for family in [*matplotlib.rcParams["font.family"], *chinese_fonts()]:
+        path = font_manager.findfont(font_manager.FontProperties(family=[family]))
+        if font_manager.get_font(path).get_char_index(ord(character)):
+            return True
+    return False
