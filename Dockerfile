@@ -3,7 +3,7 @@
 #   docker build --tag hw3lib .
 #   docker run --rm --init --network none --cap-drop ALL --security-opt no-new-privileges --memory 6g --pids-limit 500 \
 #       --user "$(id -u):$(id -g)" --volume "$PWD/submissions:/work/submissions" \
-#       hw3lib grade submissions --timeout 300 --memory 4GB
+#       hw3lib grade submissions --data /data --timeout 300 --memory 4GB
 FROM python:3.13-slim AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 1000 hw3
@@ -21,10 +21,10 @@ FROM base
 COPY . /source
 RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu /source \
     && rm -rf /source
-# Any --user has a name and a home to write to, and reads the generated category, which grading needs.
-ENV HW3_DATA=/data HOME=/tmp USER=hw3
-RUN hw3 data make synthetic/bottle \
+# Grading needs the generated bottle, which no submission can write to. Any --user has a name, and a home to write to.
+RUN hw3 data make synthetic/bottle --data /data \
     && chmod -R a+rX /data
+ENV HOME=/tmp USER=hw3
 USER 1000
 WORKDIR /work
 ENTRYPOINT ["hw3"]
