@@ -8,9 +8,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
+from hw3lib.core.fonts import pretty
 from hw3lib.core.text import counted
 from hw3lib.data.images import read_image
-from hw3lib.views.plots.style import pretty
 
 from .dataset import Dataset
 from .instances import Instance

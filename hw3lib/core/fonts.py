@@ -48,6 +48,12 @@ class MissingFont(UserWarning):
     """No font of this machine has a character that is to be drawn."""
 
 
+def pretty(name: str) -> str:
+    """The name of a class as it is written in figures; warns where it can only be drawn as boxes."""
+    warn_of_boxes(name)
+    return name.replace("_", " ")
+
+
 def warn_of_boxes(*names: str) -> None:
     """Warn of characters that no font has; matplotlib, which would warn of each of them at each drawing, is quiet."""
     said = without_font(*names)

@@ -1,48 +1,32 @@
-"""environment.yml and pyproject.toml name the same packages with the same ranges."""
+"""environment.yml brings Python and pip, and leaves the rest to the package itself."""
 
 import re
+from importlib import metadata
 
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from hw3lib.core.places import project_root
 
-CONDA_NAMES = {"torch": "pytorch"}
+ROOT = project_root()
+DEPENDENCIES = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
 
 
-def _pyproject() -> dict[str, str]:
-    # Python 3.10 has no TOML reader; the two lists are written one quoted requirement a line.
-    text = (project_root() / "pyproject.toml").read_text()
-    found = {"python": re.search(r'requires-python = "(.+)"', text)[1]}
-    for name in ("dependencies", "dev"):
-        block = re.search(rf"^{name} = \[\n(.*?)^\]", text, re.S | re.M)[1]
-        for line in re.findall(r'^\s+"(.+)",$', block, re.M):
-            requirement = Requirement(line)
-            found[CONDA_NAMES.get(requirement.name, requirement.name)] = str(requirement.specifier)
-    return {k: _sorted(v) for k, v in found.items()}
+def test_the_rest_is_what_the_package_needs_without_extras():
+    python, *rest = DEPENDENCIES
+    assert rest == ["pip", {"pip": ["-e ."]}]
+    needed = [Requirement(line) for line in metadata.requires("hw3lib") or []]
+    runtime = {r.name for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})}
+    assert {"torch", "timm", "typst"} <= runtime
+    assert not runtime & {"ultralytics", "opencv-python"}, "AGPL-3.0, unasked"
 
 
-def _environment() -> dict[str, str]:
-    found = {}
-    for entry in yaml.safe_load((project_root() / "environment.yml").read_text())["dependencies"]:
-        lines = [line for line in entry["pip"] if not line.startswith("-")] if isinstance(entry, dict) else [entry]
-        for line in lines:
-            requirement = Requirement(line)
-            found[requirement.name] = str(requirement.specifier)
-    del found["pip"]
-    return {k: _sorted(v) for k, v in found.items()}
-
-
-def _sorted(specifier: str) -> str:
-    return ",".join(sorted(specifier.split(",")))
-
-
-def test_conda_and_pip_users_get_the_same_packages():
-    expected = _pyproject()
-    assert len(expected) > 20
-    assert _environment() == expected
-
-
-def test_environment_installs_the_package_itself():
-    dependencies = yaml.safe_load((project_root() / "environment.yml").read_text())["dependencies"]
-    assert "-e ." in dependencies[-1]["pip"]
+def test_its_python_is_the_newest_that_was_tried():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    tried = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
+    newest = max(tried, key=Version)
+    assert DEPENDENCIES[0] == f"python ={newest}"
+    supported = SpecifierSet(re.search(r'requires-python = "(.+)"', text)[1])
+    assert all(version in supported for version in tried)

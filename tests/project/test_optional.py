@@ -34,7 +34,7 @@ def hw3(tmp_path):
 
     def run(extra, *arguments):
         blocked = without.alone_brought_by(extra) | packages(extra)
-        done = without.run(tmp_path, blocked, "-m", "hw3lib.cli.main", *map(str, arguments), cwd=tmp_path)
+        done = without.run(tmp_path, blocked, "-m", "hw3lib.cli", *map(str, arguments), cwd=tmp_path)
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
         return done.stderr[done.stderr.index("error: ") :].strip()
 
@@ -69,7 +69,7 @@ def test_every_module_is_imported_with_the_required_packages_alone(tmp_path):
 def test_doctor_lists_all_parts_with_their_sentences(tmp_path):
     blocked = without.not_required() | set().union(*map(packages, EXTRAS))
     nowhere = {"PATH": str(tmp_path), "CHROMIUM": ""}
-    done = without.run(tmp_path, blocked, "-m", "hw3lib.cli.main", "doctor", environment=nowhere, cwd=tmp_path)
+    done = without.run(tmp_path, blocked, "-m", "hw3lib.cli", "doctor", environment=nowhere, cwd=tmp_path)
     assert "Traceback" not in done.stdout + done.stderr and not done.stderr, done.stderr
     lines = [line.split(maxsplit=3) for line in done.stdout.splitlines() if "  optional: " in line]
     said = {name: (status, text) for status, _, name, text in lines}
@@ -129,7 +129,7 @@ def plain(page):
 def test_annotations_for_yolo_need_no_yolo(category, tmp_path):
     command = [
         "-m",
-        "hw3lib.cli.main",
+        "hw3lib.cli",
         "annotate",
         "widget",
         "--data",

@@ -6,6 +6,8 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from email.parser import Parser
+from importlib import metadata
 
 import pytest
 import yaml
@@ -28,9 +30,8 @@ def python(*arguments, executable=sys.executable, **kwargs):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Folder with the sdist, and the wheel that was built from it."""
-    pytest.importorskip("setuptools", minversion="68")
     folder = tmp_path_factory.mktemp("dist")
-    build = "import setuptools.build_meta as b, sys; print(getattr(b, sys.argv[1])(sys.argv[2]))"
+    build = "import hatchling.build as b, sys; print(getattr(b, sys.argv[1])(sys.argv[2]))"
     python("-c", build, "build_sdist", folder, cwd=ROOT)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
         archive.extractall(folder, filter="data")
@@ -58,16 +59,37 @@ def test_the_wheel_holds_package_notebooks_exercises_and_licence(built):
     assert sources <= names
     assert "hw3lib/py.typed" in names
     for chapter in CHAPTERS:
-        assert {f"hw3lib/course/{chapter}", f"hw3lib/course/exercises/{chapter}"} <= names
-    assert any(name.endswith("LICENSE") for name in names)
+        assert {f"hw3lib/course/notebooks/{chapter}", f"hw3lib/course/notebooks/exercises/{chapter}"} <= names
+    assert not [name for name in names if "notebooks/sources" in name]
+    assert f"hw3lib-{__version__}.dist-info/licenses/LICENSE" in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "runs/", "data/"))]
+
+
+def test_the_metadata_names_the_licence_and_the_extras(built):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        about = Parser().parsestr(wheel.read(f"hw3lib-{__version__}.dist-info/METADATA").decode())
+    assert (about["Version"], about["License-Expression"], about["License-File"]) == (__version__, "MIT", "LICENSE")
+    assert about["License"] is None, "the whole text of the licence is in its file"
+    assert about.get_all("Provides-Extra") == ["cluster", "kaggle", "onnx", "yolo"]
+    needed = [line for line in about.get_all("Requires-Dist") if "extra ==" not in line]
+    assert not [line for line in needed if line.startswith(("ultralytics", "opencv", "pytest", "ruff"))]
+
+
+def test_the_sdist_holds_what_builds_tests_and_runs(built):
+    top = built / f"hw3lib-{__version__}"
+    names = {path.name for path in top.iterdir()}
+    assert {"pyproject.toml", "Makefile", "environment.yml", "README.md", "CHANGELOG.md", "CITATION.cff"} <= names
+    for folder, pattern in (("tests", "*.py"), ("benchmarks", "*.py"), ("docs", "*"), ("notebooks", "*"), (".ci", "*")):
+        there = {path.relative_to(ROOT) for path in (ROOT / folder).rglob(pattern) if path.is_file()}
+        there = {path for path in there if not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts)}
+        assert there and not {path for path in there if not (top / path).is_file()}
 
 
 def test_an_installed_package_starts_a_course_and_runs_its_notebooks(installed, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     where = python("-c", "import hw3lib; print(hw3lib.__file__)", executable=installed, cwd=tmp_path, env=environment)
     assert str(ROOT) not in where
-    cli = ("-m", "hw3lib.cli.main")
+    cli = ("-m", "hw3lib.cli")
     assert __version__ in python(*cli, "--version", executable=installed, cwd=tmp_path, env=environment)
     python(*cli, "start", "mine", executable=installed, cwd=tmp_path, env=environment)
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == CHAPTERS
@@ -79,6 +101,6 @@ def test_an_installed_package_starts_a_course_and_runs_its_notebooks(installed, 
 def test_version_and_licence_are_the_same_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == __version__
-    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert metadata.version("hw3lib") == __version__, "install again: pip install -e ."
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
     assert citation["license"] == (ROOT / "LICENSE").read_text().split()[0] == "MIT"

@@ -16,10 +16,11 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from hw3lib.anomaly.maps import Scale, overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.anomaly.thresholds import Threshold
+from hw3lib.core.fonts import pretty
 from hw3lib.data.images import load_masks, read_image
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, nothing, outline, pretty
+from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, nothing, outline
 
 PAGE = 6  # images on a page
 _BLUES = sns.light_palette(BLUE, as_cmap=True)

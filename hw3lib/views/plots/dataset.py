@@ -9,10 +9,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from hw3lib.core.fonts import pretty
 from hw3lib.data.images import read_image
 from hw3lib.data.statistics import class_counts, mean_mask
 
-from .style import BLUE, ORANGE, draw_image, nothing, pretty
+from .style import BLUE, ORANGE, draw_image, nothing
 
 __all__ = [
     "class_distribution",

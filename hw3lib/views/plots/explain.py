@@ -11,10 +11,11 @@ from matplotlib.ticker import PercentFormatter
 
 from hw3lib.classify.explain import Explanation, peaks
 from hw3lib.classify.guided.classifier import Looks
+from hw3lib.core.fonts import pretty
 from hw3lib.data.images import load_masks, read_image
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, ORANGE, TILE, draw_image, nothing, outline, pretty
+from .style import BLUE, ORANGE, TILE, draw_image, nothing, outline
 
 PAGE = 6  # images in a line
 DECISIONS = ("all", "hits", "misses", "wrong")

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from hw3lib.core.fonts import chinese_fonts, warn_of_boxes
+from hw3lib.core.fonts import chinese_fonts
 from hw3lib.data.images import read_image, read_mask
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
@@ -28,12 +28,6 @@ def fall_back_on_chinese_fonts() -> None:
 
 
 fall_back_on_chinese_fonts()
-
-
-def pretty(name: str) -> str:
-    """The name of a class as it is written in figures; warns where it can only be drawn as boxes."""
-    warn_of_boxes(name)
-    return name.replace("_", " ")
 
 
 def nothing(why: str) -> Figure:

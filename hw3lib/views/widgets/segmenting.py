@@ -20,10 +20,10 @@ from scipy.ndimage import binary_dilation
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.annotate.prompts import interior_point
 from hw3lib.anomaly.maps import contour
+from hw3lib.core.fonts import pretty
 from hw3lib.core.text import counted
 from hw3lib.data.images import read_image, read_mask
 from hw3lib.errors import Hw3Error
-from hw3lib.views.plots.style import pretty
 
 from .choices import image_keys
 from .controls import headless, message, row

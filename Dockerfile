@@ -1,0 +1,31 @@
+# The tool in a container, for use and for grading strangers' notebooks: no network is needed once it is built.
+#
+#   docker build --tag hw3lib .
+#   docker run --rm --init --network none --cap-drop ALL --security-opt no-new-privileges --memory 6g --pids-limit 500 \
+#       --user "$(id -u):$(id -g)" --volume "$PWD/submissions:/work/submissions" \
+#       hw3lib grade submissions --data /data --timeout 300 --memory 4GB
+FROM python:3.13-slim AS base
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN useradd --create-home --uid 1000 hw3
+
+# What .devcontainer develops in; the checkout is mounted, and make sets up its .venv. Debian keeps no old
+# versions to pin.
+FROM base AS development
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends chromium git make \
+    && rm -rf /var/lib/apt/lists/*
+USER 1000
+
+FROM base
+COPY . /source
+RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu /source \
+    && rm -rf /source
+# Grading needs the generated bottle, which no submission can write to. Any --user has a name, and a home to write to.
+RUN hw3 data make synthetic/bottle --data /data \
+    && chmod -R a+rX /data
+ENV HOME=/tmp USER=hw3
+USER 1000
+WORKDIR /work
+ENTRYPOINT ["hw3"]
+CMD ["--help"]
