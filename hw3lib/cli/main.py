@@ -120,6 +120,10 @@ def parser() -> argparse.ArgumentParser:
         help=f"limit for one cell, 0 for none (default: {CELL_LIMIT_QUICK} in the quick profile, or none)",
     )  # fmt: skip
     run.add_argument("--force", action="store_true", help="run again even if nothing has changed")
+    run.add_argument(
+        "--jobs", type=int, metavar="N",
+        help="notebooks at once, which divide the cores among them (default: as many as cores and memory carry)",
+    )  # fmt: skip
     run.set_defaults(interrupted="; what was finished is kept, and the same command goes on from there")
 
     reproduce = command(
@@ -243,12 +247,15 @@ def _run(options: argparse.Namespace) -> int:
         name=options.name,
         timeout=timeout or None,
         force=options.force,
+        jobs=options.jobs,
         echo=lambda text: print(text, flush=True),
     )
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    failed = summary.failures(outcomes)
     for outcome in failed:
         print(f"\n{outcome.message}", file=sys.stderr)
     print(f"\n{summary.summary_table(outcomes)}")
+    if failed:
+        print(f"\nfailed first: {failed[0].notebook}; why is said above")
     return 1 if failed else 0
 
 

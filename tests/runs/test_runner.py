@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_runs_once_and_again_only_for_a_reason(place, monkeypatch):
 
     (outcome,), said = run(place)
     assert (outcome.status, outcome.folder) == ("ran", place / "runs" / "r" / "91"), outcome.message
-    assert said == "[1/1] 91_course: running"
+    assert re.fullmatch(r"\[1/1\] 91_course: running\n\[1/1\] 91_course: ran in \d+ s", said)
     expected = {"python": sys.executable, "cwd": str(place / "notebooks"), "headless": "1"}
     assert expected.items() <= outcome.metrics.items()
     assert os.environ["JUPYTER_PATH"] == str(place / "home")
