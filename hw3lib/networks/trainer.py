@@ -100,9 +100,8 @@ def train(
                 continue
             share = slice(start + whole * rank // processes, start + whole * (rank + 1) // processes)
             rows = order[share]
-            batch, target = inputs[rows], labels[rows]
-            if augment is not None and draws is not None:
-                batch = augment(batch, draws[share])
+            target = labels[rows]
+            batch = inputs[rows] if augment is None or draws is None else augment(inputs, draws[share], rows)
             with autocast(device, precision):
                 logits = network(batch).float()
             loss = cross_entropy(logits, target, reduction="sum")
