@@ -14,9 +14,10 @@ from .process import NotebookProcesses
 from .progress import Progress
 from .step import Notebook, Outcome, Step
 
-MEMORY = {"quick": 3e9, "full": 6e9}  # bytes that a notebook may take
-# Seconds that the chapters' quick profile takes on one core. Only which is longer matters, where no earlier run tells.
-TYPICAL = {"01": 30, "02": 250, "03": 150, "04": 150, "05": 120, "06": 20}
+# Bytes for each notebook. In the quick profile most take 1.4 to 2.6 GB, and chapter 02 for a moment 3.8.
+MEMORY = {"quick": 3e9, "full": 6e9}
+# About how many seconds of one core the chapters take. Only which is longer matters, where no earlier run tells.
+TYPICAL = {"01": 20, "02": 280, "03": 200, "04": 150, "05": 120, "06": 20}
 _TICK = 1.0  # seconds
 
 

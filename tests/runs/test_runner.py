@@ -261,9 +261,11 @@ def test_a_run_that_is_killed_takes_its_kernels_with_it_and_holds_its_folder_unt
         between.suspend()
         process.kill()
         process.wait()
-        with pytest.raises(Hw3Error, match="in use by another run"):
-            run(place)
-        between.resume()
+        try:
+            with pytest.raises(Hw3Error, match="in use by another run"):
+                run(place)
+        finally:
+            between.resume()
     end = time.monotonic() + 240
     while not (ended(between.pid) and ended(kernel_of(work))):
         assert time.monotonic() < end, "the kernel outlives its run"
