@@ -32,7 +32,7 @@ def threads() -> int:
 
 def thread_environment(count: int) -> dict[str, str]:
     """Environment variables that give a process ``count`` threads; what the user has set stays as it is."""
-    return {name: os.environ.get(name, str(count)) for name in THREAD_VARIABLES}
+    return {name: os.environ.get(name) or str(count) for name in THREAD_VARIABLES}
 
 
 def free_memory() -> int:

@@ -17,8 +17,8 @@ class Augmentation(Protocol):
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Random numbers for ``n`` inputs, float32 ``(n, ...)`` in 0 to 1, on the CPU."""
 
-    def __call__(self, inputs: torch.Tensor, draw: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """The changed inputs, ``(n, ...)``: those at ``rows``, int64 ``(n,)``, or all."""
+    def __call__(self, inputs: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        """The changed inputs, ``(n, ...)``."""
 
 
 class RandomAugment:
@@ -36,9 +36,9 @@ class RandomAugment:
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.rand(n, 6, generator=generator)
 
-    def __call__(self, inputs: torch.Tensor, draw: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
         """Changed images, float32 ``(n, 3, H, W)`` in 0 to 255, of images in 0 to 255."""
-        images = (inputs if rows is None else inputs[rows]).float()
+        images = inputs.float()
         draw = draw.view(len(images), 6, 1, 1, 1)
         if self.flip:
             images = torch.where(draw[:, 0] < 0.5, images.flip(3), images)
@@ -59,19 +59,20 @@ class RandomAugment:
 
 
 class RandomView:
-    """Draws one of several ready-made views for each input: ``(N, views, ...)`` becomes ``(n, ...)``.
-
-    It is told of rows, rather than given them, so as not to copy the views that are not drawn.
-    """
+    """Draws one of several ready-made views for each input: ``(n, views, ...)`` becomes ``(n, ...)``."""
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.rand(n, generator=generator)
 
-    def __call__(self, inputs: torch.Tensor, draw: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        return self.of_rows(inputs, torch.arange(len(inputs), device=inputs.device), draw)
+
+    def of_rows(self, inputs: torch.Tensor, rows: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        """A view of each input at ``rows``, int64 ``(n,)``, without a copy of the views that are not drawn."""
         views = inputs.shape[1]
         # float32 rounds the largest draws up to 1.
         chosen = (draw * views).long().clamp(max=views - 1)
-        return inputs[torch.arange(len(inputs), device=inputs.device) if rows is None else rows, chosen]
+        return inputs[rows, chosen]
 
 
 def _rotate(images: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
