@@ -40,6 +40,13 @@ def run(
         ),
     ] = None,
     force: Annotated[bool, option("run again even if nothing has changed")] = False,
+    jobs: Annotated[
+        int | None,
+        option(
+            "notebooks at once, which divide the cores among them (default: as many as cores and memory carry)",
+            metavar="N",
+        ),
+    ] = None,
 ) -> int:
     from hw3lib.core.untrusted import parse_value
     from hw3lib.runs import run as runner
@@ -56,10 +63,13 @@ def run(
         name=name,
         timeout=timeout or None,
         force=force,
+        jobs=jobs,
         echo=say,
     )
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    failed = summary.failures(outcomes)
     for outcome in failed:
         print(f"\n{outcome.message}", file=sys.stderr)
     print(f"\n{summary.summary_table(outcomes)}")
+    if failed:
+        print(f"\nfailed first: {failed[0].notebook}; why is said above")
     return 1 if failed else 0

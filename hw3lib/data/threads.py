@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from hw3lib.core.cores import threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,9 +22,9 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
     Args:
         function: what it raises is raised here, when its item's turn comes.
         items: taken as they are needed.
-        workers: threads; None takes one a core.
+        workers: threads; None takes :func:`hw3lib.core.cores.threads`.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or threads()
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:

@@ -65,10 +65,14 @@ class RandomView:
         return torch.rand(n, generator=generator)
 
     def __call__(self, inputs: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        return self.of_rows(inputs, torch.arange(len(inputs), device=inputs.device), draw)
+
+    def of_rows(self, inputs: torch.Tensor, rows: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        """A view of each input at ``rows``, int64 ``(n,)``, without a copy of the views that are not drawn."""
         views = inputs.shape[1]
         # float32 rounds the largest draws up to 1.
         chosen = (draw * views).long().clamp(max=views - 1)
-        return inputs[torch.arange(len(inputs), device=inputs.device), chosen]
+        return inputs[rows, chosen]
 
 
 def _rotate(images: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -313,12 +313,19 @@ def _torchvision_weights(name: str) -> dict[str, torch.Tensor]:
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file, which others may hold as well: they are to be copied, not changed."""
     try:
-        return load_tensors(path)
+        known = path.stat()
+        return _read_once(path, known.st_mtime_ns, known.st_size)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise Hw3Error(
             f"{path}: cannot be read as weights ({type(error).__name__}); delete it and load it again"
         ) from None
+
+
+@lru_cache(maxsize=1)  # splits of an attempt read the same weights, one after the other
+def _read_once(path: Path, changed: int, size: int) -> dict[str, torch.Tensor]:
+    return load_tensors(path)
 
 
 def _missing(name: str, what: str, where: str, by_hand: str) -> Hw3Error:

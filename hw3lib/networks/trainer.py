@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import autocast, default_accelerator, resolve
 
-from .augment import Augmentation
+from .augment import Augmentation, RandomView
 from .callbacks import Callback, Checkpoint, History, Training
 
 if TYPE_CHECKING:
@@ -100,9 +100,13 @@ def train(
                 continue
             share = slice(start + whole * rank // processes, start + whole * (rank + 1) // processes)
             rows = order[share]
-            batch, target = inputs[rows], labels[rows]
-            if augment is not None and draws is not None:
-                batch = augment(batch, draws[share])
+            target = labels[rows]
+            if augment is None or draws is None:
+                batch = inputs[rows]
+            elif isinstance(augment, RandomView):
+                batch = augment.of_rows(inputs, rows, draws[share])
+            else:
+                batch = augment(inputs[rows], draws[share])
             with autocast(device, precision):
                 logits = network(batch).float()
             loss = cross_entropy(logits, target, reduction="sum")

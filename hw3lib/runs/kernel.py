@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ def lock(folder: Path) -> Iterator[None]:
         if sys.platform != "win32":
             import fcntl  # not on Windows
 
+            os.set_inheritable(file.fileno(), True)  # the processes of the run hold it as well, until the last ends
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -42,14 +43,18 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def this_kernel() -> Iterator[None]:
-    """Let the kernel name ``python3`` mean this very interpreter, whatever kernel is installed under it."""
+def this_kernel(environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Let the kernel name ``python3`` mean this very interpreter, whatever kernel is installed under it.
+
+    Args:
+        environment: variables that kernels get besides those of this process.
+    """
     from ipykernel.kernelspec import get_kernel_dict  # slow, and locks do without
 
     spec = get_kernel_dict()
     # It warns about missing encryption on the loopback and about being shut down: nobody's concern here.
     spec["argv"].append("--Application.log_level=50")
-    spec["env"] = {"HW3_HEADLESS": "1"} | machine.spin_briefly()  # nobody is there to click
+    spec["env"] = {"HW3_HEADLESS": "1"} | machine.spin_briefly() | dict(environment or {})  # nobody is there to click
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory(prefix="hw3-kernel-") as folder:
         write_json(Path(folder) / "kernels" / "python3" / "kernel.json", spec)
@@ -64,7 +69,7 @@ def this_kernel() -> Iterator[None]:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C: the kernel is shut down in both cases (only the main thread gets signals)."""
+    """Treat SIGTERM as Ctrl-C: the kernels are shut down in both cases (only the main thread gets signals)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

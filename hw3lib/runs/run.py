@@ -8,12 +8,13 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from hw3lib.core import cores
 from hw3lib.core.files import clear_write_errors, is_no_regular_file
 from hw3lib.core.places import course_folder, project_root
 from hw3lib.core.text import did_you_mean
@@ -22,6 +23,8 @@ from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.kernel import lock, sigterm_interrupts, this_kernel
 
+from . import side_by_side
+from .progress import Progress, expected_seconds
 from .step import METRICS, Notebook, Outcome, Step
 from .summary import write_summary
 
@@ -39,11 +42,14 @@ def run(
     name: str | None = None,
     timeout: int | None = None,
     force: bool = False,
+    jobs: int | None = None,
     notebooks_dir: str | Path | None = None,
     runs_dir: str | Path | None = None,
     echo: Callable[[str], object] = print,
 ) -> list[Outcome]:
-    """Execute notebooks on a category; one that fails does not keep the next ones from being executed.
+    """Execute notebooks on a category, side by side but for those that read the others' results, which come after.
+
+    One that fails does not keep the others from being executed.
 
     Args:
         chosen: numbers or names ("1", "01", "01_dataset_statistics"); none means all.
@@ -52,15 +58,18 @@ def run(
         name: of the run; by default the category and the profile ("synthetic-bottle-quick").
         timeout: seconds that one cell may take; None for no limit.
         force: execute again even if nothing has changed, and from the start.
+        jobs: how many notebooks at once; by default as many as cores and memory carry. The cores are divided among
+            them, by the variables in :data:`hw3lib.core.cores.THREAD_VARIABLES` unless they are set already.
         notebooks_dir, runs_dir: by default ``notebooks/`` and ``runs/`` of the project.
-        echo: receives a line when a notebook starts or is left alone.
+        echo: receives a line when a notebook starts, ends or is left alone.
 
     Returns:
-        One outcome a notebook. Results are in ``runs_dir/name/NN``, and ``summary.csv`` beside them.
+        One outcome a notebook, in the order of their numbers. Results are in ``runs_dir/name/NN``, and ``summary.csv``
+        beside them.
 
     Raises:
         Hw3Error: unknown notebook or parameter, no data, run in use by another process, target not writable.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the kernel was shut down and the work folder is kept.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the kernels were shut down and the work folders are kept.
     """
     notebooks = choose(chosen, Path(notebooks_dir or course_folder()).resolve())
     parameters = dict(parameters or {})
@@ -71,24 +80,26 @@ def run(
     if not re.fullmatch(r"\w[\w.+ -]*", name):
         raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
     folder = Path(runs_dir or project_root() / "runs").resolve() / name
-    outcomes: list[Outcome] = []
+    jobs = side_by_side.default_jobs(notebooks, profile) if jobs is None else jobs
+    threads = cores.thread_environment(side_by_side.threads_for(jobs))
+    outcomes: dict[str, Outcome] = {}
     with ExitStack() as stack:
         stack.enter_context(sigterm_interrupts())
         root, data_digest = prepare_data(category, data, profile)
         stack.enter_context(clear_write_errors(folder, "Earlier results are as they were."))
         stack.enter_context(lock(folder))
-        stack.enter_context(this_kernel())
-        for i, notebook in enumerate(notebooks, 1):
-            known = {key: value for key, value in parameters.items() if key in notebook.parameters}
-            values = known | {"category": category, "data": str(root), "profile": profile}
-            step = Step(notebook, folder, values, data_digest, timeout, force, sys.stderr.isatty())
-
-            def tell(text: str, i: int = i) -> None:
-                echo(f"[{i}/{len(notebooks)}] {text}")
-
-            outcomes.append(step.run(tell))
-            write_summary(folder, outcomes)
-    return outcomes
+        stack.enter_context(this_kernel(threads))
+        values = parameters | {"category": category, "data": str(root), "profile": profile}
+        steps = [
+            Step(n, folder, {k: v for k, v in values.items() if k in n.parameters}, data_digest, timeout, force)
+            for n in notebooks
+        ]
+        expected = expected_seconds(folder.parent, category, profile, notebooks)
+        ended = side_by_side.run(steps, jobs, expected, Progress(notebooks, expected, echo))
+        for outcome in stack.enter_context(closing(ended)):
+            outcomes[outcome.notebook] = outcome
+            write_summary(folder, list(outcomes.values()))
+    return [outcomes[notebook.path.stem] for notebook in notebooks]
 
 
 def prepare_data(category: str, data: str | Path | None, profile: str) -> tuple[Path, str]:
@@ -142,8 +153,9 @@ def read_notebook(path: Path) -> Notebook:
     if missing:
         raise Hw3Error(f"{path}: its cell tagged 'parameters' must define {', '.join(missing)}")
     files = dict.fromkeys([METRICS, *named[0]])
+    code = sum(kind == "code" and bool(source.strip()) for kind, source in content)
     source = json.dumps([*files, *content])
-    return Notebook(path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest(), tuple(named[1]))
+    return Notebook(path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest(), tuple(named[1]), code)
 
 
 def _literals(path: Path, source: str) -> dict[str, Any]:

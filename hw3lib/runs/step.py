@@ -8,9 +8,7 @@ source, its parameters, the data, hw3lib and the installed versions are the same
 from __future__ import annotations
 
 import json
-import logging
 import platform
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +20,8 @@ from typing import Any
 from hw3lib.core.files import atomic_path, read_json, write_json
 from hw3lib.core.provenance import code_version, file_record, package_version
 from hw3lib.errors import Hw3Error
+
+from .process import Failed, NotebookProcesses, kept
 
 COMMON_KEYS = ("notebook", "category", "profile", "seconds", "seeds", "versions", "device", "data_digest")
 CHAPTER_KEYS = {  # what every run writes, for those who read it: the report and the summary
@@ -36,19 +36,19 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 NOTEBOOK, METRICS, RECORD = "notebook.ipynb", "metrics.json", "run.json"
 
 
-class Failed(Exception):
-    """The notebook did not come to its end, or not to what it promised; the text is for the user."""
-
-
 @dataclass(frozen=True)
 class Notebook:
-    """A numbered notebook: its parameters' defaults, files it promises, hash of code and text, chapters it reads."""
+    """A numbered notebook: its parameters' defaults, files it promises, hash of code and text, chapters it reads.
+
+    ``cells`` is the number of code cells that are executed: those that are not empty.
+    """
 
     path: Path
     parameters: dict[str, Any]
     files: tuple[str, ...]
     digest: str
     reads: tuple[str, ...] = ()
+    cells: int = 0
 
     @property
     def number(self) -> str:
@@ -57,7 +57,10 @@ class Notebook:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a notebook: ``status`` is ``ran``, ``unchanged`` or ``failed``; ``message`` says why."""
+    """What became of a notebook: ``status`` is ``ran``, ``unchanged`` or ``failed``; ``message`` says why.
+
+    ``ended`` is when, in seconds of this process's clock, so that the first failure can be told.
+    """
 
     notebook: str
     status: str
@@ -65,6 +68,7 @@ class Outcome:
     folder: Path
     metrics: dict[str, Any]
     message: str = ""
+    ended: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,6 @@ class Step:
     data_digest: str
     timeout: int | None = None
     force: bool = False
-    progress: bool = False
 
     @property
     def final(self) -> Path:
@@ -91,8 +94,23 @@ class Step:
     def old(self) -> Path:
         return self.run_folder / f".{self.notebook.number}.old"
 
-    def run(self, echo: Callable[[str], object] = print) -> Outcome:
-        """Execute the notebook if it is due; ``echo`` gets a line that says so, and why."""
+    def run(
+        self,
+        processes: NotebookProcesses,
+        echo: Callable[[str], object] = print,
+        on_cells: Callable[[int], object] = lambda _: None,
+    ) -> Outcome:
+        """Execute the notebook if it is due.
+
+        Args:
+            processes: starts one that executes it.
+            echo: gets a line that says whether it is due, and why.
+            on_cells: gets the number of code cells that are done, after each.
+
+        Raises:
+            KeyboardInterrupt: the processes were stopped; the work folder is kept.
+            OSError: the results cannot be written.
+        """
         name = self.notebook.path.stem
         if self.old.exists() and not self.final.exists():
             self.old.rename(self.final)  # the process ended between the two renames of _put_in_place
@@ -105,25 +123,28 @@ class Step:
             echo(f"{name}: unchanged, not run again")
             before = record.get("seconds")
             before = before if isinstance(before, int | float) else 0.0
-            return Outcome(name, "unchanged", before, self.final, read_json(self.final / METRICS))
+            metrics = read_json(self.final / METRICS)
+            return Outcome(name, "unchanged", before, self.final, metrics, ended=time.monotonic())
         started, clock = _now(), time.monotonic()
         resumed = self._prepare_work({"status": "started", "started": started, "fingerprint": due})
         why = "forced" if self.force else ", ".join(reasons) if record else ""
         again = f" again ({why})" if why else ""
         echo(f"{name}: running{again}{', going on from an interrupted run' if resumed else ''}")
+        on_cells(0)
         try:
-            self._execute()
+            processes.execute(self._process_work(), on_cells)
             metrics = self._check_promises()
         except Failed as failure:
             write_json(self.work / RECORD, read_json(self.work / RECORD) | {"status": "failed"})
-            return Outcome(name, "failed", time.monotonic() - clock, self.work, {}, f"{name}: {failure}")
+            now = time.monotonic()
+            return Outcome(name, "failed", now - clock, self.work, {}, f"{name}: {failure}", now)
         seconds = round(time.monotonic() - clock, 3)
         self._forget_work_folder()
         times = {"started": started, "finished": _now(), "seconds": seconds, "resumed": resumed}
         files = {file: file_record(self.work / file) for file in self.notebook.files}
         write_json(self.work / RECORD, {"status": "ran", **times, "fingerprint": due, "files": files})
         self._put_in_place()
-        return Outcome(name, "ran", seconds, self.final, metrics)
+        return Outcome(name, "ran", seconds, self.final, metrics, ended=time.monotonic())
 
     def _inputs(self) -> dict[str, Any]:
         """What the notebook reads of this run's other chapters: it is due again when one of them is."""
@@ -138,38 +159,15 @@ class Step:
         write_json(self.work / RECORD, record)
         return resumed
 
-    def _execute(self) -> None:
-        import nbclient.exceptions  # with papermill a second, which comparing runs does without
-        import papermill
-
-        # Their only messages here repeat, on stderr, what Failed or the interruption says.
-        logging.getLogger("papermill").addHandler(logging.NullHandler())
-        logging.getLogger("asyncio").addFilter(_not_of_a_dead_kernel)
-        executed = self.work / NOTEBOOK
-        try:
-            papermill.execute_notebook(
-                _no_format(self.notebook.path),
-                _no_format(executed),
-                parameters=self.values | {"out": str(self.work)},
-                kernel_name="python3",
-                language="python",
-                cwd=self.notebook.path.parent,
-                execution_timeout=self.timeout,
-                progress_bar=self.progress,
-            )
-        except papermill.PapermillExecutionError as error:
-            if error.ename in _user_errors():
-                raise Failed(f"{error.evalue}\n{_kept(executed)}") from error
-            lines = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)).strip().splitlines()
-            raise Failed(_failed_cell(error.exec_count, error.source, lines[-6:], executed)) from error
-        except nbclient.exceptions.CellTimeoutError as error:
-            text = f"took longer than {self.timeout} seconds; allow more with --timeout"
-            raise Failed(_failed_cell(*_last_started(executed), [text], executed)) from error
-        except nbclient.exceptions.DeadKernelError as error:
-            text = "the kernel died, often because the memory did not suffice: try --profile quick"
-            raise Failed(_failed_cell(*_last_started(executed), [text], executed)) from error
-        except RuntimeError as error:
-            raise Failed(f"the kernel did not start ({error}); hw3 doctor may say why") from error
+    def _process_work(self) -> dict[str, Any]:
+        """What :mod:`hw3lib.runs.process` is told."""
+        return {
+            "notebook": self.notebook.path,
+            "executed": self.work / NOTEBOOK,
+            "parameters": self.values | {"out": str(self.work)},
+            "timeout": self.timeout,
+            "user_errors": _user_errors(),
+        }
 
     def _check_promises(self) -> dict[str, Any]:
         """Content of metrics.json; ``Failed`` names every promised file that is not as promised."""
@@ -190,7 +188,7 @@ class Step:
             except (ValueError, TypeError) as error:
                 wrong.append(f"{METRICS} is not valid JSON ({error})")
         if wrong:
-            raise Failed(f"did not write what it promises: {'; '.join(wrong)}\n{_kept(self.work / NOTEBOOK)}")
+            raise Failed(f"did not write what it promises: {'; '.join(wrong)}\n{kept(self.work / NOTEBOOK)}")
         return metrics
 
     def _forget_work_folder(self) -> None:
@@ -241,42 +239,12 @@ def changed_files(record: Mapping[str, Any], folder: Path) -> list[str]:
     return [f"{name} {'changed' if now[name] else 'gone'}" for name in different]
 
 
-def _failed_cell(number: int | None, source: str, lines: list[str], executed: Path) -> str:
-    code = source.strip().splitlines()
-    shown = code if len(code) <= 12 else [*code[:12], f"... {len(code) - 12} more lines"]
-    shown = [f"    {line}" for line in shown]
-    return "\n".join([f"failed in cell In [{number}]:", *shown, *lines, _kept(executed)])
-
-
-def _kept(executed: Path) -> str:
-    return f"The notebook up to this point: {executed}"
-
-
-def _last_started(executed: Path) -> tuple[int, str]:
-    """Number and source of the cell at which an execution without an error message stopped."""
-    cells = [c for c in read_json(executed).get("cells", []) if c["cell_type"] == "code"]
-    started = [i for i, c in enumerate(cells, 1) if c["metadata"]["papermill"].get("start_time")]
-    number = max(started, default=0)
-    return number, "".join(cells[number - 1]["source"]) if number else ""
-
-
-def _not_of_a_dead_kernel(record: logging.LogRecord) -> bool:
-    """Whether a message of asyncio is about something else than the end of a kernel that was shut down with its run."""
-    import nbclient.exceptions  # loaded by then
-
-    return not (record.exc_info and isinstance(record.exc_info[1], nbclient.exceptions.DeadKernelError))
-
-
 def _user_errors() -> set[str]:
     """Names of the error classes whose message is all that the user needs."""
     kinds = [Hw3Error]
     for kind in kinds:
         kinds += kind.__subclasses__()
     return {kind.__name__ for kind in kinds}
-
-
-def _no_format(path: Path) -> str:
-    return str(path).replace("{", "{{").replace("}", "}}")  # papermill fills in braces
 
 
 def _refuse(constant: str) -> None:

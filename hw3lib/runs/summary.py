@@ -104,6 +104,11 @@ def summary_table(outcomes: Sequence[Outcome]) -> str:
     return format_table(rows)
 
 
+def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that failed, the first one first: others may have failed for want of its results."""
+    return sorted((outcome for outcome in outcomes if outcome.status == "failed"), key=lambda outcome: outcome.ended)
+
+
 def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:
     """Bring ``summary.csv`` up to date; notebooks that were not part of this call keep their rows."""
     path = folder / "summary.csv"

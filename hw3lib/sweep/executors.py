@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.core import optional
+from hw3lib.core.cores import THREAD_VARIABLES, usable_cores
 from hw3lib.errors import Hw3Error
 
 from .spec import read_yaml
 from .work import FAILED, LOST, Job, Outcome, perform
-
-# Read by the libraries when they are loaded, which is after a worker has set them.
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Executor(ABC):
@@ -88,7 +86,7 @@ class Processes(Executor):
 
     def __init__(self, workers: int | None = None, threads: int | None = None):
         super().__init__()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         for name, value in (("workers", workers), ("threads", threads)):
             if value is not None and value < 1:
                 raise Hw3Error(f"{name}={value}: expected 1 or more")
@@ -146,7 +144,7 @@ class Processes(Executor):
 
 def _begin(threads: int, end: Connection) -> None:
     """First thing in a worker: how many threads its libraries may start, and to end with the process that made it."""
-    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))  # before the libraries are loaded, which read them
 
     def watch() -> None:
         with suppress(EOFError, OSError):

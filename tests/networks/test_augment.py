@@ -71,3 +71,4 @@ def test_views_are_drawn_for_each_input_and_all_come_up():
     assert torch.equal(out[:, 0] % 1000, torch.arange(200))
     assert (out[:, 0] // 1000).bincount().min() > 50
     assert pick(inputs[:2], torch.tensor([0.0, 1.0]))[:, 0].tolist() == [0, 2001]
+    assert pick.of_rows(inputs, torch.tensor([7, 5]), torch.tensor([0.0, 1.0]))[:, 0].tolist() == [7, 2005]

@@ -6,19 +6,29 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbclient.exceptions
 import nbformat
+import psutil
 import pytest
 
+from hw3lib.core import cores
+from hw3lib.core.files import write_json
 from hw3lib.errors import Hw3Error
+from hw3lib.runs import process as notebook_process
 from hw3lib.runs import run as runner
+from hw3lib.runs import side_by_side
 from hw3lib.runs import step as execution
+from hw3lib.runs.progress import expected_seconds
 
 PARAMETERS = 'category = "x"\ndata = None\nprofile = "quick"\nout = None\nseed = 0\nmode = "well"\n'
 START = """import json, os, sys, time
@@ -50,12 +60,12 @@ if mode == "forgets":
 (folder / "figures" / "a.png").write_text("" if mode == "forgets" else "picture")"""
 
 
-def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS):
+def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS, reads: Sequence[str] = ()):
     first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_markdown_cell("# Title"), first, *map(nbformat.v4.new_code_cell, cells)],
-        metadata={"kernelspec": kernel, "hw3lib": {"files": ["metrics.json", "figures/a.png"]}},
+        metadata={"kernelspec": kernel, "hw3lib": {"files": ["metrics.json", "figures/a.png"], "reads": list(reads)}},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
@@ -85,7 +95,7 @@ def test_runs_once_and_again_only_for_a_reason(place, monkeypatch):
 
     (outcome,), said = run(place)
     assert (outcome.status, outcome.folder) == ("ran", place / "runs" / "r" / "91"), outcome.message
-    assert said == "[1/1] 91_course: running"
+    assert re.fullmatch(r"\[1/1\] 91_course: running\n\[1/1\] 91_course: ran in \d+ s", said)
     expected = {"python": sys.executable, "cwd": str(place / "notebooks"), "headless": "1"}
     assert expected.items() <= outcome.metrics.items()
     assert os.environ["JUPYTER_PATH"] == str(place / "home")
@@ -173,14 +183,14 @@ def test_a_failure_does_not_stop_the_next_notebook_and_each_gets_the_parameters_
         place / "notebooks" / "92_more.ipynb", START, "mode = 'well'", END, parameters=PARAMETERS + "lr = 0.1"
     )
     outcomes, _ = run(place, parameters={"mode": "fails", "lr": 0.2})
-    assert [outcome.status for outcome in outcomes] == ["failed", "ran"]
+    assert [outcome.status for outcome in outcomes] == ["failed", "ran"]  # in their order, whichever ended first
     assert "lr = " not in (place / "runs" / "r" / ".91.work" / "notebook.ipynb").read_text()
     assert "lr = 0.2" in (place / "runs" / "r" / "92" / "notebook.ipynb").read_text()
     assert "91_course,failed," in (place / "runs" / "r" / "summary.csv").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_and_resumed(place, number):
+def hw3_run(place: Path, *words: str) -> list[str]:
+    """The command line of ``hw3 run`` on the folders of a test."""
     code = (
         "import sys, signal, pathlib, hw3lib.runs.run as runner, hw3lib.cli.main as cli\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells let background jobs ignore it
@@ -188,38 +198,227 @@ def test_interrupted_and_resumed(place, number):
         f"runner.course_folder = lambda: pathlib.Path({str(place / 'notebooks')!r})\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", code, "run", "--category", "widget", "--data", str(place)]
-    command += ["--name", "r", "-p", "mode", "hangs", "--timeout", "30"]
+    command = [sys.executable, "-c", code, "run", "--category", "widget", "--data", str(place), "--name", "r"]
+    return [*command, *words]
+
+
+@contextmanager
+def started(command: list[str]) -> Iterator[subprocess.Popen]:
+    """A process that ends with the block, whatever becomes of the test."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    work = place / "runs" / "r" / ".91.work"
-    wait_for(lambda: (work / "kernel").is_file() and (work / "kernel").read_text(), process)
-    kernel = int((work / "kernel").read_text())
-    with pytest.raises(Hw3Error, match=f"in use by another run .process {process.pid}."):
-        run(place)
-    time.sleep(0.3)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def kernel_of(work: Path) -> int:
+    """Process of the kernel that is at work there; 0 as long as there is none."""
+    path = work / "kernel"
+    return int(path.read_text() or 0) if path.is_file() else 0
+
+
+def ended(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed(place, number):
+    """Two notebooks at once: both kernels end, both work folders are kept, and the next run goes on from there."""
+    write_notebook(place / "notebooks" / "92_more.ipynb", START, MODES, END)
+    command = hw3_run(place, "-p", "mode", "hangs", "--timeout", "300", "--jobs", "2")
+    works = [place / "runs" / "r" / f".{number}.work" for number in (91, 92)]
+    with started(command) as process:
+        wait_for(lambda: all(map(kernel_of, works)), process)
+        with pytest.raises(Hw3Error, match=f"in use by another run .process {process.pid}."):
+            run(place)
+        time.sleep(0.3)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors
     assert "interrupted" in errors and "goes on from there" in errors and "Traceback" not in errors
-    with pytest.raises(ProcessLookupError):
-        os.kill(kernel, 0)
-    assert work.is_dir() and not (place / "runs" / "r" / "91").exists()
+    assert all(ended(kernel_of(work)) for work in works)
+    assert all(work.is_dir() for work in works) and not (place / "runs" / "r" / "91").exists()
 
     if number == signal.SIGINT:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "going on from an interrupted run" in done.stdout
-        assert json.loads((place / "runs" / "r" / "91" / "metrics.json").read_text())["resumed"] is True
+        assert done.stdout.count("going on from an interrupted run") == 2
+        for place in (works[0].with_name("91"), works[1].with_name("92")):
+            assert json.loads((place / "metrics.json").read_text())["resumed"] is True
 
 
-def test_asyncio_says_nothing_of_a_kernel_that_ended_with_its_run(place, caplog):
-    run(place)
-    for error in (nbclient.exceptions.DeadKernelError("Kernel died"), OSError("no route to host")):
-        logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=error)
-    assert [record.exc_info[0] for record in caplog.records if record.name == "asyncio"] == [OSError]
+def test_a_run_that_is_killed_takes_its_kernels_with_it_and_holds_its_folder_until_then(place):
+    command = hw3_run(place, "-p", "mode", "hangs")
+    work = place / "runs" / "r" / ".91.work"
+    with started(command) as process:
+        wait_for(lambda: kernel_of(work), process)
+        (between,) = psutil.Process(process.pid).children()
+        between.suspend()
+        process.kill()
+        process.wait()
+        try:
+            with pytest.raises(Hw3Error, match="in use by another run"):
+                run(place)
+        finally:
+            between.resume()
+    end = time.monotonic() + 240
+    while not (ended(between.pid) and ended(kernel_of(work))):
+        assert time.monotonic() < end, "the kernel outlives its run"
+        time.sleep(0.05)
 
 
-def wait_for(condition, process, seconds=60):
+MEET = """from pathlib import Path
+import time
+(Path(out).parent / (me + " is here")).touch()
+while not (Path(out).parent / (other + " is here")).exists():
+    time.sleep(0.05)"""
+
+
+def test_notebooks_run_side_by_side_and_those_that_read_them_come_after(place):
+    """Each of two notebooks waits for the other: one after the other, the first would take too long."""
+    write_notebook(place / "notebooks" / "90_left.ipynb", "me, other = 'left', 'right'", MEET, START, MODES, END)
+    write_notebook(place / "notebooks" / "91_course.ipynb", "me, other = 'right', 'left'", MEET, START, MODES, END)
+    write_notebook(
+        place / "notebooks" / "92_reads.ipynb",
+        "from pathlib import Path\nassert all((Path(out).parent / n / 'metrics.json').is_file() for n in ('90', '91'))",
+        START, MODES, END, reads=["90", "91"],
+    )  # fmt: skip
+    outcomes, said = run(place, jobs=3, timeout=240)
+    assert [outcome.status for outcome in outcomes] == ["ran"] * 3, "\n".join(o.message for o in outcomes)
+    lines = said.splitlines()
+    assert {lines[0], lines[1]} == {"[1/3] 90_left: running", "[2/3] 91_course: running"}
+    assert lines[4] == "[3/3] 92_reads: running" and lines[5].startswith("[3/3] 92_reads: ran in ")
+    rows = (place / "runs" / "r" / "summary.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["90_left", "91_course", "92_reads"]
+
+
+def test_the_threads_are_divided_unless_the_user_has_said_how_many(place, monkeypatch):
+    monkeypatch.setattr(cores, "usable_cores", lambda: 8)
+    for name in cores.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "5")
+    show = "import torch\nprint('threads', os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])"
+    write_notebook(place / "notebooks" / "91_course.ipynb", START, show, END)
+    (outcome,), _ = run(place, jobs=2)
+    assert outcome.status == "ran" and "threads 4 5" in (outcome.folder / "notebook.ipynb").read_text()
+    with pytest.raises(Hw3Error, match="jobs is 0; expected 1 or more"):
+        run(place, jobs=0)
+
+
+def test_as_many_jobs_as_cores_memory_and_notebooks_carry(place, monkeypatch):
+    for number, reads in ((92, []), (93, []), (94, ["91", "92"])):
+        write_notebook(place / "notebooks" / f"{number}_more.ipynb", reads=reads)
+    notebooks = runner.choose([], place / "notebooks")
+    for usable, memory, expected in ((16, 1e12, 3), (2, 1e12, 2), (16, 7e9, 2), (16, 1e8, 1)):
+        monkeypatch.setattr(cores, "usable_cores", lambda usable=usable: usable)
+        monkeypatch.setattr(cores, "free_memory", lambda memory=memory: memory)
+        assert side_by_side.default_jobs(notebooks, "quick") == expected
+    assert side_by_side.default_jobs(notebooks[-1:], "quick") == 1
+
+
+def test_the_longest_starts_first_and_results_of_one_folder_wait_for_each_other(place):
+    steps = []
+    for name, reads in (("01_a", []), ("02_b", []), ("02_c", []), ("06_d", ["02", "07"]), ("07_e", ["06"])):
+        write_notebook(place / "course" / f"{name}.ipynb", reads=reads)
+        notebook = runner.read_notebook(place / "course" / f"{name}.ipynb")
+        steps.append(execution.Step(notebook, place / "run", {}, "digest"))
+    assert side_by_side._ready(steps, [1, 4, 3, 2, 0], []) == [1, 0]  # in the order given
+    assert side_by_side._ready(steps, [4, 3, 2], [1]) == []
+    assert side_by_side._ready(steps, [4, 3, 2], [0]) == [2]
+    assert side_by_side._ready(steps, [4, 3], []) == [3]  # what comes later is not waited for
+    assert side_by_side._ready(steps, [4], []) == [4]
+
+
+def record(runs: Path, name: str, **changes) -> None:
+    parameters = {"category": "widget", "profile": "quick"} | changes.pop("parameters", {})
+    content = {"status": "ran", "resumed": False, "finished": "2026-01-01", "seconds": 10.0} | changes
+    write_json(runs / name / "91" / "run.json", content | {"fingerprint": {"parameters": parameters}})
+
+
+def test_the_expected_time_is_that_of_the_newest_run_of_this_kind(place):
+    runs, notebooks = place / "runs", runner.choose([], place / "notebooks")
+
+    def expected():
+        return expected_seconds(runs, "widget", "quick", notebooks).get("91")
+
+    assert expected() is None
+    record(runs, "full", parameters={"profile": "full"})
+    record(runs, "resumed", resumed=True)
+    record(runs, "failed", status="failed")
+    (runs / "damaged" / "91").mkdir(parents=True)
+    (runs / "damaged" / "91" / "run.json").write_text('{"fingerprint": []}')
+    assert expected() is None
+    record(runs, "other", parameters={"category": "lamp"}, seconds=20.0, finished="2026-03-01")
+    assert expected() == 20
+    record(runs, "same", seconds=30.0)
+    assert expected() == 30
+    record(runs, "newer", seconds=5.0, finished="2026-02-01")
+    assert expected() == 5
+
+
+def test_a_process_that_ends_by_itself_is_a_failure_like_others(place):
+    kill = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"
+    write_notebook(place / "notebooks" / "91_course.ipynb", START, kill, END)
+    write_notebook(place / "notebooks" / "92_more.ipynb", START, MODES, END)
+    outcomes, said = run(place, jobs=2)
+    assert [outcome.status for outcome in outcomes] == ["failed", "ran"]
+    assert "91_course: the process that ran it ended with exit code -9" in outcomes[0].message
+    assert "[1/2] 91_course: failed after " in said
+
+
+def test_what_failed_first_is_said(place):
+    write_notebook(place / "notebooks" / "90_last.ipynb", START, "time.sleep(3)", "1 / 0")
+    done = subprocess.run(hw3_run(place, "-p", "mode", "fails", "--jobs", "2"), capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.endswith("\nfailed first: 91_course; why is said above\n")
+    assert 0 < done.stderr.index("91_course: failed in cell") < done.stderr.index("90_last: failed in cell")
+
+
+def in_a_terminal(command: list[str]) -> str:
+    """What a command shows in a terminal, with all that it moves the cursor and overwrites."""
+    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
+    import fcntl
+    import termios
+
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # rows and columns
+    process = subprocess.Popen(command, stdout=slave, stderr=slave, stdin=slave)
+    os.close(slave)
+    shown = b""
+    with suppress(OSError), os.fdopen(master, "rb", 0) as terminal:  # it is an error to read from one that is closed
+        while part := terminal.read(4096):
+            shown += part
+    assert process.wait(timeout=240) == 0, shown.decode()
+    return shown.decode()
+
+
+def test_a_terminal_shows_cells_and_times_and_a_log_a_line_at_start_and_end(place):
+    record(place / "runs", "before", seconds=75.0)
+    write_notebook(place / "notebooks" / "91_course.ipynb", START, "time.sleep(3)", MODES, "", END)
+    shown = in_a_terminal(hw3_run(place))
+    assert "[1/1] 91_course: running" in shown and re.search(r"\[1/1\] 91_course: ran in \d+ s", shown)
+    for text in ("0/5 cells, 00:0", "4/5 cells", "of about 01:15"):
+        assert text in shown
+    assert len(set(re.findall(r"cells, (\d\d:\d\d)", shown))) >= 3  # the clock goes on within a cell
+
+    done = subprocess.run([*hw3_run(place), "--force"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"\[1/1\] 91_course: running again \(forced\)\n\[1/1\] 91_course: ran in \d+ s\n\n", done.stdout)
+    assert done.stderr == ""
+
+
+def test_asyncio_says_nothing_of_a_kernel_that_ended_with_its_run():
+    errors = (nbclient.exceptions.DeadKernelError("Kernel died"), OSError("no route to host"))
+    records = [logging.makeLogRecord({"exc_info": (type(error), error, None)}) for error in errors]
+    assert [notebook_process._not_of_a_dead_kernel(record) for record in records] == [False, True]
+
+
+def wait_for(condition, process, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -312,10 +511,7 @@ def test_a_file_where_the_run_should_go(place):
 
 
 def test_a_notebook_that_reads_other_chapters_is_due_when_one_of_them_changes(place):
-    path = place / "notebooks" / "91_course.ipynb"
-    notebook = json.loads(path.read_text())
-    notebook["metadata"]["hw3lib"]["reads"] = ["90"]
-    path.write_text(json.dumps(notebook))
+    write_notebook(place / "notebooks" / "91_course.ipynb", START, MODES, END, reads=["90"])
     assert run(place)[0][0].status == "ran"
     assert run(place)[0][0].status == "unchanged"
     (place / "runs" / "r" / "90").mkdir()

@@ -67,7 +67,7 @@ def test_a_chinese_name_is_drawn_in_a_font_of_the_machine(own_fonts, tmp_path):
 def test_without_such_a_font_a_sentence_comes_before_anything_is_drawn_as_boxes(own_fonts):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert drawing.pretty(f"{NAME}_large") == f"{NAME} large"
+        assert fonts.pretty(f"{NAME}_large") == f"{NAME} large"
         figure, axes = plt.subplots()
         axes.set_title(NAME)
         figure.canvas.draw()
@@ -84,7 +84,7 @@ def test_names_that_can_be_drawn_are_not_warned_of(own_fonts, tmp_path, recwarn)
     font_with(NAME, "Noto Sans CJK TC", tmp_path / "cjk.ttf")
     own_fonts.addfont(tmp_path / "cjk.ttf")
     drawing.fall_back_on_chinese_fonts()
-    assert drawing.pretty(NAME) == NAME and not recwarn.list
+    assert fonts.pretty(NAME) == NAME and not recwarn.list
     assert fonts.without_font(NAME, "裂") and " 裂," in fonts.without_font("裂")
     assert optional.missing("font") is None
 

@@ -7,11 +7,12 @@ every value in the range get a counter.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numba import njit
+
+from hw3lib.core.cores import threads
 
 MOST = (1 << 32) - 1  # values that counters of 32 bits hold for certain
 KEPT = 1 << 27  # values that are kept, in at most 268 MB
@@ -20,7 +21,7 @@ _CHUNK = 1 << 22  # values that are brought into order together: most pages then
 _CHUNKS = 64  # that are kept, half a megabyte each for where its pages start
 _SLAB = 64  # pages whose memory is asked for together: the system gives large blocks faster
 _SIGN = np.uint32(1 << 31)
-_THREADS = min(8, os.cpu_count() or 1)
+_THREADS = min(8, threads())
 
 
 class Tally:

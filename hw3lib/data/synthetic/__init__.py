@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from joblib import Parallel, delayed
 from PIL import Image
 from tqdm.auto import tqdm
 
+from hw3lib.core.cores import usable_cores
 from hw3lib.core.files import atomic_folder, sweep_leftovers
 from hw3lib.core.text import did_you_mean
 from hw3lib.data.fetch.official import OFFICIAL, OfficialCounts
@@ -156,7 +156,7 @@ def make(
             if mask:
                 (folder / mask).parent.mkdir(parents=True, exist_ok=True)
         work = (delayed(_write)(spec.name, folder, size, *job) for job in jobs)
-        done = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator")(work)
+        done = Parallel(n_jobs=workers or usable_cores(), return_as="generator")(work)
         for _ in tqdm(done, total=len(jobs), unit="image", desc=f"make {target.name}", disable=not progress):
             pass
         (folder / "readme.txt").write_text(

@@ -133,7 +133,7 @@ def train_head(
     head.train()
     for step in range(recipe.steps):
         rows = torch.as_tensor(next(batches)).to(views.device)
-        x = pick(views[rows], pick.draw(len(rows), generator).to(views.device))
+        x = pick.of_rows(views, rows, pick.draw(len(rows), generator).to(views.device))
         value = loss(head, x, y[rows], step)
         optimiser.zero_grad(set_to_none=True)
         value.backward()

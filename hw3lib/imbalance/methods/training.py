@@ -206,7 +206,7 @@ def pseudo_labelled(adaptive: bool) -> Callable[[Part], Scores]:
                 thresholds = adaptive_thresholds(seen, thresholds, majority)
             rows = next(batches)
             # The two views are drawn apart, as FixMatch augments anew for each.
-            views = [pick(v[rows], pick.draw(len(rows), generator)) for v in (weak, strong)]
+            views = [pick.of_rows(v, rows, pick.draw(len(rows), generator)) for v in (weak, strong)]
             logits = head(torch.cat([x, *views])).split([len(x), len(rows), len(rows)])
             return cross_entropy(logits[0], y) + unlabelled_loss(logits[1], logits[2], thresholds)
 
