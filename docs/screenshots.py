@@ -34,7 +34,7 @@ CATEGORY = "synthetic/bottle"
 WIDTH, LARGEST = 1280, 200_000  # pixels, bytes
 CELLS = {
     "dataset_browser": """
-from hw3lib import widgets
+from hw3lib.views import widgets
 from hw3lib.data import load_table
 
 table = load_table({root!r}, {category!r})
@@ -42,9 +42,9 @@ widgets.browse(table)
 """,
     "threshold_explorer": """
 from types import SimpleNamespace
-from hw3lib import widgets
+from hw3lib.views import widgets
 from hw3lib.data import ImageStack, load_table
-from hw3lib.detect import load_detector
+from hw3lib.anomaly import load_detector
 
 table = load_table({root!r}, {category!r})
 test = table[table["split"] == "test"].reset_index(drop=True)
