@@ -44,11 +44,11 @@ widgets.browse(table)
 from types import SimpleNamespace
 from hw3lib.views import widgets
 from hw3lib.data import ImageStack, load_table
-from hw3lib.anomaly import load_detector
+from hw3lib.anomaly import load
 
 table = load_table({root!r}, {category!r})
 test = table[table["split"] == "test"].reset_index(drop=True)
-detector = load_detector({detector!r})
+detector = load({detector!r})
 scores, maps = detector.score(ImageStack.load(test, detector.image_size))
 widgets.explore_threshold(SimpleNamespace(scores=scores, maps=maps, detector=detector), test)
 """,

@@ -108,7 +108,7 @@ def export(
     """
     out = Path(out)
     chosen = [find_format(name) for name in dict.fromkeys(formats)]
-    refuse_existing(out, SUMMARY, "a folder of annotations", force)
+    refuse_existing(out, force, SUMMARY, "a folder of annotations")
     attrs = dict(table.attrs)
     table = table[(table["split"] == "test") | (train_good & ~table["is_defect"])].reset_index(drop=True)
     table.attrs = attrs

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw3lib.anomaly.thresholds import few_good_images_are_told
 from hw3lib.core.registry import Registry
+from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ def make_detector(name: str, settings: dict[str, Any]) -> Detector:
         Hw3Error: an unknown name or parameter, or a value that it cannot have.
     """
     if name not in DETECTORS:
-        near = get_close_matches(name, DETECTORS, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise Hw3Error(f"unknown detector {name!r}; {hint}Known: {', '.join(DETECTORS)}")
+        near = did_you_mean(name, DETECTORS) or ";"
+        raise Hw3Error(f"unknown detector {name!r}{near} Known: {', '.join(DETECTORS)}")
     kind = DETECTORS[name]
     known = [field.name for field in fields(kind)]
     for setting in settings:

@@ -1,44 +1,38 @@
-"""``hw3 app``: its arguments. What it does is in :mod:`hw3lib.inspection.app`."""
+"""``hw3 app``."""
 
-from __future__ import annotations
+from typing import Annotated
 
-import argparse
-from collections.abc import Callable
-from typing import Any
+from hw3lib.cli.options import command, option, say
 
 
-def add(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add ``app`` to the commands; ``command`` makes one, see :func:`hw3lib.cli.main.parser`."""
-    app = command(
-        commands,
-        "app",
-        _app,
-        "Serve a page where a person drops a photograph and sees score, p-value, heat map and type of defect.",
-        "hw3 app bolts-detector",
-        "hw3 app bottle-detector --types ../mvtec_ad/bottle --port 0 --no-browser",
-    )
-    app.add_argument("detector", metavar="DETECTOR", help="its folder, as `hw3 detect fit` wrote it, or an ONNX file")
-    app.add_argument(
-        "--types", metavar="FOLDER", help="a category with labelled defects, to name the type of a defect by"
-    )
-    app.add_argument("--port", type=int, default=8866, metavar="N", help="0 takes a free one (default: %(default)s)")
-    app.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    app.add_argument("--allow-remote", action="store_true", help="a host that other machines can reach is meant")
-    app.add_argument("--theme", choices=("light", "dark"), default="light", help="of the page (default: %(default)s)")
-    app.add_argument("--no-browser", action="store_true", help="print the address only")
-
-
-def _app(options: argparse.Namespace) -> int:
+@command(
+    "Serve a page where a person drops a photograph and sees score, p-value, heat map and type of defect.",
+    "hw3 app bolts-detector",
+    "hw3 app bottle-detector --types ../mvtec_ad/bottle --port 0 --no-browser",
+)
+def app(
+    detector: Annotated[str, option("its folder, as `hw3 detect fit` wrote it, or an ONNX file", metavar="DETECTOR")],
+    *,
+    types: Annotated[
+        str | None,
+        option("a category with labelled defects, to name the type of a defect by", metavar="FOLDER"),
+    ] = None,
+    port: Annotated[int, option("0 takes a free one (default: %(default)s)", metavar="N")] = 8866,
+    host: Annotated[str, option("address to listen on (default: %(default)s)")] = "127.0.0.1",
+    allow_remote: Annotated[bool, option("a host that other machines can reach is meant")] = False,
+    theme: Annotated[str, option("of the page (default: %(default)s)", choices=("light", "dark"))] = "light",
+    no_browser: Annotated[bool, option("print the address only")] = False,
+) -> int:
     from hw3lib.inspection.app import server
 
     server.run(
-        options.detector,
-        host=options.host,
-        port=options.port,
-        types=options.types,
-        allow_remote=options.allow_remote,
-        browser=not options.no_browser,
-        theme=options.theme,
-        echo=lambda text: print(text, flush=True),
+        detector,
+        host=host,
+        port=port,
+        types=types,
+        allow_remote=allow_remote,
+        browser=not no_browser,
+        theme=theme,
+        echo=say,
     )
     return 0

@@ -1,6 +1,4 @@
-"""Whether this machine is ready for the course: one finding a thing, and for each failure what to do."""
-
-from __future__ import annotations
+"""``hw3 doctor``: whether this machine is ready, one finding a thing, and for each failure what to do."""
 
 import os
 import platform
@@ -9,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from hw3lib.cli.options import Data, command, option
 from hw3lib.core.files import existing_parent, free_bytes, human_bytes
 from hw3lib.core.places import data_roots, project_root
 from hw3lib.errors import Hw3Error
@@ -29,6 +29,23 @@ class Finding:
     status: str
     what: str
     text: str
+
+
+@command(
+    "Check Python, packages, device, weights, data, disk and kernel. What fails comes with what to do.",
+    "hw3 doctor",
+    "hw3 doctor --category bottle --data ../mvtec_ad",
+)
+def doctor(
+    *,
+    data: Data = None,
+    category: Annotated[str, option("look for this one (default: %(default)s)")] = "synthetic/bottle",
+) -> int:
+    failed = False
+    for finding in examine(category, data):
+        print(f"{finding.status:4}  {finding.what:32}  {finding.text}", flush=True)
+        failed |= finding.status == FAIL
+    return 1 if failed else 0
 
 
 def examine(category: str = "synthetic/bottle", data: str | Path | None = None) -> Iterator[Finding]:
@@ -114,11 +131,12 @@ def weights() -> Iterator[Finding]:
 def category_data(category: str, data: str | Path | None = None) -> Finding:
     """Whether the category is there and complete in its layout (``hw3 data check`` decodes the files too)."""
     try:
-        from hw3lib.data.table import is_category, load_table
+        from hw3lib.data.find import root_of
+        from hw3lib.data.table import load_table
     except (ImportError, OSError) as error:
         return Finding(FAIL, "data", f"cannot be looked for ({error})")
     roots = data_roots(data)
-    root = next((place for place in roots if is_category(place / category)), None)
+    root = root_of(category, roots)
     if root is None:
         where = f"{category} is not in {', '.join(map(str, roots))}"
         if category.startswith("synthetic/"):

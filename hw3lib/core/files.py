@@ -135,10 +135,10 @@ def atomic_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
     """
     path = Path(path)
     with _beside(path) as temporary:
-        _refuse_existing(path, replace)
+        refuse_existing(path, replace)
         temporary.mkdir()
         yield temporary
-        _refuse_existing(path, replace)
+        refuse_existing(path, replace)
         if not path.exists():
             os.rename(temporary, path)
             return
@@ -153,12 +153,28 @@ def atomic_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
         _remove(old)
 
 
-def _refuse_existing(path: Path, replace: bool) -> None:
-    if not path.exists() and not path.is_symlink():
+def refuse_existing(path: Path, replace: bool, mark: str = "", what: str = "") -> None:
+    """Let a folder be made where none is or an empty one, and one that is there be replaced only on request.
+
+    Args:
+        path: the folder.
+        replace: it was asked for.
+        mark: a file that stands in the folder if it is what it would be replaced by; nothing else is ever replaced.
+            It is then the folder that a command's ``--out`` names.
+        what: that is, ``"a detector"``.
+
+    Raises:
+        Hw3Error: it stays.
+    """
+    if not path.exists() and not path.is_symlink() or path.is_dir() and not any(path.iterdir()):
         return
+    if mark and not (path / mark).is_file():
+        raise Hw3Error(f"--out {path}: exists and is not {what} (no {mark} in it), so it stays; choose another name")
     if not path.is_dir():
         raise Hw3Error(f"Cannot make the folder {path}: a file of that name is there. Move it away first.")
-    if not replace and any(path.iterdir()):
+    if not replace:
+        if mark:
+            raise Hw3Error(f"--out {path}: is {what} already, and stays; choose another name, or --force to replace it")
         raise Hw3Error(f"The folder {path} exists already and is not replaced. Delete it or choose another name.")
 
 
@@ -235,14 +251,12 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def refuse_existing(out: Path, mark: str, what: str, force: bool) -> None:
-    """An existing folder is replaced only on request, and only if it is what it would be replaced by."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / mark).is_file():
-        raise Hw3Error(f"--out {out}: exists and is not {what} (no {mark} in it), so it stays; choose another name")
-    if not force:
-        raise Hw3Error(f"--out {out}: is {what} already, and stays; choose another name, or --force to replace it")
+def is_no_regular_file(path: str | Path) -> bool:
+    """Whether something else than a file is there: a pipe or a device would never end, a folder cannot be read.
+
+    Where nothing is there the answer is no: whoever opens it says so.
+    """
+    return Path(path).exists() and not Path(path).is_file()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -266,7 +280,7 @@ def file_digest(path: str | Path) -> str:
         Hw3Error: no regular file, or one that cannot be read, such as a link that leads nowhere.
     """
     total = hashlib.sha256()
-    if Path(path).exists() and not Path(path).is_file():  # a pipe or a device would never end
+    if is_no_regular_file(path):
         raise Hw3Error(f"{path}: is no regular file")
     try:
         with open(path, "rb") as file:

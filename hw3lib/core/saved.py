@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
+from hw3lib.core.files import is_no_regular_file
+
 if TYPE_CHECKING:
     import torch
 
@@ -38,7 +40,7 @@ def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
         OSError: the file is not there, or is a pipe or a device, which would never end.
         Exception: torch raises many kinds for a damaged file.
     """
-    if Path(path).exists() and not Path(path).is_file():
+    if is_no_regular_file(path):
         raise OSError(f"{path} is no regular file")
     import torch
 

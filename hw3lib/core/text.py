@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -21,6 +22,19 @@ def plural(number: int, what: str) -> str:
 def counted(number: int, what: str) -> str:
     """``1 image``, ``2 images``."""
     return f"{number} {plural(number, what)}"
+
+
+def did_you_mean(name: Any, known: Iterable[str], most: int = 1, shown: Callable[[str], str] = repr) -> str:
+    """``; did you mean 'bottle'?``, the end of a half sentence; nothing where no known name is like this one.
+
+    Args:
+        name: what was found; a text, or what YAML has at its place.
+        known: names to choose from.
+        most: names that are offered, the nearest first.
+        shown: how one of them is written.
+    """
+    near = get_close_matches(str(name), list(known), most)
+    return f"; did you mean {' or '.join(map(shown, near))}?" if near else ""
 
 
 def json_text(content: Any, indent: int | None = None) -> str:

@@ -25,7 +25,7 @@ import psutil
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from hw3lib.core.files import atomic_path, expanded
+from hw3lib.core.files import atomic_path, expanded, is_no_regular_file
 from hw3lib.data.fetch.sources import get
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.kernel import this_kernel
@@ -174,7 +174,7 @@ def _read(path: Path) -> NotebookNode:
         size = path.stat().st_size
     except OSError as error:
         raise Hw3Error(f"{path}: cannot be read ({error.strerror})") from None
-    if not path.is_file():  # a pipe or a device would never end
+    if is_no_regular_file(path):
         raise Hw3Error(f"{path}: is no regular file; submit a notebook")
     if size > MOST_BYTES:
         raise Hw3Error(f"{path}: {size} bytes, expected {MOST_BYTES} or fewer; clear its outputs and submit it again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import tokenize
 import zipfile
@@ -13,6 +12,8 @@ from typing import IO
 
 from PIL import Image
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
+
+from hw3lib.core.files import is_no_regular_file
 
 MOST_PIXELS = 100 * 10**6  # decoded, as RGB and once copied, they take some 700 MB
 _MOST_OF_KIND = {"WEBP": MOST_PIXELS // 2}  # whose decoder holds several canvases, 17 bytes a pixel in all
@@ -30,8 +31,8 @@ def open_image(source: str | Path | IO[bytes]) -> Image.Image:
     Raises:
         Exception: one of :data:`BROKEN`.
     """
-    if isinstance(source, str | Path) and not stat.S_ISREG(Path(source).stat().st_mode):
-        raise OSError("is no regular file")  # a pipe would never end, a device neither
+    if isinstance(source, str | Path) and is_no_regular_file(source):
+        raise OSError("is no regular file")
     image = Image.open(source)
     width, height = image.size
     most = _MOST_OF_KIND.get(image.format or "", MOST_PIXELS)

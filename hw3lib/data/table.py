@@ -6,8 +6,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
-from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +17,12 @@ from hw3lib.core.files import expanded, file_digest
 from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, open_image, upright_size
+from .find import find_category
 from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MASK_FOLDERS = ("ground_truth", "masks")
-
-LAYOUTS = """expected one of
-  MVTec AD:   CATEGORY/train/good/*.png, CATEGORY/test/good/*.png, CATEGORY/test/DEFECT/*.png,
-              CATEGORY/ground_truth/DEFECT/STEM_mask.png
-  own folder: CATEGORY/good/*.png, CATEGORY/DEFECT/*.png, and if there are masks CATEGORY/masks/DEFECT/STEM.png"""
 
 
 @dataclass(frozen=True)
@@ -112,50 +106,6 @@ def _say(category: str, errors: list[Problem], most: int = 10) -> str:
     if len(lines) == 1:
         return lines[0]
     return f"{len(errors)} problems in category {category!r} (all of them: hw3 data check):\n  " + "\n  ".join(lines)
-
-
-def is_category(folder: Path) -> bool:
-    """Whether a folder looks like a category in one of the two layouts."""
-    return any(os.path.isdir(folder / part) for part in ("train/good", "test/good", "good"))  # also of odd names
-
-
-def find_category(root: Path, category: str) -> Path:
-    """Folder of a category, or an error that says what is there instead and which level was meant."""
-    if not os.path.isdir(root):
-        raise Hw3Error(f"{root}: no such folder; expected the folder that holds the category {category!r}")
-    folder = root / category
-    if is_category(folder):
-        return folder
-    if is_category(root):
-        raise Hw3Error(
-            f"{root} is itself a category, one level too low: pass {root.parent} as the folder and "
-            f"{root.name!r} as the category"
-        )
-    name = escape(category)
-    for level in (f"*/{name}", f"*/*/{name}", f"{name}/*"):
-        try:
-            deeper = next((p for p in sorted(root.glob(level)) if is_category(p)), None)
-        except (OSError, ValueError, NotImplementedError):  # no name that a folder here could have
-            break
-        if deeper is not None:
-            other = "" if deeper.name == Path(category).name else f" and the category {deeper.name!r}"
-            raise Hw3Error(f"{root} is a level too high: {category!r} is in {deeper.parent}; pass that folder{other}")
-    if os.path.isdir(folder):
-        found = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-        raise Hw3Error(f"{folder}: not a category; found {', '.join(found[:8]) or 'an empty folder'};\n{LAYOUTS}")
-    known = list_categories(root)
-    near = get_close_matches(category, known, 1)
-    raise Hw3Error(
-        f"unknown category {category!r} in {root}"
-        + (f"; did you mean {near[0]!r}? Found there: " if near else "; found there: ")
-        + (", ".join(known) or "no category at all")
-    )
-
-
-def list_categories(root: Path) -> list[str]:
-    """Names of the categories in a folder, those of ``synthetic/`` included."""
-    found = [p for pattern in ("[!.]*", "synthetic/[!.]*") for p in root.glob(pattern) if is_category(p)]
-    return sorted(p.relative_to(root).as_posix() for p in found)
 
 
 def _folders(parent: Path) -> list[Path]:

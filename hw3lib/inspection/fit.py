@@ -61,7 +61,7 @@ def fit(
             :meth:`.Detector.fit`.
     """
     model = make_detector(detector, settings or {})
-    refuse_existing(Path(out), _KEPT, "a detector", force)
+    refuse_existing(Path(out), force, _KEPT, "a detector")
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
         raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")

@@ -15,8 +15,9 @@ import pandas as pd
 
 from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
+from hw3lib.data.find import is_category
 from hw3lib.data.images import read_image
-from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, image_names, is_category, load_table, read_header
+from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, image_names, load_table, read_header
 from hw3lib.errors import Hw3Error
 
 

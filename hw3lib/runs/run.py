@@ -9,14 +9,14 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from hw3lib.core.files import clear_write_errors
+from hw3lib.core.files import clear_write_errors, is_no_regular_file
 from hw3lib.core.places import course_folder, project_root
+from hw3lib.core.text import did_you_mean
 from hw3lib.data.fetch.sources import get
 from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
@@ -122,7 +122,7 @@ def read_notebook(path: Path) -> Notebook:
     Raises:
         Hw3Error: not a notebook, or its cell tagged ``parameters`` lacks a name or holds more than literals.
     """
-    if path.exists() and not path.is_file():  # a pipe or a device would never end
+    if is_no_regular_file(path):
         raise Hw3Error(f"{path}: is no regular file; expected a notebook")
     try:
         notebook = nbformat.read(path, as_version=4)
@@ -167,6 +167,5 @@ def check_parameters(given: Mapping[str, Any], notebooks: Sequence[Notebook]) ->
         if name in STANDARD:
             raise Hw3Error(f"parameter {name!r} is set by the option --{'name' if name == 'out' else name}")
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise Hw3Error(f"unknown parameter {name!r}{hint} Known here: {', '.join(known) or 'none'}")
+            near = did_you_mean(name, known) or "."
+            raise Hw3Error(f"unknown parameter {name!r}{near} Known here: {', '.join(known) or 'none'}")

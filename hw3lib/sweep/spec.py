@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from hw3lib.anomaly.registry import DETECTORS, make_detector
 from hw3lib.anomaly.thresholds import required_good_images
 from hw3lib.classify.attempts import Attempt
 from hw3lib.core.files import expanded
+from hw3lib.core.text import did_you_mean
 from hw3lib.core.untrusted import parse
 from hw3lib.errors import Hw3Error
 
@@ -223,5 +223,4 @@ def _refuse_twice(where: str, key: str, values: list) -> None:
 
 
 def _near(name: Any, known: Any) -> str:
-    close = get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; expected one of {', '.join(known)}"
+    return did_you_mean(name, known) or f"; expected one of {', '.join(known)}"

@@ -12,10 +12,10 @@ from hw3lib.annotate.boxes.base import BoxDetector
 from hw3lib.annotate.boxes.comparison import compare, detection_runs, detection_summary, in_turn, learning_curve
 from hw3lib.annotate.boxes.fcos import Fcos
 from hw3lib.annotate.boxes.metrics import Boxes, mean_average_precision, truth_of
-from hw3lib.annotate.boxes.training import turned, turned_boxes
 from hw3lib.annotate.instances import from_masks
 from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
+from hw3lib.networks.symmetries import boxes_mirrored_by_bits, mirrored_by_bits
 from hw3lib.views.plots.boxes import boxes_on_images, learning_curves
 
 
@@ -50,8 +50,8 @@ def test_every_symmetry_moves_boxes_as_it_moves_pixels():
     image[:, 3:6, 8:15] = 1
     seen = set()
     for symmetry in range(8):
-        down, across = torch.nonzero(turned(image, symmetry)[0], as_tuple=True)
-        box = turned_boxes(torch.tensor([[8.0, 3, 15, 6]]), symmetry, 16)[0].tolist()
+        down, across = torch.nonzero(mirrored_by_bits(image, symmetry)[0], as_tuple=True)
+        box = boxes_mirrored_by_bits(torch.tensor([[8.0, 3, 15, 6]]), symmetry, 16)[0].tolist()
         assert box == [across.min(), down.min(), across.max() + 1, down.max() + 1]
         seen.add(tuple(box))
     assert len(seen) == 8

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from hw3lib.annotate.instances import Instance
-from hw3lib.annotate.masks.finetune import FineTuning, _Samples, dice_loss, fine_tune, low_resolution
+from hw3lib.annotate.masks.finetune import FineTuning, _Samples, fine_tune, low_resolution
 from hw3lib.annotate.masks.saved import load, save
 from hw3lib.errors import Hw3Error
+from hw3lib.networks.losses import dice_loss_per_image
 
 
 @pytest.fixture
@@ -153,8 +154,8 @@ def test_boxes_of_a_detector_ask_for_all_that_is_defective_inside(material, monk
 def test_dice_and_low_resolution_are_those_worked_out_by_hand():
     target = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
     # p = 1/2 everywhere: 1 - (2 * 1 + 1) / (2 + 2 + 1)
-    assert float(dice_loss(torch.zeros(1, 2, 2), target)) == pytest.approx(1 - 3 / 5)
-    assert float(dice_loss(40 * (target - 0.5), target)) == pytest.approx(0, abs=1e-6)
+    assert float(dice_loss_per_image(torch.zeros(1, 2, 2), target)) == pytest.approx(1 - 3 / 5)
+    assert float(dice_loss_per_image(40 * (target - 0.5), target)) == pytest.approx(0, abs=1e-6)
     mask = np.zeros((4, 8), bool)
     mask[:2, :3] = True  # twice as wide as high: the lower half of the square is padding
     wanted = np.zeros((4, 4))

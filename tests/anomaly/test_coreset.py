@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from benchmarks import coreset as benchmark
+from benchmarks.peers import coreset as benchmark
 from hw3lib.anomaly.coreset import kernels
 from hw3lib.anomaly.coreset import selection as coreset_selection
 from hw3lib.anomaly.coreset.greedy import k_center_greedy, memory_estimate, streaming_coreset

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks import aupro
+from benchmarks.peers import aupro
 from hw3lib.anomaly.metrics import tally
 from hw3lib.anomaly.metrics.metrics import PixelMetrics, image_metrics
 from hw3lib.errors import Hw3Error

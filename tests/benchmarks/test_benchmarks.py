@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import compare, student, student_gpu, student_scratch
+from benchmarks.peers import compare, student, student_gpu, student_scratch
 from benchmarks.programs import run_program
 from hw3lib.classify import Attempt
 from hw3lib.classify.student_reports.reports import REPORTS

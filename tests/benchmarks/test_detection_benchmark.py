@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from benchmarks import detection
+from benchmarks.accuracy import detection
 from hw3lib.annotate.boxes.fcos import Fcos
 from hw3lib.errors import Hw3Error
 

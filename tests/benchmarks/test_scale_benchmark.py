@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import scale
+from benchmarks.speed import scale
 from hw3lib.anomaly.registry import load
 
 

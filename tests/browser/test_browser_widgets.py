@@ -9,7 +9,7 @@ import pytest
 SETUP = """
 from types import SimpleNamespace
 import numpy as np
-from hw3lib import widgets
+from hw3lib.views import widgets
 from hw3lib.anomaly.maps import Scale
 from hw3lib.classify import Attempt, Result, run
 from hw3lib.data import ImageStack, load_table

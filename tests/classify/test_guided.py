@@ -10,10 +10,10 @@ from PIL import Image
 
 from hw3lib.classify.guided import classifier as module
 from hw3lib.classify.guided.classifier import PARTS, WHOLE, DefectGuided, good_images, look, run
-from hw3lib.classify.guided.memory import SYMMETRIES
 from hw3lib.data import classification_images, load_masks, load_table, repeated_splits
 from hw3lib.data.labels import class_names
 from hw3lib.errors import Hw3Error
+from hw3lib.networks.symmetries import SYMMETRIES
 
 SIDE = 96
 METHOD = DefectGuided(arch="tf_efficientnet_lite0", image_size=SIDE, region_size=64, memory=1000)

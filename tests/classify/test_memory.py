@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from hw3lib.classify.guided.memory import SYMMETRIES, GoodPatches, move, symmetry_test
+from hw3lib.classify.guided.memory import GoodPatches, symmetry_test
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.patches import stage_names
+from hw3lib.networks.symmetries import SYMMETRIES, mirrored_then_turned
 
 SIDE = 64
 
@@ -110,7 +111,7 @@ def test_a_network_without_stages_of_8_and_16_pixels_is_refused():
 
 def test_moves_are_the_eight_symmetries_of_the_square():
     square = torch.arange(2 * 25).view(2, 5, 5)
-    moved = [move(square, s) for s in range(len(SYMMETRIES))]
+    moved = [mirrored_then_turned(square, s) for s in range(len(SYMMETRIES))]
     assert len(SYMMETRIES) == 8 and torch.equal(moved[0], square)
     assert len({tuple(m.flatten().tolist()) for m in moved}) == 8
     for m in moved:
@@ -119,7 +120,8 @@ def test_moves_are_the_eight_symmetries_of_the_square():
         assert m[0, 2, 2] == 12  # about the centre
         neighbours = (m[0, 1:] - m[0, :-1]).abs()
         assert (neighbours == neighbours[0, 0]).all() and int(neighbours[0, 0]) in (1, 5)  # no shear
-    assert torch.equal(move(torch.arange(3)[None, None].expand(1, 3, 3), 4)[0, 0], torch.tensor([2, 1, 0]))
+    row = torch.arange(3)[None, None].expand(1, 3, 3)
+    assert torch.equal(mirrored_then_turned(row, 4)[0, 0], torch.tensor([2, 1, 0]))
 
 
 def test_moves_are_named_for_what_they_do():
@@ -127,7 +129,7 @@ def test_moves_are_named_for_what_they_do():
     for s, name in enumerate(SYMMETRIES):
         turned = {a: k for k, a in enumerate(("90", "180", "270"), 1)}.get(name.split()[-1], 0)
         expected = np.rot90(np.fliplr(square) if "mirrored" in name else square, turned)
-        assert np.array_equal(move(square, s), expected), name
+        assert np.array_equal(mirrored_then_turned(square, s), expected), name
 
 
 def test_symmetries_that_raise_no_score_are_accepted():
@@ -168,7 +170,7 @@ def test_a_product_with_a_mark_at_one_place_keeps_no_symmetry_and_a_plain_one_ke
         defective = images[8:].clone()
         defective[:, 0, 40:44, 44:48] = 190
         defects = memory.compare(defective).distance.amax((1, 2)).numpy()
-        good = [memory.compare(move(images[8:], s)).distance.amax((1, 2)).numpy() for s in range(8)]
+        good = [memory.compare(mirrored_then_turned(images[8:], s)).distance.amax((1, 2)).numpy() for s in range(8)]
         return symmetry_test(np.stack(good), defects)["accepted"].tolist()
 
     assert accepted(plain) == 8 * [True]

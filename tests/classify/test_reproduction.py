@@ -15,15 +15,16 @@ from PIL import Image
 from hw3lib.classify import Attempt, check, run
 from hw3lib.classify.student_reports import result as reproduced
 from hw3lib.classify.student_reports import run as reproduction
-from hw3lib.classify.student_reports.reports import REPORTS, Row
+from hw3lib.classify.student_reports.reports import REPORTS
 from hw3lib.classify.student_reports.verdicts import fit_to, splits
+from hw3lib.core.places import project_root
 from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.views.plots import student_reports
 from hw3lib.views.plots.student_reports import figure
-
-LITE = "tf_efficientnet_lite0"
+from tests.helpers import launched_report
+from tests.helpers.tiny_report import LITE, tiny
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +38,6 @@ def table(tmp_path_factory) -> pd.DataFrame:
                 root / "widget" / place / f"{i}.png"
             )
     return load_table(root, "widget")
-
-
-def tiny(name: str = "bottle", **changes):
-    """A report whose rows take a second; ``changes`` go to every attempt."""
-    report = REPORTS[name]
-
-    def shrink(row: Row) -> Row:
-        small = {"image_size": 32, "epochs": 1, "batch_size": 8, "patience": None, "images_per_class": None}
-        small["fine_tune_epochs"] = int(row.attempt.strategy == "two-stage")
-        if row.attempt.strategy == "scratch":
-            small["arch"] = "simple_cnn"
-        return replace(row, attempt=replace(row.attempt, **(small | changes)))
-
-    return replace(report, rows=tuple(map(shrink, report.rows)))
 
 
 @pytest.fixture
@@ -208,10 +195,9 @@ def test_all_rows_of_the_longest_report_can_run_on_a_small_category():
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun's rendezvous needs a POSIX system")
 def test_several_processes_run_one_report_and_the_first_tells_and_writes(table, tmp_path):
     data = Path(table["image"].iloc[0]).parents[3]
-    here = Path(__file__).parent
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [here / "reproduced_by_several.py", data, tmp_path / "runs", tmp_path / "out"]
-    places = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
+    command += [launched_report.__file__, data, tmp_path / "runs", tmp_path / "out"]
+    places = os.pathsep.join(filter(None, [str(project_root()), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": places, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr[-3000:]

@@ -1,6 +1,5 @@
 """hw3 annotate: from a category, or from a detector's maps, to folders that others read."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -14,23 +13,14 @@ from hw3lib.annotate import FORMATS, from_masks
 from hw3lib.annotate.export import by_detector, export
 from hw3lib.annotate.preview import COLOURS, sheet
 from hw3lib.cli import annotate as annotate_command
+from hw3lib.cli.main import main
 from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
 
 
 def hw3(*arguments: str) -> int:
-    """The command as :mod:`hw3lib.cli.main` would run it."""
-    top = argparse.ArgumentParser()
-    commands = top.add_subparsers()
-
-    def command(place, name, function, text, *examples, parents=()):
-        made = place.add_parser(name, description=text, parents=list(parents))
-        made.set_defaults(command=function)
-        return made
-
-    annotate_command.add(commands, command)
-    options = top.parse_args(["annotate", *arguments])
-    return options.command(options)
+    """The command, its errors raised."""
+    return main(["annotate", *arguments, "--debug"])
 
 
 def test_the_command_knows_every_format():

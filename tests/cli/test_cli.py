@@ -111,8 +111,29 @@ def test_help_is_quick_and_shows_examples():
     assert min(times) < 0.5
 
 
+def test_a_command_imports_no_other_and_its_help_nothing_heavy():
+    heavy = ("torch", "pandas", "numpy", "yaml", "hw3lib.cli.detect", "hw3lib.cli.doctor")
+    code = f"import sys; from hw3lib.cli.main import parser; parser(['run']); print(sys.modules.keys() & set({heavy}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+    code = (
+        f"import sys; from hw3lib.cli.main import parser; parser(); print(*sorted(sys.modules.keys() & set({heavy})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "hw3lib.cli.detect hw3lib.cli.doctor\n"
+
+
+def test_the_package_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "hw3lib.cli", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"hw3 {__version__}\n" and done.returncode == 0
+
+
 @pytest.mark.parametrize(
-    "words", [["run"], ["reproduce"], ["doctor"], ["data"], *(["data", x] for x in ("list", "make", "get", "check"))]
+    "words",
+    [
+        *([name] for name in cli.COMMANDS),
+        *(["data", x] for x in ("list", "make", "get", "check")),
+        *(["detect", x] for x in ("fit", "score", "export")),
+    ],
 )
 def test_every_command_has_a_description_and_examples(words, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -319,7 +340,7 @@ def test_reproduce_hands_everything_over(bottle, tmp_path, monkeypatch):
     from hw3lib.classify.student_reports import run as reproduction
 
     def fake(report, table, **options):
-        options.pop("echo")
+        del options["echo"], options["draw"]
         calls.append((report.name, table.attrs["category"], options))
         raise Hw3Error("enough")
 

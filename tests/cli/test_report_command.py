@@ -1,26 +1,17 @@
 """``hw3 report``, and notebook 06 as a program."""
 
-import argparse
 import json
 
 import jupytext
 import pytest
 
-from hw3lib.cli import report as report_command
+from hw3lib.cli.main import main
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
 
 
 def hw3_report(*arguments):
-    def command(place, name, function, text, *examples, parents=()):
-        made = place.add_parser(name, description=text)
-        made.set_defaults(command=function)
-        return made
-
-    parser = argparse.ArgumentParser()
-    report_command.add(parser.add_subparsers(), command)
-    options = parser.parse_args(["report", *map(str, arguments)])
-    return options.command(options)
+    return main(["report", *map(str, arguments), "--debug"])
 
 
 def test_the_command_says_pages_words_what_is_missing_and_where_it_is(make, tmp_path, capsys):

@@ -11,11 +11,18 @@ from pathlib import Path
 import pytest
 
 from hw3lib.core import files as paths
-from hw3lib.core.files import atomic_folder, atomic_path, clear_write_errors, human_bytes
+from hw3lib.core.files import (
+    atomic_folder,
+    atomic_path,
+    clear_write_errors,
+    human_bytes,
+    is_no_regular_file,
+    refuse_existing,
+)
 from hw3lib.core.places import data_roots, project_root
 from hw3lib.errors import Hw3Error
 
-PACKAGE = str(Path(paths.__file__).parents[1])
+PACKAGE = str(Path(paths.__file__).parents[2])
 
 
 def names(folder: Path) -> list[str]:
@@ -235,14 +242,14 @@ def test_dev_full():
 
 KILLED = """
 import os, signal, sys
-from hw3lib import paths
+from hw3lib.core import files as paths
 with getattr(paths, sys.argv[1])(sys.argv[2]) as temporary:
     (temporary / "x" if sys.argv[1] == "atomic_folder" else temporary).write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 WAITING = """
 import sys
-from hw3lib import paths
+from hw3lib.core import files as paths
 with paths.atomic_path(sys.argv[1]) as temporary:
     temporary.write_text("slow")
     print("written", flush=True)
@@ -283,7 +290,7 @@ def test_killed_between_the_two_renames_of_a_replacement(tmp_path):
     (target / "old").touch()
     code = """
 import os, signal, sys
-from hw3lib import paths
+from hw3lib.core import files as paths
 real = os.rename
 def rename(source, to):
     if ".tmp" in str(source):
@@ -331,3 +338,31 @@ def test_project_root(tmp_path, monkeypatch):
 )
 def test_human_bytes(number, text):
     assert human_bytes(number) == text
+
+
+def test_a_command_replaces_only_what_it_made_itself(tmp_path):
+    def refused(replace):
+        with pytest.raises(Hw3Error) as caught:
+            refuse_existing(target, replace, "mark.json", "a detector")
+        return str(caught.value)
+
+    target = tmp_path / "out"
+    refuse_existing(target, False, "mark.json", "a detector")
+    target.mkdir()
+    refuse_existing(target, False, "mark.json", "a detector")
+    (target / "mine.txt").write_text("keep")
+    assert "is not a detector (no mark.json in it), so it stays" in refused(True)
+    (target / "mark.json").write_text("{}")
+    assert "is a detector already" in refused(False) and "--force" in refused(False)
+    refuse_existing(target, True, "mark.json", "a detector")
+    target = target / "mine.txt"
+    assert "is not a detector" in refused(True)
+
+
+def test_what_would_never_end_is_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    assert all(map(is_no_regular_file, (tmp_path / "pipe", tmp_path / "link", "/dev/zero", tmp_path)))
+    (tmp_path / "file").touch()
+    (tmp_path / "good").symlink_to(tmp_path / "file")
+    assert not any(map(is_no_regular_file, (tmp_path / "file", tmp_path / "good", tmp_path / "nothing")))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw3lib.core.text import counted
+from hw3lib.core.text import counted, did_you_mean
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,10 @@ from hw3lib.core.text import counted
 )
 def test_one_is_singular_and_all_else_plural(number, what, words):
     assert counted(number, what) == words
+
+
+def test_the_nearest_names_are_offered():
+    known = {"bottle": 1, "battle": 2, "carpet": 3}
+    assert did_you_mean("botle", known) == "; did you mean 'bottle'?"
+    assert did_you_mean("bottle2", known, 2, str) == "; did you mean bottle or battle?"
+    assert did_you_mean("zebra", known) == did_you_mean(None, known) == did_you_mean("x", []) == ""

@@ -356,7 +356,7 @@ def test_killed_while_unpacking_leaves_nothing_after_the_next_run(tmp_path):
 
 
 def _package() -> str:
-    return str(Path(module.__file__).parents[2])
+    return str(Path(module.__file__).parents[3])
 
 
 PARTS = ["..", ".", "", "a", "b", "C:", "\\", "~", " ", "é", "\u202e", "a\\b", "x:y"]

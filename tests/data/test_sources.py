@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from hw3lib.core import files as paths
 from hw3lib.data import synthetic
 from hw3lib.data.fetch import sources
 from hw3lib.data.fetch.official import OFFICIAL
@@ -29,7 +28,7 @@ DATASET = {
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project, and no way to the real servers."""
-    monkeypatch.setattr(paths, "project_root", lambda: tmp_path / "project")
+    monkeypatch.setattr("hw3lib.core.places.project_root", lambda: tmp_path / "project")
     monkeypatch.setitem(SOURCES, "official", sources.Source("official", "the archive"))
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     (tmp_path / "project").mkdir()

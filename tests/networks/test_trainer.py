@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 
-import launched
 import pytest
 import torch
 from torch import nn
@@ -14,6 +13,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.networks.augment import RandomAugment
 from hw3lib.networks.callbacks import Callback, Checkpoint, EarlyStopping
 from hw3lib.networks.trainer import make_optimiser, predict, train
+from tests.helpers import launched_training
 
 
 def learn(epochs=6, callbacks=(), checkpoint=None, lr=0.02, n=20, **options):
@@ -97,7 +97,7 @@ def test_two_processes_train_as_one(tmp_path):
     # The variables that torchrun sets.
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     common |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, launched.__file__, str(tmp_path / "two")]
+    command = [sys.executable, launched_training.__file__, str(tmp_path / "two")]
     both = [
         subprocess.Popen(
             command, env={**os.environ, **common, "RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE, text=True
@@ -111,7 +111,7 @@ def test_two_processes_train_as_one(tmp_path):
     finally:
         for process in both:
             process.kill()
-    launched.main(str(tmp_path / "one"))
+    launched_training.main(str(tmp_path / "one"))
     one, left, right = (torch.load(p) for p in (tmp_path / "one.0", tmp_path / "two.0", tmp_path / "two.1"))
     assert (one["processes"], left["processes"]) == (1, 2)
     assert left["imported"] == [], "importing the package costs nothing that only training needs"

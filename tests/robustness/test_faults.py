@@ -1,6 +1,6 @@
 """Killed, refused, out of room: the next run completes and equals an undisturbed one, and no result is lost.
 
-The short version of ``make bench ARGS="faults"``, in a process of its own, since children are forked from it.
+The short version of ``python -m tests.robustness.faults``, in a process of its own, since children are forked from it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
-from benchmarks.faulting import conditions, jobs, kills, results
 from hw3lib.core.places import project_root
+from tests.robustness.faulting import conditions, jobs, kills, results
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, file size limits and mounts")
 
@@ -27,9 +27,9 @@ REFUSED = (
 
 
 def outcomes(*arguments: str) -> list[dict]:
-    """What the benchmark's process says, an object a fault."""
+    """What the process says, an object a fault."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "benchmarks.faults", *arguments]
+    command = [sys.executable, "-m", "tests.robustness.faults", *arguments]
     done = subprocess.run(command, cwd=project_root(), env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]

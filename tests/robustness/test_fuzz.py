@@ -1,4 +1,4 @@
-"""A short fuzzing of every reader, and that the fuzzer sees what it looks for; ``make bench ARGS=fuzz`` is long."""
+"""A short fuzzing of every reader, and that the fuzzer sees what it looks for; the command is the long one."""
 
 import contextlib
 import multiprocessing
@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import fuzz
-from benchmarks.fuzzing import mutations, readers
-from benchmarks.fuzzing.reader import Reader, put
 from hw3lib.errors import Hw3Error
+from tests.robustness import fuzz
+from tests.robustness.fuzzing import mutations, readers
+from tests.robustness.fuzzing.reader import Reader, put
 
 INPUTS = 1000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import math
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hw3lib.cli import compare as compare_command
+from hw3lib.cli.main import main
 from hw3lib.core.intervals import difference_interval
 from hw3lib.errors import Hw3Error
 from hw3lib.runs import compare as compared_runs
@@ -185,19 +184,8 @@ def test_what_is_no_run_is_refused(runs, tmp_path, monkeypatch):
 
 def test_the_command_says_it_by_its_exit_code(runs, capsys):
     a, other = runs
-    top = argparse.ArgumentParser()
-    commands = top.add_subparsers()
-
-    def command(place, name, function, text, *examples):
-        made = place.add_parser(name, description=text)
-        made.set_defaults(command=function)
-        return made
-
-    compare_command.add(commands, command)
-    options = top.parse_args(["compare", str(a), str(other()), "02"])
-    assert options.command(options) == 0
+    assert main(["compare", str(a), str(other()), "02"]) == 0
     b = other(lambda m: m["leaderboard"][0].update(accuracy=0.1, ci_low=0.0, ci_high=0.2, n_splits=10))
-    options = top.parse_args(["compare", str(a), str(b)])
-    assert options.command(options) == 1
+    assert main(["compare", str(a), str(b)]) == 1
     said = capsys.readouterr().out
     assert "leaderboard[transfer].accuracy" in said and "beyond luck" in said and "-0.700 (-0.841 to -0.559)" in said

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import sweep_cells
-from test_sweep_processes import figures, is_alive, serial, wait_for
 
+from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
 from hw3lib.sweep import Cluster, Store, load, run, slurm
+from tests.helpers import sweep_cells
+from tests.helpers.processes import is_alive, wait_for
+from tests.helpers.sweep_results import figures, serial
 
 distributed = pytest.importorskip("distributed")
 
@@ -32,7 +34,7 @@ class Loopback:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.folder, self.address = folder, f"tcp://127.0.0.1:{self.port}"
-        self.environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        self.environment = {**os.environ, "PYTHONPATH": str(project_root())}
         self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard")
         self.workers = [self.worker(), self.worker()]
 
@@ -197,7 +199,7 @@ def test_workers_that_are_slurm_jobs_run_the_cells(tmp_path, monkeypatch):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(project_root()))
     monkeypatch.chdir(tmp_path)
     description = "queue: short\ncores: 2\nprocesses: 1\nmemory: 1GB\nwalltime: '00:10:00'\njobs: 1\n"
     (tmp_path / "slurm.yaml").write_text(description + "interface: lo\n")

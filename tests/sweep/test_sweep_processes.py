@@ -12,26 +12,16 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
-import sweep_cells
 
+from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
 from hw3lib.sweep import Cell, Executor, Processes, Store, load, run, table
 from hw3lib.sweep.engine import duration
 from hw3lib.sweep.work import LOST, Job, Outcome, perform
-
-
-def figures(cells: list[Cell], folder: Path) -> pd.DataFrame:
-    """What does not depend on when and where cells ran."""
-    return table(cells, folder).drop(columns=["seconds", "host"])
-
-
-def serial(cells: list[Cell], folder: Path) -> pd.DataFrame:
-    """The cells one after the other in this process, without executor and engine."""
-    for cell in cells:
-        assert perform(Job(cell, str(folder), "serial")).status == "done"
-    return figures(cells, folder)
+from tests.helpers import sweep_cells
+from tests.helpers.processes import is_alive, wait_for
+from tests.helpers.sweep_results import figures, serial
 
 
 def test_two_processes_give_what_one_after_the_other_gives_and_a_second_sweep_runs_nothing(tmp_path):
@@ -120,7 +110,7 @@ def test_two_sweeps_at_once_on_one_folder_run_no_cell_twice(tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-import sweep_cells
+from tests.helpers import sweep_cells
 from hw3lib.sweep import Processes, run
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
@@ -130,7 +120,7 @@ if __name__ == "__main__":
 
 def test_a_sweep_that_is_killed_leaves_no_worker_and_the_next_one_finishes_the_rest(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(project_root())}
     program = subprocess.Popen([sys.executable, tmp_path / "program.py", tmp_path], env=environment)
     marks = tmp_path / "marks"
     wait_for(lambda: len(sweep_cells.counts(marks, "ended")) >= 3)
@@ -224,18 +214,3 @@ def test_workers_that_die_before_they_begin_end_in_a_failure_and_not_in_a_loop(t
     done = run(cells, tmp_path / "sweep", executor, echo=lambda _: None)
     assert executor.submitted == 6 and len(done.failed) == 2
     assert "the process died 3 times before the cell began" in done.failed[0][2].read_text()
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and whose parent has not looked yet does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for(condition, seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.05)

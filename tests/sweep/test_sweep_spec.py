@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from hw3lib.cli import main as cli
-from hw3lib.cli import sweep as sweep_command
 from hw3lib.core.provenance import code_version
 from hw3lib.errors import Hw3Error
 from hw3lib.sweep import Store, check, load, plan, read_spec, table
@@ -35,7 +34,7 @@ imbalance:
 def folder(tmp_path, make_category, monkeypatch):
     """A folder that holds ``widget`` and ``spec.yaml``; the project is elsewhere."""
     monkeypatch.delenv("HW3_DATA", raising=False)
-    for module in ("hw3lib.core.files", "hw3lib.sweep.results"):
+    for module in ("hw3lib.core.places", "hw3lib.sweep.results"):
         monkeypatch.setattr(f"{module}.project_root", lambda: tmp_path / "project")
     counts = {"train/good": 10, "test/good": 8, "test/dent": 8, "test/scratch": 8}
     make_category(tmp_path / "data/widget", counts, size=(36, 36))
@@ -158,18 +157,8 @@ def test_a_worker_with_other_data_code_or_packages_does_not_answer(folder):
 
 
 def hw3_sweep(folder: Path, *arguments: str) -> int:
-    top = cli.parser()
-    commands = next(action for action in top._actions if action.dest == "command" or hasattr(action, "add_parser"))
-    if "sweep" not in commands.choices:
-
-        def command(place, name, function, text, *examples, parents=()):
-            made = place.add_parser(name, description=text)
-            made.set_defaults(command=function)
-            return made
-
-        sweep_command.add(commands, command)
-    options = top.parse_args(["sweep", str(folder / "spec.yaml"), "--data", str(folder / "data"), *arguments])
-    return options.command(options)
+    command = ["sweep", str(folder / "spec.yaml"), "--data", str(folder / "data"), *arguments, "--debug"]
+    return cli.main(command)
 
 
 def test_the_command_lists_runs_reports_and_runs_again_only_what_failed(folder, capsys):

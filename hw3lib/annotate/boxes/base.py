@@ -26,9 +26,11 @@ from hw3lib.core.untrusted import read_json
 from hw3lib.data.images import ImageStack
 from hw3lib.data.splits import stratified_split
 from hw3lib.errors import Hw3Error
+from hw3lib.networks.schedules import tenth_then_cosine
+from hw3lib.networks.symmetries import boxes_mirrored_by_bits, mirrored_by_bits
 
 from .metrics import Boxes, mean_average_precision, truth_of
-from .training import Best, Clock, factor, turned, turned_boxes
+from .training import Best, Clock
 
 FORMAT = 1  # of a saved detector
 _BOXES = "hw3lib.annotate.boxes"
@@ -188,7 +190,7 @@ class BoxDetector(ABC):
         groups: list[dict[str, Any]] = [{"params": params, "lr": self.lr * factor} for params, factor in self._groups()]
         steps = self.epochs * math.ceil(len(images) / self.batch_size)
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: tenth_then_cosine(step, steps))
         learned = [p for group in groups for p in group["params"]]
         rng, watch = np.random.default_rng(self.seed), Best(self.patience, self.epochs)
         for epoch in tqdm(range(self.epochs), desc=self.name, unit="epoch", disable=not progress):
@@ -223,9 +225,8 @@ class BoxDetector(ABC):
         images = images.to(device).float()
         for image, (boxes, labels) in zip(images, targets, strict=True):
             symmetry = int(rng.integers(8)) if self.flips else 0
-            made.append(
-                (turned(image, symmetry), turned_boxes(boxes, symmetry, self.size).to(device), labels.to(device))
-            )
+            boxes = boxes_mirrored_by_bits(boxes, symmetry, self.size)
+            made.append((mirrored_by_bits(image, symmetry), boxes.to(device), labels.to(device)))
         return torch.stack([image for image, _, _ in made]), [(boxes, labels) for _, boxes, labels in made]
 
     def predict(self, table: pd.DataFrame, rows: Sequence[int] | np.ndarray | None = None) -> list[Boxes]:
@@ -283,7 +284,7 @@ class BoxDetector(ABC):
                 setattr(made, name, value)
             if not made.classes_ or not all(isinstance(name, str) for name in made.classes_):
                 raise TypeError(f"classes_ is {str(made.classes_)[:40]}")
-            if not weights.is_file():  # a pipe would never end
+            if not weights.is_file():
                 raise Hw3Error(f"{weights}: is missing, or no regular file")
             state = load_file(weights)
             made._network = made._empty().to(made._torch_device).eval()

@@ -1,46 +1,14 @@
-"""What training a detector of boxes needs beside the network: symmetries, learning rate, early stopping, a clock."""
+"""What training a detector of boxes needs beside the network: early stopping, a clock."""
 
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import nn
-
-
-def turned(image: torch.Tensor, symmetry: int) -> torch.Tensor:
-    """A square image ``(..., s, s)`` under one of the eight symmetries of the square.
-
-    1 mirrors left and right, 2 up and down, 4 at the diagonal, in this order; sums of them do several.
-    """
-    if symmetry & 1:
-        image = image.flip(-1)
-    if symmetry & 2:
-        image = image.flip(-2)
-    return image.transpose(-1, -2) if symmetry & 4 else image
-
-
-def turned_boxes(boxes: torch.Tensor, symmetry: int, size: int) -> torch.Tensor:
-    """Boxes ``(n, 4)`` of an image that :func:`turned` turns."""
-    x0, y0, x1, y1 = boxes.unbind(-1)
-    if symmetry & 1:
-        x0, x1 = size - x1, size - x0
-    if symmetry & 2:
-        y0, y1 = size - y1, size - y0
-    return torch.stack((y0, x0, y1, x1) if symmetry & 4 else (x0, y0, x1, y1), -1)
-
-
-def factor(step: int, steps: int) -> float:
-    """Share of the highest learning rate: a line up over the first tenth of the steps, then a cosine down to zero."""
-    warm = max(1, steps // 10)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
 
 Detector = TypeVar("Detector")
 

@@ -17,6 +17,8 @@ from tqdm.auto import tqdm
 from hw3lib.annotate.instances import Instance
 from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_click, jittered_box, random_clicks
 from hw3lib.errors import Hw3Error
+from hw3lib.networks.losses import dice_loss_per_image
+from hw3lib.networks.schedules import warm_up_then_cosine
 
 from .sam import Embedding, Segmenter, _inside
 
@@ -145,7 +147,8 @@ def fine_tune(
     start = [p.detach().clone() for p in parameters]
     optimiser = torch.optim.AdamW(parameters, settings.lr, weight_decay=0)
     per_epoch = math.ceil(len(train) / settings.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(per_epoch, settings.num_epochs * per_epoch))
+    steps = settings.num_epochs * per_epoch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_up_then_cosine(step, steps, per_epoch))
 
     reached = highest = validation.ious(tuned)
     found = [{"epoch": 0, "loss": np.nan, "iou": _mean(reached)}]
@@ -205,17 +208,6 @@ def _clearly_worse(gains: np.ndarray) -> bool:
     if len(gains) < 2:
         return False
     return bool(gains.mean() < -2 * gains.std(ddof=1) / math.sqrt(len(gains)))
-
-
-def _rate(warm_up: int, steps: int):
-    """Share of the learning rate in a step: a linear rise, then half a cosine."""
-
-    def at(step: int) -> float:
-        if step < warm_up:
-            return (step + 1) / warm_up
-        return 0.5 * (1 + math.cos(math.pi * min(1, (step - warm_up) / max(1, steps - warm_up))))
-
-    return at
 
 
 class _Samples:
@@ -295,7 +287,7 @@ class _Samples:
         target = torch.stack(targets).to(logits.device)
         entropy = binary_cross_entropy_with_logits(logits, target)
         reached = _iou(logits.detach() > 0, target > 0.5)
-        return entropy + dice_loss(logits, target) + (expected - reached).square().mean()
+        return entropy + dice_loss_per_image(logits, target) + (expected - reached).square().mean()
 
     @torch.no_grad()
     def ious(self, segmenter: Segmenter) -> np.ndarray:
@@ -314,16 +306,6 @@ class _Samples:
             logits, _ = self._logits(segmenter, [i.row for i in found], boxes, clicks)
             reached.append(_iou(logits > 0, torch.stack(targets).to(logits.device) > 0.5))
         return torch.cat(reached).cpu().numpy() if reached else np.zeros(0)
-
-
-def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean over ``N`` of ``1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1)``, ``p`` the sigmoid of logits ``(N, h, w)``.
-
-    Milletari et al. 2016, arXiv 1606.04797, without the squares, so that small defects weigh as much as large ones.
-    """
-    p = logits.sigmoid().flatten(1)
-    target = target.flatten(1)
-    return (1 - (2 * (p * target).sum(1) + 1) / (p.sum(1) + target.sum(1) + 1)).mean()
 
 
 def _iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

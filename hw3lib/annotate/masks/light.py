@@ -15,9 +15,8 @@ from torchvision.models.segmentation.lraspp import LRASPPHead
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
+from hw3lib.networks.losses import dice_loss_per_image
 from hw3lib.networks.patches import stage_names
-
-from .finetune import dice_loss
 
 
 class Features(NamedTuple):
@@ -111,7 +110,7 @@ class LightSegmenter:
             flips = [axis for axis in (2, 3) if rng.random() < 0.5]
             logits = head({name: m.flip(flips) for name, m in given.items()})[:, 0]
             wanted = wanted.flip([axis - 1 for axis in flips])
-            loss = binary_cross_entropy_with_logits(logits, wanted) + dice_loss(logits, wanted)
+            loss = binary_cross_entropy_with_logits(logits, wanted) + dice_loss_per_image(logits, wanted)
             if not torch.isfinite(loss):
                 raise Hw3Error(f"the loss became {loss.item()} in step {step + 1} at lr={self.lr:g}; lower lr")
             optimiser.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from hw3lib.anomaly.detector import Rows
 from hw3lib.networks import backbones
+from hw3lib.networks.losses import squared_dice_loss_of_batch
 from hw3lib.networks.patches import stage_names
 
 from .painted_defects import paint_defect
@@ -74,7 +75,7 @@ class SyntheticDefects(Trained["_Head"]):
             target = torch.from_numpy(masks).to(self._torch_device)
             logits = head(self._maps(torch.from_numpy(inputs)))
             logits = interpolate(logits, size=target.shape[1:], mode="bilinear", align_corners=False)[:, 0]
-            loss = binary_cross_entropy_with_logits(logits, target) + dice_loss(logits, target)
+            loss = binary_cross_entropy_with_logits(logits, target) + squared_dice_loss_of_batch(logits, target)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -140,9 +141,3 @@ class _Head(nn.Module):
         size = maps[0].shape[2:]
         parts = [stage(m) for stage, m in zip(self.stages, maps, strict=True)]
         return self.rest(sum(interpolate(p, size=size, mode="bilinear", align_corners=False) for p in parts))
-
-
-def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """``1 - (2 sum(p t) + 1) / (sum(p^2) + sum(t^2) + 1)`` over a batch, ``p`` the sigmoid of the logits."""
-    p = logits.sigmoid()
-    return 1 - (2 * (p * target).sum() + 1) / (p.square().sum() + target.square().sum() + 1)

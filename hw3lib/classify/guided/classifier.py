@@ -41,10 +41,11 @@ from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
+from hw3lib.networks.symmetries import SYMMETRIES, mirrored_then_turned
 
 from .features import Scale, describe, find_regions, read_regions
 from .kernel import KernelClassifier
-from .memory import SYMMETRIES, GoodPatches, move, symmetry_test
+from .memory import GoodPatches, symmetry_test
 
 PARTS = ("patches", "stage", "statistics", "region")
 WHOLE = ("whole",)  # the embedding alone, for comparison: the same network, size and views, without guidance
@@ -56,6 +57,7 @@ _CODE = (
     "classify/guided/features.py",
     "classify/guided/memory.py",
     "networks/patches.py",
+    "networks/symmetries.py",
     "networks/backbones.py",
     "data/images.py",
 )
@@ -109,7 +111,7 @@ class Looks:
 
     Attributes:
         parts: features, float32 ``(8, N, features)`` for each of :data:`PARTS` and ``whole``; the first axis is
-            :data:`hw3lib.classify.guided.memory.SYMMETRIES`. NaN where no split could accept the symmetry.
+            :data:`hw3lib.networks.symmetries.SYMMETRIES`. NaN where no split could accept the symmetry.
         maps: anomaly maps of the unmoved images, float32 ``(N, h, w)``.
         regions: where the unmoved image was looked at again, ``x0, y0, x1, y1`` as shares of its sides, ``(N, 4)``.
         scores: highest anomaly of each unmoved image, ``(N,)``.
@@ -214,10 +216,8 @@ def _look(
     apart = read([paths[i] for i in chosen[:held]], side)
     normal = torch.cat([memory.compare(batch).distance for batch in apart.split(8)])
     scale = Scale(normal.cpu().numpy())
-    scores = [
-        torch.cat([memory.compare(batch).distance.amax((1, 2)) for batch in move(apart, s).split(8)]).cpu().numpy()
-        for s in range(len(SYMMETRIES))
-    ]
+    moved = (mirrored_then_turned(apart, s).split(8) for s in range(len(SYMMETRIES)))
+    scores = [torch.cat([memory.compare(batch).distance.amax((1, 2)) for batch in m]).cpu().numpy() for m in moved]
     full = min(_LARGEST, int(images[["width", "height"]].to_numpy().max()))
     rows = images["image"].tolist()
 
@@ -228,10 +228,10 @@ def _look(
             batch = rows[start : start + 8]
             small, large = read(batch, side), read(batch, full)
             for symmetry, moved in zip(symmetries, seen, strict=True):
-                compared = memory.compare(move(small, symmetry))
+                compared = memory.compare(mirrored_then_turned(small, symmetry))
                 distances = compared.distance.cpu().numpy()
                 boxes = find_regions(distances, method.region)
-                region = read_regions(memory, move(large, symmetry), boxes, method.region_size)
+                region = read_regions(memory, mirrored_then_turned(large, symmetry), boxes, method.region_size)
                 found = describe(compared, scale) | {"region": region, "maps": distances, "regions": boxes}
                 for name, value in found.items():
                     moved.setdefault(name, []).append(value)

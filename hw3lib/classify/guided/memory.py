@@ -10,23 +10,7 @@ import torch
 
 from hw3lib.networks.backbones import Backbone
 from hw3lib.networks.patches import locally_aware, stage_names
-
-# The square's eight symmetries: quarter turns, and quarter turns of the mirror image.
-SYMMETRIES = (
-    "as it is",
-    "turned 90",
-    "turned 180",
-    "turned 270",
-    "mirrored",
-    *(f"mirrored, turned {a}" for a in (90, 180, 270)),
-)
-
-
-def move(images: torch.Tensor, symmetry: int) -> torch.Tensor:
-    """Images ``(..., H, W)`` moved by one of :data:`SYMMETRIES`: mirrored left to right first, then turned."""
-    if symmetry >= 4:
-        images = images.flip(-1)
-    return torch.rot90(images, symmetry % 4, (-2, -1))
+from hw3lib.networks.symmetries import SYMMETRIES
 
 
 @dataclass
@@ -96,7 +80,7 @@ def symmetry_test(good: np.ndarray, defects: np.ndarray) -> pd.DataFrame:
 
     Args:
         good: highest patch distance of good images that the memory does not hold, moved by each of
-            :data:`SYMMETRIES`, ``(8, n)``; row 0 is unmoved.
+            :data:`~hw3lib.networks.symmetries.SYMMETRIES`, ``(8, n)``; row 0 is unmoved.
         defects: the same of unmoved defective images, ``(m,)``; none: only the first is accepted.
 
     Returns:

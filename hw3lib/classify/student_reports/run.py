@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Collection
@@ -18,11 +17,12 @@ from hw3lib.classify.experiment import check, run
 from hw3lib.classify.result import Result
 from hw3lib.core.files import clear_write_errors
 from hw3lib.core.places import data_roots, project_root
+from hw3lib.core.text import did_you_mean
 from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.data.fetch.sources import SYNTHETIC, get
+from hw3lib.data.find import find_category, is_category, root_of
 from hw3lib.data.labels import Split
 from hw3lib.data.splits import classification_images
-from hw3lib.data.table import find_category, is_category
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import default_accelerator, pick_device
 from hw3lib.runs.folder import RunFolder
@@ -43,9 +43,8 @@ def find_report(name: str) -> Report:
         Hw3Error: there is none.
     """
     if name not in REPORTS:
-        near = difflib.get_close_matches(name, REPORTS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise Hw3Error(f"unknown report {name!r}{hint} There are {', '.join(REPORTS)}")
+        near = did_you_mean(name, REPORTS) or "."
+        raise Hw3Error(f"unknown report {name!r}{near} There are {', '.join(REPORTS)}")
     return REPORTS[name]
 
 
@@ -65,12 +64,8 @@ def locate(
     """
     roots = data_roots(data)
     places = ", ".join(map(str, roots))
-
-    def found(name: str) -> Path | None:
-        return next((root for root in roots if is_category(root / name)), None)
-
     wanted = (category or product).strip("/")
-    if root := found(wanted):
+    if root := root_of(wanted, roots):
         return root, wanted
     if category is None:
         above = [p for p in roots[0].glob(f"*/{product}") if p.parent.name != "synthetic"]
@@ -78,7 +73,7 @@ def locate(
             find_category(roots[0], product)  # its error says which level was meant
         wanted = f"synthetic/{product}"
         echo(f"{product} is not in {places}; {wanted} stands in")
-        if root := found(wanted):
+        if root := root_of(wanted, roots):
             return root, wanted
     if wanted in SYNTHETIC:
         return get(wanted, data, progress=sys.stderr.isatty()), wanted

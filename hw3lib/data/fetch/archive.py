@@ -18,7 +18,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from hw3lib.core.files import atomic_folder, free_bytes, human_bytes
+from hw3lib.core.files import atomic_folder, free_bytes, human_bytes, is_no_regular_file
 from hw3lib.errors import Hw3Error
 
 _CHUNK = 1 << 20
@@ -68,7 +68,7 @@ def extract(
             device or lies outside of the archive's own folder; or ``target`` exists or cannot be written.
     """
     archive, target = Path(archive), Path(target)
-    if archive.exists() and not archive.is_file():  # to open a pipe would wait for ever
+    if is_no_regular_file(archive):
         raise Hw3Error(f"Archive {archive} cannot be read: it is no regular file. Check the path.")
     try:
         opened = archive.open("rb")

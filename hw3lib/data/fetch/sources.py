@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from hw3lib.core.files import atomic_folder, existing_parent, expanded
 from hw3lib.core.places import data_roots
+from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
 
 from .archive import extract
@@ -183,10 +183,9 @@ def _unknown(category: str, data: str | Path | None) -> Hw3Error:
         if _names(root / name) and name != "synthetic" and not name.startswith(".")
     ]
     known = list(dict.fromkeys([*SYNTHETIC, *OFFICIAL, *own]))
-    near = difflib.get_close_matches(category, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = did_you_mean(category, known).replace("; did", ". Did", 1) or "."
     return Hw3Error(
-        f"Unknown category {category!r}.{hint} Known: {', '.join(known)}. A folder of your own: put it into one of "
+        f"Unknown category {category!r}{near} Known: {', '.join(known)}. A folder of your own: put it into one of "
         f"{', '.join(str(root) for root in roots)}, or name the folder that holds it with --data."
     )
 

@@ -13,7 +13,6 @@ import importlib
 import json
 import os
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hw3lib.core.files import atomic_folder, sweep_leftovers
+from hw3lib.core.text import did_you_mean
 from hw3lib.data.fetch.official import OFFICIAL, OfficialCounts
 from hw3lib.errors import Hw3Error
 
@@ -170,12 +170,9 @@ def make(
 def _spec(category: str) -> Product:
     name = category.removeprefix("synthetic/")
     if name not in PRODUCTS:
-        near = get_close_matches(name, PRODUCTS, 1)
-        raise Hw3Error(
-            f"unknown generated category {category!r}"
-            + (f"; did you mean 'synthetic/{near[0]}'?" if near else "")
-            + f" Known: {', '.join('synthetic/' + p for p in PRODUCTS)}"
-        )
+        near = did_you_mean(name, PRODUCTS, shown=lambda product: repr(f"synthetic/{product}"))
+        known = ", ".join(f"synthetic/{product}" for product in PRODUCTS)
+        raise Hw3Error(f"unknown generated category {category!r}{near} Known: {known}")
     return PRODUCTS[name]
 
 

@@ -1,0 +1,1 @@
+"""How right methods are on a category, with intervals."""

@@ -1,0 +1,1 @@
+"""How long our own work takes, and how much memory."""

@@ -1,0 +1,7 @@
+"""``python -m hw3lib.cli``: the command ``hw3`` where it is not on the path."""
+
+import sys
+
+from hw3lib.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,104 @@
+"""``hw3 data list``, ``hw3 data make``, ``hw3 data get`` and ``hw3 data check``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from hw3lib.cli.options import PROFILES, Data, command, group, option
+
+
+@command(
+    "List the known categories: where each was found, or how to get it.",
+    "hw3 data list --data ../mvtec_ad",
+    name="list",
+)
+def list_(*, data: Data = None) -> int:
+    from hw3lib.core.places import data_roots
+    from hw3lib.core.text import format_table
+    from hw3lib.data.fetch.official import OFFICIAL
+    from hw3lib.data.find import list_categories
+    from hw3lib.data.synthetic import PRODUCTS
+    from hw3lib.data.table import load_table
+
+    generated = {f"synthetic/{name}": f"hw3 data make synthetic/{name}" for name in PRODUCTS}
+    known = generated | {name: f"hw3 data get {name}" for name in OFFICIAL}
+    roots = [root for root in data_roots(data) if root.is_dir()]
+    found = {name: root for root in reversed(roots) for name in list_categories(root)}
+    rows = [("category", "images", "where")]
+    for name in [*known, *(name for name in found if name not in known)]:
+        if name in found:
+            rows.append((name, str(len(load_table(found[name], name, strict=False))), str(found[name])))
+        else:
+            rows.append((name, "-", f"missing; {known[name]}"))
+    print(format_table(rows))
+    return 0
+
+
+@command(
+    "Generate a synthetic category, or all of them.",
+    "hw3 data make synthetic/carpet",
+    "hw3 data make all --profile full --data /scratch/data",
+)
+def make(
+    name: Annotated[str, option("for example synthetic/carpet, or all", metavar="NAME")],
+    *,
+    data: Data = None,
+    profile: Annotated[str, option("256 px and few images, or as the original", choices=PROFILES)] = "quick",
+    seed: Annotated[int, option("another seed gives other images (default: 0)")] = 0,
+    force: Annotated[bool, option("make it again even if it is there")] = False,
+) -> int:
+    from hw3lib.core.places import data_roots
+    from hw3lib.data import synthetic
+
+    root = data_roots(data)[0]
+    for each in synthetic.PRODUCTS if name == "all" else [name]:
+        folder = synthetic.make(each, root, profile, seed, progress=sys.stderr.isatty(), force=force)
+        print(folder, flush=True)
+    return 0
+
+
+@command(
+    "Find a category, make it, or download it once you accept its licence (MVTec AD: CC BY-NC-SA 4.0).",
+    "hw3 data get bottle --accept-license",
+    "hw3 data get bottle --archive ~/Downloads/bottle.tar.xz --data ../mvtec_ad",
+)
+def get(
+    category: Annotated[str, option("for example bottle")],
+    *,
+    data: Data = None,
+    source: Annotated[str, option("official, kaggle, local or auto (default)")] = "auto",
+    accept_license: Annotated[bool, option("I have read the licence and accept it")] = False,
+    archive: Annotated[str | None, option("take it from this tar or zip file", metavar="FILE")] = None,
+) -> int:
+    from hw3lib.data.fetch import sources
+
+    root = sources.get(
+        category,
+        data,
+        source=source,
+        accept_license=accept_license,
+        archive=archive,
+        progress=sys.stderr.isatty(),
+    )
+    print(Path(root) / category)
+    return 0
+
+
+@command(
+    "Decode every file of a category and report what is wrong with it. Exit code 1 if something is.",
+    "hw3 data check bottle --data ../mvtec_ad",
+    name="check",
+)
+def check_(category: Annotated[str, option("for example bottle")], *, data: Data = None) -> int:
+    from hw3lib.data.check import check
+    from hw3lib.data.find import find_root
+    from hw3lib.data.table import load_table
+
+    report = check(load_table(find_root(category, data), category, strict=False))
+    print(report.summary())
+    return 0 if report.ok else 1
+
+
+data = group(
+    "data", "List, make, get or check categories.", "hw3 data list", actions=(list_, make, get, check_)
+)  # fmt: skip

@@ -1,0 +1,30 @@
+"""``hw3 grade``."""
+
+from typing import Annotated
+
+from hw3lib.cli.options import Data, byte_count, command, option, say
+
+
+@command(
+    "Grade submitted exercise notebooks into one CSV file. Each runs in processes of its own, with limits;\n"
+    "one that is broken does not stop the rest. Run it in a container if you do not trust the code.",
+    "hw3 grade submissions",
+    "hw3 grade submissions --out week4.csv --timeout 120 --memory 2GB",
+    interrupted="; the submissions graded so far are in the CSV file",
+)
+def grade(
+    folder: Annotated[str, option("holds the notebooks, in folders or not", metavar="DIR")],
+    *,
+    out: Annotated[str | None, option("the CSV file (default: DIR/grades.csv)", metavar="FILE")] = None,
+    data: Data = None,
+    timeout: Annotated[float, option("for one submission (default: %(default)s)", metavar="SECONDS")] = 300,
+    memory: Annotated[
+        int, option("for one submission (default: 4GB)", type=byte_count, metavar="SIZE")
+    ] = 4_000_000_000,
+) -> int:
+    from hw3lib.course import grading
+
+    grades = grading.grade(folder, out, data=data, timeout=timeout, memory=memory, echo=say)
+    broken = sum(g.status != "ok" for g in grades)
+    print(f"{len(grades)} submissions graded, {broken} of them broken: {out or folder + '/grades.csv'}")
+    return 0

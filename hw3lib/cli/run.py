@@ -1,0 +1,65 @@
+"""``hw3 run``."""
+
+import argparse
+import sys
+from typing import Annotated
+
+from hw3lib.cli.options import GOES_ON, PROFILES, Data, Parameters, command, option, parameter, say
+
+CELL_LIMIT_QUICK = 1800  # seconds; a cell of the quick profile that takes longer hangs
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds")
+    return int(text)
+
+
+@command(
+    "Execute notebooks on a category. What has not changed since the last time is not run again;\n"
+    "an interrupted run goes on where it stopped.",
+    "hw3 run",
+    "hw3 run 02 --category synthetic/carpet -p seed 3",
+    "hw3 run --category bottle --data ../mvtec_ad --profile full --name bottle-final",
+    interrupted=GOES_ON,
+)
+def run(
+    notebooks: Annotated[list[str], option("number or name of a notebook (default: all)", nargs="*", metavar="NN")],
+    *,
+    data: Data = None,
+    category: Annotated[str, option("what to inspect (default: %(default)s)")] = "synthetic/bottle",
+    profile: Annotated[str, option("minutes, or hours (default: %(default)s)", choices=PROFILES)] = "quick",
+    parameters: Annotated[Parameters, parameter("set a parameter of the notebooks")] = (),
+    name: Annotated[str | None, option("results go to runs/RUN (default: category and profile)", metavar="RUN")] = None,
+    timeout: Annotated[
+        int | None,
+        option(
+            f"limit for one cell, 0 for none (default: {CELL_LIMIT_QUICK} in the quick profile, or none)",
+            type=_seconds,
+            metavar="SECONDS",
+        ),
+    ] = None,
+    force: Annotated[bool, option("run again even if nothing has changed")] = False,
+) -> int:
+    from hw3lib.core.untrusted import parse_value
+    from hw3lib.runs import run as runner
+    from hw3lib.runs import summary
+
+    if timeout is None and profile == "quick":
+        timeout = CELL_LIMIT_QUICK
+    outcomes = runner.run(
+        notebooks,
+        category=category,
+        data=data,
+        profile=profile,
+        parameters={name: parse_value(text) for name, text in parameters},
+        name=name,
+        timeout=timeout or None,
+        force=force,
+        echo=say,
+    )
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
+        print(f"\n{outcome.message}", file=sys.stderr)
+    print(f"\n{summary.summary_table(outcomes)}")
+    return 1 if failed else 0

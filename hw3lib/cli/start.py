@@ -1,0 +1,21 @@
+"""``hw3 start``."""
+
+from typing import Annotated
+
+from hw3lib.cli.options import command, option
+
+
+@command(
+    "Copy the exercise notebooks into a folder of your own. What is there already is never overwritten.",
+    "hw3 start my-course",
+)
+def start(folder: Annotated[str, option("made if it is not there", metavar="DIR")]) -> int:
+    from hw3lib.course import exercises
+
+    made, kept = exercises.start(folder)
+    for path in made:
+        print(path)
+    for path in kept:
+        print(f"{path}: was there, left as it is")
+    print(f"Open them: jupyter lab {folder}")
+    return 0

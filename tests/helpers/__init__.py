@@ -1,0 +1,1 @@
+"""What several tests use; a test imports from here, and never another test."""

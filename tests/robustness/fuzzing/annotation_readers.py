@@ -1,0 +1,119 @@
+"""Annotations in all formats, and what a person chose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from hw3lib.annotate import FORMATS, Dataset
+from hw3lib.annotate.formats.coco import read_coco
+from hw3lib.annotate.formats.coco_file import AnnotationsFile
+from hw3lib.annotate.instances import components
+from hw3lib.data import load_table
+from hw3lib.views.widgets.choices import Choices, apply
+from tests.robustness.fuzzing.data_readers import category
+from tests.robustness.fuzzing.reader import Reader, encoded, picture, put, sane
+
+SIZE = 20, 30  # height and width
+
+
+def _dataset(folder: Path) -> Dataset:
+    square, ring = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    square[4:9, 6:16] = True
+    ring[2:18, 3:25] = True
+    ring[6:12, 8:18] = False
+    for at in range(3):
+        put(folder / f"{at}.png", encoded(picture(SIZE[::-1], at), "PNG"))
+    files = [str(folder / f"{at}.png") for at in range(3)]
+    found = components([(0, "dent", square), (1, "hole", ring), (2, "dent", square)])
+    return Dataset(
+        [f"p{at}.png" for at in range(3)], files, [SIZE] * 3, ["train", "val", "test"], found, ["dent", "hole"]
+    )
+
+
+def _format(name: str) -> Reader:
+    def make(folder: Path) -> None:
+        FORMATS[name].write(folder / "0", _dataset(folder.parent / f"{name}-images"))
+
+    def read(folder: Path) -> None:
+        found = FORMATS[name].read(folder)
+        sane(len(found) > 0, "no image and no error")
+        for instance in found.instances:
+            height, width = found.sizes[instance.row]
+            left, top, right, bottom = instance.xyxy
+            sane(0 <= left < right <= width and 0 <= top < bottom <= height, "an instance outside of its image")
+            sane(instance.defect in found.classes and instance.area > 0, "an instance of no class or no pixel")
+            sane(instance.mask.shape == (height, width), "a mask of another size")
+
+    return Reader(name, make, read, 2)
+
+
+def _table() -> pd.DataFrame:
+    rows = [{"image": f"/c/w/test/dent/{i}.png", "split": "test", "defect": "dent", "mask": None} for i in range(2)]
+    made = pd.DataFrame(rows).assign(is_defect=True, width=SIZE[1], height=SIZE[0], mode="RGB")
+    made.attrs = {"root": "/c", "category": "w"}
+    return made
+
+
+def _coco_files(folder: Path) -> None:
+    mask = np.zeros(SIZE, bool)
+    mask[3:9, 4:20] = True
+    for number in range(2):
+        path = folder / str(number) / "annotations.json"
+        path.parent.mkdir(parents=True)
+        kept = AnnotationsFile(path, _table())
+        for row in range(number + 1):
+            kept.add(row, mask, "dent")
+
+
+def _continue_coco(folder: Path) -> None:
+    path = folder / "annotations.json"
+    kept = AnnotationsFile(path, _table())
+    kept.classes()
+    mask = np.zeros(SIZE, bool)
+    mask[:4] = True
+    count = len(kept)
+    number = kept.add(0, mask, "scratch")
+    sane(len(kept) == count + 1 and number in [found["id"] for found in kept.of_image(0)], "an annotation was lost")
+    kept.remove(number)
+    sane(len(kept) == count, "an annotation was not removed")
+    read_coco(path)
+
+
+def _choice_files(folder: Path) -> None:
+    chosen = {
+        f"test/dent/{i}.png": {"was": "dent", "choice": name} for i, name in enumerate(("good", "unsure", "hole"))
+    }
+    put(folder / "0" / "choices.json", json.dumps({"format": 1, "choices": chosen}))
+
+
+def _continue_choices(folder: Path) -> None:
+    path = folder / "choices.json"
+    kept = Choices(path)
+    kept.set("test/dent/1.png", "dent", "keep")
+    sane(Choices(path).get("test/dent/1.png") == "keep", "a choice was lost")
+
+
+def _apply_choices(folder: Path) -> None:
+    found = apply(_table(), folder / "choices.json")
+    sane(len(found) == 2 and bool(found["defect"].map(lambda name: isinstance(name, str)).all()), "a label is no text")
+
+
+def _corrected(folder: Path) -> None:
+    category(folder / "0/widget")
+    table = load_table(folder / "0", "widget")
+    mask = np.asarray(Image.new("1", (12, 9), 1))
+    AnnotationsFile(folder / "0/widget/annotations.json", table).add(0, mask, "dent")
+
+
+READERS = (
+    *(_format(name) for name in FORMATS),
+    Reader("COCO that is continued", _coco_files, _continue_coco, 2),
+    Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),
+    Reader("choices that are continued", _choice_files, _continue_choices),
+    Reader("choices that are applied", _choice_files, _apply_choices),
+)
