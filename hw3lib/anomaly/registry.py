@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 _DETECTORS = "hw3lib.anomaly.detectors"
 # On the command line; in tables and saved folders (the class's own name); where the class is.
 _TABLE = (
-    ("ocsvm", "one-class SVM", f"{_DETECTORS}.pooled:OneClassSVM"),
-    ("iforest", "isolation forest", f"{_DETECTORS}.pooled:IsolationForest"),
+    ("patchcore", "PatchCore", f"{_DETECTORS}.patchcore:PatchCore"),
+    ("padim", "PaDiM", f"{_DETECTORS}.padim:PaDiM"),
     ("knn", "k-nearest neighbours", f"{_DETECTORS}.pooled:NearestImages"),
     ("mahalanobis", "Mahalanobis", f"{_DETECTORS}.pooled:Mahalanobis"),
+    ("ocsvm", "one-class SVM", f"{_DETECTORS}.pooled:OneClassSVM"),
+    ("iforest", "isolation forest", f"{_DETECTORS}.pooled:IsolationForest"),
     ("autoencoder", "Autoencoder", f"{_DETECTORS}.autoencoder:Autoencoder"),
     ("svdd", "Deep SVDD", f"{_DETECTORS}.svdd:DeepSVDD"),
     ("ganomaly", "GANomaly", f"{_DETECTORS}.ganomaly:GANomaly"),
     ("cutpaste", "CutPaste", f"{_DETECTORS}.cutpaste:CutPaste"),
     ("synthetic", "Synthetic defects", f"{_DETECTORS}.synthetic_defects:SyntheticDefects"),
-    ("padim", "PaDiM", f"{_DETECTORS}.padim:PaDiM"),
-    ("patchcore", "PatchCore", f"{_DETECTORS}.patchcore:PatchCore"),
 )
 # By the names that the command line takes.
 DETECTORS: Mapping[str, type[Detector]] = Registry({short: place for short, _, place in _TABLE})

@@ -2,10 +2,8 @@
 
 from typing import Annotated
 
+from hw3lib.annotate.formats.registry import FORMATS
 from hw3lib.cli.options import Data, command, option, say
-
-# The keys of hw3lib.annotate.FORMATS, whose import takes a second.
-NAMES = ["coco", "voc", "yolo", "yolo-seg", "indexed-png", "sam"]
 
 
 @command(
@@ -20,7 +18,7 @@ def annotate(
     *,
     formats: Annotated[
         list[str],
-        option(f"one or more of {', '.join(NAMES)}", "--format", nargs="+", choices=NAMES, metavar="FORMAT"),
+        option(f"one or more of {', '.join(FORMATS)}", "--format", nargs="+", choices=[*FORMATS], metavar="FORMAT"),
     ],
     out: Annotated[str, option("folder to make, with one folder a format", metavar="DIR")],
     data: Data = None,

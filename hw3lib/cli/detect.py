@@ -4,13 +4,8 @@ import math
 import sys
 from typing import Annotated
 
+from hw3lib.anomaly.registry import DETECTORS
 from hw3lib.cli.options import Parameters, byte_count, command, group, option, parameter, say
-
-# The keys of hw3lib.anomaly.registry.DETECTORS, whose import takes seconds.
-NAMES = [
-    *("patchcore", "padim", "knn", "mahalanobis", "ocsvm", "iforest"),
-    *("autoencoder", "svdd", "ganomaly", "cutpaste", "synthetic"),
-]
 
 
 @command(
@@ -23,7 +18,7 @@ def fit(
     folder: Annotated[str, option("photographs of good products, or a category", metavar="FOLDER")],
     *,
     out: Annotated[str, option("folder to save the detector in", metavar="DETECTOR")],
-    detector: Annotated[str, option(f"{', '.join(NAMES)} (default: %(default)s)", metavar="NAME")] = "patchcore",
+    detector: Annotated[str, option(f"{', '.join(DETECTORS)} (default: %(default)s)", metavar="NAME")] = "patchcore",
     image_size: Annotated[int, option("images are resized (default: %(default)s)", metavar="PX")] = 224,
     arch: Annotated[str | None, option("backbone with ImageNet weights (default: the detector's)")] = None,
     ratio: Annotated[float | None, option("share of the patches that PatchCore remembers (default: 0.1)")] = None,

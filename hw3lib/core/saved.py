@@ -42,6 +42,6 @@ def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     """
     if is_no_regular_file(path):
         raise OSError(f"{path} is no regular file")
-    import torch
+    import torch  # as above
 
     return torch.load(path, map_location="cpu", weights_only=True)

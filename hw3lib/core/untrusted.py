@@ -76,8 +76,6 @@ def parse(text: str) -> Any:
 
 def parse_value(text: str) -> Any:
     """A value from the command line: a Python or YAML literal (``1e-3``, ``true``, ``[a, b]``) or text."""
-    from hw3lib.core.untrusted import parse
-
     words = {"true": True, "false": False, "null": None}
     if text in words:
         return words[text]

@@ -13,7 +13,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hw3lib.anomaly import Detector, FewGoodImages
+from hw3lib.annotate.boxes import base
+from hw3lib.anomaly import Detector, FewGoodImages, registry
 from hw3lib.anomaly import detector as module
 from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.errors import Hw3Error
@@ -111,6 +112,12 @@ def test_every_registered_detector_is_tested_and_has_a_name_of_its_own():
     assert {case.partition(",")[0] for case in CASES} == set(DETECTORS)
     assert len({kind.name for kind in DETECTORS.values()}) == len(DETECTORS)
     assert all(kind.source for kind in DETECTORS.values())
+
+
+def test_saved_detectors_are_found_by_the_names_that_their_classes_save():
+    for registered in (registry._SAVED, base._SAVED):
+        assert {name: kind.name for name, kind in registered.items()} == {name: name for name in registered}
+    assert [*registry._SAVED.values()] == [*DETECTORS.values()]
 
 
 @each

@@ -12,7 +12,6 @@ from pycocotools.coco import COCO
 from hw3lib.annotate import FORMATS, from_masks
 from hw3lib.annotate.export import by_detector, export
 from hw3lib.annotate.preview import COLOURS, sheet
-from hw3lib.cli import annotate as annotate_command
 from hw3lib.cli.main import main
 from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
@@ -21,10 +20,6 @@ from hw3lib.errors import Hw3Error
 def hw3(*arguments: str) -> int:
     """The command, its errors raised."""
     return main(["annotate", *arguments, "--debug"])
-
-
-def test_the_command_knows_every_format():
-    assert list(FORMATS) == annotate_command.NAMES
 
 
 def test_every_format_is_written_read_again_and_summed_up(category, tmp_path, capsys):

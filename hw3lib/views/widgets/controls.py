@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 
 from hw3lib.errors import Hw3Error
 
+from .parts import Picture
+
 DPI = 90
 
 
@@ -76,8 +78,6 @@ def interactive(
         if say:
             print(say(**values()))
         return
-    from .parts import Picture
-
     picture, line = Picture(), ipywidgets.HTML()
     busy = False
 

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from hw3lib.anomaly.comparison import Evaluation
@@ -111,8 +112,6 @@ class AttemptExplorer(Callback):
         """Display the picture and its control."""
         if headless():
             return
-        from IPython.display import display
-
         self._picture = Picture()
         self._choice = ipywidgets.Dropdown(
             options=[_NEWEST, *self.histories], description="training", style={"description_width": "initial"}

@@ -17,6 +17,7 @@ from hw3lib.views.plots.style import draw_image
 from .choices import KEEP, UNSURE, Choices, image_keys
 from .controls import headless, message, png, row
 from .gallery import Mistake, mistakes, most_confident_mistakes
+from .parts import Picture
 
 _PAGE = 4  # mistakes beside each other
 _OPEN = "not looked at"
@@ -51,8 +52,6 @@ def relabel(result: Result, table: pd.DataFrame, path: str | Path) -> None:
 
 
 def _show(result: Result, table: pd.DataFrame, choices: Choices, keys: list[str]) -> None:
-    from IPython.display import display
-
     true = ipywidgets.Dropdown(options=["all", *result.classes], description="true class")
     page = ipywidgets.IntSlider(1, 1, 1, description="page", continuous_update=False)
     tiles = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap"))
@@ -91,8 +90,6 @@ def _show(result: Result, table: pd.DataFrame, choices: Choices, keys: list[str]
 
 
 def _tile(mistake: Mistake, table: pd.DataFrame, classes: list[str], chosen: str | None, choose: Any) -> Any:
-    from .parts import Picture
-
     image = table.iloc[mistake.row]
     figure, axes = plt.subplots(figsize=(2.3, 2.3), layout="constrained")
     draw_image(axes, image["image"], image["mask"])

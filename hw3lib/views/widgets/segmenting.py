@@ -27,6 +27,7 @@ from hw3lib.errors import Hw3Error
 
 from .choices import image_keys
 from .controls import headless, message, row
+from .parts import Picture
 
 Propose = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, float]]
 
@@ -224,8 +225,6 @@ def segment(propose: Propose, table: pd.DataFrame, path: str | Path, classes: li
 
 
 def _controls(state: Segmentation, classes: list[str]) -> Any:
-    from .parts import Picture
-
     keys = image_keys(state.table)
     start = next(iter(np.flatnonzero(state.table["is_defect"])), 0)
     image = ipywidgets.Dropdown(
