@@ -16,7 +16,7 @@ from hw3lib.classify.guided import classifier as guided
 from hw3lib.classify.guided.kernel import KernelClassifier
 from hw3lib.classify.result import Result
 from hw3lib.classify.student_reports.reports import REPORTS
-from hw3lib.classify.student_reports.verdicts import describe, splits
+from hw3lib.classify.student_reports.verdicts import describe_protocol, splits
 from hw3lib.core.places import project_root
 from hw3lib.data import classification_images, defect_statistics, get, load_table
 from hw3lib.data.labels import Split, as_labels, class_names
@@ -37,13 +37,17 @@ def main(category: str, data: str | None, repeats: int = 5, draws: int = 50) -> 
     bottle = REPORTS["bottle"]
     ways = {
         f"{repeats}x5-fold, {len(images)} images": list(folds.split(np.zeros(len(images)), images["defect"])),
-        f"{draws} splits as in the bottle report; {describe(bottle, images)}": splits(bottle, images, draws, 0),
+        f"{draws} splits as in the bottle report; {describe_protocol(bottle, images)}": splits(
+            bottle, images, draws, 0
+        ),
     }
     keep = project_root() / "runs" / "benchmark-guided"
     for way, pairs in ways.items():
         print(f"{category}, {way}")
-        whole = guided.run(guided.DefectGuided("whole image", parts=guided.WHOLE), images, good, pairs, keep=keep)
-        ours = guided.run(guided.DefectGuided(), images, good, pairs, keep=keep)
+        whole = guided.run_guided(
+            guided.DefectGuided("whole image", parts=guided.WHOLE), images, good, pairs, keep=keep
+        )
+        ours = guided.run_guided(guided.DefectGuided(), images, good, pairs, keep=keep)
         rows = [(whole, None), (ours, whole)]
         if images["mask"].notna().any():
             rows.append((told_of_masks(images, good, pairs, keep), ours))

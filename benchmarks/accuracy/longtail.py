@@ -8,7 +8,7 @@ from hw3lib.classify.guided import classifier as guided
 from hw3lib.core.places import project_root
 from hw3lib.data import classification_images, get, load_table, repeated_splits
 from hw3lib.data.labels import Split
-from hw3lib.imbalance import METHODS, compare
+from hw3lib.imbalance import METHODS, compare_methods
 
 # Methods that make images or pass mixed ones through the backbone are left to notebook 03's full profile.
 CHEAP = [name for name, method in METHODS.items() if method.kind != "generated images" and name != "cutmix"]
@@ -38,7 +38,7 @@ def run(
     unlabelled: pd.DataFrame | None = None,
 ) -> None:
     """Compare with every defect type as the tail, and print what was found."""
-    compared = compare(
+    compared = compare_methods(
         images,
         splits,
         methods=methods,

@@ -18,8 +18,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from hw3lib.classify import Attempt, build, run
-from hw3lib.classify.student_reports.reports import Report
+from hw3lib.classify import Attempt, build, run_attempt
+from hw3lib.classify.student_reports.reports import StudentReport
 from hw3lib.classify.student_reports.verdicts import splits
 from hw3lib.core.intervals import wilson_interval
 from hw3lib.data import classification_images, get, load_table
@@ -43,7 +43,9 @@ class Runs:
         return [outcome["seconds"] for outcome in self.outcomes]
 
 
-def draw(category: str, data: str | None, report: Report, repeats: int) -> list[tuple[pd.DataFrame, student.Split]]:
+def draw(
+    category: str, data: str | None, report: StudentReport, repeats: int
+) -> list[tuple[pd.DataFrame, student.Split]]:
     """A table of its own and the positions ``(train, test)`` in it for each repeat, drawn as the report did."""
     table = classification_images(load_table(get(category, data, progress=False), category))
     drawn = []
@@ -55,9 +57,9 @@ def draw(category: str, data: str | None, report: Report, repeats: int) -> list[
 
 
 def ours(attempt: Attempt, table: pd.DataFrame, split: student.Split, seed: int, device: str, precision: str) -> dict:
-    """:func:`hw3lib.classify.run` on one split, from the files to the predictions; keys as the student's."""
+    """:func:`hw3lib.classify.run_attempt` on one split, from the files to the predictions; keys as the student's."""
     started = time.perf_counter()
-    result = run(attempt, table, [split], seed=seed, device=device, precision=precision)
+    result = run_attempt(attempt, table, [split], seed=seed, device=device, precision=precision)
     seconds = time.perf_counter() - started
     return {
         "seconds": seconds,

@@ -1,7 +1,7 @@
 """A training as a student writes it: files in class folders, decoded and resized on every epoch by two workers.
 
 The network, its initial weights, the optimiser, the batches' size and the number of epochs are the attempt's, so that
-only the way to train differs from :func:`hw3lib.classify.run`.
+only the way to train differs from :func:`hw3lib.classify.run_attempt`.
 """
 
 from __future__ import annotations

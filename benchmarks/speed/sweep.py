@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hw3lib.sweep import Cell, Cluster, Folders, load, run, table
+from hw3lib.sweep import Cell, Cluster, Folders, load, run_sweep, table
 from hw3lib.sweep.work import Job, perform
 
 CELLS, WORKERS, KILL_EVERY, CELL_SECONDS = 200, 2, 20, 0.2
@@ -49,7 +49,7 @@ def main(category: str, data: str | None) -> None:
         started = time.perf_counter()
         killer.start()
         try:
-            done = run(cells, folder / "sweep", Cluster(loopback.address))
+            done = run_sweep(cells, folder / "sweep", Cluster(loopback.address))
         finally:
             stop.set()
             killer.join()

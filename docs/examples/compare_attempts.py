@@ -5,14 +5,16 @@ python docs/examples/compare_attempts.py [CATEGORY]
 
 import sys
 
-from hw3lib.classify import Attempt, leaderboard, run
+from hw3lib.classify import Attempt, leaderboard, run_attempt
 from hw3lib.data import classification_images, get, load_table, repeated_splits
 
 category = sys.argv[1] if len(sys.argv) > 1 else "synthetic/bottle"
 images = classification_images(load_table(get(category), category))
 splits = repeated_splits(images, 3)
 attempt = Attempt("pretrained", "tf_efficientnet_lite0", "transfer", image_size=128, batch_size=16)
-scratch, pretrained = (run(tried, images, splits) for tried in (Attempt("from scratch", batch_size=16), attempt))
+scratch, pretrained = (
+    run_attempt(tried, images, splits) for tried in (Attempt("from scratch", batch_size=16), attempt)
+)
 print(leaderboard([scratch, pretrained]).to_string())
 gain, low, high = pretrained.gain(scratch)
 print(f"gain {100 * gain:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})")

@@ -15,7 +15,7 @@ from .formats import FORMATS, RoundTrip, Written, round_trip
 from .instances import Instance, Instances, from_maps, from_masks
 from .masks import FineTuning, Segmenter, evaluation, fine_tune, propose
 from .splitting import split_images
-from .summary import describe
+from .summary import describe_annotation
 
 __all__ = [
     "Dataset",
@@ -32,7 +32,7 @@ __all__ = [
     "YoloWorld",
     "available",
     "boxes",
-    "describe",
+    "describe_annotation",
     "detection_runs",
     "detection_summary",
     "evaluation",

@@ -31,7 +31,7 @@ SUMMARY, PREVIEW = "summary.json", "preview.png"
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedAnnotations:
     """What :func:`export` wrote.
 
     Attributes:
@@ -84,7 +84,7 @@ def export(
     preview: bool = False,
     force: bool = False,
     echo: Callable[[str], None] = print,
-) -> Exported:
+) -> ExportedAnnotations:
     """Write a category in several formats, one folder each, with ``summary.json``; all of it or nothing.
 
     Each format is read again and compared with what was written.
@@ -129,7 +129,7 @@ def export(
             from .preview import sheet  # matplotlib, for those who ask for a picture
 
             sheet(data).savefig(folder / PREVIEW, dpi=100)
-        done = Exported(out, data, written, trips, dict(left_out), origin)
+        done = ExportedAnnotations(out, data, written, trips, dict(left_out), origin)
         content = _content(done, table, split, seed, min_area, whole)
         (folder / SUMMARY).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return done
@@ -189,7 +189,7 @@ def by_detector(
     return instances.at(rows), f"anomaly maps of {model.name} above {level:.4g}: a first annotation, to be corrected"
 
 
-def _content(done: Exported, table, split, seed, min_area, whole) -> dict[str, Any]:
+def _content(done: ExportedAnnotations, table, split, seed, min_area, whole) -> dict[str, Any]:
     data = done.data
     return {
         "category": table.attrs.get("category", ""),
@@ -208,7 +208,7 @@ def _content(done: Exported, table, split, seed, min_area, whole) -> dict[str, A
     }
 
 
-def summary_text(done: Exported) -> str:
+def summary_text(done: ExportedAnnotations) -> str:
     """What was written, for a terminal: instances by class and split, what each format lost, what was dropped."""
     data, counts = done.data, done.data.counts()
     rows = [("instances", *counts.columns, "all")]

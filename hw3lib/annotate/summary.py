@@ -13,7 +13,7 @@ from .instances import Instances
 STEPS = ("sam", "detection", "yolo")
 
 
-def describe(
+def describe_annotation(
     instances: Instances,
     formats: Sequence[dict[str, Any]],
     sam: pd.DataFrame | None,

@@ -1,4 +1,4 @@
-from .comparison import Evaluation, compare_detectors, describe, evaluate
+from .comparison import DetectorEvaluation, compare_detectors, describe_detectors, evaluate
 from .coreset.greedy import k_center_greedy
 from .detector import Detector, Scores, as_images
 from .detectors.autoencoder import Autoencoder
@@ -29,7 +29,7 @@ __all__ = [
     "DETECTORS",
     "DeepSVDD",
     "Detector",
-    "Evaluation",
+    "DetectorEvaluation",
     "FewGoodImages",
     "GANomaly",
     "IsolationForest",
@@ -46,7 +46,7 @@ __all__ = [
     "as_images",
     "compare_detectors",
     "conformal_threshold",
-    "describe",
+    "describe_detectors",
     "evaluate",
     "f1_best_threshold",
     "few_good_images_are_told",

@@ -20,7 +20,7 @@ from .metrics.metrics import PixelMetrics, image_metrics
 
 
 @dataclass
-class Evaluation:
+class DetectorEvaluation:
     """A fitted detector and what it says of the test images.
 
     Attributes:
@@ -52,7 +52,7 @@ def evaluate(
     held_out: float = 0.2,
     false_alarm_rate: float = 0.05,
     progress: bool = False,
-) -> Evaluation:
+) -> DetectorEvaluation:
     """Fit a detector on good images and read the test images once; they choose nothing.
 
     Args:
@@ -89,7 +89,7 @@ def evaluate(
             "false_alarm_rate": above[~is_defect].mean(),
             "detection_rate": above[is_defect].mean(),
         }
-    return Evaluation(detector, label or detector.name, is_defect, scores, maps, metrics)
+    return DetectorEvaluation(detector, label or detector.name, is_defect, scores, maps, metrics)
 
 
 def pixel_metrics(table: pd.DataFrame, maps: np.ndarray | None) -> dict[str, float]:
@@ -115,11 +115,11 @@ def pixel_metrics(table: pd.DataFrame, maps: np.ndarray | None) -> dict[str, flo
         return dict.fromkeys(("pixel_auroc", "pixel_ap", "aupro"), np.nan)
 
 
-def compare_detectors(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
+def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) -> pd.DataFrame:
     """One row a detector, the highest image AUROC first; of equal ones the highest AUPRO, those without maps last.
 
     Returns:
-        ``detector``, the metrics of :class:`Evaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval of the image
+        ``detector``, the metrics of :class:`DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval of the image
         AUROC), ``behind``, ``behind_low`` and ``behind_high`` (the first row's AUROC less this one's, on the same
         images, with its interval), see :func:`auroc_interval`.
     """
@@ -134,7 +134,7 @@ def compare_detectors(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.Da
     return pd.DataFrame(rows)
 
 
-def describe(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: float) -> str:
+def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: float) -> str:
     """About 150 words on what was measured, true of whatever was measured.
 
     Args:

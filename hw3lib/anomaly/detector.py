@@ -26,7 +26,7 @@ from hw3lib.data.images import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
-from .maps import Scale
+from .maps import ColourScale
 from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values, required_good_images
 
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
@@ -159,11 +159,11 @@ class Detector(ABC):
             return conformal_threshold(self.good_peaks_, rate).value
 
     @property
-    def scale_(self) -> Scale:
+    def scale_(self) -> ColourScale:
         """Colours for maps: darkest at the median pixel of held-out good images, half-way at ``map_threshold_``."""
         threshold = self.map_threshold_
         level = self.good_level_ if self.good_level_ < threshold else threshold - 1
-        return Scale.anchored(level, threshold)
+        return ColourScale.anchored(level, threshold)
 
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""

@@ -17,14 +17,14 @@ COLOURS = "inferno"
 _OUTLINE = (255, 230, 0)
 
 
-class Scale(NamedTuple):
+class ColourScale(NamedTuple):
     """Which values the darkest and the brightest colour of a map stand for, the same for all images."""
 
     low: float
     high: float
 
     @classmethod
-    def anchored(cls, level: float, threshold: float) -> Scale:
+    def anchored(cls, level: float, threshold: float) -> ColourScale:
         """Darkest at ``level``, half-way at ``threshold``."""
         return cls(level, level + 2 * (threshold - level))
 
@@ -33,14 +33,14 @@ class Scale(NamedTuple):
         return np.clip((anomaly_map - np.float32(self.low)) / np.float32(self.high - self.low), 0, 1)
 
 
-class Exported(NamedTuple):
+class ExportedMaps(NamedTuple):
     """The files of one image: an overlay for people (PNG) and the values for programs (float32 TIFF)."""
 
     overlay: Path
     values: Path
 
 
-def good_scale(good_maps: np.ndarray, threshold: float) -> Scale:
+def good_scale(good_maps: np.ndarray, threshold: float) -> ColourScale:
     """A colour scale anchored at good images: darkest at their median pixel, half-way at the threshold.
 
     So a good image stays dark, and what is brighter than the middle of the colours is above the threshold.
@@ -58,7 +58,7 @@ def good_scale(good_maps: np.ndarray, threshold: float) -> Scale:
             f"threshold={threshold}: expected a value above {low}, the median of {np.size(good_maps)} pixels of the "
             "good images' maps; it must be in the maps' unit"
         )
-    return Scale.anchored(low, float(threshold))
+    return ColourScale.anchored(low, float(threshold))
 
 
 def upsample(maps: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
@@ -88,7 +88,11 @@ def upsample(maps: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
 
 
 def overlay(
-    image: np.ndarray, anomaly_map: np.ndarray, scale: Scale, threshold: float | None = None, strength: float = 0.8
+    image: np.ndarray,
+    anomaly_map: np.ndarray,
+    scale: ColourScale,
+    threshold: float | None = None,
+    strength: float = 0.8,
 ) -> np.ndarray:
     """An image with its map in colours over it; where the map is dark the image is left as it is.
 
@@ -149,9 +153,9 @@ def export(
     name: str,
     anomaly_map: np.ndarray,
     image: np.ndarray,
-    scale: Scale,
+    scale: ColourScale,
     threshold: float | None = None,
-) -> Exported:
+) -> ExportedMaps:
     """Write ``<name>.png``, the overlay, and ``<name>.tiff``, the map at the image's resolution in 32-bit floats.
 
     The TIFF's values are those of :func:`upsample`, unrounded, also where the colour scale clips them:
@@ -171,7 +175,7 @@ def export(
     picture = overlay(image, anomaly_map, scale, threshold)
     full = upsample(anomaly_map, picture.shape[:2])
     target = Path(folder).joinpath(*parts)
-    files = Exported(target.with_name(target.name + ".png"), target.with_name(target.name + ".tiff"))
+    files = ExportedMaps(target.with_name(target.name + ".png"), target.with_name(target.name + ".tiff"))
     with atomic_path(files.overlay) as overlay_file, atomic_path(files.values) as values_file:
         Image.fromarray(picture).save(overlay_file)
         values_file.write_bytes(tiff_bytes(full))

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
-from .comparison import Evaluation
+from .comparison import DetectorEvaluation
 from .metrics.metrics import image_metrics
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -56,7 +56,7 @@ CONDITIONS: dict[str, Change] = {
 
 
 def robustness_table(
-    evaluations: Sequence[Evaluation],
+    evaluations: Sequence[DetectorEvaluation],
     images: np.ndarray,
     rows: np.ndarray | None = None,
     *,

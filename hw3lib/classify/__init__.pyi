@@ -1,7 +1,7 @@
 from . import guided
 from .attempts import Attempt
 from .evaluate import Calibration, calibration, confusion, per_class
-from .experiment import Fitted, check, fit_splits, run
+from .experiment import Fitted, check_attempt, fit_splits, run_attempt
 from .explain import Explanation, explain_attempt, grad_cam, pointing_game
 from .models import SimpleCNN, build, count_parameters
 from .result import Result, leaderboard
@@ -17,7 +17,7 @@ __all__ = [
     "SimpleCNN",
     "build",
     "calibration",
-    "check",
+    "check_attempt",
     "compared",
     "confusion",
     "count_parameters",
@@ -28,7 +28,7 @@ __all__ = [
     "leaderboard",
     "per_class",
     "pointing_game",
-    "run",
+    "run_attempt",
     "verdict",
     "verdicts",
 ]

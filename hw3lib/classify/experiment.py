@@ -56,7 +56,7 @@ class Fitted:
     history: pd.DataFrame
 
 
-def run(
+def run_attempt(
     attempt: Attempt,
     table: pd.DataFrame,
     splits: list[Split],
@@ -136,11 +136,11 @@ def run(
     )
 
 
-def check(attempt: Attempt, table: pd.DataFrame, splits: Sequence[Split], seed: int = 0) -> None:
+def check_attempt(attempt: Attempt, table: pd.DataFrame, splits: Sequence[Split], seed: int = 0) -> None:
     """Find out, before hours of training, what would end them: takes as long as building the network.
 
     Args:
-        attempt, table, splits, seed: as for :func:`run`.
+        attempt, table, splits, seed: as for :func:`run_attempt`.
 
     Raises:
         Hw3Error: too few images for a split or for a batch, missing or damaged weights, fewer stages than are to learn,
@@ -172,16 +172,16 @@ def fit_splits(
     precision: str = "auto",
     callbacks: Sequence[Callback] = (),
 ) -> Iterator[Fitted]:
-    """Train an attempt on every split, as :func:`run` does, and hand out the networks one after the other.
+    """Train an attempt on every split, as :func:`run_attempt` does, and hand out the networks one after the other.
 
     Images are decoded, and frozen features computed, once for all splits.
 
     Args:
-        attempt, table, splits, seed, device, precision, callbacks: as for :func:`run`; the same give the same networks.
+        attempt, table, splits, seed, device, precision, callbacks: as for :func:`run_attempt`; the same give the same networks.
         only: numbers of the splits to train, from 0; None trains all.
 
     Raises:
-        Hw3Error: as :func:`run`, when the first network is asked for.
+        Hw3Error: as :func:`run_attempt`, when the first network is asked for.
     """
     shared = Inputs(attempt, table, seed, pick_device(device), precision)
     _check_parts(attempt, table, splits, seed)

@@ -76,18 +76,18 @@ def explain_attempt(
     device: str = "auto",
     layer: str | None = None,
 ) -> Explanation:
-    """Train an attempt on every split, as :func:`hw3lib.classify.run` does, and explain its test images.
+    """Train an attempt on every split, as :func:`hw3lib.classify.run_attempt` does, and explain its test images.
 
     No map is of an image that its network has learnt from. An image that several splits test is explained by the first
     of them, a split that tests no new image is not trained; so with the folds of a cross-validation every image is
     explained once.
 
     Args:
-        attempt, table, splits, seed, device: as in :func:`hw3lib.classify.run`; the same ones give the same networks.
+        attempt, table, splits, seed, device: as in :func:`hw3lib.classify.run_attempt`; the same ones give the same networks.
         layer: see :func:`grad_cam`.
 
     Raises:
-        Hw3Error: as :func:`hw3lib.classify.run`, or no split, or a network without feature maps.
+        Hw3Error: as :func:`hw3lib.classify.run_attempt`, or no split, or a network without feature maps.
     """
     if not len(splits):
         raise Hw3Error("splits is empty: expected at least one, an explained image must have been left out of training")

@@ -25,7 +25,7 @@ def app(
 ) -> int:
     from hw3lib.inspection.app import server
 
-    server.run(
+    server.serve(
         detector,
         host=host,
         port=port,

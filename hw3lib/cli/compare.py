@@ -28,7 +28,7 @@ def compare(
 ) -> int:
     from hw3lib.runs import compare as comparison
 
-    done = comparison.compare(run_a, run_b, numbers, tolerance=tolerance)
+    done = comparison.compare_runs(run_a, run_b, numbers, tolerance=tolerance)
     names = [Path(run).name for run in (run_a, run_b)]
     if names[0] == names[1]:
         names = ["A", "B"]

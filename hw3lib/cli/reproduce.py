@@ -56,7 +56,7 @@ def reproduce(
 
     def beyond(images, splits, kept, seed):
         good = classifier.good_images(table, images)
-        return classifier.run(classifier.DefectGuided(), images, good, splits, keep=kept, seed=seed)
+        return classifier.run_guided(classifier.DefectGuided(), images, good, splits, keep=kept, seed=seed)
 
     done = reproduction.reproduce(
         meant,

@@ -54,7 +54,7 @@ def run(
 
     if timeout is None and profile == "quick":
         timeout = CELL_LIMIT_QUICK
-    outcomes = runner.run(
+    outcomes = runner.run_notebooks(
         notebooks,
         category=category,
         data=data,

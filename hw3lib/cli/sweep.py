@@ -58,11 +58,11 @@ def sweep(
             for cell in cells:
                 say(f"  {'to run' if cell in todo else 'done  '}  {cell.key[:12]}  {cell}")
             return 0
-        sweep.check(todo, say)
+        sweep.check_sweep(todo, say)
         with atomic_path(folder / "spec.yaml") as temporary:
             shutil.copyfile(spec, temporary)
         executor = _executor(workers, cluster, slurm) if todo else sweep.Processes(1)
-        done = sweep.run(cells, folder, executor, echo=say)
+        done = sweep.run_sweep(cells, folder, executor, echo=say)
     return _report(done)
 
 

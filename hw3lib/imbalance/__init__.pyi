@@ -1,8 +1,8 @@
-from .comparison import compare
+from .comparison import compare_methods
 from .leak import Leak, leak_experiment
 from .longtail import (
     class_sizes,
-    describe,
+    describe_long_tail,
     effective_classes,
     effective_samples,
     gini,
@@ -35,8 +35,8 @@ __all__ = [
     "class_balanced_weights",
     "class_sizes",
     "cloud_logits",
-    "compare",
-    "describe",
+    "compare_methods",
+    "describe_long_tail",
     "effective_classes",
     "effective_samples",
     "focal_loss",

@@ -32,7 +32,7 @@ from hw3lib.networks.devices import pick_device
 from .longtail import make_longtail
 from .methods.heads import Embedder, Recipe
 from .methods.table import METHODS, Method, Part
-from .result import ALL_IMAGES, BASELINE, Comparison
+from .result import ALL_IMAGES, BASELINE, MethodComparison
 
 RATIOS = (5, 10)
 ZERO_RECALL = 1e-3  # stands for a recall of 0 in the G-mean, which would otherwise be 0 whatever the other recalls are
@@ -97,7 +97,7 @@ def figures(y: np.ndarray, y_pred: np.ndarray, counts: Sequence[int] | np.ndarra
     }
 
 
-class Features:
+class ViewFeatures:
     """Images of a category and the features of all their views, computed once and kept.
 
     Args:
@@ -152,7 +152,7 @@ class Features:
         return views
 
 
-def compare(
+def compare_methods(
     table: pd.DataFrame,
     splits: Sequence[Split],
     *,
@@ -169,7 +169,7 @@ def compare(
     seed: int = 0,
     device: str = "auto",
     progress: bool = False,
-) -> Comparison:
+) -> MethodComparison:
     """Train every method on the same long-tailed training parts and test it on the same untouched test parts.
 
     In each split the defect types of the training part are cut to a long tail by :func:`make_longtail`, good images
@@ -187,13 +187,13 @@ def compare(
         turns: tails that each split is run with; its figures are their means. As many as there are defect types make
             every type the tail once in each split: the narrowest intervals, at that many times the cost.
         unlabelled: further images without labels, none of them in ``table``.
-        ceiling: also train plainly on the whole training parts; see :meth:`Comparison.ceiling`.
+        ceiling: also train plainly on the whole training parts; see :meth:`MethodComparison.ceiling`.
         arch, image_size: backbone and side in pixels.
         views: of each image, weakly augmented to learn from, and strongly for the unlabelled ones.
         recipe: how every head is trained.
         keep: folder for features and finished splits; an interrupted comparison goes on from there.
         seed: of views, tails and training.
-        device: see :func:`hw3lib.classify.run`; heads are trained on the CPU.
+        device: see :func:`hw3lib.classify.run_attempt`; heads are trained on the CPU.
         progress: show a bar.
 
     Raises:
@@ -208,7 +208,7 @@ def compare(
     every = table if unlabelled is None else pd.concat([table, unlabelled], ignore_index=True)
     embedder = Embedder(backbones.load(arch).to(pick_device(device)), views, views, seed)
     strong = any(method.kind == "unlabelled" for method in chosen)
-    features = Features(every, embedder, image_size, keep=keep, strong=strong)
+    features = ViewFeatures(every, embedder, image_size, keep=keep, strong=strong)
     classes = class_names(table)
     labels = as_labels(table["defect"], classes)
     extra = np.arange(len(table), len(every))
@@ -239,12 +239,12 @@ def compare(
         rows.append(row | found | {"seconds": outcome["seconds"]})
     n_train, n_test = len(splits[0][0]), len(splits[0][1])
     drawn = np.concatenate([np.concatenate(split) for split in splits])
-    return Comparison(pd.DataFrame(rows), classes, n_train, n_test, len(np.unique(drawn)) == len(drawn))
+    return MethodComparison(pd.DataFrame(rows), classes, n_train, n_test, len(np.unique(drawn)) == len(drawn))
 
 
 def _outcome(
     method: Method,
-    features: Features,
+    features: ViewFeatures,
     labels: np.ndarray,
     learn: np.ndarray,
     unseen: np.ndarray,

@@ -106,7 +106,7 @@ def head_tail_split(counts: Counts, *, head: float = 0.5, tail: float = 0.2) -> 
     return pd.Series(words, index=index, dtype=object)
 
 
-def describe(table: pd.DataFrame) -> str:
+def describe_long_tail(table: pd.DataFrame) -> str:
     """A long tail in words, with the table's own numbers.
 
     Args:

@@ -20,7 +20,7 @@ FIGURES = ("balanced_accuracy", "g_mean", "macro_f1", "tail_recall", "seconds")
 
 
 @dataclass
-class Comparison:
+class MethodComparison:
     """Figures of every method, ratio, split and tail; a split's figure is the mean over its tails.
 
     Attributes:

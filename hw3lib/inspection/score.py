@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hw3lib.anomaly import metrics
-from hw3lib.anomaly.maps import Scale, overlay, tiff_bytes, upsample
+from hw3lib.anomaly.maps import ColourScale, overlay, tiff_bytes, upsample
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import conformal_threshold, few_good_images_are_told, p_values
@@ -182,7 +182,7 @@ def _rate(model: Detector | OnnxDetector) -> float:
 
 def map_colours(
     model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
-) -> tuple[Scale, float]:
+) -> tuple[ColourScale, float]:
     """Colours and outline of the overlays, from the maps of the held-out good images.
 
     A threshold that is given holds for scores. It is that of the maps only if each score is its map's maximum.
@@ -198,7 +198,7 @@ def map_colours(
         with few_good_images_are_told():
             limit = conformal_threshold(model.good_peaks_, _rate(model) if rate is None else rate).value
     level = min(model.good_level_, limit - 1e-6 * max(abs(limit), 1.0))
-    return Scale.anchored(level, limit), limit
+    return ColourScale.anchored(level, limit), limit
 
 
 def _row(table: Any, photograph: Photograph, value: float, chance: float, above: bool, limit: float) -> None:

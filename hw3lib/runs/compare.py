@@ -27,7 +27,7 @@ _LABELS = ("attempt", "method", "ratio", "detector", "format", "prompt", "model"
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedFigure:
     """A figure of both runs.
 
     Attributes:
@@ -57,7 +57,7 @@ class Compared:
     """
 
     origin: list[tuple[str, str, Any, Any]] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ComparedFigure] = field(default_factory=list)
 
     @property
     def equal(self) -> bool:
@@ -70,7 +70,7 @@ class Compared:
         return not self.origin and any(row.verdict in (WITHIN, BEYOND, DIFFERS, MISSING) for row in self.rows)
 
 
-def compare(
+def compare_runs(
     run_a: str | Path, run_b: str | Path, numbers: Sequence[str] = (), *, tolerance: float = TOLERANCE
 ) -> Compared:
     """Compare what two runs wrote.
@@ -99,7 +99,7 @@ def compare(
     for number in wanted:
         if number not in a or number not in b:
             in_a, in_b = ("there" if number in found else None for found in (a, b))
-            result.rows.append(Row(number, "(the notebook)", in_a, in_b, MISSING))
+            result.rows.append(ComparedFigure(number, "(the notebook)", in_a, in_b, MISSING))
             continue
         ours, theirs = _read(a[number]), _read(b[number])
         result.origin += [(number, *difference) for difference in _origin(a[number], b[number], ours, theirs)]
@@ -223,22 +223,22 @@ def _judge(
     of_a: tuple[float, float, float] | None,
     of_b: tuple[float, float, float] | None,
     tolerance: float,
-) -> Row:
+) -> ComparedFigure:
     if a == b and type(a) is type(b):
-        return Row(number, figure, a, b, SAME)
+        return ComparedFigure(number, figure, a, b, SAME)
     if a is None or b is None:
-        return Row(number, figure, a, b, MISSING)
+        return ComparedFigure(number, figure, a, b, MISSING)
     if not (_number(a) and _number(b)):
         both_text = isinstance(a, str) and isinstance(b, str)
-        return Row(number, figure, a, b, TEXT if both_text else DIFFERS)
+        return ComparedFigure(number, figure, a, b, TEXT if both_text else DIFFERS)
     if _is_time(figure):
-        return Row(number, figure, a, b, f"{b / a:.2f} times" if a > 0 else "")
+        return ComparedFigure(number, figure, a, b, f"{b / a:.2f} times" if a > 0 else "")
     if math.isclose(a, b, rel_tol=tolerance, abs_tol=1e-9):
-        return Row(number, figure, a, b, SAME)
+        return ComparedFigure(number, figure, a, b, SAME)
     if of_a is None or of_b is None:
-        return Row(number, figure, a, b, DIFFERS)
+        return ComparedFigure(number, figure, a, b, DIFFERS)
     low, high = difference_interval(of_a, of_b)
-    return Row(
+    return ComparedFigure(
         number, figure, a, b, BEYOND if low > 0 or high < 0 else WITHIN, f"{b - a:+.3f} ({low:+.3f} to {high:+.3f})"
     )
 
@@ -256,7 +256,7 @@ def text(compared: Compared, name_a: str, name_b: str, *, every: bool = False) -
     """Both tables and a sentence, for the terminal.
 
     Args:
-        compared: of :func:`compare`.
+        compared: of :func:`compare_runs`.
         name_a, name_b: heads of the columns.
         every: list the figures that are the same, too.
     """

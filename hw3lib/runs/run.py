@@ -32,7 +32,7 @@ STANDARD = ("category", "data", "profile", "out")  # set by the runner, so not b
 PROFILES = ("quick", "full")
 
 
-def run(
+def run_notebooks(
     chosen: Sequence[str] = (),
     *,
     category: str = "synthetic/bottle",

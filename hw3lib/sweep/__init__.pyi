@@ -1,6 +1,6 @@
-from .engine import Sweep, run
+from .engine import Sweep, run_sweep
 from .executors import Cluster, Executor, Processes, slurm
-from .planning import check, plan
+from .planning import check_sweep, plan
 from .results import gather, load, table
 from .spec import Spec, read_spec
 from .store import Cell, Folders, Store
@@ -14,12 +14,12 @@ __all__ = [
     "Spec",
     "Store",
     "Sweep",
-    "check",
+    "check_sweep",
     "gather",
     "load",
     "plan",
     "read_spec",
-    "run",
+    "run_sweep",
     "slurm",
     "table",
 ]

@@ -31,12 +31,12 @@ def run_attempt(cell: Cell, folders: Folders) -> dict[str, Any]:
         ``accuracy, ci_low, ci_high, balanced_accuracy`` (0 to 1), ``n_splits, n_train, n_test, device``.
 
     Raises:
-        Hw3Error: as :func:`hw3lib.classify.run`, or the images are not those the sweep was planned with.
+        Hw3Error: as :func:`hw3lib.classify.run_attempt`, or the images are not those the sweep was planned with.
     """
     s = cell.settings
     images, splits = parts(cell)
     attempt = classify.Attempt(name=cell.name, **s["attempt"])
-    result = classify.run(attempt, images, splits, keep=folders.kept, seed=cell.seed, device=s["device"])
+    result = classify.run_attempt(attempt, images, splits, keep=folders.kept, seed=cell.seed, device=s["device"])
     accuracy, low, high = result.interval()
     return {
         "accuracy": accuracy,
@@ -52,7 +52,7 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
     """Fit a detector on the good training images and read the test images once.
 
     Returns:
-        The metrics of :class:`hw3lib.anomaly.comparison.Evaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval
+        The metrics of :class:`hw3lib.anomaly.comparison.DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval
         of the image AUROC over the test images) and ``device``; None where there is no value.
 
     Raises:
@@ -82,11 +82,11 @@ def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
         are None for plain training), ``ratio, verdict, n_splits, n_train, n_test, device``.
 
     Raises:
-        Hw3Error: as :func:`hw3lib.imbalance.compare`, or the images are not those the sweep was planned with.
+        Hw3Error: as :func:`hw3lib.imbalance.compare_methods`, or the images are not those the sweep was planned with.
     """
     s = cell.settings
     images, splits = parts(cell)
-    done = imbalance.compare(
+    done = imbalance.compare_methods(
         images,
         splits,
         methods=[s["method"]],

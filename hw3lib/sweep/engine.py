@@ -14,7 +14,7 @@ from hw3lib.errors import Hw3Error
 from .executors import Executor
 from .results import gather
 from .store import Cell, Store
-from .work import BUSY, FAILED, FOUND, LOST, MOST_DEATHS, Job, Outcome, note_failure
+from .work import BUSY, FAILED, FOUND, LOST, MOST_DEATHS, CellOutcome, Job, note_failure
 
 EVERY = 15.0  # seconds between two lines of progress
 PATIENCE = 2.0  # seconds until a cell that another process runs is looked at again
@@ -43,7 +43,7 @@ class Sweep:
     seconds: float = 0.0
 
 
-def run(
+def run_sweep(
     cells: Sequence[Cell],
     folder: str | Path,
     executor: Executor,
@@ -116,11 +116,13 @@ def run(
     return sweep
 
 
-def _after_death(store: Store, job: Job, outcome: Outcome, begun: dict[str, int], idle_deaths: Counter[str]) -> Outcome:
+def _after_death(
+    store: Store, job: Job, outcome: CellOutcome, begun: dict[str, int], idle_deaths: Counter[str]
+) -> CellOutcome:
     """A lost cell is run again, unless its worker never even gets to it; deaths in it are counted where it starts."""
     key = job.cell.key
     if store.finished(key):  # it died, or went out of reach, with the news
-        return Outcome(FOUND)
+        return CellOutcome(FOUND)
     starts = store.starts(key, job.sweep)
     if starts > begun.get(key, 0):
         begun[key] = starts
@@ -128,7 +130,7 @@ def _after_death(store: Store, job: Job, outcome: Outcome, begun: dict[str, int]
     idle_deaths[key] += 1
     if idle_deaths[key] < MOST_DEATHS:
         return outcome
-    return Outcome(
+    return CellOutcome(
         FAILED, f"{outcome.message} {MOST_DEATHS} times before the cell began; see the output of the workers"
     )
 

@@ -19,7 +19,7 @@ from hw3lib.core.cores import THREAD_VARIABLES, usable_cores
 from hw3lib.errors import Hw3Error
 
 from .spec import read_yaml
-from .work import FAILED, LOST, Job, Outcome, perform
+from .work import FAILED, LOST, CellOutcome, Job, perform
 
 
 class Executor(ABC):
@@ -55,7 +55,7 @@ class Executor(ABC):
     def close(self) -> None:
         """Let go of the workers; what they are at is given up."""
 
-    def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
+    def wait(self, seconds: float) -> list[tuple[Job, CellOutcome]]:
         """Jobs that have ended, after one has or the time is over.
 
         Raises:
@@ -69,7 +69,7 @@ class Executor(ABC):
         return [(job, self._outcome(job, future)) for job, future in ended]
 
     @abstractmethod
-    def _outcome(self, job: Job, future: Any) -> Outcome:
+    def _outcome(self, job: Job, future: Any) -> CellOutcome:
         """What a future that has ended says."""
 
 
@@ -121,16 +121,16 @@ class Processes(Executor):
             future.set_exception(error)
         future.add_done_callback(lambda future: self._ended.put((job, future)))
 
-    def _outcome(self, job: Job, future: Future) -> Outcome:
+    def _outcome(self, job: Job, future: Future) -> CellOutcome:
         slot = self._slots.pop(job.cell.key)
         self._free.append(slot)
         try:
             return future.result()
         except BrokenProcessPool:
             self._pools.pop(slot).shutdown(wait=False)
-            return Outcome(LOST, "the process died")
+            return CellOutcome(LOST, "the process died")
         except (Exception, CancelledError) as error:
-            return Outcome(FAILED, f"{type(error).__name__}: {error}")
+            return CellOutcome(FAILED, f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         if self._slots:  # they are at work, which is given up
@@ -198,7 +198,7 @@ class Cluster(Executor):
         self._futures[job.cell.key] = future
         future.add_done_callback(lambda future: self._ended.put((job, future)))
 
-    def wait(self, seconds: float) -> list[tuple[Job, Outcome]]:
+    def wait(self, seconds: float) -> list[tuple[Job, CellOutcome]]:
         if self._client.status != "running":
             raise Hw3Error(
                 f"the Dask scheduler at {self.address} is gone. What is finished is kept; start a scheduler and "
@@ -206,18 +206,18 @@ class Cluster(Executor):
             )
         return super().wait(seconds)
 
-    def _outcome(self, job: Job, future: Any) -> Outcome:
+    def _outcome(self, job: Job, future: Any) -> CellOutcome:
         from distributed.scheduler import KilledWorker  # optional
 
         self._futures.pop(job.cell.key, None)
         try:
             return future.result(timeout=10)
         except KilledWorker as error:
-            return Outcome(LOST, f"its worker died ({error.last_worker.address})")
+            return CellOutcome(LOST, f"its worker died ({error.last_worker.address})")
         except (CancelledError, TimeoutError):  # lost with the scheduler or cancelled by others; or with its worker
-            return Outcome(LOST, "the cluster lost it")
+            return CellOutcome(LOST, "the cluster lost it")
         except Exception as error:
-            return Outcome(FAILED, f"{type(error).__name__}: {error}")
+            return CellOutcome(FAILED, f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         if self._client.status == "running":

@@ -50,7 +50,7 @@ def plan(spec: Spec, data: str | Path | None, folder: str | Path, *, progress: b
     return cells
 
 
-def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
+def check_sweep(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
     """Find out, before hours of training, what would end a cell: builds each network once on each category.
 
     Raises:
@@ -63,7 +63,9 @@ def check(cells: Sequence[Cell], echo: Callable[[str], object] = print) -> None:
             continue
         seen.add(variant)
         if cell.kind == "attempt":
-            classify.check(classify.Attempt(name=cell.name, **cell.settings["attempt"]), *parts(cell), cell.seed)
+            classify.check_attempt(
+                classify.Attempt(name=cell.name, **cell.settings["attempt"]), *parts(cell), cell.seed
+            )
             continue
         if cell.kind == "detector":
             arch = getattr(anomaly.make_detector(cell.settings["detector"], cell.settings["parameters"]), "arch", None)

@@ -21,7 +21,7 @@ _LISTS = ("attempts", "detectors", "imbalance")
 _KEYS = ("categories", "profiles", "seeds", *_LISTS, "n_splits", "test_size", "held_out", "false_alarm_rate", "device")
 _MOST_SEEDS = 100_000
 _MOST_CHARACTERS = 10**6  # of a file
-_IMBALANCE = {"ratio": 10, "arch": "tf_efficientnet_lite0", "image_size": 224}  # see hw3lib.imbalance.compare
+_IMBALANCE = {"ratio": 10, "arch": "tf_efficientnet_lite0", "image_size": 224}  # see hw3lib.imbalance.compare_methods
 
 
 @dataclass(frozen=True)

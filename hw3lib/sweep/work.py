@@ -38,7 +38,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellOutcome:
     """What became of a job.
 
     Attributes:
@@ -53,25 +53,25 @@ class Outcome:
     seconds: float = 0.0
 
 
-def perform(job: Job) -> Outcome:
+def perform(job: Job) -> CellOutcome:
     """Run a cell unless its result is there or another process is at it; a failure is an outcome, not an exception."""
     cell, store = job.cell, Store(job.folder)
     try:
         kept = "Finished cells are kept."
         with clear_write_errors(store.folder, kept), _ONE_AT_A_TIME, store.claim(cell.key) as mine:
             if not mine:
-                return Outcome(BUSY)
+                return CellOutcome(BUSY)
             if store.finished(cell.key):
                 store.tidy(cell.key)
-                return Outcome(FOUND)
+                return CellOutcome(FOUND)
             if store.starts(cell.key, job.sweep) >= MOST_DEATHS:
-                return Outcome(FAILED, note_failure(store, cell, f"its worker died {MOST_DEATHS} times"))
+                return CellOutcome(FAILED, note_failure(store, cell, f"its worker died {MOST_DEATHS} times"))
             store.note_start(cell.key, job.sweep)
             return _run(cell, store)
     except Hw3Error as error:
-        return Outcome(FAILED, note_failure(store, cell, str(error)))
+        return CellOutcome(FAILED, note_failure(store, cell, str(error)))
     except OSError as error:
-        return Outcome(FAILED, note_failure(store, cell, f"{type(error).__name__}: {error}"))
+        return CellOutcome(FAILED, note_failure(store, cell, f"{type(error).__name__}: {error}"))
 
 
 def note_failure(store: Store, cell: Cell, message: str) -> str:
@@ -83,7 +83,7 @@ def note_failure(store: Store, cell: Cell, message: str) -> str:
     return message
 
 
-def _run(cell: Cell, store: Store) -> Outcome:
+def _run(cell: Cell, store: Store) -> CellOutcome:
     started = time.perf_counter()
     try:
         with _logged(store.log(cell.key), f"{cell} on {platform.node()}"):
@@ -98,8 +98,8 @@ def _run(cell: Cell, store: Store) -> Outcome:
     except Exception as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         message = said[0] if isinstance(error, Hw3Error) else f"{type(error).__name__}: {said[-1]}"
-        return Outcome(FAILED, message, time.perf_counter() - started)
-    return Outcome(DONE, seconds=seconds)
+        return CellOutcome(FAILED, message, time.perf_counter() - started)
+    return CellOutcome(DONE, seconds=seconds)
 
 
 def _function(kind: str):

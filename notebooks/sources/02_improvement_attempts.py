@@ -69,8 +69,7 @@ from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
 from hw3lib import RunFolder
-from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, verdict
-from hw3lib.classify import run as run_attempt
+from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, run_attempt, verdict
 from hw3lib.core import corrected_interval
 from hw3lib.course import checks
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
@@ -329,7 +328,7 @@ def points(mean, low, high):
 second_look = "not measured, for want of images"
 if enough:
     whole = replace(method, name="whole image, equal budget", parts=guided.WHOLE)
-    pair = [guided.run(m, images, good, splits, keep=keep, seed=seed) for m in (whole, method)]
+    pair = [guided.run_guided(m, images, good, splits, keep=keep, seed=seed) for m in (whole, method)]
     results += pair
     second_look = points(*pair[1].gain(pair[0]))
 print(f"A second look, against the whole image: {second_look}.")

@@ -73,8 +73,8 @@ from hw3lib.imbalance import (
     LroStyle,
     RandomOversampler,
     class_sizes,
-    compare,
-    describe,
+    compare_methods,
+    describe_long_tail,
     leak_experiment,
     make_longtail,
     recognisable,
@@ -104,7 +104,7 @@ if left_out:
     print("too small to learn from and test on, left out below:", ", ".join(left_out))
 
 # %%
-print(fill(describe(table), 100))
+print(fill(describe_long_tail(table), 100))
 run.figure(plots.imbalance.long_tail(table), "long_tail")
 
 # %% [markdown]
@@ -276,7 +276,7 @@ good = table[(table["split"] == "train") & ~table["is_defect"] & ~table["image"]
 unlabelled = good.sample(min(len(good), 40), random_state=seed)
 slow = [name for name, m in METHODS.items() if m.kind == "generated images" or name == "cutmix"]
 methods = [name for name in METHODS if (profile == "full" or name not in slow) and (can_paste or name != "copy-paste")]
-compared = compare(
+compared = compare_methods(
     images,
     splits,
     methods=methods,

@@ -313,7 +313,7 @@ run.figure(plots.anomaly.robustness(changed), "robustness")
 # Written from the numbers above, whatever they are.
 
 # %%
-text = anomaly.describe(board, changed, false_alarm_rate)
+text = anomaly.describe_detectors(board, changed, false_alarm_rate)
 print(fill(text, 100))
 
 # %%

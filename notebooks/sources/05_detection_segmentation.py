@@ -68,7 +68,7 @@ from hw3lib.annotate import (
     YoloV8,
     YoloWorld,
     available,
-    describe,
+    describe_annotation,
     example_photographs,
     export,
     instances,
@@ -403,7 +403,7 @@ if sam is not None:
 
 # %%
 detected = board.reset_index() if len(board) else None
-text = describe(made, annotations.rows(), scores, detected, curve, origin=origin, left_out=left_out)
+text = describe_annotation(made, annotations.rows(), scores, detected, curve, origin=origin, left_out=left_out)
 print(fill(text, 100))
 
 # %%

@@ -22,7 +22,7 @@ from hw3lib.annotate.instances import from_masks
 from hw3lib.annotate.masks.evaluation import curve, evaluate, few_image_splits, prepare
 from hw3lib.annotate.masks.finetune import FineTuning
 from hw3lib.annotate.masks.light import LightSegmenter
-from hw3lib.annotate.summary import describe
+from hw3lib.annotate.summary import describe_annotation
 from hw3lib.anomaly import PatchCore
 from hw3lib.data import ImageStack, classification_images, load_table
 from hw3lib.errors import Hw3Error
@@ -72,9 +72,11 @@ def test_what_cannot_be_measured_is_said_with_its_reason(made):
     assert without_measurement(table[table["is_defect"]].iloc[:3], MASKS).startswith("3 images have a mask, and 4 or")
     why = without_measurement(table[table["is_defect"]], MAPS)
     assert "need true masks" in why
-    text = describe(from_masks(table), [], None, None, origin=MAPS, left_out={"sam": why, "detection": why})
+    text = describe_annotation(from_masks(table), [], None, None, origin=MAPS, left_out={"sam": why, "detection": why})
     assert text.count(f"Left out: {why}.") == 1 and "anomaly maps gave a first annotation" in text
-    assert "made from the masks" not in text and "made from the masks" in describe(from_masks(table), [], None, None)
+    assert "made from the masks" not in text and "made from the masks" in describe_annotation(
+        from_masks(table), [], None, None
+    )
 
 
 def test_a_category_without_defects_or_without_good_images_is_refused(made):

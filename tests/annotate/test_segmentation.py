@@ -10,7 +10,16 @@ from torchvision.models.segmentation.lraspp import LRASPPHead
 
 from hw3lib.annotate.masks import evaluation as segmentation
 from hw3lib.annotate.masks import light as light_segmenter
-from hw3lib.annotate.masks.evaluation import Evaluation, curve, dice, evaluate, few_image_splits, iou, prepare, spread
+from hw3lib.annotate.masks.evaluation import (
+    SegmentationEvaluation,
+    curve,
+    dice,
+    evaluate,
+    few_image_splits,
+    iou,
+    prepare,
+    spread,
+)
 from hw3lib.annotate.masks.finetune import FineTuning
 from hw3lib.annotate.masks.light import LightSegmenter
 from hw3lib.anomaly import PatchCore
@@ -97,12 +106,12 @@ def test_gains_are_paired_and_their_interval_is_the_corrected_one():
         for row, (before, after) in enumerate(values):
             figures = {"iou_before": before, "iou_after": after, "dice_before": before, "dice_after": before}
             rows.append({"split": split, "row": row, "method": "SAM", "prompt": "box", **figures})
-    line = Evaluation(pd.DataFrame(rows), 20, 2).table().iloc[0]
+    line = SegmentationEvaluation(pd.DataFrame(rows), 20, 2).table().iloc[0]
     wanted = corrected_interval(np.array([0.2, 0.2]), 20, 2)
     assert (line["iou_before"], line["iou_after"]) == pytest.approx((0.3, 0.5))
     assert (line["gain"], line["gain_low"], line["gain_high"]) == pytest.approx(wanted)
     assert (line["dice_gain"], line["n_splits"], line["n_train"], line["n_test"]) == (0, 2, 20, 2)
-    one = Evaluation(pd.DataFrame(rows)[:2], 20, 2).table().iloc[0]
+    one = SegmentationEvaluation(pd.DataFrame(rows)[:2], 20, 2).table().iloc[0]
     assert one["gain"] == pytest.approx(0.2) and np.isnan(one["gain_low"])
 
 
@@ -176,7 +185,7 @@ def test_the_light_segmenter_learns_where_a_bright_patch_is(light):
 
 def test_the_light_segmenters_head_answers_as_torchvisions():
     torch.manual_seed(0)
-    head = light_segmenter._Head(4, 6, 1, 8).eval()
+    head = light_segmenter._SegmentationHead(4, 6, 1, 8).eval()
     given = {"low": torch.randn(2, 4, 9, 7), "high": torch.randn(2, 6, 5, 4)}
     assert torch.allclose(head(given), LRASPPHead.forward(head, given), atol=1e-6)
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hw3lib import anomaly
-from hw3lib.anomaly.comparison import Evaluation, compare_detectors, describe, evaluate
+from hw3lib.anomaly.comparison import DetectorEvaluation, compare_detectors, describe_detectors, evaluate
 from hw3lib.anomaly.robustness import CONDITIONS, light, light_from_the_left, robustness_table, shift, turn
 from hw3lib.core.intervals import auroc_interval
 from hw3lib.data import ImageStack, load_table
@@ -32,7 +32,7 @@ def evaluated(tmp_path_factory, make_category):
 def fake(label, is_defect, scores, **metrics):
     auroc = roc_auc_score(is_defect, scores)
     figures = {"image_auroc": auroc, "aupro": np.nan, "fit_seconds": 1.0, "ms_per_image": 10.0}
-    return Evaluation(None, label, is_defect, scores, None, figures | metrics)
+    return DetectorEvaluation(None, label, is_defect, scores, None, figures | metrics)
 
 
 def test_an_auroc_comes_with_an_interval_that_holds_it():
@@ -144,7 +144,7 @@ def test_the_words_are_true_of_what_was_measured(strength):
             "false_alarm_rate": [0.1, 0.83, 0.1, 1.0],
         }
     )
-    text = describe(table, conditions, 0.05)
+    text = describe_detectors(table, conditions, 0.05)
     first, second = table["detector"]
     assert text.startswith(f"On the test images {first} ranks first")
     apart = f"Beyond luck it is better than {second}." in text

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hw3lib.classify import Attempt, check, experiment, fit_splits, run
+from hw3lib.classify import Attempt, check_attempt, experiment, fit_splits, run_attempt
 from hw3lib.classify.experiment import pick_device, resolve
 from hw3lib.data import ImageStack, repeated_splits
 from hw3lib.errors import Hw3Error
@@ -28,7 +28,7 @@ def one_network(attempt, table, splits):
 
 
 def test_a_simple_cnn_learns_what_can_be_learnt(bars, bar_splits):
-    result = run(small(), bars, bar_splits)
+    result = run_attempt(small(), bars, bar_splits)
     assert result.accuracies.mean() > 0.8
     assert result.confusion().sum() == 27 and result.classes == ["good", "lying", "upright"]
     assert all(h["loss"].iloc[-1] < h["loss"].iloc[0] for h in result.histories)
@@ -36,7 +36,7 @@ def test_a_simple_cnn_learns_what_can_be_learnt(bars, bar_splits):
 
 def test_transfer_learns_and_beats_random_features(bars, bar_splits):
     attempt = small("t", arch=LITE, strategy="transfer", image_size=64, batch_size=16, epochs=20)
-    assert run(attempt, bars, bar_splits).accuracies.mean() > 0.8
+    assert run_attempt(attempt, bars, bar_splits).accuracies.mean() > 0.8
 
 
 STAGES = {"strategy": "two-stage", "fine_tune_epochs": 1, "fine_tune_stages": 2}
@@ -59,7 +59,7 @@ STAGES = {"strategy": "two-stage", "fine_tune_epochs": 1, "fine_tune_stages": 2}
     ids=lambda a: a.name,
 )
 def test_every_strategy_runs_and_repeats_exactly(bars, bar_splits, attempt):
-    first, second = (run(attempt, bars, bar_splits[:1], seed=5) for _ in range(2))
+    first, second = (run_attempt(attempt, bars, bar_splits[:1], seed=5) for _ in range(2))
     assert [p.tolist() for p in first.probabilities] == [p.tolist() for p in second.probabilities]
     pd.testing.assert_frame_equal(first.histories[0], second.histories[0])
     assert len(first.y_pred[0]) == len(bar_splits[0][1])
@@ -74,7 +74,7 @@ def test_images_per_class_takes_from_the_training_part_only(bars, bar_splits, mo
         return real(model, inputs, labels, *args, **kwargs)
 
     monkeypatch.setattr("hw3lib.classify.experiment.train", spy)
-    run(small(images_per_class=3, epochs=1), bars, bar_splits[:1])
+    run_attempt(small(images_per_class=3, epochs=1), bars, bar_splits[:1])
     assert sorted(seen[0]) == [0] * 3 + [1] * 3 + [2] * 3
 
 
@@ -88,14 +88,14 @@ def test_validation_images_come_out_of_the_training_part(bars, bar_splits, monke
         return real(model, inputs, labels, *args, validation=validation, **kwargs)
 
     monkeypatch.setattr("hw3lib.classify.experiment.train", spy)
-    run(small(patience=1, epochs=1), bars, bar_splits[:1])
+    run_attempt(small(patience=1, epochs=1), bars, bar_splits[:1])
     learn, valid = ({x.numpy().tobytes() for x in part} for part in seen[0])
     assert not learn & valid and len(learn | valid) == len(bar_splits[0][0])
 
 
 def test_interrupted_run_goes_on_and_equals_an_undisturbed_one(bars, bar_splits, tmp_path, monkeypatch):
     attempt = small(epochs=2)
-    undisturbed = run(attempt, bars, bar_splits)
+    undisturbed = run_attempt(attempt, bars, bar_splits)
     real, calls = train, []
 
     def interrupted(*args, **kwargs):
@@ -106,49 +106,49 @@ def test_interrupted_run_goes_on_and_equals_an_undisturbed_one(bars, bar_splits,
 
     monkeypatch.setattr("hw3lib.classify.experiment.train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(attempt, bars, bar_splits, keep=tmp_path)
+        run_attempt(attempt, bars, bar_splits, keep=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    resumed = run(attempt, bars, bar_splits, keep=tmp_path)
+    resumed = run_attempt(attempt, bars, bar_splits, keep=tmp_path)
     assert len(calls) == 4
     assert [p.tolist() for p in resumed.y_pred] == [p.tolist() for p in undisturbed.y_pred]
 
 
 def test_kept_outcomes_are_of_the_same_images_splits_and_settings(bars, bar_splits, tmp_path):
-    run(small(epochs=1), bars, bar_splits, keep=tmp_path)
-    run(small("another name, the same settings", epochs=1), bars, bar_splits, keep=tmp_path)
+    run_attempt(small(epochs=1), bars, bar_splits, keep=tmp_path)
+    run_attempt(small("another name, the same settings", epochs=1), bars, bar_splits, keep=tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
-    run(small(epochs=1, lr=2e-3), bars, bar_splits, keep=tmp_path)
-    run(small(epochs=1), bars, bar_splits, keep=tmp_path, seed=1)
-    run(small(epochs=1), bars, repeated_splits(bars, 3, 0.3, 1), keep=tmp_path)
+    run_attempt(small(epochs=1, lr=2e-3), bars, bar_splits, keep=tmp_path)
+    run_attempt(small(epochs=1), bars, bar_splits, keep=tmp_path, seed=1)
+    run_attempt(small(epochs=1), bars, repeated_splits(bars, 3, 0.3, 1), keep=tmp_path)
     relabelled = bars.assign(defect=bars["defect"].replace({"lying": "zigzag"}))
-    run(small(epochs=1), relabelled, bar_splits, keep=tmp_path)
+    run_attempt(small(epochs=1), relabelled, bar_splits, keep=tmp_path)
     assert len(list(tmp_path.iterdir())) == 15
 
 
 def test_damaged_kept_outcome_is_made_again(bars, bar_splits, tmp_path):
-    run(small(epochs=1), bars, bar_splits[:1], keep=tmp_path)
+    run_attempt(small(epochs=1), bars, bar_splits[:1], keep=tmp_path)
     path = next(tmp_path.iterdir())
     path.write_text(path.read_text()[:20])
-    run(small(epochs=1), bars, bar_splits[:1], keep=tmp_path)
+    run_attempt(small(epochs=1), bars, bar_splits[:1], keep=tmp_path)
     assert json.loads(path.read_text())["probabilities"]
 
 
 def test_loss_that_is_not_finite_is_told(bars, bar_splits):
     told = r"attempt 'small': the training loss became (nan|inf) in epoch \d at learning rate 1e\+30; use a lower"
     with pytest.raises(Hw3Error, match=told):
-        run(small(lr=1e30, optimiser="sgd", epochs=5), bars, bar_splits[:1])
+        run_attempt(small(lr=1e30, optimiser="sgd", epochs=5), bars, bar_splits[:1])
 
 
 def test_training_leaves_torchs_own_generator_alone(bars, bar_splits):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    run(small(epochs=1), bars, bar_splits[:1])
+    run_attempt(small(epochs=1), bars, bar_splits[:1])
     assert torch.equal(torch.rand(2), expected)
 
 
 def test_probabilities_are_kept_and_the_largest_is_the_prediction(bars, bar_splits, tmp_path):
-    first, again = (run(small(epochs=2), bars, bar_splits, keep=tmp_path) for _ in range(2))
+    first, again = (run_attempt(small(epochs=2), bars, bar_splits, keep=tmp_path) for _ in range(2))
     for fresh, kept, y_pred in zip(first.probabilities, again.probabilities, again.y_pred, strict=True):
         assert kept.dtype == np.float32 and kept.shape == (9, 3)
         np.testing.assert_array_equal(kept, fresh)
@@ -163,7 +163,7 @@ def test_a_batch_larger_than_the_training_images_is_refused(bars, bar_splits, ch
     with pytest.raises(
         Hw3Error, match=f"batch_size={left + 1} is more than the {left} images to train on.*smaller batch"
     ):
-        run(small(batch_size=left + 1, **changes), bars, bar_splits)
+        run_attempt(small(batch_size=left + 1, **changes), bars, bar_splits)
 
 
 @pytest.mark.parametrize(("field", "value"), [("images_per_class", 8), ("patience", 1)])
@@ -171,13 +171,13 @@ def test_too_few_images_are_told_with_the_field_that_asks_for_them(bars, bar_spl
     few = bars.groupby("defect").head(3).reset_index(drop=True)
     rows = np.arange(len(few))
     with pytest.raises(Hw3Error, match=f"attempt 'small': {field}={value}: "):
-        run(small(**{field: value}, batch_size=2), few, [(rows[[0, 3, 6]], rows[[1, 4, 7]])])
+        run_attempt(small(**{field: value}, batch_size=2), few, [(rows[[0, 3, 6]], rows[[1, 4, 7]])])
 
 
 def test_a_killed_run_goes_on_within_a_split(bars, bar_splits, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0.0)
     attempt = small(epochs=4, flip=True, cosine=True, patience=3)
-    undisturbed = run(attempt, bars, bar_splits[:1])
+    undisturbed = run_attempt(attempt, bars, bar_splits[:1])
 
     class Kill(Callback):
         epochs = 0
@@ -188,9 +188,9 @@ def test_a_killed_run_goes_on_within_a_split(bars, bar_splits, tmp_path, monkeyp
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(attempt, bars, bar_splits[:1], keep=tmp_path, callbacks=[Kill()])
+        run_attempt(attempt, bars, bar_splits[:1], keep=tmp_path, callbacks=[Kill()])
     assert [p.suffixes for p in tmp_path.iterdir()] == [[".all", ".pt"]]
-    resumed = run(attempt, bars, bar_splits[:1], keep=tmp_path, callbacks=[Kill()])
+    resumed = run_attempt(attempt, bars, bar_splits[:1], keep=tmp_path, callbacks=[Kill()])
     assert Kill.epochs == 3 + 2, "epochs 3 and 4 were run again, 1 and 2 were not"
     assert [p.suffix for p in tmp_path.iterdir()] == [".json"]
     np.testing.assert_array_equal(resumed.probabilities[0], undisturbed.probabilities[0])
@@ -209,7 +209,7 @@ def test_a_killed_run_goes_on_within_a_split(bars, bar_splits, tmp_path, monkeyp
 )
 def test_the_network_of_one_split_is_whole_and_the_one_that_run_trains(bars, bar_splits, attempt):
     (fitted,) = fit_splits(attempt, bars, bar_splits, only=[1], seed=3, precision="float32")
-    result = run(attempt, bars, bar_splits, seed=3, precision="float32")
+    result = run_attempt(attempt, bars, bar_splits, seed=3, precision="float32")
     np.testing.assert_array_equal(fitted.probabilities, result.probabilities[1])
     test = bar_splits[1][1]
     logits = predict(fitted.model, fitted.images[torch.from_numpy(test)])
@@ -228,8 +228,8 @@ def test_a_frozen_part_reads_each_view_once_and_test_images_are_never_changed(ba
 
     monkeypatch.setattr(experiment, "train", spy)
     base = {"arch": LITE, "strategy": "transfer", "epochs": 1, "patience": 1}
-    run(small(**base), bars, bar_splits[:1])
-    run(small(**base, flip=True, rotation=20, views=3), bars, bar_splits[:1])
+    run_attempt(small(**base), bars, bar_splits[:1])
+    run_attempt(small(**base, flip=True, rotation=20, views=3), bars, bar_splits[:1])
     (plain, none, plain_valid), (views, augment, valid) = seen
     assert none is None and augment is not None and views.shape == (len(plain), 3, plain.shape[1])
     torch.testing.assert_close(views[:, 0], plain, rtol=0, atol=0)
@@ -259,11 +259,11 @@ def test_devices_and_precisions_that_there_are_not_are_refused(bars, bar_splits)
     with pytest.raises(Hw3Error, match="device='gpu' cannot be used"):
         pick_device("gpu")
     with pytest.raises(Hw3Error, match="precision='fp8': expected one of auto, float32, bf16"):
-        run(small(), bars, bar_splits, precision="fp8")
+        run_attempt(small(), bars, bar_splits, precision="fp8")
 
 
 def test_bfloat16_is_another_arithmetic(bars, bar_splits):
-    exact, coarse = (run(small(epochs=2), bars, bar_splits[:1], precision=p) for p in ("float32", "bf16"))
+    exact, coarse = (run_attempt(small(epochs=2), bars, bar_splits[:1], precision=p) for p in ("float32", "bf16"))
     assert 0 < np.abs(exact.probabilities[0] - coarse.probabilities[0]).max() < 0.1
     assert exact.histories[0]["loss"].tolist() != coarse.histories[0]["loss"].tolist()
 
@@ -277,7 +277,7 @@ def test_a_head_on_frozen_features_learns_in_float32(bars, bar_splits, monkeypat
         return real(*args, precision=precision, **kwargs)
 
     monkeypatch.setattr(experiment, "train", spy)
-    run(small(arch=LITE, epochs=1, **STAGES), bars, bar_splits[:1], precision="bf16")
+    run_attempt(small(arch=LITE, epochs=1, **STAGES), bars, bar_splits[:1], precision="bf16")
     assert seen == ["float32", "bf16"]
 
 
@@ -308,8 +308,8 @@ def test_a_training_and_its_test_are_in_the_same_precision(bars, bar_splits, mon
     asked = []
     for name, real in (("train", train), ("predict", predict)):
         monkeypatch.setattr(experiment, name, lambda *a, real=real, **k: asked.append(k["precision"]) or real(*a, **k))
-    run(small(epochs=1), bars, bar_splits[:1])
-    run(small(arch=LITE, epochs=1, **STAGES), bars, bar_splits[:1])
+    run_attempt(small(epochs=1), bars, bar_splits[:1])
+    run_attempt(small(arch=LITE, epochs=1, **STAGES), bars, bar_splits[:1])
     assert asked == ["bf16", "bf16", "float32", "float32", "float32"]
 
 
@@ -358,13 +358,13 @@ def spied(function, calls):
 def test_what_cannot_run_is_refused_beforehand(bars, bar_splits, changes, said, monkeypatch):
     monkeypatch.setattr(experiment, "train", None)
     with pytest.raises(Hw3Error, match=said):
-        check(small(**changes), bars, bar_splits)
+        check_attempt(small(**changes), bars, bar_splits)
 
 
 def test_a_check_draws_nothing_and_passes_what_runs(bars, bar_splits):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    check(small(arch="resnet18"), bars, bar_splits)
-    check(small(arch=LITE, **STAGES), bars, bar_splits)
+    check_attempt(small(arch="resnet18"), bars, bar_splits)
+    check_attempt(small(arch=LITE, **STAGES), bars, bar_splits)
     assert torch.equal(torch.rand(2), expected)

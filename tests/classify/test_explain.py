@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hw3lib.classify import Attempt, SimpleCNN, build, experiment, run
+from hw3lib.classify import Attempt, SimpleCNN, build, experiment, run_attempt
 from hw3lib.classify.explain import explain_attempt, grad_cam, peaks, pointing_game
 from hw3lib.core.intervals import wilson_interval
 from hw3lib.data import load_masks, load_table
@@ -203,7 +203,7 @@ def test_pointing_game_refuses_what_does_not_fit(game):
 def test_explanations_are_of_the_networks_that_were_tested_and_of_every_image_once(tested):
     attempt, splits = Attempt("tiny", image_size=32, batch_size=4, epochs=2), folds(len(tested), 3)
     explanation = explain_attempt(attempt, tested, splits, seed=5)
-    result = run(attempt, tested, splits, seed=5)
+    result = run_attempt(attempt, tested, splits, seed=5)
     order = np.argsort(np.concatenate(result.test))
     assert explanation.rows.tolist() == list(range(len(tested)))
     assert (explanation.y == np.concatenate(result.y)[order]).all()

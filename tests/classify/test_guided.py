@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hw3lib.classify.guided import classifier as module
-from hw3lib.classify.guided.classifier import PARTS, WHOLE, DefectGuided, good_images, look, run
+from hw3lib.classify.guided.classifier import PARTS, WHOLE, DefectGuided, good_images, look, run_guided
 from hw3lib.data import classification_images, load_masks, load_table, repeated_splits
 from hw3lib.data.labels import class_names
 from hw3lib.errors import Hw3Error
@@ -84,7 +84,7 @@ def splits(images):
 
 @pytest.fixture(scope="module")
 def guided(images, good, splits, keep, seen):
-    return run(METHOD, images, good, splits, keep=keep)
+    return run_guided(METHOD, images, good, splits, keep=keep)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_parts_of_a_moved_image_are_those_of_the_image_moved_beforehand(few, goo
 def test_small_defects_of_three_types_are_told_apart_better_than_from_the_whole_image(
     images, good, splits, keep, guided
 ):
-    whole = run(dataclasses.replace(METHOD, name="whole", parts=WHOLE), images, good, splits, keep=keep)
+    whole = run_guided(dataclasses.replace(METHOD, name="whole", parts=WHOLE), images, good, splits, keep=keep)
     # Measured: 97 % against 77 %; always one class is 25 %.
     assert guided.accuracies.mean() > 0.85
     assert whole.accuracies.mean() > 0.4
@@ -168,7 +168,7 @@ def test_probabilities_sum_to_one_and_the_same_seed_gives_the_same(images, good,
     assert len(guided.probabilities) == 4
     for p in guided.probabilities:
         assert p.shape == (16, 4) and p.min() >= 0 and p.sum(1) == pytest.approx(1)
-    again = run(METHOD, images, good, splits, keep=keep)
+    again = run_guided(METHOD, images, good, splits, keep=keep)
     assert all(np.array_equal(a, b) for a, b in zip(guided.probabilities, again.probabilities, strict=True))
 
 
@@ -187,17 +187,17 @@ def test_labels_of_test_images_change_nothing(images, good, splits, keep, guided
     for column in ("defect", "is_defect", "mask"):
         changed.loc[test, column] = images.loc[order, column].to_numpy()
     assert (changed["defect"] != images["defect"]).sum() > 5
-    p = run(METHOD, changed, good, [(train, test)], keep=keep).probabilities[0]
+    p = run_guided(METHOD, changed, good, [(train, test)], keep=keep).probabilities[0]
     assert p == pytest.approx(guided.probabilities[0], abs=1e-6)
 
 
 def test_a_test_image_changes_nothing_but_its_own_probabilities(few, good, tmp_path):
     split = repeated_splits(few, 1, 0.5, 0)
-    before = run(SMALL, few, good, split).probabilities[0]
+    before = run_guided(SMALL, few, good, split).probabilities[0]
     changed, row = few.copy(), split[0][1][0]
     changed.loc[row, "image"] = str(tmp_path / "changed.png")
     Image.fromarray(255 - np.asarray(Image.open(few.loc[row, "image"]))).save(changed.loc[row, "image"])
-    after = run(SMALL, changed, good, split).probabilities[0]
+    after = run_guided(SMALL, changed, good, split).probabilities[0]
     assert after[1:] == pytest.approx(before[1:], abs=1e-4)
     assert np.abs(after[0] - before[0]).max() > 1e-2
 
@@ -207,7 +207,7 @@ def test_symmetries_of_a_split_are_decided_without_its_test_images(images, good,
     real = module.symmetry_test
     monkeypatch.setattr(module, "symmetry_test", lambda g, d: asked.append(d) or real(g, d))
     scores = look(METHOD, images, good, keep=keep).scores
-    run(METHOD, images, good, splits[:2], keep=keep)
+    run_guided(METHOD, images, good, splits[:2], keep=keep)
     for defects, (train, _) in zip(asked, splits, strict=False):
         assert np.array_equal(defects, scores[[i for i in train if images["defect"][i] != "good"]])
     assert len(asked) == 2
@@ -266,7 +266,7 @@ def test_a_category_of_two_classes_or_without_good_ones_works(images, good, keep
     some = images[images["defect"].isin(classes)].reset_index(drop=True)
     splits = repeated_splits(some, 2, 0.5, 0)
     small = dataclasses.replace(SMALL, good_images=12)
-    result = run(small, some, good, splits, keep=keep)
+    result = run_guided(small, some, good, splits, keep=keep)
     assert result.classes == sorted(classes, key=lambda name: (name != "good", name))
     assert all(p.shape[1] == len(classes) and p.sum(1) == pytest.approx(1) for p in result.probabilities)
     assert result.accuracies.mean() > 1.4 / len(classes)
@@ -274,7 +274,7 @@ def test_a_category_of_two_classes_or_without_good_ones_works(images, good, keep
 
 def test_each_part_alone_is_enough_to_run_and_each_is_another_result(images, good, splits, keep, guided):
     found = [
-        run(dataclasses.replace(METHOD, parts=(part,)), images, good, splits[:1], keep=keep).probabilities[0]
+        run_guided(dataclasses.replace(METHOD, parts=(part,)), images, good, splits[:1], keep=keep).probabilities[0]
         for part in PARTS
     ]
     assert all((p.argmax(1) == guided.y[0]).mean() > 0.35 for p in found)

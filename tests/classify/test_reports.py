@@ -10,7 +10,7 @@ from hw3lib.classify import Attempt, Result
 from hw3lib.classify.student_reports.reports import REPORTS, Hypothesis
 from hw3lib.classify.student_reports.verdicts import (
     STAND_INS,
-    describe,
+    describe_protocol,
     fit_to,
     missing_weights,
     say,
@@ -159,11 +159,11 @@ def test_a_smaller_category_is_split_in_the_same_proportion_and_says_so():
     table = images(dict.fromkeys("abcdef", 18))
     pairs = splits(REPORTS["capsule"], table, 2)
     assert [(len(train), len(test)) for train, test in pairs] == [(86, 22)] * 2
-    said = describe(REPORTS["capsule"], table)
+    said = describe_protocol(REPORTS["capsule"], table)
     assert said == (
         "each repeat draws 108 of 108 images: 86 to train on, 22 to test on (the report: 96 and 24, 20 a class)"
     )
-    assert describe(REPORTS["bottle"], real("bottle")) == (
+    assert describe_protocol(REPORTS["bottle"], real("bottle")) == (
         "each repeat draws 40 of 83 images: 32 to train on, 8 to test on, 10 a class"
     )
 

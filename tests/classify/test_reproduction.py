@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hw3lib.classify import Attempt, check, run
+from hw3lib.classify import Attempt, check_attempt, run_attempt
 from hw3lib.classify.student_reports import result as reproduced
 from hw3lib.classify.student_reports import run as reproduction
 from hw3lib.classify.student_reports.reports import REPORTS
@@ -136,7 +136,7 @@ def test_another_seed_gives_other_splits(table, tmp_path):
 def test_a_method_beyond_the_report_is_the_last_row(table, tmp_path):
     def guided(images, splits, keep, seed):
         assert keep.name == "kept" and seed == 0
-        return run(Attempt("defect-guided", image_size=32, epochs=1, batch_size=8), images, splits)
+        return run_attempt(Attempt("defect-guided", image_size=32, epochs=1, batch_size=8), images, splits)
 
     done, said = reproduce(table, tmp_path, numbers=[1], beyond=guided)
     last = done.rows.iloc[-1]
@@ -189,7 +189,7 @@ def test_all_rows_of_the_longest_report_can_run_on_a_small_category():
     assert len(attempts) == 10
     for attempt in attempts.values():
         # Parts and batches do not depend on the network: a small one, so that this takes no minute.
-        check(replace(attempt, arch=LITE, image_size=32), table, pairs)
+        check_attempt(replace(attempt, arch=LITE, image_size=32), table, pairs)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun's rendezvous needs a POSIX system")

@@ -165,7 +165,7 @@ def test_run_hands_everything_over(monkeypatch, capsys, tmp_path):
         options["echo"]("[1/1] 01_a: running")
         return [good, bad] if chosen else [good]
 
-    monkeypatch.setattr(runner, "run", fake)
+    monkeypatch.setattr(runner, "run_notebooks", fake)
     assert hw3("run") == 0
     assert capsys.readouterr().err == ""
     chosen, options = calls.pop()
@@ -206,7 +206,7 @@ def test_errors_for_the_user(monkeypatch, capsys):
     def refuse(*_, **__):
         raise Hw3Error("lamp.png: is dark")
 
-    monkeypatch.setattr(runner, "run", refuse)
+    monkeypatch.setattr(runner, "run_notebooks", refuse)
     assert hw3("run") == 2
     assert capsys.readouterr().err == "error: lamp.png: is dark\n"
     for words in (["--debug", "run"], ["run", "--debug"]):
@@ -216,7 +216,7 @@ def test_errors_for_the_user(monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "run", interrupt)
+    monkeypatch.setattr(runner, "run_notebooks", interrupt)
     assert hw3("run") == 130
     assert "the same command goes on from there" in capsys.readouterr().err
 
@@ -369,7 +369,7 @@ def test_reproduce_runs_the_guided_classifier_last_when_asked(bottle, tmp_path, 
 
     calls = []
     monkeypatch.setattr(reproduction, "reproduce", fake_reproduce)
-    monkeypatch.setattr(guided, "run", fake_run)
+    monkeypatch.setattr(guided, "run_guided", fake_run)
     assert hw3("reproduce", "bottle", "--data", tmp_path / "data", "--category", "bottle", "--guided") == 2
     assert calls == [(guided.DefectGuided(), ["a split"], tmp_path / "kept", 3)]
 

@@ -11,13 +11,13 @@ from hw3lib.core.intervals import corrected_interval
 from hw3lib.data import load_table, repeated_splits
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance import comparison
-from hw3lib.imbalance.comparison import compare, figures, tails
+from hw3lib.imbalance.comparison import compare_methods, figures, tails
 from hw3lib.imbalance.methods import training
 from hw3lib.imbalance.methods.heads import Recipe
 from hw3lib.imbalance.methods.table import METHODS, Method
 from hw3lib.imbalance.methods.training import Part
 from hw3lib.imbalance.oversamplers.deepsmote import DeepSmote
-from hw3lib.imbalance.result import Comparison, verdict
+from hw3lib.imbalance.result import MethodComparison, verdict
 
 SHORT = Recipe(steps=10, batch_size=8)
 
@@ -121,7 +121,7 @@ def test_every_type_is_the_tail_equally_often_and_good_never_is(table):
 # Tables, verdicts and the paragraph
 
 
-def made_up(gains: dict[str, list[float]], seconds: dict[str, float] | None = None) -> Comparison:
+def made_up(gains: dict[str, list[float]], seconds: dict[str, float] | None = None) -> MethodComparison:
     """Four splits at one ratio and another; plain reaches 0.5, 0.6, 0.5, 0.6, others what is given above it."""
     base, seconds = [0.5, 0.6, 0.5, 0.6], seconds or {}
     rows = []
@@ -131,7 +131,7 @@ def made_up(gains: dict[str, list[float]], seconds: dict[str, float] | None = No
                 value = base[i] + shift + gain[i]
                 rows.append((method, ratio, i, "ab"[i % 2], value, value, value, value - 0.2, seconds.get(method, 0.5)))
     columns = ["method", "ratio", "split", "tail", "balanced_accuracy", "g_mean", "macro_f1", "tail_recall", "seconds"]
-    return Comparison(pd.DataFrame(rows, columns=columns), ["good", "a", "b"], 40, 10)
+    return MethodComparison(pd.DataFrame(rows, columns=columns), ["good", "a", "b"], 40, 10)
 
 
 GAINS = {"good one": [0.2, 0.22, 0.2, 0.22], "bad one": [-0.2, -0.21, -0.2, -0.21], "noise": [0.1, -0.1, 0.1, -0.1]}
@@ -173,18 +173,18 @@ def test_the_ranking_takes_a_splits_mean_over_the_ratios():
 def test_a_splits_tails_are_averaged_before_the_interval():
     one = made_up(GAINS)
     other = one.figures.assign(tail="b", balanced_accuracy=one.figures["balanced_accuracy"] + 0.1)
-    both = Comparison(pd.concat([one.figures, other]), one.classes, 40, 10)
+    both = MethodComparison(pd.concat([one.figures, other]), one.classes, 40, 10)
     for whole, part in ((both.table(), one.table()), (both.ranking(), one.ranking())):
         assert (whole["balanced_accuracy"] - part["balanced_accuracy"]).tolist() == pytest.approx([0.05] * len(part))
         assert (whole["ci_low"] - part["ci_low"]).iloc[0] == pytest.approx(0.05)
         pd.testing.assert_series_equal(whole["gain_low"], part["gain_low"])
     with pytest.raises(Hw3Error, match="same ratios, splits and tails"):
-        Comparison(pd.concat([one.figures, other.iloc[:-1]]), one.classes, 40, 10)
+        MethodComparison(pd.concat([one.figures, other.iloc[:-1]]), one.classes, 40, 10)
 
 
 def test_independent_splits_have_plain_t_intervals():
     own = made_up(GAINS)
-    found = Comparison(own.figures, own.classes, 40, 10, independent=True).table().set_index(["method", "ratio"])
+    found = MethodComparison(own.figures, own.classes, 40, 10, independent=True).table().set_index(["method", "ratio"])
     gain = stats.ttest_rel([0.6, 0.5, 0.6, 0.5], [0.5, 0.6, 0.5, 0.6]).confidence_interval()
     assert tuple(found.loc[("noise", 5), ["gain_low", "gain_high"]]) == pytest.approx(tuple(gain))
 
@@ -200,7 +200,7 @@ def test_the_paragraph_says_what_the_figures_say():
 def test_the_paragraph_names_the_tail_that_was_made():
     several = made_up(GAINS)
     assert "another type in each split" in several.text()
-    one = Comparison(several.figures.assign(tail="a"), ["good", "a"], 40, 10)
+    one = MethodComparison(several.figures.assign(tail="a"), ["good", "a"], 40, 10)
     assert "only defect type" in one.text() and "another type" not in one.text()
 
 
@@ -236,9 +236,9 @@ def test_plain_training_alone_has_a_paragraph_too():
 def test_figures_that_cannot_be_paired_are_refused():
     whole = made_up(GAINS)
     with pytest.raises(Hw3Error, match="plain"):
-        Comparison(whole.figures[whole.figures["method"] != "plain"], whole.classes, 40, 10)
+        MethodComparison(whole.figures[whole.figures["method"] != "plain"], whole.classes, 40, 10)
     with pytest.raises(Hw3Error, match="same ratios, splits and tails"):
-        Comparison(whole.figures.iloc[:-1], whole.classes, 40, 10)
+        MethodComparison(whole.figures.iloc[:-1], whole.classes, 40, 10)
 
 
 # Methods
@@ -389,7 +389,7 @@ def run(table, splits, **arguments):
         "recipe": SHORT,
         "device": "cpu",
     } | arguments
-    return compare(table, splits, **settings)
+    return compare_methods(table, splits, **settings)
 
 
 def test_methods_see_a_long_tail_of_the_training_part_and_never_a_test_image(table, splits, spy):

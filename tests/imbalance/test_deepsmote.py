@@ -7,7 +7,7 @@ from torch import nn
 
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance import DeepSmote
-from hw3lib.imbalance.oversamplers.autoencoder import Autoencoder, train_autoencoder
+from hw3lib.imbalance.oversamplers.autoencoder import LatentAutoencoder, train_autoencoder
 from hw3lib.imbalance.oversamplers.deepsmote import official_penalty, permuted_penalty, smote_between
 
 TINY = {"steps": 4, "width": 2, "latent_dim": 6, "batch_size": 4, "image_size": 32, "random_state": 0}
@@ -62,7 +62,7 @@ def test_official_variant_is_a_plain_reconstruction_that_trains_the_decoder_alon
 
 def test_the_decoder_starts_at_the_mean_image_and_mirrors_the_encoder():
     mean = torch.rand(3, 48, 48) - 0.5
-    network = Autoencoder(48, 7, 4, mean, 0.5)
+    network = LatentAutoencoder(48, 7, 4, mean, 0.5)
     with torch.no_grad():
         for parameter in network.decoder[-1].parameters():
             parameter.zero_()

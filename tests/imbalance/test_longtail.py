@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance import (
     class_sizes,
-    describe,
+    describe_long_tail,
     effective_classes,
     effective_samples,
     gini,
@@ -94,13 +94,13 @@ def test_class_sizes_are_ordered_by_size_and_then_by_name():
 
 
 def test_description_has_the_numbers_of_the_table():
-    text = describe(table_of(good=60, dent=20, scratch=10))
+    text = describe_long_tail(table_of(good=60, dent=20, scratch=10))
     for part in ("90 images in 3 classes", "good, has 60", "scratch, has 10", "ratio of 6.0", "good alone holds 67%",
                  "head good", "medium dent", "tail scratch", "0.37", "2.3 equally", "2.0 by"):  # fmt: skip
         assert part in text, (part, text)
-    assert "no long tail" in describe(table_of(good=4, dent=4))
+    assert "no long tail" in describe_long_tail(table_of(good=4, dent=4))
     with pytest.raises(Hw3Error, match="at least two"):
-        describe(table_of(good=4))
+        describe_long_tail(table_of(good=4))
 
 
 def test_exponential_tail_has_good_as_its_head():

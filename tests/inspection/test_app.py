@@ -226,7 +226,7 @@ def test_a_busy_port_is_told_before_anything_is_loaded(tmp_path):
         busy.listen()
         port = busy.getsockname()[1]
         with pytest.raises(Hw3Error, match=f"--port {port}: cannot be listened on"):
-            server.run(tmp_path / "no detector", port=port)
+            server.serve(tmp_path / "no detector", port=port)
     assert server.free_port("127.0.0.1", port) == port and server.free_port("127.0.0.1", 0) > 0
     with pytest.raises(Hw3Error, match="--port 70000: expected a number of 0 to 65535"):
         server.free_port("127.0.0.1", 70000)
@@ -237,14 +237,14 @@ def test_a_broken_detector_is_told_before_anything_is_served(tmp_path, monkeypat
     (tmp_path / "detector.json").write_text("{")
     (tmp_path / "state.safetensors").write_text("")
     with pytest.raises(Hw3Error, match="detector.json: is damaged"):
-        server.run(tmp_path, port=0)
+        server.serve(tmp_path, port=0)
     with pytest.raises(Hw3Error, match="no saved detector"):
-        server.run(tmp_path / "nothing", port=0)
+        server.serve(tmp_path / "nothing", port=0)
 
 
 def test_the_command_passes_its_arguments_on(monkeypatch):
     given = {}
-    monkeypatch.setattr(server, "run", lambda detector, **rest: given.update(rest, detector=detector))
+    monkeypatch.setattr(server, "serve", lambda detector, **rest: given.update(rest, detector=detector))
     assert main(["app", "bolts", "--port", "0", "--types", "T", "--no-browser", "--theme", "dark"]) == 0
     del given["echo"]
     assert given == {

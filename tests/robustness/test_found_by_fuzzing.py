@@ -41,7 +41,7 @@ from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance.comparison import _read_views as read_views
 from hw3lib.report.runs import Run
-from hw3lib.runs.compare import compare
+from hw3lib.runs.compare import compare_runs
 from hw3lib.runs.run import read_notebook
 from hw3lib.runs.step import changed_files
 from hw3lib.sweep import Cell
@@ -171,7 +171,7 @@ def test_a_figure_beyond_all_floats_is_refused_in_a_report(tmp_path):
 def test_runs_with_integers_beyond_all_floats_or_odd_records_are_compared(tmp_path):
     for name, images in (("a", 10**400), ("b", 3)):
         (_chapter(tmp_path / name, images=images) / "01/run.json").write_text('{"fingerprint": "x"}')
-    found = compare(tmp_path / "a", tmp_path / "b")
+    found = compare_runs(tmp_path / "a", tmp_path / "b")
     assert [row.verdict for row in found.rows if row.figure == "images"] == ["differs"]
 
 

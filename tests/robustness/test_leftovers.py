@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hw3lib.classify import Attempt, run
+from hw3lib.classify import Attempt, run_attempt
 from hw3lib.core import files as paths
 from hw3lib.core.saved import save_tensors
 from hw3lib.data import classification_images, load_table, repeated_splits
@@ -60,12 +60,12 @@ def test_of_the_checkpoints_of_a_training_whose_outcome_is_kept(tmp_path, catego
     attempt = Attempt("tiny", image_size=32, batch_size=4, epochs=1)
     splits = repeated_splits(images, 2, 0.3)[:1]
     kept = tmp_path / "kept"
-    run(attempt, images, splits, keep=kept, device="cpu")
+    run_attempt(attempt, images, splits, keep=kept, device="cpu")
     (outcome,) = kept.iterdir()
     checkpoint = outcome.with_suffix(".all.pt")
     checkpoint.touch()
     leave(checkpoint, "tmp").touch()
-    run(attempt, images, splits, keep=kept, device="cpu")
+    run_attempt(attempt, images, splits, keep=kept, device="cpu")
     assert list(kept.iterdir()) == [outcome]
 
 

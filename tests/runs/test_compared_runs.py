@@ -13,7 +13,7 @@ from hw3lib.cli.main import main
 from hw3lib.core.intervals import difference_interval
 from hw3lib.errors import Hw3Error
 from hw3lib.runs import compare as compared_runs
-from hw3lib.runs.compare import BEYOND, DIFFERS, MISSING, SAME, TEXT, WITHIN, compare
+from hw3lib.runs.compare import BEYOND, DIFFERS, MISSING, SAME, TEXT, WITHIN, compare_runs
 
 METRICS = {
     "notebook": "02",
@@ -63,7 +63,7 @@ def verdicts(done) -> dict[str, str]:
 
 def test_a_run_and_its_copy_are_equal_and_times_do_not_count(runs):
     a, other = runs
-    done = compare(a, other(lambda m: m.update(seconds=20.0)))
+    done = compare_runs(a, other(lambda m: m.update(seconds=20.0)))
     assert done.equal and not done.unexplained and done.origin == []
     assert verdicts(done) == {"seconds": "2.00 times"}
     assert "same data, code, versions" in compared_runs.text(done, "a", "b")
@@ -89,7 +89,7 @@ def test_figures_with_intervals_are_beyond_luck_where_that_of_the_difference_lea
         m["leaderboard"][0].update(accuracy=accuracy, ci_low=accuracy - 0.1, ci_high=accuracy + 0.1)
 
     a, other = runs
-    done = compare(a, other(change))
+    done = compare_runs(a, other(change))
     assert verdicts(done) == {"leaderboard[transfer].accuracy": verdict}
     assert done.equal == (verdict == WITHIN)
     assert done.origin == [("02", "seeds: splits", 0, 1)] and not done.unexplained
@@ -98,26 +98,26 @@ def test_figures_with_intervals_are_beyond_luck_where_that_of_the_difference_lea
 def test_numbers_without_an_interval_are_the_same_or_they_differ(runs):
     a, other = runs
     b = other(lambda m: m["leaderboard"][1].update(balanced_accuracy=0.500001))
-    assert compare(a, b).equal
+    assert compare_runs(a, b).equal
     b = other(lambda m: m["leaderboard"][1].update(balanced_accuracy=0.51))
-    done = compare(a, b)
+    done = compare_runs(a, b)
     assert verdicts(done) == {"leaderboard[baseline].balanced_accuracy": DIFFERS} and not done.equal
     assert done.unexplained and "not repeatable" in compared_runs.text(done, "a", "b")
-    assert compare(a, b, tolerance=0.03).equal
+    assert compare_runs(a, b, tolerance=0.03).equal
 
 
 def test_rows_are_found_wherever_they_stand_and_missing_ones_are_named(runs):
     a, other = runs
-    assert compare(a, other(lambda m: m["leaderboard"].reverse())).equal
-    done = compare(a, other(lambda m: m["leaderboard"].pop(0)))
+    assert compare_runs(a, other(lambda m: m["leaderboard"].reverse())).equal
+    done = compare_runs(a, other(lambda m: m["leaderboard"].pop(0)))
     assert verdicts(done) == {"leaderboard[transfer]": MISSING} and not done.equal
-    done = compare(a, other(lambda m: m["leaderboard"][1].update(gain=0.1, gain_low=0.0, gain_high=0.2)))
+    done = compare_runs(a, other(lambda m: m["leaderboard"][1].update(gain=0.1, gain_low=0.0, gain_high=0.2)))
     assert verdicts(done)["leaderboard[baseline].gain"] == MISSING
 
 
 def test_texts_follow_from_numbers_and_are_not_judged(runs):
     a, other = runs
-    done = compare(a, other(lambda m: m.update(best="baseline")))
+    done = compare_runs(a, other(lambda m: m.update(best="baseline")))
     assert verdicts(done) == {"best": TEXT} and done.equal
 
 
@@ -134,7 +134,7 @@ def test_everything_that_the_results_came_from_is_compared(runs):
         )
 
     record = {"parameters": {"seed": 0, "n_splits": 30}, "notebook": "x", "hw3lib": "y"}
-    done = compare(a, other(change, record))
+    done = compare_runs(a, other(change, record))
     assert {what for _, what, _, _ in done.origin} == {
         "category", "data_digest", "device", "code", "versions: torch", "parameters: n_splits", "notebook's source"
     }  # fmt: skip
@@ -145,7 +145,7 @@ def test_everything_that_the_results_came_from_is_compared(runs):
         metrics = json.loads((folder / "02/metrics.json").read_text())
         del metrics["code"]
         (folder / "02/metrics.json").write_text(json.dumps(metrics))
-    assert ("02", "code", "h", "y") in compare(a, a.parent / "b").origin
+    assert ("02", "code", "h", "y") in compare_runs(a, a.parent / "b").origin
 
 
 def test_the_interval_of_an_auroc_belongs_to_that_of_the_image():
@@ -160,11 +160,11 @@ def test_notebooks_are_chosen_and_those_of_one_run_alone_are_a_difference(runs, 
     a, other = runs
     b = other()
     write(a, {**METRICS, "notebook": "04"}, number="04")
-    done = compare(a, b)
+    done = compare_runs(a, b)
     assert [(row.notebook, row.verdict) for row in done.rows if row.verdict != SAME] == [("04", MISSING)]
-    assert not done.equal and compare(a, b, ["2"]).equal
+    assert not done.equal and compare_runs(a, b, ["2"]).equal
     with pytest.raises(Hw3Error, match="b: has no notebook 04; it has 02"):
-        compare(a, b, ["04"])
+        compare_runs(a, b, ["04"])
 
 
 def test_what_is_no_run_is_refused(runs, tmp_path, monkeypatch):
@@ -172,14 +172,14 @@ def test_what_is_no_run_is_refused(runs, tmp_path, monkeypatch):
     b = other()
     monkeypatch.setattr(compared_runs, "project_root", lambda: tmp_path / "project")
     with pytest.raises(Hw3Error, match="nowhere: no run there or in"):
-        compare(a, "nowhere")
+        compare_runs(a, "nowhere")
     with pytest.raises(Hw3Error, match="--tolerance -1: expected"):
-        compare(a, b, tolerance=-1)
+        compare_runs(a, b, tolerance=-1)
     (b / "02/metrics.json").write_text("[")
     with pytest.raises(Hw3Error, match="metrics.json: no JSON object"):
-        compare(a, b)
+        compare_runs(a, b)
     write(tmp_path / "project/runs/named", METRICS)
-    assert compare(a, "named").origin  # its run.json is missing, so its parameters are not known
+    assert compare_runs(a, "named").origin  # its run.json is missing, so its parameters are not known
 
 
 def test_the_command_says_it_by_its_exit_code(runs, capsys):

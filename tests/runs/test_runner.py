@@ -81,7 +81,9 @@ def place(category: Path) -> Path:
 def run(place: Path, *chosen: str, **options) -> tuple[list[execution.Outcome], str]:
     lines: list[str] = []
     places = {"notebooks_dir": place / "notebooks", "runs_dir": place / "runs", "data": place}
-    outcomes = runner.run(chosen, **{"category": "widget", "name": "r", "echo": lines.append, **places, **options})
+    outcomes = runner.run_notebooks(
+        chosen, **{"category": "widget", "name": "r", "echo": lines.append, **places, **options}
+    )
     return outcomes, "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
-from hw3lib.sweep import Cluster, Store, load, run, slurm
+from hw3lib.sweep import Cluster, Store, load, run_sweep, slurm
 from tests.helpers import sweep_cells
 from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.sweep_results import figures, serial
@@ -77,7 +77,7 @@ def test_a_killed_workers_cells_are_run_elsewhere_and_the_results_are_those_of_a
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    done = run(cells, tmp_path / "sweep", Cluster(loopback.address), echo=lambda _: None)
+    done = run_sweep(cells, tmp_path / "sweep", Cluster(loopback.address), echo=lambda _: None)
     killer.join()
     assert killed == [6, 16] and done.done == 30 and not done.failed
     begun = sweep_cells.counts(marks, "begun")
@@ -97,7 +97,7 @@ def test_a_killed_scheduler_ends_the_sweep_with_a_word_and_the_next_one_finishes
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(Hw3Error, match="scheduler at tcp://127.0.0.1:.* is gone. What is finished is kept"):
-        run(cells, tmp_path / "sweep", Cluster(loopback.address), echo=lambda _: None)
+        run_sweep(cells, tmp_path / "sweep", Cluster(loopback.address), echo=lambda _: None)
     killer.join()
     time.sleep(0.5)  # cells that were at work may still end
     before = {cell.seed for cell in cells if Store(tmp_path / "sweep").finished(cell.key)}
@@ -106,7 +106,7 @@ def test_a_killed_scheduler_ends_the_sweep_with_a_word_and_the_next_one_finishes
     loopback.close()
     second = Loopback(tmp_path)
     try:
-        done = run(cells, tmp_path / "sweep", Cluster(second.address), echo=lambda _: None)
+        done = run_sweep(cells, tmp_path / "sweep", Cluster(second.address), echo=lambda _: None)
     finally:
         second.close()
     assert done.kept >= len(before) and done.kept + done.done == 20
@@ -121,7 +121,7 @@ def test_a_cell_that_kills_workers_fails_on_a_cluster_whose_nannies_bring_them_b
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
     ) as cluster:
-        done = run(cells, tmp_path / "sweep", Cluster(cluster), echo=lambda _: None)
+        done = run_sweep(cells, tmp_path / "sweep", Cluster(cluster), echo=lambda _: None)
     assert [(cell.seed, message) for cell, message, _ in done.failed] == [(0, "its worker died 3 times")]
     assert done.done == 3 and sweep_cells.counts(tmp_path / "marks", "begun")[0] == 3
 
@@ -134,7 +134,7 @@ def test_a_cell_that_two_workers_are_given_is_run_by_one(tmp_path):
         sweeps = []
 
         def start() -> None:
-            sweeps.append(run(cells, tmp_path / "sweep", Cluster(cluster.scheduler_address), echo=lambda _: None))
+            sweeps.append(run_sweep(cells, tmp_path / "sweep", Cluster(cluster.scheduler_address), echo=lambda _: None))
 
         threads = [threading.Thread(target=start) for _ in range(2)]
         for thread in threads:
@@ -197,7 +197,7 @@ def test_workers_that_are_slurm_jobs_run_the_cells(tmp_path, monkeypatch):
     description = "queue: short\ncores: 2\nprocesses: 1\nmemory: 1GB\nwalltime: '00:10:00'\njobs: 1\n"
     (tmp_path / "slurm.yaml").write_text(description + "interface: lo\n")
     cells = sweep_cells.made("number", tmp_path / "marks", 4)
-    done = run(cells, tmp_path / "sweep", slurm(tmp_path / "slurm.yaml"), echo=lambda _: None)
+    done = run_sweep(cells, tmp_path / "sweep", slurm(tmp_path / "slurm.yaml"), echo=lambda _: None)
     assert done.done == 4 and not done.failed
     assert (tmp_path / "submitted").read_text().split("--nthreads")[-1].split()[0] == "1"
     pid = int((tmp_path / "pid").read_text())

@@ -11,7 +11,7 @@ import pytest
 from hw3lib.cli import main as cli
 from hw3lib.core.provenance import code_version
 from hw3lib.errors import Hw3Error
-from hw3lib.sweep import Store, check, load, plan, read_spec, table
+from hw3lib.sweep import Store, check_sweep, load, plan, read_spec, table
 from hw3lib.sweep.work import Job, perform
 
 SPEC = """
@@ -99,7 +99,7 @@ def test_what_the_images_do_not_allow_is_refused_before_anything_runs(folder, ma
     unknown = {**spec.variants[1][2], "parameters": {**spec.variants[1][2]["parameters"], "arch": "resnet999"}}
     cells = plan(replace(spec, variants=(("detector", "x", unknown),)), folder / "data", folder / "sweep")
     with pytest.raises(Hw3Error, match="resnet999"):
-        check(cells)
+        check_sweep(cells)
 
 
 def test_a_grid_is_multiplied_out_and_its_cells_are_run_and_gathered(folder):
@@ -109,7 +109,7 @@ def test_a_grid_is_multiplied_out_and_its_cells_are_run_and_gathered(folder):
     names = [("attempt", "tiny"), ("detector", "neighbours"), ("imbalance", "class weights 1:2")]
     assert said == [(*name, seed) for name in names for seed in (0, 1)]
     assert len({cell.key for cell in cells}) == 6
-    check(cells, lambda _: None)
+    check_sweep(cells, lambda _: None)
     for cell in cells[:5]:
         outcome = perform(Job(cell, str(folder / "sweep"), "test"))
         assert outcome.status == "done", outcome

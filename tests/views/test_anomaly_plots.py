@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hw3lib.anomaly.maps import Scale, overlay
+from hw3lib.anomaly.maps import ColourScale, overlay
 from hw3lib.anomaly.thresholds import conformal_threshold, p_values
 from hw3lib.data import load_masks, load_table, read_image
 from hw3lib.errors import Hw3Error
 from hw3lib.views.plots import anomaly as anomaly_plots
 from hw3lib.views.plots.style import TILE
 
-SCALE = Scale(0, 2)
+SCALE = ColourScale(0, 2)
 
 
 @pytest.fixture

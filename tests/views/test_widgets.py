@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from hw3lib.anomaly.maps import Scale
+from hw3lib.anomaly.maps import ColourScale
 from hw3lib.classify import Attempt, Result
 from hw3lib.classify.explain import Explanation
 from hw3lib.data import load_masks, load_table
@@ -196,7 +196,7 @@ def test_grad_cams_are_browsed_by_attempt_class_decisions_and_page(images, expla
 def test_a_moved_threshold_is_drawn_with_the_chosen_image(images, monkeypatch, shown):
     monkeypatch.delenv("HW3_HEADLESS", raising=False)
     scores = np.where(images["is_defect"], 5.0, 1.0) + 0.01 * np.arange(len(images))
-    detector = SimpleNamespace(threshold_=3.0, map_threshold_=0.5, scale_=Scale(0, 1))
+    detector = SimpleNamespace(threshold_=3.0, map_threshold_=0.5, scale_=ColourScale(0, 1))
     maps = np.zeros((len(images), 8, 8), np.float32)
     drawn = []
     real = anomaly_plots.threshold_page

@@ -21,8 +21,8 @@ from hw3lib.data.images import ImageStack
 from hw3lib.data.splits import repeated_splits
 from hw3lib.errors import Hw3Error
 
-from .finetune import FineTuning, History, fine_tune
-from .light import Features, LightSegmenter
+from .finetune import FineTuning, FineTuningHistory, fine_tune
+from .light import FrozenFeatures, LightSegmenter
 from .sam import Embedding, Segmenter, embed_files
 
 SAM, MAP, LIGHT = "SAM", "anomaly map", "LR-ASPP"
@@ -65,7 +65,7 @@ class Material:
     maps: np.ndarray
     map_threshold: float
     light: LightSegmenter
-    features: Features
+    features: FrozenFeatures
     before: dict[int, dict[str, tuple[float, float]]] = field(default_factory=dict, repr=False)
 
     def truth(self, row: int) -> np.ndarray:
@@ -74,7 +74,7 @@ class Material:
 
 
 @dataclass
-class Evaluation:
+class SegmentationEvaluation:
     """What was reached on the test images of each split.
 
     Attributes:
@@ -89,7 +89,7 @@ class Evaluation:
     n_train: int
     n_test: int
     tuned: list[dict[str, Segmenter]] = field(default_factory=list, repr=False)
-    histories: list[dict[str, History]] = field(default_factory=list)
+    histories: list[dict[str, FineTuningHistory]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def table(self) -> pd.DataFrame:
@@ -211,7 +211,7 @@ def evaluate(
     settings: FineTuning | None = None,
     *,
     progress: bool = False,
-) -> Evaluation:
+) -> SegmentationEvaluation:
     """Fine-tune on the training part of each split, once for each prompt, and measure on its test part.
 
     The test part chooses nothing.
@@ -249,7 +249,7 @@ def evaluate(
         models.append(tuned)
         histories.append({prompt: history for prompt, (_, history) in results.items()})
         seconds.append(time.perf_counter() - started)
-    return Evaluation(pd.DataFrame(rows), len(splits[0][0]), len(splits[0][1]), models, histories, seconds)
+    return SegmentationEvaluation(pd.DataFrame(rows), len(splits[0][0]), len(splits[0][1]), models, histories, seconds)
 
 
 def curve(
@@ -258,7 +258,7 @@ def curve(
     sizes: Sequence[int] = (5, 10, 20),
     settings: FineTuning | None = None,
     *,
-    whole: Evaluation | None = None,
+    whole: SegmentationEvaluation | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
     """IoU against the number of training images, always on the same test images; each number contains the smaller ones.
@@ -301,7 +301,7 @@ def spread(images: pd.DataFrame, rows: np.ndarray, random_state: int = 0) -> np.
 
 def _tuned(
     material: Material, train: np.ndarray, settings: FineTuning, prompt: str, number: int, progress: bool
-) -> tuple[Segmenter, History]:
+) -> tuple[Segmenter, FineTuningHistory]:
     instances = [i for i in material.instances if i.row in set(train)]
     embeddings = {int(row): material.embeddings[row] for row in train}
     settings = replace(settings, prompt=prompt, seed=settings.seed + number)

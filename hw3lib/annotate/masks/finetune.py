@@ -70,7 +70,7 @@ class FineTuning:
 
 
 @dataclass
-class History:
+class FineTuningHistory:
     """How a fine-tuning went.
 
     Attributes:
@@ -94,7 +94,7 @@ def fine_tune(
     *,
     detected: Sequence[Instance] = (),
     progress: bool = False,
-) -> tuple[Segmenter, History]:
+) -> tuple[Segmenter, FineTuningHistory]:
     """Train a copy of the mask decoder on instances of training images.
 
     Loss: Dice and cross-entropy at a quarter of the encoder's side, and the squared error of the IoU that the model
@@ -184,7 +184,7 @@ def fine_tune(
         decoder.load_state_dict(best_decoder)
     decoder.requires_grad_(False)
     learned = [row for row in rows if row not in held_out]
-    return tuned, History(pd.DataFrame(found), kept, learned, sorted(held_out))
+    return tuned, FineTuningHistory(pd.DataFrame(found), kept, learned, sorted(held_out))
 
 
 def _hold_out(instances: Sequence[Instance], settings: FineTuning, rng: np.random.Generator) -> list[int]:

@@ -19,18 +19,18 @@ from hw3lib.networks.losses import dice_loss_per_image
 from hw3lib.networks.patches import stage_names
 
 
-class Features(NamedTuple):
+class FrozenFeatures(NamedTuple):
     """Maps of stride 8 and 16, float16 ``(N, channels, h, w)`` each."""
 
     low: np.ndarray
     high: np.ndarray
 
-    def of(self, rows: np.ndarray) -> Features:
+    def of(self, rows: np.ndarray) -> FrozenFeatures:
         """Those of some images."""
-        return Features(self.low[rows], self.high[rows])
+        return FrozenFeatures(self.low[rows], self.high[rows])
 
 
-class _Head(LRASPPHead):
+class _SegmentationHead(LRASPPHead):
     """torchvision's head, which enlarges its 128 channels and then adds them up: here the sum is enlarged.
 
     Both are linear and bilinear weights sum to one, so this gives the same to rounding, in a third of the time.
@@ -74,7 +74,7 @@ class LightSegmenter:
         self._layers = stage_names(self._backbone)[:2]
 
     @torch.inference_mode()
-    def features(self, images: np.ndarray) -> Features:
+    def features(self, images: np.ndarray) -> FrozenFeatures:
         """What the backbone makes of uint8 images ``(N, 3, image_size, image_size)``; made once for all splits."""
         if images.shape[1:] != (3, self.image_size, self.image_size):
             raise Hw3Error(f"images: found {images.shape}, expected (N, 3, {self.image_size}, {self.image_size})")
@@ -83,9 +83,9 @@ class LightSegmenter:
             batch = torch.from_numpy(np.array(images[start : start + 8])).to(self._device)
             maps = self._backbone.feature_maps(batch, self._layers)
             found.append([maps[layer].half().cpu().numpy() for layer in self._layers])
-        return Features(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return FrozenFeatures(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
-    def fit(self, features: Features, masks: list[np.ndarray]) -> LightSegmenter:
+    def fit(self, features: FrozenFeatures, masks: list[np.ndarray]) -> LightSegmenter:
         """Learn from images' features and their masks, bool ``(H, W)`` of any size.
 
         Raises:
@@ -99,7 +99,7 @@ class LightSegmenter:
         rng = np.random.default_rng(self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
-            head = _Head(low.shape[1], high.shape[1], 1, 128).to(self._device).train()
+            head = _SegmentationHead(low.shape[1], high.shape[1], 1, 128).to(self._device).train()
         optimiser = torch.optim.AdamW(head.parameters(), self.lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.num_steps)
         for step in range(self.num_steps):
@@ -121,7 +121,7 @@ class LightSegmenter:
         return self
 
     @torch.inference_mode()
-    def predict(self, features: Features, sizes: list[tuple[int, int]]) -> list[np.ndarray]:
+    def predict(self, features: FrozenFeatures, sizes: list[tuple[int, int]]) -> list[np.ndarray]:
         """Masks bool ``(H, W)``, one an image, at the sizes given.
 
         Raises:

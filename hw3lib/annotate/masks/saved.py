@@ -12,14 +12,14 @@ from hw3lib.core.files import atomic_folder
 from hw3lib.core.saved import save_tensors
 from hw3lib.errors import Hw3Error
 
-from .finetune import History
+from .finetune import FineTuningHistory
 from .sam import Segmenter
 
 _SETTINGS, _STATE = "sam.json", "decoder.safetensors"
 _FORMAT = 1
 
 
-def save(segmenter: Segmenter, folder: str | Path, history: History | None = None) -> None:
+def save(segmenter: Segmenter, folder: str | Path, history: FineTuningHistory | None = None) -> None:
     """Write a fine-tuned segmenter: ``decoder.safetensors``, 16 MB, and ``sam.json`` with what it began as.
 
     Raises:

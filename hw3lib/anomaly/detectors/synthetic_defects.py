@@ -54,12 +54,12 @@ class SyntheticDefects(Trained["_Head"]):
         super().__post_init__()
         self._at_least(hidden_size=1)
 
-    def _build(self) -> _Head:
+    def _build(self) -> _DefectHead:
         self._backbone = backbones.load(self.arch).requires_grad_(False).to(self._torch_device)
         stages = self._backbone.stages()
         finest = [name for name, (_, stride) in stages.items() if stride == 4]
         self._layers = finest[-1:] + stage_names(self._backbone)
-        return _Head([stages[layer][0] for layer in self._layers], self.hidden_size)
+        return _DefectHead([stages[layer][0] for layer in self._layers], self.hidden_size)
 
     def _fit(self, images: Rows, progress: bool) -> None:
         head = self._network = self._new(self._build)
@@ -123,7 +123,7 @@ class _Stage(nn.Module):
         return self.layer((maps - self.mean[:, None, None]) / self.std[:, None, None])
 
 
-class _Head(nn.Module):
+class _DefectHead(nn.Module):
     """Logits ``(n, 1, h, w)`` on the finest grid, of the feature maps of all stages."""
 
     def __init__(self, channels: list[int], hidden_size: int):

@@ -1,3 +1,3 @@
-from .classifier import PARTS, WHOLE, DefectGuided, Looks, good_images, look, run
+from .classifier import PARTS, WHOLE, DefectGuided, Looks, good_images, look, run_guided
 
-__all__ = ["DefectGuided", "Looks", "PARTS", "WHOLE", "good_images", "look", "run"]
+__all__ = ["DefectGuided", "Looks", "PARTS", "WHOLE", "good_images", "look", "run_guided"]

@@ -43,7 +43,7 @@ from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
 from hw3lib.networks.symmetries import SYMMETRIES, mirrored_then_turned
 
-from .features import Scale, describe, find_regions, read_regions
+from .features import FeatureScale, describe_regions, find_regions, read_regions
 from .kernel import KernelClassifier
 from .memory import GoodPatches, symmetry_test
 
@@ -170,7 +170,7 @@ def look(
         good: good images, none of them among ``images``; see :func:`good_images`.
         keep: folder in which the outcome is kept, so that it is not computed again.
         seed: draws the good images and the patches to remember.
-        device: see :func:`hw3lib.classify.run`.
+        device: see :func:`hw3lib.classify.run_attempt`.
         progress: show a bar.
 
     Raises:
@@ -215,7 +215,7 @@ def _look(
     memory = GoodPatches(backbone, read([paths[i] for i in chosen[held:]], side), method.memory, generator)
     apart = read([paths[i] for i in chosen[:held]], side)
     normal = torch.cat([memory.compare(batch).distance for batch in apart.split(8)])
-    scale = Scale(normal.cpu().numpy())
+    scale = FeatureScale(normal.cpu().numpy())
     moved = (mirrored_then_turned(apart, s).split(8) for s in range(len(SYMMETRIES)))
     scores = [torch.cat([memory.compare(batch).distance.amax((1, 2)) for batch in m]).cpu().numpy() for m in moved]
     full = min(_LARGEST, int(images[["width", "height"]].to_numpy().max()))
@@ -232,7 +232,7 @@ def _look(
                 distances = compared.distance.cpu().numpy()
                 boxes = find_regions(distances, method.region)
                 region = read_regions(memory, mirrored_then_turned(large, symmetry), boxes, method.region_size)
-                found = describe(compared, scale) | {"region": region, "maps": distances, "regions": boxes}
+                found = describe_regions(compared, scale) | {"region": region, "maps": distances, "regions": boxes}
                 for name, value in found.items():
                     moved.setdefault(name, []).append(value)
         return [{name: np.concatenate(values) for name, values in moved.items()} for moved in seen]
@@ -250,7 +250,7 @@ def _look(
     return {**merged, "maps": maps.astype(np.float16), "regions": regions, "good_scores": good_scores}
 
 
-def run(
+def run_guided(
     method: DefectGuided,
     images: pd.DataFrame,
     good: pd.DataFrame,
@@ -261,7 +261,7 @@ def run(
     device: str = "auto",
     progress: bool = False,
 ) -> Result:
-    """Train and test on every split; arguments and errors as in :func:`look` and :func:`hw3lib.classify.run`.
+    """Train and test on every split; arguments and errors as in :func:`look` and :func:`hw3lib.classify.run_attempt`.
 
     Which symmetries to average over is decided in each split by the defective images of its training part.
     """

@@ -7,10 +7,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from .memory import Comparison, GoodPatches
+from .memory import GoodPatches, PatchComparison
 
 
-class Scale:
+class FeatureScale:
     """How far the patches of good images lie from the memory: what counts as anomalous, and how anomalous."""
 
     def __init__(self, normal: np.ndarray):
@@ -28,7 +28,7 @@ class Scale:
         return np.concatenate([areas, np.log(highest.clip(1e-6))], 1)
 
 
-def describe(compared: Comparison, scale: Scale) -> dict[str, np.ndarray]:
+def describe_regions(compared: PatchComparison, scale: FeatureScale) -> dict[str, np.ndarray]:
     """All parts but the region's, ``(n, features)`` each."""
     weight = (compared.distance - scale.floor).clamp_min(0)[:, None] + 1e-4
 

@@ -14,7 +14,7 @@ from hw3lib.networks.symmetries import SYMMETRIES
 
 
 @dataclass
-class Comparison:
+class PatchComparison:
     """Images beside the memory of good patches.
 
     Attributes:
@@ -59,7 +59,7 @@ class GoodPatches:
         maps = self.backbone.feature_maps(images, list(dict.fromkeys([*self.layers, self._last])))
         return [maps[layer] for layer in [*self.layers, self._last]]
 
-    def compare(self, images: torch.Tensor) -> Comparison:
+    def compare(self, images: torch.Tensor) -> PatchComparison:
         """Compare a batch of images, uint8 ``(n, 3, side, side)``, with the memory."""
         *maps, last = self.read(images)
         patches = (locally_aware(maps[:2]) - self.mean) / self.std
@@ -69,7 +69,7 @@ class GoodPatches:
             nearest, index = torch.addmm(self._squares, flat, self.bank.T, alpha=-2).min(1)
             distance.append((nearest + (flat**2).sum(1)).clamp_min(0).sqrt().view(image.shape[1:]))
             residual.append((flat - self.bank[index]).T.view(image.shape))
-        return Comparison(torch.stack(distance), torch.stack(residual), maps, last.mean((2, 3)))
+        return PatchComparison(torch.stack(distance), torch.stack(residual), maps, last.mean((2, 3)))
 
 
 def symmetry_test(good: np.ndarray, defects: np.ndarray) -> pd.DataFrame:

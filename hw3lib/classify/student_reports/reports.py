@@ -16,7 +16,7 @@ from hw3lib.errors import Hw3Error
 
 
 @dataclass(frozen=True)
-class Row:
+class ReportRow:
     """One row of a report's table.
 
     Attributes:
@@ -51,7 +51,7 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
-class Report:
+class StudentReport:
     """A report: how it drew its images, its rows, and what it found.
 
     Attributes:
@@ -70,13 +70,13 @@ class Report:
     n_train: int
     n_test: int
     per_class: int | None
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
     baseline: int
     best: int
     hypotheses: tuple[Hypothesis, ...]
     assumptions: tuple[str, ...]
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> ReportRow:
         """The row with this number.
 
         Raises:
@@ -89,8 +89,8 @@ class Report:
         raise Hw3Error(f"row {number}: the {self.name} report has the rows {numbers}")
 
 
-def _carpet() -> Report:
-    def row(number: int, network: str, lr: float, accuracy: float, figures: tuple, note: str, **changes) -> Row:
+def _carpet() -> StudentReport:
+    def row(number: int, network: str, lr: float, accuracy: float, figures: tuple, note: str, **changes) -> ReportRow:
         name = {0: f"{network}, fewer images", 4: f"{network}, rate 0.01"}.get(number, network)
         attempt = Attempt(
             name, network.lower(), "fine-tune", image_size=32, lr=lr, epochs=50, batch_size=32, patience=10, **changes
@@ -103,9 +103,9 @@ def _carpet() -> Report:
             "val_accuracy": accuracy,
             "val_loss": val_loss,
         }
-        return Row(number, attempt, 22 if number else 12, reported, note)
+        return ReportRow(number, attempt, 22 if number else 12, reported, note)
 
-    return Report(
+    return StudentReport(
         "carpet",
         ("good", "color", "cut", "hole", "metal_contamination", "thread"),
         n_train=87,
@@ -135,12 +135,12 @@ def _carpet() -> Report:
     )
 
 
-def _wood() -> Report:
-    def row(number: int, train_accuracy: float, accuracy: float, attempt: Attempt, note: str) -> Row:
+def _wood() -> StudentReport:
+    def row(number: int, train_accuracy: float, accuracy: float, attempt: Attempt, note: str) -> ReportRow:
         reported = {"accuracy": accuracy, "train_accuracy": train_accuracy, "test_accuracy": accuracy}
-        return Row(number, replace(attempt, image_size=128, epochs=30, lr=1e-3), 26, reported, note)
+        return ReportRow(number, replace(attempt, image_size=128, epochs=30, lr=1e-3), 26, reported, note)
 
-    return Report(
+    return StudentReport(
         "wood",
         ("good", "liquid", "hole", "color", "combined"),
         n_train=53,
@@ -177,16 +177,16 @@ def _wood() -> Report:
     )
 
 
-def _bottle() -> Report:
-    def row(number: int, network: str, accuracy: float, note: str, **settings) -> Row:
+def _bottle() -> StudentReport:
+    def row(number: int, network: str, accuracy: float, note: str, **settings) -> ReportRow:
         scratch = settings.get("strategy", "scratch") == "scratch"
         name = f"{network} from scratch" if scratch else f"{network}, pretrained"
         if number == 4:
             name += ", lower rate"
         attempt = Attempt(name, network.lower(), image_size=128, **settings)
-        return Row(number, attempt, 8, {"accuracy": accuracy}, note)
+        return ReportRow(number, attempt, 8, {"accuracy": accuracy}, note)
 
-    return Report(
+    return StudentReport(
         "bottle",
         ("good", "broken_large", "broken_small", "contamination"),
         n_train=32,
@@ -213,7 +213,7 @@ def _bottle() -> Report:
     )
 
 
-def _capsule() -> Report:
+def _capsule() -> StudentReport:
     small, large = "ResNet18", "EfficientNet_v2_l"
     table = (  # number, network, batch, pixels, normalised, training loss and accuracy, validation's, test accuracy
         (1, small, 32, 32, False, 1.730, 0.2396, 1.752, 0.2917, 0.4167),
@@ -253,8 +253,8 @@ def _capsule() -> Report:
             "test_accuracy": test,
         }
         note = {1: "original", 9: "best"}.get(number, "")
-        rows.append(Row(number, attempt, 24, reported, note))
-    return Report(
+        rows.append(ReportRow(number, attempt, 24, reported, note))
+    return StudentReport(
         "capsule",
         ("good", "crack", "faulty_imprint", "poke", "scratch", "squeeze"),
         n_train=96,
@@ -281,4 +281,4 @@ def _capsule() -> Report:
     )
 
 
-REPORTS: dict[str, Report] = {report.name: report for report in (_carpet(), _wood(), _bottle(), _capsule())}
+REPORTS: dict[str, StudentReport] = {report.name: report for report in (_carpet(), _wood(), _bottle(), _capsule())}

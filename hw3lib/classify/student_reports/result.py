@@ -11,7 +11,7 @@ import pandas as pd
 from hw3lib.classify.result import Result
 from hw3lib.core.text import format_table
 
-from .reports import Report
+from .reports import StudentReport
 from .verdicts import say
 
 BEYOND = "+"  # the number of a row that the report does not have
@@ -34,7 +34,7 @@ class Reproduction:
         folder: where the files are.
     """
 
-    report: Report
+    report: StudentReport
     category: str
     rows: pd.DataFrame
     hypotheses: pd.DataFrame

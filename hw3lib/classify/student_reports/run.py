@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hw3lib.classify.attempts import Attempt
-from hw3lib.classify.experiment import check, run
+from hw3lib.classify.experiment import check_attempt, run_attempt
 from hw3lib.classify.result import Result
 from hw3lib.core.files import clear_write_errors
 from hw3lib.core.places import data_roots, project_root
@@ -28,15 +28,15 @@ from hw3lib.networks.devices import default_accelerator, pick_device
 from hw3lib.runs.folder import RunFolder
 from hw3lib.runs.kernel import lock, sigterm_interrupts
 
-from .reports import REPORTS, Report, Row
+from .reports import REPORTS, ReportRow, StudentReport
 from .result import BEYOND, Reproduction, line
-from .verdicts import describe, fit_to, say, splits, verdicts, with_weights
+from .verdicts import describe_protocol, fit_to, say, splits, verdicts, with_weights
 
 # Called with the images, the splits, the folder of kept outcomes and the seed; a method that is not in the report.
 Beyond = Callable[[pd.DataFrame, list[Split], Path, int], Result]
 
 
-def find_report(name: str) -> Report:
+def find_report(name: str) -> StudentReport:
     """The report of this name.
 
     Raises:
@@ -84,7 +84,7 @@ def locate(
 
 
 def reproduce(
-    report: Report,
+    report: StudentReport,
     table: pd.DataFrame,
     *,
     repeats: int = 10,
@@ -116,7 +116,7 @@ def reproduce(
         runs_dir: by default ``runs/`` of the project.
         beyond: a method that is not in the report, run on the same splits as the last row.
         draw: makes the figure, see :func:`hw3lib.views.plots.student_reports.figure`; None leaves it out.
-        device: see :func:`hw3lib.classify.run`.
+        device: see :func:`hw3lib.classify.run_attempt`.
         progress: show a bar for each row.
         echo: receives what is told before and between the rows.
 
@@ -138,7 +138,7 @@ def reproduce(
 
     images = classification_images(table)
     pairs = splits(report, images, repeats, seed)
-    echo(describe(report, images))
+    echo(describe_protocol(report, images))
     echo("assumed where the report is silent:")
     for text in report.assumptions:
         echo(f"- {text}")
@@ -164,7 +164,7 @@ def reproduce(
         total = len(rows) + (beyond is not None)
         for row in rows:
             attempt = attempts[row.number]
-            result = run(attempt, images, pairs, keep=kept, seed=seed, device=device, progress=progress)
+            result = run_attempt(attempt, images, pairs, keep=kept, seed=seed, device=device, progress=progress)
             results[row.number] = result
             base = results[report.baseline]  # the first row of every report
             records.append(_record(row, result, base, attempt.arch != row.attempt.arch))
@@ -177,19 +177,21 @@ def reproduce(
         findings = verdicts(report, results, substituted)
         done = Reproduction(report, table.attrs["category"], frame, findings, stand_ins, results, folder)
         if processes.is_main_process:
-            _write(done, out, repeats, describe(report, images), draw)
+            _write(done, out, repeats, describe_protocol(report, images), draw)
     return done
 
 
 def _say_nothing(text: str) -> None: ...
 
 
-def _check_all(report: Report, attempts: dict[int, Attempt], images: pd.DataFrame, pairs: list[Split], seed: int):
+def _check_all(
+    report: StudentReport, attempts: dict[int, Attempt], images: pd.DataFrame, pairs: list[Split], seed: int
+):
     """One error for all rows that cannot run, before any of them does."""
     wrong = {}
     for number, attempt in attempts.items():
         try:
-            check(attempt, images, pairs, seed)
+            check_attempt(attempt, images, pairs, seed)
         except Hw3Error as error:
             wrong[number] = str(error)
     if wrong:
@@ -201,7 +203,7 @@ def _check_all(report: Report, attempts: dict[int, Attempt], images: pd.DataFram
         raise Hw3Error("\n".join(lines))
 
 
-def _record(row: Row | None, result: Result, baseline: Result, substituted: bool) -> dict:
+def _record(row: ReportRow | None, result: Result, baseline: Result, substituted: bool) -> dict:
     reported = row.interval() if row else (np.nan,) * 3
     gain = result.gain(baseline) if baseline is not result else (np.nan,) * 3
     mean, low, high = result.interval()

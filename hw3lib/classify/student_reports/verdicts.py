@@ -18,7 +18,7 @@ from hw3lib.data.splits import repeated_splits
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 
-from .reports import Report
+from .reports import StudentReport
 
 HELD, REFUTED, NOT_TOLD_APART = "held", "refuted", "not told apart"
 
@@ -31,11 +31,11 @@ STAND_INS = {
 }
 
 
-def splits(report: Report, table: pd.DataFrame, repeats: int = 10, seed: int = 0) -> list[Split]:
+def splits(report: StudentReport, table: pd.DataFrame, repeats: int = 10, seed: int = 0) -> list[Split]:
     """Draw images as the report did and split them, anew in each repeat.
 
     Where the category has fewer images than the report drew, all that there are take part, split in the report's
-    proportion; :func:`describe` says so.
+    proportion; :func:`describe_protocol` says so.
 
     Args:
         report: the report.
@@ -71,7 +71,7 @@ def splits(report: Report, table: pd.DataFrame, repeats: int = 10, seed: int = 0
     return pairs
 
 
-def describe(report: Report, table: pd.DataFrame) -> str:
+def describe_protocol(report: StudentReport, table: pd.DataFrame) -> str:
     """What each repeat draws, and how that differs from the report."""
     number, n_test = _numbers(report, table)
     each = f", {report.per_class} a class" if report.per_class else ""
@@ -82,7 +82,7 @@ def describe(report: Report, table: pd.DataFrame) -> str:
     return f"{text} (the report: {report.n_train} and {report.n_test}{each})"
 
 
-def _numbers(report: Report, table: pd.DataFrame) -> tuple[int, int]:
+def _numbers(report: StudentReport, table: pd.DataFrame) -> tuple[int, int]:
     """How many images a repeat draws, and how many of them are tested."""
     wanted = report.n_train + report.n_test
     if report.per_class is None:
@@ -92,7 +92,7 @@ def _numbers(report: Report, table: pd.DataFrame) -> tuple[int, int]:
     return number, round(number * report.n_test / wanted)
 
 
-def fit_to(attempt: Attempt, report: Report, table: pd.DataFrame, pairs: list[Split]) -> Attempt:
+def fit_to(attempt: Attempt, report: StudentReport, table: pd.DataFrame, pairs: list[Split]) -> Attempt:
     """The attempt with as many images a class as the training parts hold: fewer than in the report where need be."""
     if attempt.images_per_class is None:
         return attempt
@@ -129,7 +129,7 @@ def substitute(attempt: Attempt) -> Attempt:
 
 
 def with_weights(
-    report: Report, attempts: dict[int, Attempt], stand_in: bool
+    report: StudentReport, attempts: dict[int, Attempt], stand_in: bool
 ) -> tuple[dict[int, Attempt], dict[str, str]]:
     """Attempts whose ImageNet weights are there.
 
@@ -186,7 +186,7 @@ def verdict(low: float, high: float) -> str:
     return HELD if low > 0 else REFUTED if high < 0 else NOT_TOLD_APART
 
 
-def verdicts(report: Report, results: Mapping[int, Result], substituted: Iterable[int] = ()) -> pd.DataFrame:
+def verdicts(report: StudentReport, results: Mapping[int, Result], substituted: Iterable[int] = ()) -> pd.DataFrame:
     """Test the report's findings on paired differences of accuracy.
 
     Each finding is tested by itself, at 95 %; the intervals are not widened for their number.

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from .base import Oversampler, OversamplerError, check_number
 
 # An extra loss of a step: (autoencoder, images of one class, generator) -> a scalar.
-Penalty = Callable[["Autoencoder", torch.Tensor, torch.Generator], torch.Tensor]
+Penalty = Callable[["LatentAutoencoder", torch.Tensor, torch.Generator], torch.Tensor]
 
 
-class Autoencoder(nn.Module):
+class LatentAutoencoder(nn.Module):
     """Encoder and decoder of DCGAN's kind, as in Dablain et al., arXiv 2105.02340, section IV.
 
     Four convolutions (kernel 4, stride 2, batch normalisation but in the first, LeakyReLU 0.2) and a linear layer give
@@ -74,7 +74,7 @@ def train_autoencoder(
     lr: float,
     penalty: Penalty | None,
     seed: int,
-) -> tuple[Autoencoder, pd.DataFrame]:
+) -> tuple[LatentAutoencoder, pd.DataFrame]:
     """Train by mean squared error, plus a penalty on images of one class, drawn anew at each step, if there is one.
 
     Args:
@@ -91,7 +91,7 @@ def train_autoencoder(
         torch.manual_seed(seed)
         mean = images.mean(0)
         spread = float((images - mean).std()) or 1.0
-        network = Autoencoder(images.shape[-1], latent_dim, width, mean, spread).to(device)
+        network = LatentAutoencoder(images.shape[-1], latent_dim, width, mean, spread).to(device)
     generator = torch.Generator().manual_seed(seed)
     # DCGAN's momentum (Radford et al., arXiv 1511.06434): 0.9 needs more than twice the steps on so few images.
     fused = device.type in ("cpu", "cuda")

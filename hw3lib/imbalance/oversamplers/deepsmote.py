@@ -7,13 +7,13 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch.nn import functional as F
 
-from .autoencoder import Autoencoder, LatentOversampler, Penalty
+from .autoencoder import LatentAutoencoder, LatentOversampler, Penalty
 from .base import OversamplerError, check_number
 
 VARIANTS = ("paper", "official")
 
 
-def permuted_penalty(network: Autoencoder, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def permuted_penalty(network: LatentAutoencoder, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Penalty of the paper (Algorithm 1): codes of one class in a random order, against its images in their own.
 
     Encoder and decoder both get its gradient.
@@ -29,7 +29,7 @@ def permuted_penalty(network: Autoencoder, images: torch.Tensor, generator: torc
     return F.mse_loss(network.decode(network.encode(images)[order]), images)
 
 
-def official_penalty(network: Autoencoder, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def official_penalty(network: LatentAutoencoder, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Penalty as the authors' program has it: codes and images are moved together, so that it is a plain reconstruction
     of one class, and the codes carry no gradient, so that it trains the decoder alone."""
     codes = network.encode(images).detach()

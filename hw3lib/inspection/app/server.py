@@ -155,7 +155,7 @@ def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-def run(
+def serve(
     detector: str | Path,
     *,
     host: str = "127.0.0.1",

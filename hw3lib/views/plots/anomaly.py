@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from hw3lib.anomaly.maps import Scale, overlay, upsample
+from hw3lib.anomaly.maps import ColourScale, overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.anomaly.thresholds import Threshold
 from hw3lib.core.fonts import pretty
@@ -29,7 +29,7 @@ _BLUES = sns.light_palette(BLUE, as_cmap=True)
 def heat_maps(
     table: pd.DataFrame,
     maps: np.ndarray,
-    scale: Scale,
+    scale: ColourScale,
     threshold: float,
     scores: np.ndarray | None = None,
     rows: Sequence[int] | None = None,
@@ -81,7 +81,7 @@ def most_and_least(
     maps: np.ndarray,
     scores: np.ndarray,
     p_values: np.ndarray,
-    scale: Scale,
+    scale: ColourScale,
     columns: int = PAGE,
 ) -> Figure:
     """The most anomalous images above, the least anomalous below, with heat map, score and p-value.
@@ -147,7 +147,7 @@ def threshold_page(
     scores: np.ndarray,
     threshold: float,
     maps: np.ndarray,
-    scale: Scale,
+    scale: ColourScale,
     map_threshold: float | None = None,
     row: int | None = None,
 ) -> Figure:

@@ -182,8 +182,8 @@ def ranking(table: pd.DataFrame, ceiling: pd.Series | None = None) -> Figure:
     """Gain of every method on plain training with its 95 % interval, and recall of the rarest type, best on top.
 
     Args:
-        table: of :meth:`hw3lib.imbalance.result.Comparison.ranking`.
-        ceiling: of :meth:`hw3lib.imbalance.result.Comparison.ceiling`, drawn above all methods.
+        table: of :meth:`hw3lib.imbalance.result.MethodComparison.ranking`.
+        ceiling: of :meth:`hw3lib.imbalance.result.MethodComparison.ceiling`, drawn above all methods.
     """
     table = table.iloc[::-1]
     colours = [{"helps": GREEN, "hurts": ORANGE}.get(verdict, GREY) for verdict in table["verdict"]]

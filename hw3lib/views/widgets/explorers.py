@@ -14,7 +14,7 @@ import seaborn as sns
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from hw3lib.anomaly.comparison import Evaluation
+from hw3lib.anomaly.comparison import DetectorEvaluation
 from hw3lib.classify.result import Result
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.callbacks import Callback, Training
@@ -93,7 +93,7 @@ def explore_attempts(results: list[Result]) -> None:
 class AttemptExplorer(Callback):
     """Curves of several trainings while they go: one picture that follows the newest, or the one that is chosen.
 
-    Give it to :func:`hw3lib.classify.run` as a callback, and show it (``explorer.show()``) in the cell before.
+    Give it to :func:`hw3lib.classify.run_attempt` as a callback, and show it (``explorer.show()``) in the cell before.
     Headless it draws nothing; the results hold the same curves, see :func:`explore_attempts`.
 
     Args:
@@ -156,7 +156,7 @@ class AttemptExplorer(Callback):
             self._drawn = time.monotonic()
 
 
-def explore_threshold(evaluation: Evaluation, table: pd.DataFrame) -> None:
+def explore_threshold(evaluation: DetectorEvaluation, table: pd.DataFrame) -> None:
     """Move the threshold of a detector with maps: histogram, ROC, precision, confusion matrix and heat map follow."""
     scores, detector, maps = evaluation.scores, evaluation.detector, evaluation.maps
     if maps is None:

@@ -39,7 +39,7 @@ class Job:
     """
 
     name: str
-    run: Callable[[Path], Any]
+    run_notebooks: Callable[[Path], Any]
     prepare: Callable[[Path], Any]
     share: int
     warm: tuple[str, ...] = ()
@@ -167,7 +167,7 @@ def cache(folder: Path) -> None:
 
 
 def training(folder: Path) -> None:
-    from hw3lib.classify import Attempt, run
+    from hw3lib.classify import Attempt, run_attempt
     from hw3lib.core.files import atomic_path
     from hw3lib.data import classification_images, load_table, repeated_splits
 
@@ -176,18 +176,18 @@ def training(folder: Path) -> None:
     # The first run keeps each epoch. The one that goes on from there has too little left to do to keep any.
     seconds = 60.0 if Path("kept").exists() else 0.0
     with mock.patch("hw3lib.classify.experiment.CHECKPOINT_SECONDS", seconds):
-        result = run(attempt, images, repeated_splits(images, 2, 0.25), keep="kept", device="cpu")
+        result = run_attempt(attempt, images, repeated_splits(images, 2, 0.25), keep="kept", device="cpu")
     with atomic_path("result.json") as path:
         path.write_text(json.dumps([p.tolist() for p in result.probabilities]))
 
 
 def imbalance(folder: Path) -> None:
     from hw3lib.data import classification_images, load_table, repeated_splits
-    from hw3lib.imbalance import compare
+    from hw3lib.imbalance import compare_methods
 
     images = classification_images(load_table("data", "widget"))
     splits = repeated_splits(images, 2, 0.25)
-    done = compare(
+    done = compare_methods(
         images, splits, methods=["plain", "class weights"], ratios=[2], image_size=32, keep="kept", device="cpu"
     )
     done.table().to_csv("result.csv")
@@ -274,10 +274,10 @@ def cell(cell: Any, folders: Any) -> dict:
 
 
 def sweep(folder: Path) -> None:
-    from hw3lib.sweep import Cell, Processes, run
+    from hw3lib.sweep import Cell, Processes, run_sweep
 
     cells = [Cell("tests.robustness.faulting.jobs:cell", "number", "none", "quick", seed, {}) for seed in range(12)]
-    done = run(cells, "sweep", Processes(2))
+    done = run_sweep(cells, "sweep", Processes(2))
     if done.failed:
         raise SystemExit(1)
 
@@ -320,10 +320,10 @@ def notebook(folder: Path) -> None:
 
 
 def run_notebook(folder: Path) -> None:
-    from hw3lib.runs.run import run
+    from hw3lib.runs.run import run_notebooks
 
     options = {"category": "widget", "data": "data", "name": "r", "notebooks_dir": "notebooks", "runs_dir": "runs"}
-    if any(outcome.status == "failed" for outcome in run(**options)):
+    if any(outcome.status == "failed" for outcome in run_notebooks(**options)):
         raise SystemExit(1)
 
 

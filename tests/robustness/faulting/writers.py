@@ -176,11 +176,11 @@ def report(out: Path, given: Path, version: int) -> None:
 
 
 def attempt(out: Path, given: Path, version: int) -> None:
-    from hw3lib.classify import Attempt, run
+    from hw3lib.classify import Attempt, run_attempt
 
     images, splits = _classified(given)
     small = Attempt("tiny", image_size=32, batch_size=8, epochs=1 + version)
-    run(small, images, splits, keep=out / "kept", device="cpu")
+    run_attempt(small, images, splits, keep=out / "kept", device="cpu")
 
 
 def checkpoint(out: Path, given: Path, version: int) -> None:
@@ -211,10 +211,10 @@ def guided(out: Path, given: Path, version: int) -> None:
 
 
 def imbalance(out: Path, given: Path, version: int) -> None:
-    from hw3lib.imbalance import compare
+    from hw3lib.imbalance import compare_methods
 
     images, splits = _classified(given)
-    compare(images, splits, methods=["plain"], ratios=[2], image_size=32, keep=out, seed=version, device="cpu")
+    compare_methods(images, splits, methods=["plain"], ratios=[2], image_size=32, keep=out, seed=version, device="cpu")
 
 
 def detector(out: Path, given: Path, version: int) -> None:
@@ -235,10 +235,10 @@ def score(out: Path, given: Path, version: int) -> None:
 def maps(out: Path, given: Path, version: int) -> None:
     import numpy as np
 
-    from hw3lib.anomaly.maps import Scale, export
+    from hw3lib.anomaly.maps import ColourScale, export
 
     values = np.linspace(0, 1 + version, 64 * 64, dtype=np.float32).reshape(64, 64)
-    export(out, "dent/000", values, np.full((64, 64, 3), 90, np.uint8), Scale(0, 1), 0.5)
+    export(out, "dent/000", values, np.full((64, 64, 3), 90, np.uint8), ColourScale(0, 1), 0.5)
 
 
 def overlays(out: Path, given: Path, version: int) -> None:
@@ -349,7 +349,7 @@ def sweep_spec(out: Path, given: Path, version: int) -> None:
 
     with (
         mock.patch("hw3lib.core.places.project_root", lambda: out),
-        mock.patch("hw3lib.sweep.run", lambda cells, folder, *rest, **named: Sweep(folder, 0)),
+        mock.patch("hw3lib.sweep.run_sweep", lambda cells, folder, *rest, **named: Sweep(folder, 0)),
     ):
         jobs.hw3(
             "sweep", str(given / f"{version}.yaml"), "--name", "s", "--data", str(given / "data"), "--workers", "1"
@@ -362,10 +362,10 @@ def reproduced(out: Path, given: Path, version: int) -> None:
 
 
 def notebook_run(out: Path, given: Path, version: int) -> None:
-    from hw3lib.runs.run import run
+    from hw3lib.runs.run import run_notebooks
 
     places = {"notebooks_dir": given / "notebooks", "runs_dir": out, "data": given / "data"}
-    outcomes = run(category="widget", name="r", force=bool(version), **places)
+    outcomes = run_notebooks(category="widget", name="r", force=bool(version), **places)
     if failed := [outcome.message for outcome in outcomes if outcome.status == "failed"]:
         print(*failed, file=sys.stderr)
         raise SystemExit(1)

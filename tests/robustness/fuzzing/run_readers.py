@@ -95,9 +95,9 @@ def _two_runs(folder: Path) -> None:
 
 
 def _compare(folder: Path) -> None:
-    from hw3lib.runs.compare import compare, text
+    from hw3lib.runs.compare import compare_runs, text
 
-    text(compare(folder / "a", folder / "b"), "a", "b", every=True).encode()
+    text(compare_runs(folder / "a", folder / "b"), "a", "b", every=True).encode()
 
 
 def _summary(folder: Path) -> None:
