@@ -175,7 +175,7 @@ def test_grad_cams_are_browsed_by_attempt_class_decisions_and_page(images, expla
     second = Explanation(**{**vars(explanation), "attempt": Attempt("other", image_size=16)})
     drawn = []
     real = explain_plots.grad_cams
-    monkeypatch.setattr(plots, "grad_cams", lambda *a: drawn.append((a[0].attempt.name, *a[2:])) or real(*a))
+    monkeypatch.setattr(explain_plots, "grad_cams", lambda *a: drawn.append((a[0].attempt.name, *a[2:])) or real(*a))
     widgets.browse_grad_cams([explanation, second], images)
     attempt, true, decisions, page = controls(shown)
     assert page.max == 1
