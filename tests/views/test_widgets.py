@@ -20,7 +20,6 @@ from hw3lib.errors import Hw3Error
 from hw3lib.networks.callbacks import History
 from hw3lib.views import widgets
 from hw3lib.views.plots import anomaly as anomaly_plots
-from hw3lib.views.plots import dataset as plots
 from hw3lib.views.plots import explain as explain_plots
 from hw3lib.views.plots import imbalance as imbalance_plots
 from hw3lib.views.widgets import choices
