@@ -89,12 +89,12 @@ def get(
     "hw3 data check bottle --data ../mvtec_ad",
     name="check",
 )
-def check_(category: Annotated[str, option("for example bottle")], *, data: Data = None) -> int:
-    from hw3lib.data.check import check
+def check(category: Annotated[str, option("for example bottle")], *, data: Data = None) -> int:
+    from hw3lib.data.check import check_category
     from hw3lib.data.find import find_root
     from hw3lib.data.table import load_table
 
-    report = check(load_table(find_root(category, data), category, strict=False))
+    report = check_category(load_table(find_root(category, data), category, strict=False))
     print(report.summary())
     return 0 if report.ok else 1
 

@@ -17,7 +17,7 @@ def project_root() -> Path:
 def course_folder() -> Path:
     """Folder of the executed notebooks, with ``exercises/`` in it: the checkout's, or the installed package's."""
     checkout = project_root() / "notebooks"
-    installed = Path(__file__).resolve().parents[1] / "course" / "notebooks" / "notebooks"
+    installed = Path(__file__).resolve().parents[1] / "course" / "notebooks"
     return installed if installed.is_dir() else checkout
 
 

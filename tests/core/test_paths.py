@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hw3lib.core import files as paths
+from hw3lib.core import places
 from hw3lib.core.files import (
     atomic_folder,
     atomic_path,
@@ -325,7 +326,7 @@ def test_order_of_the_data_roots(tmp_path, monkeypatch):
 def test_project_root(tmp_path, monkeypatch):
     checkout = tmp_path / "checkout"
     (checkout / "hw3lib").mkdir(parents=True)
-    monkeypatch.setattr(paths, "__file__", str(checkout / "hw3lib" / "paths.py"))
+    monkeypatch.setattr(places, "__file__", str(checkout / "hw3lib" / "core" / "places.py"))
     monkeypatch.chdir(tmp_path)
     assert project_root() == tmp_path
     (checkout / "pyproject.toml").touch()
