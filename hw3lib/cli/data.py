@@ -100,5 +100,5 @@ def check(category: Annotated[str, option("for example bottle")], *, data: Data 
 
 
 data = group(
-    "data", "List, make, get or check categories.", "hw3 data list", actions=(list_, make, get, check_)
+    "data", "List, make, get or check categories.", "hw3 data list", actions=(list_, make, get, check)
 )  # fmt: skip
