@@ -102,8 +102,8 @@ def _gain(row: pd.Series) -> str:
     gain = f"gain {100 * row['gain']:+.1f} points"
     if pd.isna(row["gain_low"]):
         return f"{gain}, one split"
-    verdict = "beyond luck" if row["gain_low"] > 0 or row["gain_high"] < 0 else "not told apart from luck"
-    return f"{gain}, {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}, {verdict}"
+    significant = row["gain_low"] > 0 or row["gain_high"] < 0
+    return f"{gain}, {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}, {'' if significant else 'not '}statistically significant"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

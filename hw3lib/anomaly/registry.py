@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw3lib.anomaly.thresholds import few_good_images_are_told
+from hw3lib.anomaly.thresholds import silence_few_good_images
 from hw3lib.core.registry import Registry
 from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
@@ -59,7 +59,7 @@ def make_detector(name: str, settings: dict[str, Any]) -> Detector:
 
 def load_detector(folder: str | Path) -> Detector:
     """As :func:`hw3lib.anomaly.registry.load`, without warnings."""
-    with few_good_images_are_told():
+    with silence_few_good_images():
         return load(folder)
 
 

@@ -63,7 +63,7 @@ def reproduce(
         table,
         repeats=repeats,
         seed=seed,
-        stand_in=substitute,
+        allow_substitutes=substitute,
         numbers=rows,
         name=name,
         beyond=beyond if guided else None,
