@@ -1,4 +1,4 @@
-"""Accuracy with confidence intervals over repeated splits, figures of each class, and the calibration of probabilities."""
+"""Accuracy with confidence intervals over repeated splits, figures of each class, and calibration."""
 
 from __future__ import annotations
 

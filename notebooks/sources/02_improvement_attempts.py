@@ -174,7 +174,7 @@ columns = ["attempt", "accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain
 leaderboard(results, "baseline")[columns].round(3)
 
 # %% [markdown]
-# ## What an interval is
+# ## What a confidence interval is
 #
 # The accuracies of an attempt come from overlapping images, so they agree more than independent experiments
 # would, and the textbook interval is too narrow. Nadeau and Bengio's correction widens the variance by the ratio of
@@ -191,8 +191,9 @@ mean, low, high = corrected_interval(accuracies, n_train, n_test)
 print(f"95 % interval: {low:.3f} to {high:.3f}")
 
 # %% [markdown]
-# Two intervals that overlap do not mean that two attempts are equal: both met the same easy and hard splits. The *paired*
-# difference on the same splits takes that out. It is *statistically significant* where its interval leaves out zero.
+# Two intervals that overlap do not mean that two attempts are equal: both met the same easy and hard splits. The
+# *paired* difference on the same splits takes that out. It is *statistically significant* where its interval leaves
+# out zero.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -481,7 +482,7 @@ run.metrics(
 # %% [markdown]
 # ## Checkpoint
 #
-# - Attempt 1 has about twice the training images. Is its gain statistically significant here? What would you need to be surer?
+# - Attempt 1 has about twice the training images. Is its gain significant here? What would you need to be surer?
 # - Attempt 3 adds features but no data. When must that hurt?
 # - Which verdict in the table of findings would you bet on with another product, and which not?
 # - A correct decision whose peak lies beside the defect: name a harmless reason and a worrying one.

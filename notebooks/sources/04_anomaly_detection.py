@@ -38,7 +38,7 @@
 #
 # - **explain** what a detector remembers, and which defects it must miss;
 # - **write** the core of PatchCore, the greedy coreset, in ten lines;
-# - **measure** a detector by image AUROC, pixel AUROC and AUPRO, with an interval;
+# - **measure** a detector by image AUROC, pixel AUROC and AUPRO, with a confidence interval;
 # - **set** a threshold from good images alone and say what it promises;
 # - **break** a detector that looks perfect, by light and by rotation.
 

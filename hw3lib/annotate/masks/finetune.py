@@ -99,9 +99,9 @@ def fine_tune(
 
     Loss: Dice and cross-entropy at a quarter of the encoder's side, and the squared error of the IoU that the model
     expects. Prompts are freshly drawn in each step. The learning rate ends at zero, so the last decoder is kept: which
-    epoch is best on a handful of held-out images is mostly chance. These stop training only where it clearly harms: where
-    their IoUs lie below those of the best epoch, the untrained one among them, by more than twice the standard error of
-    the mean paired difference. That epoch is kept then.
+    epoch is best on a handful of held-out images is mostly chance. They stop training only where it clearly harms:
+    where their IoUs lie below those of the best epoch, the untrained one among them, by more than twice the standard
+    error of the mean paired difference. That epoch is kept then.
 
     Args:
         segmenter: the model to begin with; it is not changed.
