@@ -20,7 +20,6 @@ from hw3lib.errors import Hw3Error
 from hw3lib.networks.callbacks import History
 from hw3lib.views import widgets
 from hw3lib.views.plots import anomaly as anomaly_plots
-from hw3lib.views.plots import dataset as plots
 from hw3lib.views.plots import explain as explain_plots
 from hw3lib.views.plots import imbalance as imbalance_plots
 from hw3lib.views.widgets import choices
@@ -175,7 +174,7 @@ def test_grad_cams_are_browsed_by_attempt_class_decisions_and_page(images, expla
     second = Explanation(**{**vars(explanation), "attempt": Attempt("other", image_size=16)})
     drawn = []
     real = explain_plots.grad_cams
-    monkeypatch.setattr(plots, "grad_cams", lambda *a: drawn.append((a[0].attempt.name, *a[2:])) or real(*a))
+    monkeypatch.setattr(explain_plots, "grad_cams", lambda *a: drawn.append((a[0].attempt.name, *a[2:])) or real(*a))
     widgets.browse_grad_cams([explanation, second], images)
     attempt, true, decisions, page = controls(shown)
     assert page.max == 1

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 import ipywidgets
-from IPython.display import display
+from IPython import display
 
 from hw3lib.errors import Hw3Error
 
@@ -36,7 +36,7 @@ STYLE = """
 
 def show() -> None:
     """Display the page."""
-    display(build())
+    display.display(build())
 
 
 def build() -> ipywidgets.VBox:

@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets
 import matplotlib.pyplot as plt
-from IPython.display import display
+from IPython import display
 from matplotlib.figure import Figure
 
 from hw3lib.errors import Hw3Error
@@ -73,7 +73,7 @@ def interactive(
         prepare(controls)
     if headless():
         figure = draw(**values())
-        display(figure)
+        display.display(figure)
         plt.close(figure)
         if say:
             print(say(**values()))
@@ -101,4 +101,4 @@ def interactive(
         control.observe(show, names="value")
         control.style.description_width = "initial"
     show()
-    display(ipywidgets.VBox([row(*controls.values()), picture, line]))
+    display.display(ipywidgets.VBox([row(*controls.values()), picture, line]))

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import display
+from IPython import display
 from matplotlib.figure import Figure
 
 from hw3lib.anomaly.comparison import DetectorEvaluation
@@ -118,7 +118,7 @@ class AttemptExplorer(Callback):
         )
         self._choice.observe(lambda _: self._draw(), names="value")
         self._draw()
-        display(ipywidgets.VBox([row(self._choice), self._picture]))
+        display.display(ipywidgets.VBox([row(self._choice), self._picture]))
 
     def on_start(self, training: Training) -> None:
         if not training.is_main:

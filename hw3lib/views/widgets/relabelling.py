@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import display
+from IPython import display
 
 from hw3lib.classify.result import Result
 from hw3lib.errors import Hw3Error
@@ -44,7 +44,7 @@ def relabel(result: Result, table: pd.DataFrame, path: str | Path) -> None:
     keys = image_keys(table)
     if headless():
         figure = mistakes(result, table)
-        display(figure)
+        display.display(figure)
         plt.close(figure)
         print(f"{sum(key in choices.items() for key in keys)} of {len(keys)} images were looked at.")
         return
@@ -86,7 +86,7 @@ def _show(result: Result, table: pd.DataFrame, choices: Choices, keys: list[str]
     true.observe(draw, names="value")
     page.observe(draw, names="value")
     draw()
-    display(ipywidgets.VBox([row(true, page), tiles, line]))
+    display.display(ipywidgets.VBox([row(true, page), tiles, line]))
 
 
 def _tile(mistake: Mistake, table: pd.DataFrame, classes: list[str], chosen: str | None, choose: Any) -> Any:

@@ -11,7 +11,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython.display import display
+from IPython import display
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
@@ -217,11 +217,11 @@ def segment(propose: Propose, table: pd.DataFrame, path: str | Path, classes: li
     state = Segmentation(propose, table, path)
     if headless():
         figure = twin(state)
-        display(figure)
+        display.display(figure)
         plt.close(figure)
         return
     known = classes or sorted(set(table.loc[table["is_defect"], "defect"])) or ["defect"]
-    display(_controls(state, list(dict.fromkeys([*known, *state.file.classes()]))))
+    display.display(_controls(state, list(dict.fromkeys([*known, *state.file.classes()]))))
 
 
 def _controls(state: Segmentation, classes: list[str]) -> Any:
