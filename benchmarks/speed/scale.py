@@ -1,7 +1,7 @@
 """Large categories: how time and memory of each stage grow with the number of images, and what 10 million would take.
 
 Generated thumbnails go through the table, the check, the decoded cache, a backbone's features, PatchCore's fit and
-scoring, each stage in a process of its own, so that its peak is its own. There are two peaks. Anonymous memory (RssAnon,
+scoring, each stage in a process of its own, so that its peak is its own. Peaks are two: anonymous memory (RssAnon,
 sampled) is what a process cannot give back. The whole resident set (``ru_maxrss``) adds the pages of files that are
 mapped, the libraries and the decoded cache: the system takes those back when it needs room, and they may grow as far
 as there is room.

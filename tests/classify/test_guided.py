@@ -1,4 +1,4 @@
-"""hw3lib.classify.guided.classifier on a painted plate: where it looks, what it separates, and what it must not know."""
+"""hw3lib.classify.guided.classifier on a painted plate: where it looks, what it separates, what it must not know."""
 
 import dataclasses
 import shutil
