@@ -216,9 +216,9 @@ def test_symmetries_of_a_split_are_decided_without_its_test_images(images, good,
 def test_kept_features_are_reused_and_a_changed_image_or_setting_is_not_taken_for_the_old(
     few, good, tmp_path, monkeypatch
 ):
-    some, calls, real = few.iloc[[0, 5]].reset_index(drop=True), [], module._look
+    some, calls, real = few.iloc[[0, 5]].reset_index(drop=True), [], module._extract
     some["image"] = [shutil.copy(path, tmp_path / f"{i}.png") for i, path in enumerate(some["image"])]
-    monkeypatch.setattr(module, "_look", lambda *a: calls.append(1) or real(*a))
+    monkeypatch.setattr(module, "_extract", lambda *a: calls.append(1) or real(*a))
 
     def maps(method=SMALL, table=some, good=good, seed=0):
         return extract_features(method, table, good, keep=tmp_path / "kept", seed=seed).maps
