@@ -1,7 +1,7 @@
 """Accuracy, not speed: defect-guided classification against the whole image at an equal budget, on the same splits.
 
-A third line tells the same classifier what no program may know: how large each defect is, in how many parts and where,
-by the true masks of training and test images. Where that does not help either, the types are not told apart by it.
+A third line gives the same classifier what no program may know: how large each defect is, in how many parts and where,
+by the true masks of training and test images. Where that does not help either, the types do not differ in it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(category: str, data: str | None, repeats: int = 5, draws: int = 50) -> 
         ours = guided.run_guided(guided.DefectGuided(), images, good, pairs, keep=keep)
         rows = [(whole, None), (ours, whole)]
         if images["mask"].notna().any():
-            rows.append((told_of_masks(images, good, pairs, keep), ours))
+            rows.append((given_masks(images, good, pairs, keep), ours))
         for result, base in rows:
             line = f"  {result.attempt.name:14} " + "{:.1%} ({:.1%} to {:.1%})".format(*result.interval())
             if base is not None:
@@ -64,10 +64,10 @@ def main(category: str, data: str | None, repeats: int = 5, draws: int = 50) -> 
             print(f"  {share:.0%} of {ours.attempt.name}'s mistakes: {ours.classes[i]} and {ours.classes[j]}")
 
 
-def told_of_masks(images: pd.DataFrame, good: pd.DataFrame, pairs: list[Split], keep: Path) -> Result:
+def given_masks(images: pd.DataFrame, good: pd.DataFrame, pairs: list[Split], keep: Path) -> Result:
     """The defect-guided classifier with one part more: measures of the true masks, zeros where there is none."""
-    method = guided.DefectGuided("told of masks")
-    seen = guided.look(method, images, good, keep=keep)
+    method = guided.DefectGuided("given true masks")
+    seen = guided.extract_features(method, images, good, keep=keep)
     measured = images[["image"]].merge(defect_statistics(images).drop(columns="defect"), "left", "image")
     known = measured.drop(columns="image").fillna(0).to_numpy()
     known[:, :3] = np.log1p(1e4 * known[:, :3])  # area, regions and largest region differ by powers of ten

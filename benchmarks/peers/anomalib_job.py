@@ -89,7 +89,7 @@ def main(category: str, data: str | None, size: int = 224, repeats: int = 3, pee
     """Print seconds, peak memory, AUROC and the ratio.
 
     anomalib reads two stages of the network, ours three, both on the grid of the stage of stride 8, and both keep a
-    tenth of the patches. With glibc told to keep blocks, see :mod:`.coreset`, anomalib would be faster, but it
+    tenth of the patches. With glibc set to keep blocks, see :mod:`.coreset`, anomalib would be faster, but it
     takes over 20 GB then.
 
     Args:

@@ -1,7 +1,7 @@
 """Large categories: how time and memory of each stage grow with the number of images, and what 10 million would take.
 
 Generated thumbnails go through the table, the check, the decoded cache, a backbone's features, PatchCore's fit and
-scoring, each stage in a process of its own, so that its peak is its own. Two peaks are told. Anonymous memory (RssAnon,
+scoring, each stage in a process of its own, so that its peak is its own. Peaks are two: anonymous memory (RssAnon,
 sampled) is what a process cannot give back. The whole resident set (``ru_maxrss``) adds the pages of files that are
 mapped, the libraries and the decoded cache: the system takes those back when it needs room, and they may grow as far
 as there is room.
@@ -135,7 +135,7 @@ def draw(table, path: Path) -> None:
 
     from hw3lib.views.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE
 
-    looks = [(GREY, "x"), (BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (PURPLE, "^"), ("black", "v"), ("#D55E00", "P")]
+    styles = [(GREY, "x"), (BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (PURPLE, "^"), ("black", "v"), ("#D55E00", "P")]
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     time_axes, memory_axes = figure.subplots(1, 2)
@@ -146,7 +146,7 @@ def draw(table, path: Path) -> None:
             (memory_axes, "peak_anonymous", "memory_exponent", _MB),
         ):
             label = stage if fitted is None else f"{stage}: N^{fitted.loc[stage, exponent]:.2f}"
-            colour, marker = looks[number]
+            colour, marker = styles[number]
             axes.loglog(part["images"], part[column] / scale, f"{marker}-", ms=5, color=colour, label=label)
     time_axes.set_ylabel("Seconds of processor")
     memory_axes.set_ylabel("Peak of anonymous memory (MB)")

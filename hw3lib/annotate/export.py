@@ -94,14 +94,14 @@ def export(
         formats: names, see :data:`.FORMATS`.
         out: folder to make.
         split, seed: see :func:`.split_images`.
-        min_area: components of fewer pixels are dropped and told.
+        min_area: components of fewer pixels are dropped and reported.
         whole: one instance an image instead of one for each 8-connected component.
         detector: a fitted detector, or its folder: the instances come from its anomaly maps, for a person to correct,
             and not from masks.
         train_good: take the good images of the training split too.
         preview: draw ``preview.png``.
         force: replace an earlier export.
-        echo: receives what is told on the way.
+        echo: receives messages on the way.
 
     Raises:
         Hw3Error: unknown format, no mask and no detector, no instance, ``out`` exists, or as the parts of it.

@@ -102,8 +102,9 @@ def _gain(row: pd.Series) -> str:
     gain = f"gain {100 * row['gain']:+.1f} points"
     if pd.isna(row["gain_low"]):
         return f"{gain}, one split"
-    verdict = "beyond luck" if row["gain_low"] > 0 or row["gain_high"] < 0 else "not told apart from luck"
-    return f"{gain}, {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}, {verdict}"
+    low, high = 100 * row["gain_low"], 100 * row["gain_high"]
+    verdict = "statistically significant" if low > 0 or high < 0 else "not statistically significant"
+    return f"{gain}, {low:+.1f} to {high:+.1f}, {verdict}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -18,9 +18,9 @@ from .thresholds import (
     Threshold,
     conformal_threshold,
     f1_best_threshold,
-    few_good_images_are_told,
     p_values,
     required_good_images,
+    silence_few_good_images,
 )
 
 __all__ = [
@@ -49,7 +49,7 @@ __all__ = [
     "describe_detectors",
     "evaluate",
     "f1_best_threshold",
-    "few_good_images_are_told",
+    "silence_few_good_images",
     "image_metrics",
     "k_center_greedy",
     "load",

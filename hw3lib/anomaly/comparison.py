@@ -150,12 +150,12 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
         f"({first.auroc_low:.3f} to {first.auroc_high:.3f})."
     ]
     if beaten:
-        text.append(f"Beyond luck it is better than {listed(beaten)}.")
+        text.append(f"Its lead over {listed(beaten)} is statistically significant.")
     if level:
-        text.append(f"From {listed(level)} it cannot be told apart.")
+        text.append(f"Its lead over {listed(level)} is not significant.")
     chance = [row.detector for row in table.itertuples() if row.auroc_low <= 0.5]
     if chance:
-        text.append(f"{listed(chance)[0].upper()}{listed(chance)[1:]} cannot be told from guessing.")
+        text.append(f"Not significantly better than guessing: {listed(chance)}.")
     maps = table.dropna(subset=["aupro"])
     if len(maps):
         where = maps.loc[maps["aupro"].idxmax()]

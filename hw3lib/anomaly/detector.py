@@ -142,7 +142,7 @@ class Detector(ABC):
             self.good_peaks_, self.good_level_ = np.sort(np.concatenate(peaks)), float(np.median(kept))
 
     def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
-        """Choose the threshold anew from the good images that were held out; nothing is learned again."""
+        """Choose the threshold again, from the good images that were held out; nothing is learned again."""
         self.thresholds_ = conformal_threshold(self.good_scores_, false_alarm_rate) if len(self.good_scores_) else None
 
     @property

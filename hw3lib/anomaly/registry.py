@@ -58,9 +58,9 @@ def make_detector(name: str, settings: dict[str, Any]) -> Detector:
 
 def load_detector(folder: str | Path) -> Detector:
     """As :func:`hw3lib.anomaly.registry.load`, without warnings."""
-    from hw3lib.anomaly.thresholds import few_good_images_are_told  # NumPy, which names do without
+    from hw3lib.anomaly.thresholds import silence_few_good_images  # NumPy, which names do without
 
-    with few_good_images_are_told():
+    with silence_few_good_images():
         return load(folder)
 
 

@@ -187,7 +187,7 @@ def _percent(share: float) -> str:
 
 
 @contextmanager
-def few_good_images_are_told() -> Iterator[None]:
+def silence_few_good_images() -> Iterator[None]:
     """The threshold's sentence says it; the warning would say it again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewGoodImages)

@@ -1,4 +1,4 @@
-"""Accuracy without luck: intervals over repeated splits, figures of each class, and how far probabilities hold."""
+"""Accuracy with confidence intervals over repeated splits, figures of each class, and calibration."""
 
 from __future__ import annotations
 

@@ -204,10 +204,10 @@ def _parts(
     rows, valid_rows = split[0], None
     if attempt.images_per_class is not None:
         part = table.iloc[rows].assign(position=rows)
-        with _told_of(attempt, "images_per_class"):
+        with _naming_field(attempt, "images_per_class"):
             rows = sample_per_class(part, attempt.images_per_class, int(state[0]))["position"].to_numpy()
     if attempt.patience is not None:
-        with _told_of(attempt, "patience"):
+        with _naming_field(attempt, "patience"):
             inner, valid = repeated_splits(table.iloc[rows], 1, 0.2, int(state[1]))[0]
         rows, valid_rows = rows[inner], rows[valid]
     if len(rows) < attempt.batch_size:
@@ -220,7 +220,7 @@ def _parts(
 
 
 @contextmanager
-def _told_of(attempt: Attempt, field: str) -> Iterator[None]:
+def _naming_field(attempt: Attempt, field: str) -> Iterator[None]:
     """Errors inside say which field of which attempt asked for it."""
     try:
         yield

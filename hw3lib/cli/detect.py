@@ -77,7 +77,7 @@ def score(
     overlays: Annotated[bool, option("heat map and outline over each image, as PNG")] = False,
     tiff: Annotated[bool, option("values of each map, as TIFF of 32-bit floats")] = False,
     false_alarm_rate: Annotated[
-        float | None, option("set the threshold anew (default: as it was fitted)", either="limit", metavar="R")
+        float | None, option("set the threshold again (default: as it was fitted)", either="limit", metavar="R")
     ] = None,
     threshold: Annotated[float | None, option("call scores above it anomalous", either="limit", metavar="T")] = None,
     force: Annotated[bool, option("replace the results that are there")] = False,

@@ -7,8 +7,8 @@ from hw3lib.cli.options import GOES_ON, Data, command, option
 
 
 @command(
-    "Run the attempts of one of the four reports. It prints the reported accuracies and ours with intervals,\n"
-    "the paired differences from the baseline, and which of the report's findings hold here.",
+    "Run the attempts of one of the four reports. It prints the reported accuracies and ours with confidence\n"
+    "intervals, the paired differences from the baseline, and which of the report's findings hold here.",
     "hw3 reproduce wood --substitute --guided",
     "hw3 reproduce bottle --data ../mvtec_ad --repeats 50 --rows 1 4",
     "hw3 reproduce carpet --category bolts --name bolts-as-carpet",
@@ -63,7 +63,7 @@ def reproduce(
         table,
         repeats=repeats,
         seed=seed,
-        stand_in=substitute,
+        allow_substitutes=substitute,
         numbers=rows,
         name=name,
         beyond=beyond if guided else None,

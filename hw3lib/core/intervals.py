@@ -59,7 +59,7 @@ def auroc_interval(
 ) -> tuple[float, float, float]:
     """Image AUROC, or the difference of two on the same images, with its 95 % bootstrap interval.
 
-    Good and defective images are drawn anew with replacement, each among themselves, the same images for both scores
+    Good and defective images are resampled with replacement, each among themselves, the same images for both scores
     (percentile bootstrap: Efron and Tibshirani 1993, chapter 13). The detectors are not fitted again, so the interval
     covers the choice of the test images, not that of the good images to learn from.
 

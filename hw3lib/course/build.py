@@ -137,7 +137,7 @@ def write_exercises(source: Path, folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hw3lib.course.build", description=__doc__)
     parser.add_argument("numbers", nargs="*", help="which notebooks, as 01; all if none is given")
-    parser.add_argument("--exercises", action="store_true", help="only make the exercises anew; execute nothing")
+    parser.add_argument("--exercises", action="store_true", help="only make the exercises; execute nothing")
     options = parser.parse_args(arguments)
     folder = project_root() / "notebooks"
     for source in sorted((folder / "sources").glob("[0-9][0-9]_*.py")):

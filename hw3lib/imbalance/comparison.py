@@ -60,7 +60,7 @@ _CODE = (
 def tails(table: pd.DataFrame, n_splits: int, seed: int = 0) -> list[list[str]]:
     """Defect types from head to tail, for each split.
 
-    A random order is turned by one place from split to split, and drawn anew after a full turn, so that every type is
+    A random order is turned by one place from split to split, and drawn again after a full turn, so that every type is
     the tail equally often and no method is fitted to one.
 
     Args:

@@ -13,7 +13,7 @@ from hw3lib.errors import Hw3Error
 
 BASELINE = "plain"
 ALL_IMAGES = "all images"  # plain training with the images that the tail cut away: no method, but a ceiling for them
-HELPS, HURTS, NOT_TOLD_APART = "helps", "hurts", "not told apart"
+HELPS, HURTS, NOT_SIGNIFICANT = "helps", "hurts", "not significant"
 MOST_NAMED = 5  # methods of a verdict that the paragraph names; of more it says how many
 COSTLY = 10.0  # times the baseline's seconds from which the paragraph speaks of the cost
 FIGURES = ("balanced_accuracy", "g_mean", "macro_f1", "tail_recall", "seconds")
@@ -66,7 +66,7 @@ class MethodComparison:
         """What the images that the tail cut away are worth: plain training with them, against plain training without.
 
         An answer to imbalance makes up for missing images; it has won all there is to win where it does as well as if
-        they were there. Where even this gain cannot be told from luck, no such answer's can on these splits.
+        they were there. Where even this gain is not statistically significant, no such answer's can be on these splits.
 
         Args:
             ratio: one of those compared; None takes each split's mean over all of them.
@@ -143,9 +143,9 @@ class MethodComparison:
                 f"{_points(best['gain_high'])}) against plain; rarest defect type {best['tail_recall']:.0%}."
             )
             for verdict, words in (
-                (HELPS, "Better than plain training beyond luck: "),
-                (HURTS, "Worse: "),
-                (NOT_TOLD_APART, "Not told apart from it: "),
+                (HELPS, "Statistically significant gains: "),
+                (HURTS, "Significantly worse: "),
+                (NOT_SIGNIFICANT, "No significant difference: "),
             ):
                 names = others.loc[others["verdict"] == verdict, "method"].tolist()
                 few = listed(names) if names else "none"
@@ -193,10 +193,10 @@ class MethodComparison:
 
 
 def verdict(low: float, high: float) -> str:
-    """What an interval of the gain says: ``helps``, ``hurts`` or ``not told apart``; empty where there is no gain."""
+    """What an interval of the gain says: ``helps``, ``hurts`` or ``not significant``; empty where there is no gain."""
     if np.isnan(low):
         return ""
-    return HELPS if low > 0 else HURTS if high < 0 else NOT_TOLD_APART
+    return HELPS if low > 0 else HURTS if high < 0 else NOT_SIGNIFICANT
 
 
 def _points(gain: float) -> str:

@@ -14,7 +14,7 @@ from hw3lib.anomaly.detector import FEWEST, Detector
 from hw3lib.anomaly.onnx.export import Agreement
 from hw3lib.anomaly.onnx.export import export as export_onnx
 from hw3lib.anomaly.registry import load_detector, make_detector
-from hw3lib.anomaly.thresholds import few_good_images_are_told, required_good_images
+from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_images
 from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
 from hw3lib.data.images import ImageStack, read_image
@@ -54,7 +54,7 @@ def fit(
             decodes them into memory.
         force: replace a detector at ``out``.
         progress: show bars.
-        echo: receives what is told.
+        echo: receives messages.
 
     Raises:
         Hw3Error: unknown detector or hyperparameter, no image, too few or unreadable ones, ``out`` exists, or as
@@ -83,7 +83,7 @@ def fit(
             f"{human_bytes(plan['patches_bytes'])}"
         )
     images = ImageStack.load(pd.DataFrame({"image": files}), side, cache=cache, progress=progress)
-    with few_good_images_are_told():
+    with silence_few_good_images():
         model.fit(images, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
     model.device = "auto"  # where it was fitted; it may be used elsewhere
     model.save(out)

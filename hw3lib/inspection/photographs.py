@@ -133,7 +133,7 @@ def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tup
 
     Args:
         places: images, folders of images, and categories, of which the test images are taken.
-        echo: is told how many these are.
+        echo: receives a message of how many these are.
 
     Returns:
         The photographs, and ``(file, reason)`` of each test image that is damaged beyond its header.

@@ -20,7 +20,7 @@ from hw3lib.anomaly import metrics
 from hw3lib.anomaly.maps import ColourScale, overlay, tiff_bytes, upsample
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
-from hw3lib.anomaly.thresholds import conformal_threshold, few_good_images_are_told, p_values
+from hw3lib.anomaly.thresholds import conformal_threshold, p_values, silence_few_good_images
 from hw3lib.core.files import atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import counted
 from hw3lib.data.images import read_image
@@ -85,11 +85,11 @@ def score(
         out: folder of the results.
         overlays: heat map and outline of what is above the map's threshold, over the image.
         tiff: the maps' values.
-        false_alarm_rate: sets the threshold anew from the scores of the held-out good images.
+        false_alarm_rate: sets the threshold again, from the scores of the held-out good images.
         threshold: takes this one instead.
         force: replace results at ``out``.
         progress: show a bar.
-        echo: receives what is told before the images are scored.
+        echo: receives messages before the images are scored.
 
     Raises:
         Hw3Error: no detector, no image, a threshold that is not a number, no held-out good images to set one by, maps
@@ -168,7 +168,7 @@ def threshold_and_promise(
         raise Hw3Error(
             f"{place}: fitted without held-out good images, so it has no threshold; give one with --threshold"
         )
-    with few_good_images_are_told():
+    with silence_few_good_images():
         threshold = conformal_threshold(model.good_scores_, _rate(model) if rate is None else rate)
     return threshold.value, str(threshold)
 
@@ -195,7 +195,7 @@ def map_colours(
     if value is not None and np.array_equal(model.good_peaks_, model.good_scores_):
         limit = value
     else:
-        with few_good_images_are_told():
+        with silence_few_good_images():
             limit = conformal_threshold(model.good_peaks_, _rate(model) if rate is None else rate).value
     level = min(model.good_level_, limit - 1e-6 * max(abs(limit), 1.0))
     return ColourScale.anchored(level, limit), limit

@@ -39,7 +39,7 @@ def train(
     accelerator: Accelerator | None = None,
     name: str = "the model",
 ) -> History:
-    """Train a classifier by cross-entropy on mini-batches drawn anew each epoch.
+    """Train a classifier by cross-entropy on mini-batches that are shuffled each epoch.
 
     Runs under ``accelerate``: started in several processes, by ``accelerate launch`` on one machine with several GPUs
     or on many machines, or by ``torchrun`` on CPUs too, each process takes its share of every batch and the gradient is

@@ -40,7 +40,7 @@ def _text(run: Run) -> str:
     two = "02/metrics.json"
     if run.has(two, "/n_train") and run.has(two, "/n_test"):
         words += (
-            f" To classify defect types (question 2), images are split anew, {run.mark(two, '/n_train', '.0f')} to "
+            f" To classify defect types (question 2), images are split again, {run.mark(two, '/n_train', '.0f')} to "
             f"train and {run.mark(two, '/n_test', '.0f')} to test on, the classes in proportion."
         )
     return words

@@ -85,7 +85,13 @@ def _helped(run: Run, ratio: float) -> str:
     best = max(compared, key=lambda i: _number(methods[i].get("balanced_accuracy")))  # the table's first, where two tie
     gain = [run.mark(METRICS, f"/methods/{best}/{k}", "+.1f", 100) for k in ("gain", "gain_low", "gain_high")]
     low, high = (methods[best].get(key) or 0 for key in ("gain_low", "gain_high"))
-    verdict = "better beyond luck" if low > 0 else "worse beyond luck" if high < 0 else "not told apart from luck"
+    verdict = (
+        "a statistically significant gain"
+        if low > 0
+        else "significantly worse"
+        if high < 0
+        else "not statistically significant"
+    )
     return (
         f"With the tail cut to 1:{run.mark(METRICS, f'/methods/{best}/ratio', 'g')}, "
         f"{run.mark(METRICS, f'/methods/{best}/method')} gains most on plain training: {gain[0]} points "

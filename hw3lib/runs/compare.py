@@ -1,4 +1,4 @@
-"""Two runs side by side: what they came from, and which of their figures differ by more than luck."""
+"""Two runs side by side: what they came from, and which of their figures differ significantly."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hw3lib.errors import Hw3Error
 
 from .step import METRICS, RECORD
 
-SAME, WITHIN, BEYOND, DIFFERS = "same", "within noise", "beyond luck", "differs"
+SAME, NOT_SIGNIFICANT, SIGNIFICANT, DIFFERS = "same", "not significant", "significant", "differs"
 MISSING, TEXT = "only in one", "text"
-UNEQUAL = (BEYOND, DIFFERS, MISSING)
+UNEQUAL = (SIGNIFICANT, DIFFERS, MISSING)
 TOLERANCE = 1e-4  # relative; what rounding and the order of additions may do to a number without an interval
 _ORIGIN = ("notebook", "category", "profile", "data_digest", "device", "seeds", "versions", "code")
-# What tells the rows of a list apart; a figure of a row is found in the other run by these, wherever the row stands.
+# What identifies the rows of a list; a figure of a row is found in the other run by these, wherever the row stands.
 _LABELS = ("attempt", "method", "ratio", "detector", "format", "prompt", "model", "condition", "defect", "name")
 
 
@@ -34,7 +34,7 @@ class ComparedFigure:
         notebook: number of the notebook; empty for a folder of its own.
         figure: where it stands in metrics.json, ``leaderboard[baseline].accuracy``.
         a, b: its values; None where there is none.
-        verdict: ``same``, ``within noise``, ``beyond luck`` (of figures with intervals), ``differs`` (of numbers
+        verdict: ``same``, ``not significant``, ``significant`` (of figures with intervals), ``differs`` (of numbers
             without), ``only in one``, ``text`` (follows from the numbers, and is not judged), or a ratio of times.
         note: the interval of the difference ``b - a``, or nothing.
     """
@@ -61,13 +61,13 @@ class Compared:
 
     @property
     def equal(self) -> bool:
-        """Whether no figure differs by more than luck."""
+        """Whether no figure differs significantly."""
         return not any(row.verdict in UNEQUAL for row in self.rows)
 
     @property
     def unexplained(self) -> bool:
         """Whether numbers differ though nothing that is recorded does: something was not repeatable."""
-        return not self.origin and any(row.verdict in (WITHIN, BEYOND, DIFFERS, MISSING) for row in self.rows)
+        return not self.origin and any(row.verdict in (NOT_SIGNIFICANT, *UNEQUAL) for row in self.rows)
 
 
 def compare_runs(
@@ -76,9 +76,9 @@ def compare_runs(
     """Compare what two runs wrote.
 
     A figure with an interval in both runs is judged by the interval of the difference ``b - a`` that follows from the
-    two (MOVER: Zou and Donner 2008, Statistics in Medicine 27, for independent estimates): beyond luck where it leaves
-    out 0. Runs on the same images share part of their luck, so that this finds too little rather than
-    too much. A number without an interval is the same or it differs; times are never judged.
+    two (MOVER: Zou and Donner 2008, Statistics in Medicine 27, for independent estimates): statistically significant
+    where it leaves out 0. Estimates of runs on the same images are correlated, so that this finds too little rather
+    than too much. A number without an interval is the same or it differs; times are never judged.
 
     Args:
         run_a, run_b: folders of runs, or their names in ``runs/`` of the project.
@@ -205,7 +205,7 @@ def _intervals(row: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def _labelled(rows: list[Any]) -> dict[str, Any]:
-    """Elements by what they are called, or by their place if that does not tell them apart."""
+    """Elements by what they are called, or by their place if that is ambiguous."""
     names = []
     for row in rows:
         parts = [str(row[key]) for key in _LABELS if row.get(key) is not None] if isinstance(row, Mapping) else []
@@ -238,9 +238,8 @@ def _judge(
     if of_a is None or of_b is None:
         return ComparedFigure(number, figure, a, b, DIFFERS)
     low, high = difference_interval(of_a, of_b)
-    return ComparedFigure(
-        number, figure, a, b, BEYOND if low > 0 or high < 0 else WITHIN, f"{b - a:+.3f} ({low:+.3f} to {high:+.3f})"
-    )
+    verdict = SIGNIFICANT if low > 0 or high < 0 else NOT_SIGNIFICANT
+    return ComparedFigure(number, figure, a, b, verdict, f"{b - a:+.3f} ({low:+.3f} to {high:+.3f})")
 
 
 def _is_time(figure: str) -> bool:
@@ -270,7 +269,8 @@ def text(compared: Compared, name_a: str, name_b: str, *, every: bool = False) -
     if shown:
         lines = [(r.notebook, r.figure, _short(r.a), _short(r.b), r.verdict, r.note) for r in shown]
         parts.append(format_table([("", "figure", name_a, name_b, "verdict", "difference (95 %)"), *lines]))
-    counts = {v: sum(row.verdict == v for row in compared.rows) for v in (SAME, WITHIN, BEYOND, DIFFERS, MISSING)}
+    judged = (SAME, NOT_SIGNIFICANT, *UNEQUAL)
+    counts = {v: sum(row.verdict == v for row in compared.rows) for v in judged}
     parts.append(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) + ".")
     if compared.unexplained:
         parts.append("Nothing that is recorded explains the differences: a step is not repeatable on this machine.")

@@ -64,7 +64,7 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
     test = table[table["split"] == "test"].reset_index(drop=True)
     # Decoded once for all seeds and detectors of a size.
     stacks = [ImageStack.load(part, detector.image_size, cache=folders.shared, workers=2) for part in (good, test)]
-    with anomaly.few_good_images_are_told():
+    with anomaly.silence_few_good_images():
         done = anomaly.evaluate(
             detector, stacks[0], test, stacks[1], held_out=s["held_out"], false_alarm_rate=s["false_alarm_rate"]
         )
@@ -113,7 +113,7 @@ def planned_table(cell: Cell) -> pd.DataFrame:
     if found != cell.data_digest:
         raise Hw3Error(
             f"{cell.category} in {cell.root}: its files are not those the sweep was planned with "
-            f"(digest {found[:12]}, planned {cell.data_digest[:12]}); start the sweep anew"
+            f"(digest {found[:12]}, planned {cell.data_digest[:12]}); start the sweep again"
         )
     return table.copy()
 

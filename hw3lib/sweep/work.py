@@ -118,7 +118,7 @@ def _check_worker(cell: Cell) -> None:
         if here.get(name) != value:
             raise Hw3Error(
                 f"the worker on {platform.node()} has {name} {here.get(name)}, the sweep was planned with {value}; "
-                "install the same on both and start the workers anew"
+                "install the same on both and restart the workers"
             )
 
 

@@ -43,7 +43,7 @@
 #
 # - **write** an attempt as a value and change one thing at a time;
 # - **exchange** the last layer of a pretrained network and train it in seconds;
-# - **compare** attempts over repeated splits and say whether a difference is more than luck;
+# - **compare** attempts over repeated splits and say whether a difference is statistically significant;
 # - **test** another's finding as a hypothesis, and accept that it may not hold;
 # - **explain** decisions: what is confused, how sure it is, and where the network looked.
 
@@ -81,7 +81,7 @@ plt.rcParams["figure.dpi"] = 72
 # %% [markdown]
 # ## The images and the splits
 #
-# `train/` holds good products only, so a classifier of defect types learns from the images below `test/`, split anew.
+# `train/` holds good products only, so a classifier of defect types learns from the images below `test/`, split again.
 # One split of so few images is a lottery: with 18 test images one image is worth more than five points. So every
 # attempt runs on the same several splits, stratified by class. A class too small to stand on both sides is left out.
 
@@ -174,7 +174,7 @@ columns = ["attempt", "accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain
 leaderboard(results, "baseline")[columns].round(3)
 
 # %% [markdown]
-# ## What an interval is
+# ## What a confidence interval is
 #
 # The accuracies of an attempt come from overlapping images, so they agree more than independent experiments
 # would, and the textbook interval is too narrow. Nadeau and Bengio's correction widens the variance by the ratio of
@@ -191,14 +191,15 @@ mean, low, high = corrected_interval(accuracies, n_train, n_test)
 print(f"95 % interval: {low:.3f} to {high:.3f}")
 
 # %% [markdown]
-# Two intervals that overlap do not mean that two attempts are equal: both met the same lucky and unlucky splits. The
-# *paired* difference on the same splits takes that luck out.
+# Two intervals that overlap do not mean that two attempts are equal: both met the same easy and hard splits. The
+# *paired* difference on the same splits takes that out. It is *statistically significant* where its interval leaves
+# out zero.
 
 # %%
 # NBVAL_CHECK_OUTPUT
 by_name = {r.attempt.name: r for r in results}
 _, low, _ = by_name["2 transfer"].gain(by_name["baseline"])
-print("attempt 2, transfer, is better than the baseline beyond luck:", low > 0)
+print("attempt 2, transfer, is significantly better than the baseline:", low > 0)
 
 # %% [markdown]
 # ## Training curves
@@ -217,7 +218,7 @@ if not widgets.headless():
 # Four students' reports, on carpet, wood, bottle and capsule, named what helped them. Each measured one split, so each
 # finding is a hypothesis here: two attempts that differ in it, on the same splits of this category. It *held* where the
 # whole 95 % interval of the paired difference lies above zero, it is *refuted* where all of it lies below, and between
-# the two it is *not told apart*. That is no proof that a factor does nothing: these images are too few to see it.
+# the two it is *not significant*. That is no proof that a factor does nothing: these images are too few to see it.
 #
 # The networks are small ones, so that this takes a minute: Lite0, 1 and 2 grow in depth, width and cost, and the rival
 # of the pretrained network is the simple CNN, at the same 64 pixels. `hw3 reproduce carpet` (or another report) runs
@@ -254,7 +255,7 @@ run.table(hypotheses, "hypotheses").round(3)
 
 # %% [markdown]
 # Seven tests at 95 % each: if none of the factors mattered, about three in ten such tables would still show one that
-# held or was refuted, by luck alone.
+# held or was refuted, by chance alone.
 #
 # ## Attempt 5, beyond the reports: look again where it is unusual
 #
@@ -304,15 +305,19 @@ print(
 good = guided.good_images(table, images)
 method = guided.DefectGuided("5 defect-guided", image_size={"quick": 256, "full": 448}[profile])
 enough = len(good) >= 6 and smallest >= 2  # a small folder of your own may have too few images for this attempt
-looks = guided.look(method, images, good, keep=keep, seed=seed) if enough else None
-symmetries = looks.symmetries if enough else pd.DataFrame(columns=["symmetry", "good", "moved", "defect", "accepted"])
+features = guided.extract_features(method, images, good, keep=keep, seed=seed) if enough else None
+symmetries = (
+    features.symmetries if enough else pd.DataFrame(columns=["symmetry", "good", "moved", "defect", "accepted"])
+)
 run.table(symmetries, "symmetries").round(3)
 
 # %%
-run.figure(plots.explain.regions(looks, images) if enough else plots.nothing("too few images to look twice"), "regions")
+run.figure(
+    plots.explain.regions(features, images) if enough else plots.nothing("too few images to look twice"), "regions"
+)
 # %% [markdown]
 # The region, a third of the side, is cut out of the file as it is, not of the shrunken image. All maps share one colour
-# scale: where a good image is as bright as a defective one, the anomaly alone does not tell them apart.
+# scale: where a good image is as bright as a defective one, the anomaly alone does not separate them.
 #
 # **Predict first.** Does the second look pay? Its rival has the same network, image size and symmetries, but reads the
 # whole image alone. It classifies by logistic regression, attempt 5 by support vector machines; both choose their
@@ -321,8 +326,8 @@ run.figure(plots.explain.regions(looks, images) if enough else plots.nothing("to
 
 # %%
 def points(mean, low, high):
-    luck = {"held": "better beyond luck", "refuted": "worse beyond luck"}.get(verdict(low, high), "not told apart")
-    return f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}, paired), {luck}"
+    said = {"held": "significantly better", "refuted": "significantly worse"}.get(verdict(low, high), "not significant")
+    return f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}, paired), {said}"
 
 
 second_look = "not measured, for want of images"
@@ -382,7 +387,7 @@ if not widgets.headless():
 #
 # Grad-CAM weighs the feature maps by how much the score of the predicted class rises with them, and so shows where the
 # evidence lay (Selvaraju et al. 2017, [arXiv 1610.02391](https://arxiv.org/abs/1610.02391)). Here it explains attempt
-# 2, trained anew on the folds of a cross-validation: every image is explained once, by a network that has not seen it.
+# 2, trained again on the folds of a cross-validation: every image is explained once, by a network that has not seen it.
 # The defect is outlined, the cross marks the peak.
 #
 # **Predict first.** How often does a *correct* decision have its peak on the defect?
@@ -439,7 +444,7 @@ text = [
     "Of the factors named by the reports, tested in pairs, "
     + "; ".join(
         f"{what}: {', '.join(hypotheses.loc[hypotheses['verdict'] == what, 'finding']) or 'none'}"
-        for what in ("held", "refuted", "not told apart")
+        for what in ("held", "refuted", "not significant")
     )
     + ".",
     f"A second look at the most unusual region, against the whole image: {second_look}.",
@@ -477,7 +482,7 @@ run.metrics(
 # %% [markdown]
 # ## Checkpoint
 #
-# - Attempt 1 has about twice the training images. Is its gain beyond luck here? What would you need to be surer?
+# - Attempt 1 has about twice the training images. Is its gain significant here? What would you need to be surer?
 # - Attempt 3 adds features but no data. When must that hurt?
 # - Which verdict in the table of findings would you bet on with another product, and which not?
 # - A correct decision whose peak lies beside the defect: name a harmless reason and a worrying one.
@@ -591,7 +596,7 @@ checks.beats_nearest_mean(my_classifier, features, labels)
 
 # %% [markdown]
 # **More to try.** Run attempt 2 at 128 and at 320 pixels: which defects come and go in the confusion matrix? Change
-# `n_splits` to 30: which findings that were not told apart now are?
+# `n_splits` to 30: which findings that were not significant now are?
 #
 # ## Summary
 #

@@ -37,7 +37,7 @@
 # After this notebook you can
 #
 # - **measure** how long a tail is, in more than one number;
-# - **make** images of a rare class between two real ones, and look whether they are any good;
+# - **make** images of a rare class between two real ones, and check whether they are any good;
 # - **tell** sampling, weighting, margins, unlabelled images and generated images apart by what they change;
 # - **compare** them with plain training on the same splits, and accept it if nothing helps;
 # - **spot** the leak that makes an oversampled test set look wonderful.
@@ -298,7 +298,7 @@ run.figure(plots.imbalance.ranking(ranking, ceiling), "ranking")
 # The black line is no method: it is plain training with all the images that the tail cut away. An answer to imbalance
 # makes up for missing images, so this is about what there is to win. Where the black line itself reaches zero, these
 # splits cannot show that any answer helps, and more test images are needed before a better method is. Generated
-# categories can be drawn anew: README (*What to expect*, imbalance) has the comparison on sets that share no image,
+# categories can be drawn independently: `docs/results.md` (*Imbalance*) has the comparison on sets that share no image,
 # where one answer helps in all four categories. **Predict** which, and how much of the black line it reaches.
 #
 # DeepSMOTE and LRO train a network in each split, and cutmix's images pass through the backbone: the full profile

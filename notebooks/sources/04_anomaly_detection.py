@@ -38,7 +38,7 @@
 #
 # - **explain** what a detector remembers, and which defects it must miss;
 # - **write** the core of PatchCore, the greedy coreset, in ten lines;
-# - **measure** a detector by image AUROC, pixel AUROC and AUPRO, with an interval;
+# - **measure** a detector by image AUROC, pixel AUROC and AUPRO, with a confidence interval;
 # - **set** a threshold from good images alone and say what it promises;
 # - **break** a detector that looks perfect, by light and by rotation.
 
@@ -215,7 +215,7 @@ run.figure(plots.anomaly.detectors(board), "detectors")
 # NBVAL_CHECK_OUTPUT
 patchcore = evaluations["PatchCore"]
 low = board.set_index("detector").loc["PatchCore", "auroc_low"]
-print("PatchCore is better than guessing beyond luck:", bool(low > 0.5))
+print("PatchCore is significantly better than guessing:", bool(low > 0.5))
 
 # %% [markdown]
 # ## Where is the defect?
@@ -278,7 +278,7 @@ run.figure(plots.anomaly.most_and_least(test, patchcore.maps, patchcore.scores, 
 # | Mahalanobis | also which directions vary among them | the same, less so |
 # | autoencoder | to redraw them from a few numbers | what it redraws too well; texture that it never redraws well |
 # | Deep SVDD | a map that brings them close together | what the map has learned to ignore |
-# | GANomaly | to redraw them so that a critic is deceived | training is a truce; on few images it is luck |
+# | GANomaly | to redraw them so that a critic is deceived | training is a truce; on few images it is chance |
 # | CutPaste | to tell them from cut-and-pasted ones | defects unlike a pasted rectangle |
 # | synthetic defects | to find blended patterns on them | defects unlike any pattern painted |
 # | PaDiM | mean and spread of the features at each place | nothing if products lie alike; everything if they move |

@@ -33,7 +33,7 @@
 #
 # - **build** a report of at most three pages from the files of a run;
 # - **trace** a printed number back to the file that it came from;
-# - **compare** your attempts with those of four students, with intervals;
+# - **compare** your attempts with those of four students, with confidence intervals;
 # - **say** what is missing instead of inventing it.
 
 # %% tags=["parameters"]

@@ -41,7 +41,7 @@ def test_an_auroc_comes_with_an_interval_that_holds_it():
     scores = rng.normal(size=60) + is_defect
     value, low, high = auroc_interval(is_defect, scores)
     assert value == pytest.approx(roc_auc_score(is_defect, scores))
-    # By brute force: images drawn anew, each kind among itself.
+    # By brute force: images resampled, each kind among itself.
     drawn = []
     for _ in range(2000):
         rows = np.concatenate(
@@ -147,9 +147,9 @@ def test_the_words_are_true_of_what_was_measured(strength):
     text = describe_detectors(table, conditions, 0.05)
     first, second = table["detector"]
     assert text.startswith(f"On the test images {first} ranks first")
-    apart = f"Beyond luck it is better than {second}." in text
-    assert apart == (table["behind_low"].iloc[1] > 0) != (f"From {second} it cannot be told apart." in text)
-    assert ("cannot be told from guessing" in text) == (table["auroc_low"] <= 0.5).any()
+    apart = f"Its lead over {second} is statistically significant." in text
+    assert apart == (table["behind_low"].iloc[1] > 0) != (f"Its lead over {second} is not significant." in text)
+    assert ("Not significantly better than guessing: " in text) == (table["auroc_low"] <= 0.5).any()
     worst = {"A": "0.610", "B": "0.600"}[first]
     assert f"falls to {worst}" in text
     assert 60 <= len(text.split()) <= 170

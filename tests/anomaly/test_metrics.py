@@ -139,7 +139,7 @@ def test_minus_zero_ties_with_zero():
     assert measured([mask], [np.array([[0.0, -0.0]], np.float32)]).auroc() == 0.5
 
 
-def test_neighbouring_floats_are_told_apart_over_the_whole_range():
+def test_neighbouring_floats_are_distinguished_over_the_whole_range():
     for value in (-3e38, -1.0, -1e-45, 0.0, 1e-38, 0.1, 65535.996, 3e38):
         value = np.float32(value)
         pair = np.array([[np.nextafter(value, np.float32(np.inf)), value]], np.float32)
@@ -263,7 +263,7 @@ def test_predictions_above_the_threshold_reach_the_best_f1(dtype, scale):
         assert found.f1_max == pytest.approx(max(f1_score(y, scores >= cut) for cut in scores))
 
 
-def test_scores_that_differ_by_one_rounding_step_are_told_apart():
+def test_scores_that_differ_by_one_rounding_step_are_distinguished():
     low = np.float32(0.1)
     scores = np.array([low, np.nextafter(low, np.float32(1))])
     found = image_metrics(np.array([False, True]), scores)

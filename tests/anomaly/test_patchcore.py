@@ -85,7 +85,7 @@ def test_with_all_patches_in_the_bank_a_learned_image_is_at_distance_zero(images
     assert maps.max() < 1e-3 * unknown.maps.min() and scores.max() < 1e-3 * unknown.scores.min()
 
 
-def test_a_bank_of_one_patch_still_tells_images_apart(images):
+def test_a_bank_of_one_patch_still_distinguishes_images(images):
     detector = PatchCore(**SMALL, ratio=1e-9).fit(images[0], held_out=0)
     scores = detector.decision_function(images[1])
     assert detector.memory_bank == 1 and scores[2:].min() > scores[:2].max() > 0

@@ -133,7 +133,7 @@ def test_damaged_kept_outcome_is_made_again(bars, bar_splits, tmp_path):
     assert json.loads(path.read_text())["probabilities"]
 
 
-def test_loss_that_is_not_finite_is_told(bars, bar_splits):
+def test_loss_that_is_not_finite_is_reported(bars, bar_splits):
     told = r"attempt 'small': the training loss became (nan|inf) in epoch \d at learning rate 1e\+30; use a lower"
     with pytest.raises(Hw3Error, match=told):
         run_attempt(small(lr=1e30, optimiser="sgd", epochs=5), bars, bar_splits[:1])
@@ -167,7 +167,7 @@ def test_a_batch_larger_than_the_training_images_is_refused(bars, bar_splits, ch
 
 
 @pytest.mark.parametrize(("field", "value"), [("images_per_class", 8), ("patience", 1)])
-def test_too_few_images_are_told_with_the_field_that_asks_for_them(bars, bar_splits, field, value):
+def test_too_few_images_are_reported_with_the_field_that_asks_for_them(bars, bar_splits, field, value):
     few = bars.groupby("defect").head(3).reset_index(drop=True)
     rows = np.arange(len(few))
     with pytest.raises(Hw3Error, match=f"attempt 'small': {field}={value}: "):

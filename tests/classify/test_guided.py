@@ -1,4 +1,4 @@
-"""hw3lib.classify.guided.classifier on a painted plate: where it looks, what it tells apart, and what it must not know."""
+"""hw3lib.classify.guided.classifier on a painted plate: where it looks, what it separates, what it must not know."""
 
 import dataclasses
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hw3lib.classify.guided import classifier as module
-from hw3lib.classify.guided.classifier import PARTS, WHOLE, DefectGuided, good_images, look, run_guided
+from hw3lib.classify.guided.classifier import PARTS, WHOLE, DefectGuided, extract_features, good_images, run_guided
 from hw3lib.data import classification_images, load_masks, load_table, repeated_splits
 from hw3lib.data.labels import class_names
 from hw3lib.errors import Hw3Error
@@ -74,7 +74,7 @@ def good(table, images):
 
 @pytest.fixture(scope="module")
 def seen(images, good, keep):
-    return look(METHOD, images, good, keep=keep)
+    return extract_features(METHOD, images, good, keep=keep)
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +145,14 @@ def test_parts_of_a_moved_image_are_those_of_the_image_moved_beforehand(few, goo
         moved.loc[i, "image"] = str(tmp_path / f"{i}.png")
         Image.fromarray(np.rot90(np.asarray(Image.open(path)))).save(moved.loc[i, "image"])
     method = dataclasses.replace(SMALL, image_size=SIDE)  # not resized, which would round another way when moved
-    before, after = look(method, few.iloc[[4, 8]], good), look(method, moved, good)
+    before, after = extract_features(method, few.iloc[[4, 8]], good), extract_features(method, moved, good)
     for part in PARTS + WHOLE:
         scale = float(np.abs(before.parts[part]).max())
         assert before.parts[part][1] == pytest.approx(after.parts[part][0], abs=1e-3 * scale), part
         assert np.abs(before.parts[part][0] - after.parts[part][0]).max() > 1e-2 * scale, part
 
 
-def test_small_defects_of_three_types_are_told_apart_better_than_from_the_whole_image(
+def test_small_defects_of_three_types_are_distinguished_better_than_from_the_whole_image(
     images, good, splits, keep, guided
 ):
     whole = run_guided(dataclasses.replace(METHOD, name="whole", parts=WHOLE), images, good, splits, keep=keep)
@@ -174,7 +174,7 @@ def test_probabilities_sum_to_one_and_the_same_seed_gives_the_same(images, good,
 
 def test_the_seed_draws_the_good_images_and_the_memory(few, good):
     method = dataclasses.replace(SMALL, memory=100)
-    first, again, other = (look(method, few.iloc[::5], good, seed=s) for s in (0, 0, 1))
+    first, again, other = (extract_features(method, few.iloc[::5], good, seed=s) for s in (0, 0, 1))
     assert np.array_equal(first.maps, again.maps)
     assert all(np.array_equal(first.parts[part], again.parts[part], equal_nan=True) for part in PARTS)
     assert not np.allclose(first.maps, other.maps, atol=0.1)
@@ -206,22 +206,22 @@ def test_symmetries_of_a_split_are_decided_without_its_test_images(images, good,
     asked = []
     real = module.symmetry_test
     monkeypatch.setattr(module, "symmetry_test", lambda g, d: asked.append(d) or real(g, d))
-    scores = look(METHOD, images, good, keep=keep).scores
+    scores = extract_features(METHOD, images, good, keep=keep).scores
     run_guided(METHOD, images, good, splits[:2], keep=keep)
     for defects, (train, _) in zip(asked, splits, strict=False):
         assert np.array_equal(defects, scores[[i for i in train if images["defect"][i] != "good"]])
     assert len(asked) == 2
 
 
-def test_kept_looks_are_reused_and_a_changed_image_or_setting_is_not_taken_for_the_old(
+def test_kept_features_are_reused_and_a_changed_image_or_setting_is_not_taken_for_the_old(
     few, good, tmp_path, monkeypatch
 ):
-    some, calls, real = few.iloc[[0, 5]].reset_index(drop=True), [], module._look
+    some, calls, real = few.iloc[[0, 5]].reset_index(drop=True), [], module._extract
     some["image"] = [shutil.copy(path, tmp_path / f"{i}.png") for i, path in enumerate(some["image"])]
-    monkeypatch.setattr(module, "_look", lambda *a: calls.append(1) or real(*a))
+    monkeypatch.setattr(module, "_extract", lambda *a: calls.append(1) or real(*a))
 
     def maps(method=SMALL, table=some, good=good, seed=0):
-        return look(method, table, good, keep=tmp_path / "kept", seed=seed).maps
+        return extract_features(method, table, good, keep=tmp_path / "kept", seed=seed).maps
 
     first = maps()
     assert np.array_equal(maps(), first) and len(calls) == 1
@@ -236,18 +236,18 @@ def test_kept_looks_are_reused_and_a_changed_image_or_setting_is_not_taken_for_t
     assert len(calls) == 5 and len(list((tmp_path / "kept").iterdir())) == 5
 
 
-def test_a_damaged_kept_look_is_made_anew(few, good, tmp_path):
+def test_a_damaged_kept_file_is_made_again(few, good, tmp_path):
     some = few.iloc[[0, 5]]
-    first = look(SMALL, some, good, keep=tmp_path)
+    first = extract_features(SMALL, some, good, keep=tmp_path)
     (file,) = tmp_path.iterdir()
     for damage in (file.read_bytes()[:1000], b"", b"nonsense"):
         file.write_bytes(damage)
-        again = look(SMALL, some, good, keep=tmp_path)
+        again = extract_features(SMALL, some, good, keep=tmp_path)
         assert np.array_equal(again.maps, first.maps) and len(file.read_bytes()) > 1000
 
 
 def test_what_is_kept_is_what_was_seen(few, good, tmp_path):
-    fresh, kept = (look(SMALL, few.iloc[[0, 5]], good, keep=tmp_path) for _ in range(2))
+    fresh, kept = (extract_features(SMALL, few.iloc[[0, 5]], good, keep=tmp_path) for _ in range(2))
     for part in PARTS + WHOLE:
         assert np.array_equal(fresh.parts[part], kept.parts[part], equal_nan=True)
     for name in ("maps", "regions", "scores", "good_scores", "is_defect"):
@@ -258,7 +258,7 @@ def test_a_smaller_photograph_is_not_enlarged(category):
     table = load_table(category.parent, "widget")
     images = table[table["split"] == "test"].iloc[[0, 5]]
     more = pd.concat([good_images(table, images), table[table["split"] == "test"].iloc[1:3]])
-    assert look(METHOD, images, more).maps.shape == (2, 5, 5)  # 40 pixels wide, a patch each 8
+    assert extract_features(METHOD, images, more).maps.shape == (2, 5, 5)  # 40 pixels wide, a patch each 8
 
 
 @pytest.mark.parametrize("classes", [("rust", "ink", "cut"), ("good", "ink"), ("rust", "ink")])
@@ -291,12 +291,12 @@ def test_good_images_are_those_of_training_that_are_not_to_be_classified(table, 
 
 def test_too_few_good_images_are_refused(images, good):
     with pytest.raises(Hw3Error, match="'defect-guided' learns from good images and found 5, expected at least 6"):
-        look(METHOD, images, good.head(5))
+        extract_features(METHOD, images, good.head(5))
 
 
 def test_good_images_among_those_to_classify_are_refused(images, good):
     with pytest.raises(Hw3Error, match="among those to classify"):
-        look(METHOD, images, pd.concat([good, images.iloc[[0]]]))
+        extract_features(METHOD, images, pd.concat([good, images.iloc[[0]]]))
 
 
 @pytest.mark.parametrize(

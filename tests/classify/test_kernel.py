@@ -14,7 +14,7 @@ def blobs(n: int, classes: int = 3, apart: float = 4.0, seed: int = 0) -> tuple[
     return [apart * np.eye(classes, width)[y] + rng.normal(0, 1, (len(y), width)) for width in (6, 40)], y
 
 
-def test_separate_classes_are_told_apart_and_probabilities_sum_to_one():
+def test_separate_classes_are_distinguished_and_probabilities_sum_to_one():
     (train, y), (test, truth) = blobs(12), blobs(20, seed=1)
     p = KernelClassifier(3).fit(train, y).predict_proba(test)
     assert p.shape == (60, 3) and p.min() >= 0

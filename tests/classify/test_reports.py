@@ -9,7 +9,7 @@ import pytest
 from hw3lib.classify import Attempt, Result
 from hw3lib.classify.student_reports.reports import REPORTS, Hypothesis
 from hw3lib.classify.student_reports.verdicts import (
-    STAND_INS,
+    SUBSTITUTES,
     describe_protocol,
     fit_to,
     missing_weights,
@@ -202,7 +202,7 @@ def test_images_per_class_shrink_with_the_category():
     assert fit_to(carpet.row(1).attempt, carpet, table, splits(carpet, table, 2)) is carpet.row(1).attempt
 
 
-def test_stand_ins_keep_their_rank_and_say_what_they_stand_for():
+def test_substitutes_keep_their_rank_and_say_what_they_stand_for():
     changed = {row.number: substitute(row.attempt) for row in REPORTS["carpet"].rows}
     assert [a.arch[-5:] for a in changed.values()] == ["lite0", "lite0", "lite1", "lite2", "lite1"]
     assert changed[4].name == "EfficientNet-Lite1 for ResNet34, rate 0.01"
@@ -210,13 +210,13 @@ def test_stand_ins_keep_their_rank_and_say_what_they_stand_for():
     best = substitute(REPORTS["capsule"].row(9).attempt)
     assert best.name == "EfficientNet-Lite2 for EfficientNet_v2_l, 512 px, normalised" and best.normalise
     assert not substitute(REPORTS["capsule"].row(2).attempt).normalise
-    with pytest.raises(Hw3Error, match="no stand-in for 'vgg11'; expected resnet18"):
+    with pytest.raises(Hw3Error, match="no substitute for 'vgg11'; expected resnet18"):
         substitute(Attempt("x", "vgg11", "transfer"))
 
 
-def test_every_pretrained_network_of_the_reports_has_a_stand_in():
+def test_every_pretrained_network_of_the_reports_has_a_substitute():
     needed = {row.attempt.arch for r in REPORTS.values() for row in r.rows if row.attempt.strategy != "scratch"}
-    assert needed == STAND_INS.keys()
+    assert needed == SUBSTITUTES.keys()
     for report in REPORTS.values():
         for row in report.rows:
             if row.attempt.strategy != "scratch":
@@ -250,20 +250,20 @@ def test_weights_are_looked_for_once_and_only_where_they_are_needed(offline):
 
 
 def test_only_networks_without_weights_are_substituted(offline):
-    capsule, stand_ins = with_weights(REPORTS["capsule"], attempts("capsule"), stand_in=True)
-    assert stand_ins == {"EfficientNet_v2_l": "EfficientNet-Lite2"}
+    capsule, substitutes = with_weights(REPORTS["capsule"], attempts("capsule"), allow_substitutes=True)
+    assert substitutes == {"EfficientNet_v2_l": "EfficientNet-Lite2"}
     assert {n: a.arch for n, a in capsule.items() if n in (1, 2, 10)} == {
         1: "resnet18", 2: "tf_efficientnet_lite2", 10: "resnet18",
     }  # fmt: skip
-    bottle, stand_ins = with_weights(REPORTS["bottle"], attempts("bottle"), stand_in=True)
+    bottle, substitutes = with_weights(REPORTS["bottle"], attempts("bottle"), allow_substitutes=True)
     assert [a.arch for a in bottle.values()] == ["resnet34", "tf_efficientnet_lite1", "resnet18", "resnet18"]
-    assert say(stand_ins) == "EfficientNet-Lite1 for ResNet34 stands in"
-    assert with_weights(REPORTS["wood"], attempts("wood"), stand_in=True) == (attempts("wood"), {})
+    assert say(substitutes) == "EfficientNet-Lite1 for ResNet34 stands in"
+    assert with_weights(REPORTS["wood"], attempts("wood"), allow_substitutes=True) == (attempts("wood"), {})
 
 
 def test_missing_weights_are_an_error_with_all_ways_out(offline, monkeypatch):
     with pytest.raises(Hw3Error) as error:
-        with_weights(REPORTS["bottle"], attempts("bottle"), stand_in=False)
+        with_weights(REPORTS["bottle"], attempts("bottle"), allow_substitutes=False)
     said = str(error.value)
     for part in (
         "bottle report",
@@ -276,23 +276,25 @@ def test_missing_weights_are_an_error_with_all_ways_out(offline, monkeypatch):
         assert part in said
     assert "--rows 1 3 4" in said and "Three ways" not in said
     with pytest.raises(Hw3Error, match="rows: 2, 3, 4") as error:
-        with_weights(REPORTS["carpet"], attempts("carpet"), stand_in=False)
+        with_weights(REPORTS["carpet"], attempts("carpet"), allow_substitutes=False)
     assert "--rows 0 1: only" in str(error.value)
     monkeypatch.setattr(backbones, "available", lambda: [])
     with pytest.raises(Hw3Error, match="rows: 0, 1, 2, 3, 4") as error:
-        with_weights(REPORTS["carpet"], attempts("carpet"), stand_in=False)
+        with_weights(REPORTS["carpet"], attempts("carpet"), allow_substitutes=False)
     assert "--rows" not in str(error.value)
 
 
-def test_stand_ins_without_weights_are_an_error(offline, monkeypatch):
+def test_substitutes_without_weights_are_an_error(offline, monkeypatch):
     monkeypatch.setattr(backbones, "available", lambda: [])
-    with pytest.raises(Hw3Error, match="stand-ins' ImageNet weights are missing too:\nno ImageNet weights for 'tf_eff"):
-        with_weights(REPORTS["bottle"], attempts("bottle"), stand_in=True)
+    with pytest.raises(
+        Hw3Error, match="substitutes' ImageNet weights are missing too:\nno ImageNet weights for 'tf_eff"
+    ):
+        with_weights(REPORTS["bottle"], attempts("bottle"), allow_substitutes=True)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0.01, 0.2, "held"), (-0.2, -0.01, "refuted"), (-0.1, 0.2, "not told apart"), (0, 0, "not told apart")],
+    [(0.01, 0.2, "held"), (-0.2, -0.01, "refuted"), (-0.1, 0.2, "not significant"), (0, 0, "not significant")],
 )
 def test_verdicts_follow_the_interval(low, high, said):
     assert verdict(low, high) == said
@@ -313,7 +315,7 @@ def test_findings_are_tested_on_paired_differences():
     results = {number: result(report.row(number).attempt, counts) for number, counts in right.items()}
     table = verdicts(report, results, substituted=[3])
     assert table["hypothesis"].tolist() == ["a", "b", "c"]
-    assert table["verdict"].tolist() == ["held", "refuted", "not told apart"]
+    assert table["verdict"].tolist() == ["held", "refuted", "not significant"]
     assert table["substituted"].tolist() == [False, False, True]
     assert table["difference"].tolist() == pytest.approx([0.375, -0.375, 0.0])
     assert tuple(table.loc[0, ["difference", "low", "high"]]) == results[2].gain(results[1])

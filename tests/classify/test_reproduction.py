@@ -67,7 +67,7 @@ def reproduce(table, tmp_path, report=None, **options):
 
 
 def test_a_report_runs_and_writes_everything(table, tmp_path, without_torchvision_weights):
-    done, said = reproduce(table, tmp_path, numbers=(), stand_in=True)
+    done, said = reproduce(table, tmp_path, numbers=(), allow_substitutes=True)
     assert done.folder == tmp_path / "runs" / "reproduce-bottle-widget"
     assert done.rows["row"].tolist() == ["1", "2", "3", "4"]
     assert done.rows["substituted"].tolist() == [False, True, False, False]
@@ -162,7 +162,7 @@ def test_nothing_is_written_when_weights_are_missing(table, tmp_path, without_to
     assert not (tmp_path / "runs").exists()
 
 
-def test_rows_that_cannot_run_are_told_together_before_any_is_trained(table, tmp_path, monkeypatch):
+def test_rows_that_cannot_run_are_reported_together_before_any_is_trained(table, tmp_path, monkeypatch):
     monkeypatch.setattr(reproduction, "run", None)
     report = tiny()
     first, _, third, fourth = report.rows
@@ -218,7 +218,7 @@ def capsule(table, tmp_path) -> reproduced.Reproduction:
     rows = pd.DataFrame(
         {
             "row": str(row.number),
-            "attempt": stand_in_name(row.attempt),
+            "attempt": substitute_name(row.attempt),
             "reported": row.interval()[0],
             "reported_low": row.interval()[1],
             "reported_high": row.interval()[2],
@@ -238,11 +238,11 @@ def capsule(table, tmp_path) -> reproduced.Reproduction:
         [("512 px help", 9, 4, 0.2, 0.1, 0.3, "held", True), ("normalising helps", 7, 6, 0, -0.1, 0.1, "open", False)],
         columns=["hypothesis", "better", "worse", "difference", "low", "high", "verdict", "substituted"],
     )
-    stand_ins = {"EfficientNet_v2_l": "EfficientNet-Lite2"}
-    return reproduced.Reproduction(report, "synthetic/capsule", rows, hypotheses, stand_ins, {}, tmp_path)
+    substitutes = {"EfficientNet_v2_l": "EfficientNet-Lite2"}
+    return reproduced.Reproduction(report, "synthetic/capsule", rows, hypotheses, substitutes, {}, tmp_path)
 
 
-def stand_in_name(attempt: Attempt) -> str:
+def substitute_name(attempt: Attempt) -> str:
     from hw3lib.classify.student_reports.verdicts import substitute
 
     return substitute(attempt).name
@@ -256,7 +256,7 @@ def test_the_table_is_aligned_and_no_wider_than_a_terminal(capsule):
     assert len({line.index("50.0 (40-61)") for line in lines[2:12]}) == 1
     assert "mean of 10 splits" in lines[12]
     assert lines[-1] == "Substituted: EfficientNet-Lite2 for EfficientNet_v2_l stands in."
-    assert "Substituted" not in reproduced.table_text(replace(capsule, stand_ins={}))
+    assert "Substituted" not in reproduced.table_text(replace(capsule, substitutes={}))
 
 
 def test_findings_say_where_a_network_was_substituted(capsule):
@@ -289,7 +289,7 @@ def test_the_figure_shows_every_row_and_says_what_was_substituted(capsule):
     for text in [*axes.get_yticklabels(), *axes.texts, axes.xaxis.label, *drawn.legends[0].get_texts()]:
         extent = text.get_window_extent()
         assert box.x0 <= extent.x0 and extent.x1 <= box.x1 and box.y0 <= extent.y0 and extent.y1 <= box.y1
-    plain = figure(replace(capsule, stand_ins={}, rows=capsule.rows.assign(substituted=False)))
+    plain = figure(replace(capsule, substitutes={}, rows=capsule.rows.assign(substituted=False)))
     assert "stand" not in plain.axes[0].get_title(loc="left")
     assert "substituted" not in str([text.get_text() for text in plain.legends[0].get_texts()])
 

@@ -50,7 +50,7 @@ def test_good_images_of_the_training_split_come_on_request(category, tmp_path):
     assert len(names) == 16 and {"good_train_000.png", "good_test_000.png", "dent_000.png"} <= names
 
 
-def test_dropped_components_and_left_out_images_are_told(category, tmp_path, capsys):
+def test_dropped_components_and_left_out_images_are_reported(category, tmp_path, capsys):
     table = load_table(category.parent, "widget")
     mask = table.loc[table["defect"] == "dent", "mask"].iloc[0]
     pixels = np.zeros((32, 40), np.uint8)

@@ -349,7 +349,7 @@ def test_reproduce_hands_everything_over(bottle, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(reproduction, "reproduce", fake)
     assert hw3("reproduce", "wood", "--data", tmp_path / "data", "--category", "bottle", "--substitute") == 2
-    options = {"repeats": 10, "seed": 0, "stand_in": True, "numbers": [], "name": None, "progress": False}
+    options = {"repeats": 10, "seed": 0, "allow_substitutes": True, "numbers": [], "name": None, "progress": False}
     assert calls == [("wood", "bottle", options | {"beyond": None})]
 
 

@@ -1,4 +1,4 @@
-"""Each check takes a right answer, and tells the usual mistakes apart without giving the answer away."""
+"""Each check takes a right answer, and distinguishes the usual mistakes without giving the answer away."""
 
 import numpy as np
 import pandas as pd
@@ -189,7 +189,7 @@ WRONG = [
     (checks.voc_box, lambda m: np.array(box(m)) - [1, 1, 0, 0], "very first pixel"),
     (checks.intervals_agree, lambda a, b, c, d: a <= c <= b, "one inside the other"),
     (checks.intervals_agree, lambda a, b, c, d: True, "gap"),
-    (checks.honest_summary, np.max, "luckiest"),
+    (checks.honest_summary, np.max, "best split"),
     (checks.honest_summary, np.median, "median"),
 ]
 

@@ -122,7 +122,7 @@ def test_two_images_of_one_stem(category):
     assert "same stem" in error(category.parent)
 
 
-def test_several_problems_are_all_told(category):
+def test_several_problems_are_all_reported(category):
     (category / "ground_truth/dent/002_mask.png").unlink()
     (category / "train/good/002.png").write_bytes(b"")
     message = error(category.parent)

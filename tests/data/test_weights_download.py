@@ -71,7 +71,7 @@ def test_half_a_file_is_kept_for_the_next_time_but_is_no_weights(cache, server):
     assert sum(server.sent) < 1.1 * len(CONTENT)
 
 
-def test_a_connection_that_is_refused_is_told_at_once(cache, monkeypatch):
+def test_a_connection_that_is_refused_is_reported_at_once(cache, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         monkeypatch.setitem(

@@ -157,8 +157,8 @@ def test_the_table_is_sorted_by_ratio_and_balanced_accuracy():
 
 def test_verdicts_follow_from_the_interval():
     found = made_up(GAINS).ranking().set_index("method")["verdict"]
-    assert found.to_dict() == {"good one": "helps", "bad one": "hurts", "noise": "not told apart", "plain": ""}
-    assert verdict(0.0, 0.1) == verdict(-0.1, 0.0) == "not told apart"
+    assert found.to_dict() == {"good one": "helps", "bad one": "hurts", "noise": "not significant", "plain": ""}
+    assert verdict(0.0, 0.1) == verdict(-0.1, 0.0) == "not significant"
 
 
 def test_the_ranking_takes_a_splits_mean_over_the_ratios():
@@ -191,7 +191,11 @@ def test_independent_splits_have_plain_t_intervals():
 
 def test_the_paragraph_says_what_the_figures_say():
     text = made_up(GAINS, {"noise": 20.0}).text()
-    assert "beyond luck: good one." in text and "Worse: bad one." in text and "apart from it: noise." in text
+    assert (
+        "significant gains: good one." in text
+        and "worse: bad one." in text
+        and "No significant difference: noise." in text
+    )
     assert "is that of good one: 71%, +21 points (+18 to +24) against plain; rarest defect type 51%." in text
     assert "noise, takes 40 times" in text
     assert 110 <= len(text.split()) <= 190
@@ -206,12 +210,12 @@ def test_the_paragraph_names_the_tail_that_was_made():
 
 def test_the_paragraph_counts_methods_where_it_would_name_very_many():
     text = made_up({f"noise {i}": GAINS["noise"] for i in range(6)}).text()
-    assert "Not told apart from it: 6 methods." in text and "noise 5" not in text
+    assert "No significant difference: 6 methods." in text and "noise 5" not in text
 
 
 def test_the_paragraph_is_true_where_nothing_helps():
     text = made_up({"bad one": GAINS["bad one"], "noise": GAINS["noise"]}).text()
-    assert "beyond luck: none." in text
+    assert "significant gains: none." in text
     assert "No method takes 10 times" in text
     assert "helps" not in text
 
@@ -230,7 +234,7 @@ def test_the_paragraph_says_what_the_missing_images_are_worth(gain, expected):
 
 def test_plain_training_alone_has_a_paragraph_too():
     text = made_up({}).text()
-    assert "50% of a class" in text and "beyond luck" not in text
+    assert "50% of a class" in text and "significant" not in text
 
 
 def test_figures_that_cannot_be_paired_are_refused():

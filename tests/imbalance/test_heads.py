@@ -51,7 +51,7 @@ def test_training_learns_what_can_be_learnt_and_comes_again():
     assert torch.equal(scores, trained())
 
 
-def test_a_loss_that_is_no_number_is_told():
+def test_a_loss_that_is_no_number_is_reported():
     head = Head(torch.randn(4, 2), 2)
     with pytest.raises(Hw3Error, match="learning rate"):
         train_head(

@@ -1,4 +1,4 @@
-"""Callbacks: what each does, told apart from any model."""
+"""Callbacks: what each does, apart from any model."""
 
 import io
 

@@ -35,7 +35,7 @@ def test_distances_and_indices_are_those_of_a_tree_in_double_precision(k, size, 
     assert distances.dtype == torch.float32 and indices.dtype == torch.int64
 
 
-def test_near_neighbours_far_from_the_mean_are_told_apart():
+def test_near_neighbours_far_from_the_mean_are_distinguished():
     # Rough distances around 1e9 are off by tens; that of the nearest is 1e-3, those of the others some units.
     rng = np.random.default_rng(0)
     bank = (rng.choice([-1e4, 1e4], (600, 1)) + rng.normal(size=(600, 8))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The Makefile with a stand-in for Python, or for uv, that notes how it is called; nothing is installed."""
+"""The Makefile with a substitute for Python, or for uv, that notes how it is called; nothing is installed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PIP = "[-m][pip][install]"
 
 
 class Checkout:
-    """A copy of the Makefile and of pyproject.toml, in reach of the stand-in and a shell's programs alone."""
+    """A copy of the Makefile and of pyproject.toml, in reach of the substitute and a shell's programs alone."""
 
     def __init__(self, folder: Path, *programs: str):
         self.folder, self.log, bin_ = folder, folder / "log", folder / "bin"
@@ -47,7 +47,7 @@ class Checkout:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
 
     def calls(self, *arguments: str, fails: str = "nothing") -> list[str]:
-        """What the stand-in is called with by ``make`` with these arguments."""
+        """What the substitute is called with by ``make`` with these arguments."""
         self.log.unlink(missing_ok=True)
         done = self.make(*arguments, fails=fails)
         assert (done.returncode == 0) is (fails == "nothing"), done.stderr

@@ -158,7 +158,7 @@ def test_what_a_table_lacks_and_what_brings_it_is_printed(make, tmp_path):
     assert "Left out: YOLO needs version 8. To have it: pip." in text
 
 
-def test_names_that_no_font_can_draw_are_told(make, tmp_path, monkeypatch):
+def test_names_that_no_font_can_draw_are_reported(make, tmp_path, monkeypatch):
     from matplotlib import font_manager
 
     folder = make(tmp_path / "r", defects=("刮傷", "bent"))

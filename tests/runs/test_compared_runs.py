@@ -13,7 +13,7 @@ from hw3lib.cli.main import main
 from hw3lib.core.intervals import difference_interval
 from hw3lib.errors import Hw3Error
 from hw3lib.runs import compare as compared_runs
-from hw3lib.runs.compare import BEYOND, DIFFERS, MISSING, SAME, TEXT, WITHIN, compare_runs
+from hw3lib.runs.compare import DIFFERS, MISSING, NOT_SIGNIFICANT, SAME, SIGNIFICANT, TEXT, compare_runs
 
 METRICS = {
     "notebook": "02",
@@ -80,9 +80,17 @@ def test_the_interval_of_a_difference_is_that_computed_by_hand():
 
 @pytest.mark.parametrize(
     ("accuracy", "verdict"),
-    [(0.9, WITHIN), (0.93, WITHIN), (0.95, BEYOND), (0.67, WITHIN), (0.65, BEYOND)],
+    [
+        (0.9, NOT_SIGNIFICANT),
+        (0.93, NOT_SIGNIFICANT),
+        (0.95, SIGNIFICANT),
+        (0.67, NOT_SIGNIFICANT),
+        (0.65, SIGNIFICANT),
+    ],
 )
-def test_figures_with_intervals_are_beyond_luck_where_that_of_the_difference_leaves_out_zero(runs, accuracy, verdict):
+def test_figures_with_intervals_differ_significantly_where_that_of_the_difference_leaves_out_zero(
+    runs, accuracy, verdict
+):
     # Both intervals are +-0.1, so that the difference's is +-0.1414.
     def change(m):
         m["seeds"] = {"splits": 1}
@@ -91,7 +99,7 @@ def test_figures_with_intervals_are_beyond_luck_where_that_of_the_difference_lea
     a, other = runs
     done = compare_runs(a, other(change))
     assert verdicts(done) == {"leaderboard[transfer].accuracy": verdict}
-    assert done.equal == (verdict == WITHIN)
+    assert done.equal == (verdict == NOT_SIGNIFICANT)
     assert done.origin == [("02", "seeds: splits", 0, 1)] and not done.unexplained
 
 
@@ -188,4 +196,4 @@ def test_the_command_says_it_by_its_exit_code(runs, capsys):
     b = other(lambda m: m["leaderboard"][0].update(accuracy=0.1, ci_low=0.0, ci_high=0.2, n_splits=10))
     assert main(["compare", str(a), str(b)]) == 1
     said = capsys.readouterr().out
-    assert "leaderboard[transfer].accuracy" in said and "beyond luck" in said and "-0.700 (-0.841 to -0.559)" in said
+    assert "leaderboard[transfer].accuracy" in said and "1 significant" in said and "-0.700 (-0.841 to -0.559)" in said

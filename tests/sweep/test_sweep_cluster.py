@@ -144,7 +144,7 @@ def test_a_cell_that_two_workers_are_given_is_run_by_one(tmp_path):
     assert sweep_cells.counts(tmp_path / "marks", "begun") == {0: 1} and len(sweeps) == 2
 
 
-def test_a_scheduler_that_does_not_answer_is_told():
+def test_a_scheduler_that_does_not_answer_is_reported():
     with pytest.raises(Hw3Error, match="no Dask scheduler answers at tcp://127.0.0.1:1 "):
         Cluster("tcp://127.0.0.1:1", seconds=0.5)
 

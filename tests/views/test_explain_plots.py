@@ -7,7 +7,7 @@ matplotlib.use("Agg")
 import numpy as np
 import pytest
 
-from hw3lib.classify.guided.classifier import Looks
+from hw3lib.classify.guided.classifier import GuidedFeatures
 from hw3lib.data import load_masks, load_table, read_image
 from hw3lib.views.plots import explain as explain_plots
 
@@ -21,9 +21,9 @@ def images(category):
 
 
 @pytest.fixture
-def looks(images):
+def features(images):
     maps = np.arange(len(images), dtype=np.float32)[:, None, None] * np.ones((4, 4), np.float32)
-    return Looks({}, maps, np.tile(BOX, (len(images), 1)), np.ones((8, 3)), images["is_defect"].to_numpy())
+    return GuidedFeatures({}, maps, np.tile(BOX, (len(images), 1)), np.ones((8, 3)), images["is_defect"].to_numpy())
 
 
 def panels(figure):
@@ -32,14 +32,14 @@ def panels(figure):
     return np.array(drawn).reshape(3, -1)
 
 
-def test_regions_take_the_classes_in_turn_and_wrap_round(images, looks):
-    titles = [[a.get_title() for a in panels(explain_plots.regions(looks, images, page))[0]] for page in range(3)]
+def test_regions_take_the_classes_in_turn_and_wrap_round(images, features):
+    titles = [[a.get_title() for a in panels(explain_plots.regions(features, images, page))[0]] for page in range(3)]
     assert titles[0] == ["good", "dent", "scratch"] * 2
     assert len(titles[1]) == len(images) - 6 and titles[2] == titles[0]
 
 
-def test_regions_show_what_lies_in_the_box(images, looks):
-    figure = explain_plots.regions(looks, images)
+def test_regions_show_what_lies_in_the_box(images, features):
+    figure = explain_plots.regions(features, images)
     first = images.index[images["defect"] == "dent"][0]
     whole = read_image(images["image"][first])
     height, width = whole.shape[:2]
@@ -52,25 +52,25 @@ def test_regions_show_what_lies_in_the_box(images, looks):
         assert axes.patches[0].get_width() / side == pytest.approx(0.5)
 
 
-def test_regions_say_how_much_of_the_defect_they_hold(images, looks):
+def test_regions_say_how_much_of_the_defect_they_hold(images, features):
     mask = load_masks(images, 192)
     wanted = []
     for i in [images.index[images["defect"] == name][0] for name in ("good", "dent", "scratch")]:
         share = mask[i, 96:, 48:144].sum() / max(mask[i].sum(), 1)
         wanted.append(f"{share:.0%} of the defect" if mask[i].any() else "no defect")
-    assert [a.get_title() for a in panels(explain_plots.regions(looks, images))[2]][:3] == wanted
-    bare = explain_plots.regions(looks, images.assign(mask=None))
+    assert [a.get_title() for a in panels(explain_plots.regions(features, images))[2]][:3] == wanted
+    bare = explain_plots.regions(features, images.assign(mask=None))
     assert [a.get_title() for a in panels(bare)[2]][:3] == ["no defect", "no mask", "no mask"]
 
 
-def test_anomaly_maps_share_one_scale(images, looks):
-    maps = [a.images[0] for a in panels(explain_plots.regions(looks, images))[1]]
+def test_anomaly_maps_share_one_scale(images, features):
+    maps = [a.images[0] for a in panels(explain_plots.regions(features, images))[1]]
     assert {m.get_clim() for m in maps} == {(0, len(images) - 1)}
     assert [m.get_array().max() for m in maps[:2]] == [0, images.index[images["defect"] == "dent"][0]]
 
 
-def test_regions_are_not_cut_off(images, looks):
-    figure = explain_plots.regions(looks, images)
+def test_regions_are_not_cut_off(images, features):
+    figure = explain_plots.regions(features, images)
     figure.canvas.draw()
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert drawn.x0 > -0.02 and drawn.y0 > -0.02 and drawn.x1 < width + 0.02 and drawn.y1 < height + 0.02, drawn

@@ -105,7 +105,7 @@ def suppressed(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 class YoloV8(Yolo):
     """YOLOv8 nano: COCO's weights, a fresh last layer for the classes.
 
-    Before training its class scores are random: what it finds then is luck.
+    Before training its class scores are random: what it finds then is random too.
     """
 
     name: ClassVar[str] = "YOLOv8n"

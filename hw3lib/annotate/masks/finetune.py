@@ -98,10 +98,10 @@ def fine_tune(
     """Train a copy of the mask decoder on instances of training images.
 
     Loss: Dice and cross-entropy at a quarter of the encoder's side, and the squared error of the IoU that the model
-    expects. Prompts are drawn anew in each step. The learning rate ends at zero, so the last decoder is kept: which
-    epoch is best on a handful of held-out images is mostly luck. These stop training only where it clearly harms: where
-    their IoUs lie below those of the best epoch, the untrained one among them, by more than twice the standard error of
-    the mean paired difference. That epoch is kept then.
+    expects. Prompts are freshly drawn in each step. The learning rate ends at zero, so the last decoder is kept: which
+    epoch is best on a handful of held-out images is mostly chance. They stop training only where it clearly harms:
+    where their IoUs lie below those of the best epoch, the untrained one among them, by more than twice the standard
+    error of the mean paired difference. That epoch is kept then.
 
     Args:
         segmenter: the model to begin with; it is not changed.
@@ -266,7 +266,7 @@ class _Samples:
         return logits[:, 0], expected[:, 0]
 
     def loss(self, segmenter: Segmenter, chosen: Sequence[int] | np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """Loss of one batch, its prompts drawn anew."""
+        """Loss of one batch, its prompts freshly drawn."""
         rows, targets = [self.instances[k].row for k in chosen], [self.targets[k] for k in chosen]
         boxes = clicks = None
         if self.prompt != CLICK:

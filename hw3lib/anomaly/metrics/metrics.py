@@ -82,7 +82,7 @@ def check_scores(is_defect: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray,
     if defective in (0, len(is_defect)):
         raise Hw3Error(
             f"is_defect: {defective} defective and {len(is_defect) - defective} good images; expected both, "
-            "there is nothing to tell apart otherwise"
+            "a ranking needs both"
         )
     return is_defect, scores
 

@@ -1,3 +1,3 @@
-from .classifier import PARTS, WHOLE, DefectGuided, Looks, good_images, look, run_guided
+from .classifier import PARTS, WHOLE, DefectGuided, GuidedFeatures, extract_features, good_images, run_guided
 
-__all__ = ["DefectGuided", "Looks", "PARTS", "WHOLE", "good_images", "look", "run_guided"]
+__all__ = ["DefectGuided", "GuidedFeatures", "PARTS", "WHOLE", "extract_features", "good_images", "run_guided"]

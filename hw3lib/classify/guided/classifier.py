@@ -51,7 +51,7 @@ PARTS = ("patches", "stage", "statistics", "region")
 WHOLE = ("whole",)  # the embedding alone, for comparison: the same network, size and views, without guidance
 _LARGEST = 1024  # pixels of the side at which a region is cut out; larger photographs are reduced to it
 _FEWEST_GOOD = 6
-# What is seen of an image depends on these; the classifier is trained anew each time.
+# What is seen of an image depends on these; the classifier is trained again each time.
 _CODE = (
     "classify/guided/classifier.py",
     "classify/guided/features.py",
@@ -77,7 +77,7 @@ class DefectGuided:
             classified by logistic regression, which does better on it than the kernel does.
         region: side of the region as a share of the image's.
         region_size: side in pixels at which the region is read.
-        memory: good patches to remember.
+        memory: good patches in the memory bank.
         good_images: good images to learn from, at most; a third of them only set the scale of what is normal.
     """
 
@@ -106,8 +106,8 @@ class DefectGuided:
 
 
 @dataclass
-class Looks:
-    """What was seen of every image; nothing here knows a class or a split.
+class GuidedFeatures:
+    """Features and anomaly maps of every image; nothing here knows a class or a split.
 
     Attributes:
         parts: features, float32 ``(8, N, features)`` for each of :data:`PARTS` and ``whole``; the first axis is
@@ -152,7 +152,7 @@ def good_images(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     return good.reset_index(drop=True)
 
 
-def look(
+def extract_features(
     method: DefectGuided,
     images: pd.DataFrame,
     good: pd.DataFrame,
@@ -161,8 +161,8 @@ def look(
     seed: int = 0,
     device: str = "auto",
     progress: bool = False,
-) -> Looks:
-    """Read every image by what the good ones taught; labels are not used.
+) -> GuidedFeatures:
+    """Features and anomaly map of every image, compared with the memory bank of good patches; labels are not used.
 
     Args:
         method: settings.
@@ -188,17 +188,17 @@ def look(
     file = _kept_file(keep, method, images, good, seed)
     kept = _read_kept(file)
     if kept is None:
-        kept = _look(method, images, good, seed, pick_device(device), progress)
+        kept = _extract(method, images, good, seed, pick_device(device), progress)
         if file is not None:
             with atomic_path(file) as temporary, temporary.open("wb") as stream:
                 arrays: dict[str, Any] = kept  # the stubs take one of its names for allow_pickle
                 np.savez(stream, **arrays)
     parts = {name: kept[name] for name in PARTS + WHOLE}
     is_defect = images["is_defect"].to_numpy(bool)
-    return Looks(parts, kept["maps"].astype(np.float32), kept["regions"], kept["good_scores"], is_defect)
+    return GuidedFeatures(parts, kept["maps"].astype(np.float32), kept["regions"], kept["good_scores"], is_defect)
 
 
-def _look(
+def _extract(
     method: DefectGuided, images: pd.DataFrame, good: pd.DataFrame, seed: int, device: torch.device, progress: bool
 ) -> dict[str, np.ndarray]:
     backbone = backbones.load(method.arch).to(device)
@@ -261,12 +261,14 @@ def run_guided(
     device: str = "auto",
     progress: bool = False,
 ) -> Result:
-    """Train and test on every split; arguments and errors as in :func:`look` and :func:`hw3lib.classify.run_attempt`.
+    """Train and test on every split.
+
+    Arguments and errors are those of :func:`extract_features` and :func:`hw3lib.classify.run_attempt`.
 
     Which symmetries to average over is decided in each split by the defective images of its training part.
     """
     started = time.perf_counter()
-    seen = look(method, images, good, keep=keep, seed=seed, device=device, progress=progress)
+    seen = extract_features(method, images, good, keep=keep, seed=seed, device=device, progress=progress)
     looking = time.perf_counter() - started
     classes = class_names(images)
     labels = as_labels(images["defect"], classes)

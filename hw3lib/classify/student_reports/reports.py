@@ -57,7 +57,7 @@ class StudentReport:
     Attributes:
         name: the product.
         classes: names of the classes in the report.
-        n_train, n_test: images in its two parts; each of our repeats draws as many anew.
+        n_train, n_test: images in its two parts; each of our repeats draws as many independently.
         per_class: images drawn of each class; None draws ``n_train + n_test`` images with the classes in proportion.
         rows: the attempts.
         baseline, best: numbers of rows.

@@ -29,7 +29,7 @@ class Reproduction:
             ``ci_low``, ``ci_high`` (over the splits, 95 %), ``gain``, ``gain_low``, ``gain_high`` (paired with the
             baseline), ``n_splits``, ``seconds`` (all splits), ``substituted`` (bool).
         hypotheses: see :func:`hw3lib.classify.student_reports.verdicts.verdicts`.
-        stand_ins: substituted networks, ``{"ResNet34": "EfficientNet-Lite1"}``.
+        substitutes: substituted networks, ``{"ResNet34": "EfficientNet-Lite1"}``.
         results: outcomes of the report's rows by number.
         folder: where the files are.
     """
@@ -38,7 +38,7 @@ class Reproduction:
     category: str
     rows: pd.DataFrame
     hypotheses: pd.DataFrame
-    stand_ins: dict[str, str]
+    substitutes: dict[str, str]
     results: dict[int, Result]
     folder: Path
 
@@ -77,7 +77,7 @@ def table_text(done: Reproduction) -> str:
     )
     if (done.rows["row"] == BEYOND).any():
         text += f"\n{BEYOND} goes beyond the report."
-    return text + (f"\nSubstituted: {say(done.stand_ins)}." if done.stand_ins else "")
+    return text + (f"\nSubstituted: {say(done.substitutes)}." if done.substitutes else "")
 
 
 def findings_text(done: Reproduction) -> str:

@@ -57,7 +57,7 @@ def locate(
         product: of the report.
         category: None takes the report's product where it is found, and the generated one where it is not.
         data: folder that holds categories, looked into before ``HW3_DATA`` and ``data/`` of the project.
-        echo: is told when the generated category stands in.
+        echo: receives a message when the generated category stands in.
 
     Raises:
         Hw3Error: unknown category, one that must be fetched first, or a folder level too high or too low.
@@ -89,7 +89,7 @@ def reproduce(
     *,
     repeats: int = 10,
     seed: int = 0,
-    stand_in: bool = False,
+    allow_substitutes: bool = False,
     numbers: Collection[int] = (),
     name: str | None = None,
     runs_dir: str | Path | None = None,
@@ -110,7 +110,7 @@ def reproduce(
         table: the category.
         repeats: number of splits.
         seed: of splits, weights and batches.
-        stand_in: let Lite networks take the place of those whose ImageNet weights cannot be had.
+        allow_substitutes: let Lite networks take the place of those whose ImageNet weights cannot be had.
         numbers: rows to run; none means all. The baseline always runs, differences are from it.
         name: of the folder in ``runs_dir``; by default ``reproduce-<report>-<category>``.
         runs_dir: by default ``runs/`` of the project.
@@ -118,7 +118,7 @@ def reproduce(
         draw: makes the figure, see :func:`hw3lib.views.plots.student_reports.figure`; None leaves it out.
         device: see :func:`hw3lib.classify.run_attempt`.
         progress: show a bar for each row.
-        echo: receives what is told before and between the rows.
+        echo: receives messages before and between the rows.
 
     Raises:
         Hw3Error: unknown row, weights that cannot be had, too few images for the splits or for a batch, images of a
@@ -148,9 +148,9 @@ def reproduce(
             fewer = attempts[row.number].images_per_class
             echo(f"- row {row.number} learns from {fewer} instead of {row.attempt.images_per_class} images a class")
     with processes.main_process_first():  # which downloads them, if need be
-        attempts, stand_ins = with_weights(report, attempts, stand_in)
-    if stand_ins:
-        echo(f"ImageNet weights are missing: {say(stand_ins)}")
+        attempts, substitutes = with_weights(report, attempts, allow_substitutes)
+    if substitutes:
+        echo(f"ImageNet weights are missing: {say(substitutes)}")
     _check_all(report, attempts, images, pairs, seed)
 
     with ExitStack() as stack:
@@ -175,7 +175,7 @@ def reproduce(
         frame = pd.DataFrame(records)
         substituted = [row.number for row in rows if attempts[row.number].arch != row.attempt.arch]
         findings = verdicts(report, results, substituted)
-        done = Reproduction(report, table.attrs["category"], frame, findings, stand_ins, results, folder)
+        done = Reproduction(report, table.attrs["category"], frame, findings, substitutes, results, folder)
         if processes.is_main_process:
             _write(done, out, repeats, describe_protocol(report, images), draw)
     return done
@@ -242,7 +242,7 @@ def _write(
         repeats=repeats,
         drawn=drawn,
         assumptions=done.report.assumptions,
-        substitutes=done.stand_ins,
+        substitutes=done.substitutes,
         baseline=done.report.baseline,
         reported=reported,
         rows=done.rows,

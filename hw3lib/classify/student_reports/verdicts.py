@@ -1,4 +1,4 @@
-"""What it takes to repeat a report elsewhere: splits, stand-ins for missing weights, verdicts on its findings."""
+"""What it takes to repeat a report elsewhere: splits, substitutes for missing weights, verdicts on its findings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from hw3lib.networks import backbones
 
 from .reports import StudentReport
 
-HELD, REFUTED, NOT_TOLD_APART = "held", "refuted", "not told apart"
+HELD, REFUTED, NOT_SIGNIFICANT = "held", "refuted", "not significant"
 
 # The reports' networks: the name in their tables, and the Lite network that stands in: small, middle, large.
-STAND_INS = {
+SUBSTITUTES = {
     "resnet18": ("ResNet18", "tf_efficientnet_lite0", "EfficientNet-Lite0"),
     "resnet34": ("ResNet34", "tf_efficientnet_lite1", "EfficientNet-Lite1"),
     "resnet50": ("ResNet50", "tf_efficientnet_lite2", "EfficientNet-Lite2"),
@@ -32,7 +32,7 @@ STAND_INS = {
 
 
 def splits(report: StudentReport, table: pd.DataFrame, repeats: int = 10, seed: int = 0) -> list[Split]:
-    """Draw images as the report did and split them, anew in each repeat.
+    """Draw images as the report did and split them, independently in each repeat.
 
     Where the category has fewer images than the report drew, all that there are take part, split in the report's
     proportion; :func:`describe_protocol` says so.
@@ -120,29 +120,30 @@ def substitute(attempt: Attempt) -> Attempt:
     """The attempt with the Lite network of the same rank in place of its own; the new name says so.
 
     Raises:
-        Hw3Error: no stand-in is known for the architecture.
+        Hw3Error: no substitute is known for the architecture.
     """
-    if attempt.arch not in STAND_INS:
-        raise Hw3Error(f"attempt {attempt.name!r}: no stand-in for {attempt.arch!r}; expected {', '.join(STAND_INS)}")
-    network, arch, stand_in = STAND_INS[attempt.arch]
-    return replace(attempt, arch=arch, name=attempt.name.replace(network, f"{stand_in} for {network}", 1))
+    if attempt.arch not in SUBSTITUTES:
+        known = ", ".join(SUBSTITUTES)
+        raise Hw3Error(f"attempt {attempt.name!r}: no substitute for {attempt.arch!r}; expected {known}")
+    network, arch, other = SUBSTITUTES[attempt.arch]
+    return replace(attempt, arch=arch, name=attempt.name.replace(network, f"{other} for {network}", 1))
 
 
 def with_weights(
-    report: StudentReport, attempts: dict[int, Attempt], stand_in: bool
+    report: StudentReport, attempts: dict[int, Attempt], allow_substitutes: bool
 ) -> tuple[dict[int, Attempt], dict[str, str]]:
     """Attempts whose ImageNet weights are there.
 
     Args:
         report: the report.
         attempts: by number of row.
-        stand_in: put Lite networks in place of those whose weights cannot be had.
+        allow_substitutes: put Lite networks in place of those whose weights cannot be had.
 
     Returns:
         The attempts, and which network stands in for which, ``{"ResNet34": "EfficientNet-Lite1"}``.
 
     Raises:
-        Hw3Error: weights that cannot be had, and ``stand_in`` is False; it says all ways out.
+        Hw3Error: weights that cannot be had, and ``allow_substitutes`` is False; it says all ways out.
     """
     missing = missing_weights(attempts.values())
     if not missing:
@@ -151,8 +152,8 @@ def with_weights(
     def affected(attempt: Attempt) -> bool:
         return attempt.strategy != "scratch" and attempt.arch in missing
 
-    stand_ins = {STAND_INS[arch][0]: STAND_INS[arch][2] for arch in missing if arch in STAND_INS}
-    if not stand_in:
+    substitutes = {SUBSTITUTES[arch][0]: SUBSTITUTES[arch][2] for arch in missing if arch in SUBSTITUTES}
+    if not allow_substitutes:
         numbers = ", ".join(str(n) for n, attempt in attempts.items() if affected(attempt))
         lines = [f"ImageNet weights are missing, and the {report.name} report needs them (rows: {numbers}):"]
         lines += [f"- {text}" for text in missing.values()]
@@ -161,7 +162,7 @@ def with_weights(
             "run again with a connection to the internet",
             f"download these files elsewhere and put them into {places}, or set TORCH_HOME to a folder that has them "
             "under hub/checkpoints",
-            f"--substitute: {say(stand_ins)}, and every table and figure says so",
+            f"--substitute: {say(substitutes)}, and every table and figure says so",
         ]
         rest = [row.number for row in report.rows if not affected(row.attempt)]
         if report.baseline in rest:
@@ -171,19 +172,19 @@ def with_weights(
     changed = {n: substitute(attempt) if affected(attempt) else attempt for n, attempt in attempts.items()}
     still = missing_weights(changed.values())
     if still:
-        raise Hw3Error("the stand-ins' ImageNet weights are missing too:\n" + "\n".join(still.values()))
-    return changed, stand_ins
+        raise Hw3Error("the substitutes' ImageNet weights are missing too:\n" + "\n".join(still.values()))
+    return changed, substitutes
 
 
-def say(stand_ins: dict[str, str]) -> str:
+def say(substitutes: dict[str, str]) -> str:
     """Which network stands in for which, as a sentence without its full stop."""
-    pairs = ", ".join(f"{other} for {network}" for network, other in stand_ins.items())
-    return f"{pairs} {'stands' if len(stand_ins) == 1 else 'stand'} in"
+    pairs = ", ".join(f"{other} for {network}" for network, other in substitutes.items())
+    return f"{pairs} {'stands' if len(substitutes) == 1 else 'stand'} in"
 
 
 def verdict(low: float, high: float) -> str:
     """What a 95 % interval of the difference ``better - worse`` says of a hypothesis."""
-    return HELD if low > 0 else REFUTED if high < 0 else NOT_TOLD_APART
+    return HELD if low > 0 else REFUTED if high < 0 else NOT_SIGNIFICANT
 
 
 def verdicts(report: StudentReport, results: Mapping[int, Result], substituted: Iterable[int] = ()) -> pd.DataFrame:
@@ -198,8 +199,8 @@ def verdicts(report: StudentReport, results: Mapping[int, Result], substituted: 
 
     Returns:
         One row a hypothesis: ``hypothesis``, ``better``, ``worse`` (numbers of rows), ``difference``, ``low``, ``high``
-        (fractions of one), ``verdict`` (``held``, ``refuted`` or ``not told apart``) and ``substituted`` (bool: at
-        least one of the two networks is a stand-in).
+        (fractions of one), ``verdict`` (``held``, ``refuted`` or ``not significant``) and ``substituted`` (bool: at
+        least one of the two networks is a substitute).
     """
     columns = ["hypothesis", "better", "worse", "difference", "low", "high", "verdict", "substituted"]
     substituted = set(substituted)

@@ -126,4 +126,4 @@ def beats_nearest_mean(function: Callable, features: np.ndarray, labels: np.ndar
             f"mean accuracy {np.mean(ours):.1%} over {n_splits} splits, {100 * np.mean(gains):+.1f} points against the "
             "nearest class mean; it lets every feature count alike: what learns how much each of them matters?"
         )
-    passed("better on the same splits, on average; the chapter says how to tell that from luck")
+    passed("better on the same splits, on average; the chapter says how to test whether that is significant")

@@ -74,6 +74,6 @@ def fair_split(function: Callable[[pd.DataFrame, int], tuple[pd.DataFrame, pd.Da
             if abs(share - count / 2) > 1:
                 raise CheckFailed(
                     f"{given}: {share} of {count} images of {name} are to train on, expected half; split each class "
-                    "by itself (a random split of all leaves rare classes to luck)"
+                    "by itself (a random split of all leaves rare classes to chance)"
                 )
     passed("no image in both parts, none lost, each class in proportion")

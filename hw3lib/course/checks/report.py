@@ -26,7 +26,7 @@ def intervals_agree(function: Callable[[float, float, float, float], bool]) -> N
         given = f"{bounds[0]:g} to {bounds[1]:g} and {bounds[2]:g} to {bounds[3]:g}"
         if bool(call(function, *bounds, given=given)) != expected:
             raise CheckFailed(f"{given}: expected {expected} ({why}); each must begin before the other ends")
-    passed("overlap does not show that two figures are equal, only that these data do not tell them apart")
+    passed("overlap does not show that two figures are equal, only that these data do not settle which is higher")
 
 
 def honest_summary(function: Callable[[np.ndarray], float]) -> None:
@@ -40,11 +40,11 @@ def honest_summary(function: Callable[[np.ndarray], float]) -> None:
             continue
         hint = "every split counts alike"
         if near(found, accuracies.max()):
-            hint = "the luckiest split is not what the next product will meet, and more splits would only raise it"
+            hint = "the best split is not what the next product will meet, and more splits would only raise it"
         elif near(found, np.median(accuracies)):
             hint = "the median is honest too, but the intervals of this course belong to the mean"
         raise CheckFailed(f"{given}: expected {accuracies.mean():.4f}, found {found:.4f}; {hint}")
-    passed("the best of many splits is a statement about luck")
+    passed("the best of many splits is a statement about chance")
 
 
 def points_an_image(prediction: Mapping[str, float], measured: Mapping[str, float]) -> None:

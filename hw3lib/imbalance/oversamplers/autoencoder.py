@@ -75,7 +75,7 @@ def train_autoencoder(
     penalty: Penalty | None,
     seed: int,
 ) -> tuple[LatentAutoencoder, pd.DataFrame]:
-    """Train by mean squared error, plus a penalty on images of one class, drawn anew at each step, if there is one.
+    """Train by mean squared error, plus a penalty on images of one class, freshly drawn at each step, if there is one.
 
     Args:
         images: float32 ``(N, 3, S, S)`` in -1 to 1, on the device that trains.

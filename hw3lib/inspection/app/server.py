@@ -175,7 +175,7 @@ def serve(
         allow_remote: a host that other machines can reach is meant.
         browser: open the page in one.
         theme: ``light`` or ``dark``.
-        echo: receives what is told.
+        echo: receives messages.
 
     Raises:
         Hw3Error: a host or port that cannot be had, a broken detector, no Voila. All this before anything is served.

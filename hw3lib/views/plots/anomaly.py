@@ -261,12 +261,12 @@ def robustness(table: pd.DataFrame) -> Figure:
     figure, grid = plt.subplots(
         1, 2, figsize=(9, 0.45 * len(conditions) + 1.9), sharey=True, squeeze=False, layout="constrained"
     )
-    looks = list(zip((BLUE, ORANGE, GREEN, PURPLE, GREY), "osD^v", strict=True))
+    styles = list(zip((BLUE, ORANGE, GREEN, PURPLE, GREY), "osD^v", strict=True))
     y = {condition: i for i, condition in enumerate(conditions)}
     apart = np.linspace(-0.22, 0.22, len(detectors)) if len(detectors) > 1 else [0]
     for k, (detector, part) in enumerate(table.groupby("detector", sort=False)):
-        colour, marker = looks[k % len(looks)]
-        filled = k // len(looks) % 2 == 0
+        colour, marker = styles[k % len(styles)]
+        filled = k // len(styles) % 2 == 0
         for axes, column in zip(grid[0], ("image_auroc", "false_alarm_rate"), strict=True):
             at = part["condition"].map(y) + apart[k]
             look = {"color": colour, "mfc": colour if filled else "white", "ms": 6, "label": pretty(str(detector))}

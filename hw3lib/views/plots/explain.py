@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from hw3lib.classify.explain import Explanation, peaks
-from hw3lib.classify.guided.classifier import Looks
+from hw3lib.classify.guided.classifier import GuidedFeatures
 from hw3lib.core.fonts import pretty
 from hw3lib.data.images import load_masks, read_image
 from hw3lib.errors import Hw3Error
@@ -116,14 +116,14 @@ def pointing(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def regions(looks: Looks, table: pd.DataFrame, page: int = 0) -> Figure:
+def regions(features: GuidedFeatures, table: pd.DataFrame, page: int = 0) -> Figure:
     """Images, their anomaly maps, and the region of each that a defect-guided classifier looks at again, enlarged.
 
     The first image of each class comes first, then the second of each, and so on. All maps share one colour scale.
     Above a region stands how much of the defect it holds.
 
     Args:
-        looks: at the images of the table, as :func:`hw3lib.classify.guided.classifier.look` gives them.
+        features: at the images of the table, as :func:`hw3lib.classify.guided.classifier.extract_features` gives them.
         table: the images that were looked at.
         page: which of the lines of six images; wraps round.
     """
@@ -136,15 +136,15 @@ def regions(looks: Looks, table: pd.DataFrame, page: int = 0) -> Figure:
     for axes in grid[:, len(numbers) :].flat:
         axes.set_axis_off()
     for column, number, mask in zip(grid.T, numbers, masks, strict=False):
-        row, box = table.iloc[number], looks.regions[number]
+        row, box = table.iloc[number], features.regions[number]
         picture = read_image(row["image"])
         height, width = picture.shape[:2]
         draw_image(column[0], row["image"])
         column[1].imshow(
-            looks.maps[number],
+            features.maps[number],
             cmap="inferno",
             vmin=0,
-            vmax=looks.scores.max(),
+            vmax=features.scores.max(),
             extent=(-0.5, TILE - 0.5, TILE - 0.5, -0.5),
             interpolation="nearest",
         )
@@ -158,7 +158,7 @@ def regions(looks: Looks, table: pd.DataFrame, page: int = 0) -> Figure:
         x0, y0, x1, y1 = np.round(box * TILE).astype(int)
         held = mask[y0:y1, x0:x1].sum() / max(mask.sum(), 1)
         column[0].set_title(pretty(row["defect"]), fontsize=9)
-        column[1].set_title(f"highest {looks.scores[number]:.2f}", fontsize=9)
+        column[1].set_title(f"highest {features.scores[number]:.2f}", fontsize=9)
         column[2].set_title(
             f"{held:.0%} of the defect" if mask.any() else "no mask" if row["is_defect"] else "no defect", fontsize=9
         )

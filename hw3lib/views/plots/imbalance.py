@@ -198,7 +198,7 @@ def ranking(table: pd.DataFrame, ceiling: pd.Series | None = None) -> Figure:
     left.hlines(y, 100 * table["gain_low"], 100 * table["gain_high"], color=colours, lw=2.5)
     left.scatter(100 * table["gain"].fillna(0), y, color=colours, s=36, zorder=3)
     left.set(yticks=y, yticklabels=table["method"], xlabel="gain in balanced accuracy on plain training, points")
-    for verdict, colour in (("helps", GREEN), ("not told apart", GREY), ("hurts", ORANGE)):
+    for verdict, colour in (("helps", GREEN), ("not significant", GREY), ("hurts", ORANGE)):
         left.plot([], [], "o-", color=colour, lw=2.5, label=verdict)
     if ceiling is not None:
         left.plot([], [], "o-", color="black", lw=2.5, label="nothing cut away")

@@ -101,7 +101,7 @@ def learning_curve(table: pd.DataFrame) -> Figure:
             name = f"{label}, not fine-tuned" if len(after) else f"{label}, learns from no mask"
             axes.axhline(value, color=colour, ls="--", lw=1.3, label=name)
         if len(after):
-            # Moved apart a little, so that intervals at the same number can be told from each other.
+            # Moved apart a little, so that intervals at the same number do not cover each other.
             x = after["n_train"] * (1 + 0.012 * (number - len(keys) / 2))
             reach = np.abs(after[["iou_low", "iou_high"]].to_numpy().T - after["iou"].to_numpy())
             axes.errorbar(

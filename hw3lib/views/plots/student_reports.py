@@ -61,8 +61,8 @@ def figure(done: Reproduction) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.spines[["top", "right"]].set_visible(False)
     title = f"The {done.report.name} report on {done.category}, {rows['n_splits'].max()} splits"
-    if done.stand_ins:
-        title += "\n" + fill(say(done.stand_ins), 80)
+    if done.substitutes:
+        title += "\n" + fill(say(done.substitutes), 80)
     axes.set_title(title, fontsize=10, loc="left")
     drawn.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return drawn

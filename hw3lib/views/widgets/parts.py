@@ -62,7 +62,7 @@ class Picture(anywidget.AnyWidget):
         value: bytes of an image file.
         mime: its type.
         alt: what it shows, for screen readers.
-        clickable: whether clicks are told.
+        clickable: whether clicks are reported.
     """
 
     _esm = _PICTURE

@@ -203,11 +203,13 @@ def checkpoint(out: Path, given: Path, version: int) -> None:
 
 
 def guided(out: Path, given: Path, version: int) -> None:
-    from hw3lib.classify.guided.classifier import DefectGuided, good_images, look
+    from hw3lib.classify.guided.classifier import DefectGuided, extract_features, good_images
 
     images, _ = _classified(given)
     images = images.iloc[::9]  # it is the file that is tried
-    look(DefectGuided(image_size=64), images, good_images(_table(given), images), keep=out, seed=version, device="cpu")
+    extract_features(
+        DefectGuided(image_size=64), images, good_images(_table(given), images), keep=out, seed=version, device="cpu"
+    )
 
 
 def imbalance(out: Path, given: Path, version: int) -> None:
