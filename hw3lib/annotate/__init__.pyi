@@ -14,6 +14,7 @@ from .dataset import Dataset, Licence
 from .formats import FORMATS, RoundTrip, Written, round_trip
 from .instances import Instance, Instances, from_maps, from_masks
 from .masks import FineTuning, Segmenter, evaluation, fine_tune, propose
+from .measurement import Measurement
 from .splitting import split_images
 from .summary import describe_annotation
 
@@ -25,6 +26,7 @@ __all__ = [
     "Instance",
     "Instances",
     "Licence",
+    "Measurement",
     "RoundTrip",
     "Segmenter",
     "Written",

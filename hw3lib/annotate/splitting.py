@@ -65,3 +65,10 @@ def _divide(count: int, shares: np.ndarray) -> np.ndarray:
         sizes[np.argmax(sizes)] -= 1
         sizes[part] = 1
     return sizes
+
+
+def spread(images: pd.DataFrame, rows: np.ndarray, random_state: int = 0) -> np.ndarray:
+    """Rows in an order of which every beginning holds the classes as equally as may be."""
+    rows = np.random.default_rng(random_state).permutation(np.sort(rows))
+    turn = images["defect"].iloc[rows].groupby(images["defect"].iloc[rows].to_numpy()).cumcount().to_numpy()
+    return rows[np.argsort(turn, kind="stable")]

@@ -28,8 +28,8 @@ def describe_annotation(
     Args:
         instances: of the ground-truth masks, or of anomaly maps.
         formats: rows of :meth:`.export.Exported.rows`.
-        sam: :meth:`.segmentation.Evaluation.table`; None where it was not measured.
-        detection: :func:`.detection_summary`; None where nothing was trained.
+        sam: :meth:`.segmentation.Evaluation.table`; None, or no row, where it was not measured.
+        detection: :func:`.detection_summary`; None, or no row, where nothing was trained.
         curve: :func:`.segmentation.curve`.
         origin: of the instances, see :func:`.available.defective_images`.
         left_out: why ``sam`` or ``detection`` is None, or lacks ``yolo``: sentences without their full stops.
@@ -59,7 +59,7 @@ def describe_annotation(
 
 
 def _of_sam(sam: pd.DataFrame | None) -> list[str]:
-    if sam is None:
+    if sam is None or not len(sam):
         return []
     rows = sam.set_index(["method", "prompt"])
     box, detector = rows.loc[("SAM", "box")], rows.loc[("SAM", "detector")]
@@ -85,7 +85,7 @@ def _why(sam: pd.DataFrame | None, curve: pd.DataFrame | None) -> list[str]:
         "Such models suit fine-tuning because they know edges, parts and objects from millions of images; only a small "
         "part must learn what a defect is"
     )
-    if curve is None or sam is None:
+    if curve is None or sam is None or not len(curve):
         return [f"{general}."]
     after = curve[curve["n_train"] > 0]
     few, many = int(after["n_train"].min()), int(after["n_train"].max())

@@ -72,6 +72,13 @@ class Attempt:
     patience: int | None = None
     images_per_class: int | None = None
 
+    def hyperparameters(self) -> str:
+        """Those that a report names, in a line."""
+        said = [self.arch, f"strategy {self.strategy}", f"{self.image_size} px", f"{self.head} head"]
+        said += [f"{self.optimiser} at rate {self.lr:g}", f"{self.epochs} epochs"]
+        said += [f"then {self.fine_tune_epochs} at {self.fine_tune_lr:g}"] if self.fine_tune_epochs else []
+        return ", ".join([*said, f"batches of {self.batch_size}"])
+
     def __post_init__(self) -> None:
         for field, allowed in (("strategy", STRATEGIES), ("head", HEADS), ("optimiser", OPTIMISERS)):
             if getattr(self, field) not in allowed:

@@ -55,7 +55,7 @@ def require_models(source: Path) -> None:
     Raises:
         Hw3Error: some are missing or damaged; the message says what to do.
     """
-    if "hw3lib.annotate" in source.read_text(encoding="utf-8"):
+    if re.search(r"\bhw3lib\b.*\bannotate\b", source.read_text(encoding="utf-8")):
         for name in ("sam", "yolo", "yolo-weights"):
             optional.require(name)
 

@@ -70,7 +70,9 @@ def answers(run: Run) -> list[Question]:
         ) from error
 
 
-def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0) -> Report:
+def build(
+    run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0, category: str | None = None
+) -> Report:
     """Answer the assignment's five questions on at most three pages A4 from what a run measured.
 
     Args:
@@ -78,15 +80,19 @@ def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0
         out: a folder for report.pdf, report.html and report.json (where each number came from), or the PDF or HTML
             file, with the others beside it; ``report`` in the run's folder if None.
         dpi: of :attr:`Report.pictures`; none are drawn at 0.
+        category: that the run should be on; None takes any.
 
     Returns:
         What was written. The same results give the same bytes.
 
     Raises:
-        Hw3Error: nothing was measured, a file is damaged, the chapters are of different data, or three pages are not
-            enough.
+        Hw3Error: nothing was measured, a file is damaged, the chapters are of different data or of another category,
+            or three pages are not enough.
     """
     run = Run(run_folder)
+    found = str(run.metrics[run.chapters[0]].get("category"))
+    if category not in (None, found):
+        raise Hw3Error(f"the run is on {found}, and category is {category!r}: set category to {found!r}")
     questions = answers(run)
     words = {str(q.number): sum(count(run.plain(text)) for text in q.paragraphs()) for q in questions}
     limits = {str(q.number): q.limit for q in questions if q.limit}
@@ -118,7 +124,7 @@ def build(run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0
         new_html.write_text(web.page(title, questions, closing, run), encoding="utf-8", newline="\n")
         new_record.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
     return Report(
-        category=str(run.metrics[first].get("category")),
+        category=found,
         pages=made.pages,
         words=words,
         limits=limits,

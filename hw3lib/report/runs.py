@@ -159,6 +159,22 @@ class Run:
                 ) from None
         return value
 
+    def agrees(self, number: Mapping[str, Any]) -> bool:
+        """Whether a printed value is what its file holds.
+
+        Args:
+            number: one of :meth:`numbers`; what a file lacks cannot differ.
+
+        Raises:
+            Hw3Error: the file has nothing at its pointer.
+        """
+        value = self.value(number["file"], number["pointer"])
+        if number["spec"] == "quoted":
+            return number["printed"] in value
+        if isinstance(value, int | float):
+            return float(number["printed"]) == float(format(value * number["scale"], number["spec"]))
+        return value is None or number["printed"] == str(value)
+
     def rows(self, file: str, pointer: str) -> list[dict[str, Any]]:
         """A list of rows, such as a leaderboard.
 
@@ -255,6 +271,26 @@ def find_run(run: str | Path | None, runs_dir: str | Path | None = None) -> Path
             return folder
     there = sorted(path.name for path in runs.glob("*") if any((path / n / "metrics.json").is_file() for n in MEASURED))
     raise Hw3Error(f"no run {str(run)!r} in {runs}; there are {', '.join(there) or 'none: make one with `hw3 run`'}")
+
+
+def chosen_run(run: str | Path | None, out: str | Path | None, category: str) -> Path:
+    """The folder of the run that notebook 06 reports: the one that is named, or the one that its results are in.
+
+    Args:
+        run: a name or folder; None if none is named.
+        out: the notebook's results folder, which is in the run's; None if it stands alone. Then it is the newest
+            complete run of the category, or ``interactive``.
+        category: of the run.
+
+    Raises:
+        Hw3Error: there is no run of that name.
+    """
+    if run is not None:
+        return find_run(run)
+    if out is not None:
+        return Path(out).parent
+    runs = project_root() / "runs"
+    return newest_run(runs, category) or runs / "interactive"
 
 
 def newest_run(runs_dir: str | Path, category: str | None = None) -> Path | None:

@@ -170,8 +170,8 @@ if len(defects):
 # %%
 # NBVAL_CHECK_OUTPUT
 print(f"{len(defects)} masks")
-if len(defects):
-    print("type with the largest median area:", summary["median_area"].idxmax())
+for name in defects.groupby("defect")["area"].median().nlargest(1).index:
+    print("type with the largest median area:", name)
 
 # %%
 run.figure(plots.dataset.defect_area(defects), "defect_area")
@@ -190,11 +190,9 @@ run.figure(plots.dataset.defect_position(table), "defect_position")
 # do you lose the defect? Each row is the *smallest* defect of its type.
 
 # %%
-if len(defects):
-    smallest = defects.loc[defects.groupby("defect")["area"].idxmin(), "image"]
-    rows = [next(table[table["image"] == image].itertuples()) for image in smallest]
-else:
-    rows = list(table.groupby("defect").head(1).itertuples())
+smallest = defects.loc[defects.groupby("defect")["area"].idxmin(), "image"]
+rows = [next(table[table["image"] == image].itertuples()) for image in smallest]
+rows = rows or list(table.groupby("defect").head(1).itertuples())  # a category without masks
 run.figure(plots.dataset.working_sizes(rows, [32, 64, 128, 224]), "working_sizes")
 # %%
 sizes = [32, 64, 128, 224]

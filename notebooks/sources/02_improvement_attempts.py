@@ -138,10 +138,8 @@ transfer.differences(baseline)
 # %%
 stack = ImageStack.load(images, 224)  # uint8 (N, 3, 224, 224): decoded once, for every epoch and every split
 network = backbones.load(arch)
-print(
-    f"{arch}: torchvision's {type(network.network).__name__}, {network.num_features} features,",
-    "ImageNet weights" if network.pretrained else "random weights",
-)
+weights = "ImageNet weights" if network.pretrained else "random weights"
+print(f"{arch}: torchvision's {type(network.network).__name__}, {network.num_features} features, {weights}")
 with torch.no_grad():
     features = torch.cat([network.embed(batch) for batch in torch.from_numpy(stack.images).split(32)])
 
@@ -209,8 +207,7 @@ print("attempt 2, transfer, is significantly better than the baseline:", low > 0
 # %%
 run.figure(plots.classify.curves(results), "curves")
 # %%
-if not widgets.headless():
-    widgets.explore_attempts(results)
+widgets.in_person(widgets.explore_attempts, results)
 
 # %% [markdown]
 # ## Each report's finding as a hypothesis
@@ -240,12 +237,13 @@ findings = [  # the finding, whose it is, the attempt that should be better and 
     ("a lower rate and more epochs help", "bottle", slow, fast),
     ("higher resolution helps", "capsule", transfer, small),
 ]
+
+# %%
 measured = {result.attempt: result for result in results}
+compared = dict.fromkeys(attempt for *_, better, worse in findings for attempt in (better, worse))
+measured |= {a: run_attempt(a, images, splits, keep=keep, seed=seed) for a in compared if a not in measured}
 rows = []
 for finding, report, better, worse in findings:
-    for attempt in (better, worse):
-        if attempt not in measured:
-            measured[attempt] = run_attempt(attempt, images, splits, keep=keep, seed=seed)
     difference, low, high = measured[better].gain(measured[worse])
     rows.append((finding, report, better.name, worse.name, difference, low, high, verdict(low, high)))
 hypotheses = pd.DataFrame(
@@ -378,9 +376,8 @@ run.figure(plots.classify.reliability(calibration.table), "reliability")
 # %%
 run.figure(widgets.mistakes(best, images), "mistakes")
 # %%
-if not widgets.headless():
-    widgets.browse_mistakes(results, images)
-    widgets.relabel(best, images, run.folder / "relabelled.json")
+widgets.in_person(widgets.browse_mistakes, results, images)
+widgets.in_person(widgets.relabel, best, images, run.folder / "relabelled.json")
 
 # %% [markdown]
 # ## Why it decides
@@ -399,8 +396,7 @@ explained = replace(transfer, batch_size=min(batch_size, *(len(train) for train,
 explanation = explain_attempt(explained, images, folds, seed=seed)
 run.figure(plots.explain.grad_cams(explanation, images), "grad_cams")
 # %%
-if not widgets.headless():
-    widgets.browse_grad_cams([explanation], images)
+widgets.in_person(widgets.browse_grad_cams, [explanation], images)
 
 # %% [markdown]
 # The *pointing game* counts. Two players who do not look stand beside it: a random pixel, and the centre of the image.
@@ -424,15 +420,6 @@ def percent(*shares):
 
 
 row, how = board.loc[0], best.attempt
-settings = [how.arch, f"strategy {how.strategy}", f"{how.image_size} px"]
-if isinstance(how, Attempt):
-    settings += [f"{how.head} head", f"{how.optimiser} at rate {how.lr:g}", f"{how.epochs} epochs"]
-    settings += [f"then {how.fine_tune_epochs} at {how.fine_tune_lr:g}"] if how.fine_tune_epochs else []
-    settings += [f"batches of {how.batch_size}"]
-elif how.parts == guided.WHOLE:
-    settings += ["logistic regression, averaged over symmetries"]
-else:
-    settings += [f"support vector machines on {', '.join(how.parts)}"]
 text = [
     f"On {category} ({len(images)} images, {len(classes)} classes) the best of {len(board)} attempts is "
     f"'{how.name}': {percent(row['accuracy'])} correct (95 % interval {percent(row['ci_low'], row['ci_high'])}, "
@@ -440,7 +427,7 @@ text = [
     f"Against the baseline: {points(row['gain'], row['gain_low'], row['gain_high'])}."
     if how is not baseline
     else "No attempt exceeds the baseline in the mean, so none of the changes pays here.",
-    f"Hyperparameters: {', '.join(settings)}.",
+    f"Hyperparameters: {how.hyperparameters()}.",
     "Of the factors named by the reports, tested in pairs, "
     + "; ".join(
         f"{what}: {', '.join(hypotheses.loc[hypotheses['verdict'] == what, 'finding']) or 'none'}"
@@ -449,6 +436,8 @@ text = [
     + ".",
     f"A second look at the most unusual region, against the whole image: {second_look}.",
 ]
+
+# %%
 hardest = per_class.loc[per_class["f1"].idxmin()]
 text.append(
     f"The best attempt's hardest class is {hardest['class']} (F1 {percent(hardest['f1'])}); its expected calibration "

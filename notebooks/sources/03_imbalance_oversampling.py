@@ -63,22 +63,9 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hw3lib import RunFolder
+from hw3lib import RunFolder, imbalance
 from hw3lib.course import checks
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
-from hw3lib.imbalance import (
-    METHODS,
-    CopyPaste,
-    DeepSmote,
-    LroStyle,
-    RandomOversampler,
-    class_sizes,
-    compare_methods,
-    describe_long_tail,
-    leak_experiment,
-    make_longtail,
-    recognisable,
-)
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
 
@@ -104,7 +91,7 @@ if left_out:
     print("too small to learn from and test on, left out below:", ", ".join(left_out))
 
 # %%
-print(fill(describe_long_tail(table), 100))
+print(fill(imbalance.describe_long_tail(table), 100))
 run.figure(plots.imbalance.long_tail(table), "long_tail")
 
 # %% [markdown]
@@ -117,8 +104,8 @@ run.figure(plots.imbalance.long_tail(table), "long_tail")
 
 # %%
 # NBVAL_CHECK_OUTPUT
-tail = make_longtail(images, ratio, by="auto", random_state=seed)
-print(class_sizes(tail).to_dict())
+tail = imbalance.make_longtail(images, ratio, by="auto", random_state=seed)
+print(imbalance.class_sizes(tail).to_dict())
 
 # %% [markdown]
 # ## Four papers
@@ -148,7 +135,7 @@ print(class_sizes(tail).to_dict())
 # %%
 stack = ImageStack.load(tail, 64)
 labels = tail["defect"].to_numpy()
-deepsmote = DeepSmote(random_state=seed)
+deepsmote = imbalance.DeepSmote(random_state=seed)
 made, made_labels = deepsmote.fit_resample(stack.images, labels)
 print(f"{len(stack.images)} real images, {len(made) - len(stack.images)} generated")
 
@@ -170,18 +157,17 @@ run.figure(plots.imbalance.made_images(stack.images, labels, made, made_labels),
 run.figure(plots.imbalance.latent_map(deepsmote, labels, made_labels), "latent_map")
 
 # %%
-ends = np.flatnonzero(labels == class_sizes(tail[tail["is_defect"]]).index[0])[:2]
+ends = np.flatnonzero(labels == imbalance.class_sizes(tail[tail["is_defect"]]).index[0])[:2]
 run.figure(plots.imbalance.latent_walk(deepsmote, *stack.images[ends]), "latent_walk")
 # %%
-if not widgets.headless():
-    widgets.walk(deepsmote, stack.images, tail)
+widgets.in_person(widgets.walk, deepsmote, stack.images, tail)
 
 # %% [markdown]
 # LRO's idea on the same images. Clusters of codes in each class stand for its patterns; the rarer a pattern, the more
 # samples it gets.
 
 # %%
-lro = LroStyle(random_state=seed)
+lro = imbalance.LroStyle(random_state=seed)
 made_lro, made_lro_labels = lro.fit_resample(stack.images, labels)
 run.figure(plots.imbalance.made_images(stack.images, labels, made_lro, made_lro_labels), "made_lro")
 
@@ -193,7 +179,8 @@ run.figure(plots.imbalance.made_images(stack.images, labels, made_lro, made_lro_
 # %%
 can_paste = bool(tail["mask"].notna().any() and (labels == "good").any())
 if can_paste:
-    pasted, pasted_labels = CopyPaste(masks=load_masks(tail, 64), random_state=seed).fit_resample(stack.images, labels)
+    copy_paste = imbalance.CopyPaste(masks=load_masks(tail, 64), random_state=seed)
+    pasted, pasted_labels = copy_paste.fit_resample(stack.images, labels)
     figure = plots.imbalance.made_images(stack.images, labels, pasted, pasted_labels, columns=4)
 else:
     figure = plots.nothing("no masks, or no good images: nothing can be pasted")
@@ -223,10 +210,12 @@ real_features, real_labels = features(balanced.images), images["defect"].to_nump
 classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
 folds = int(min(5, images["defect"].value_counts().min()))
 guesses = cross_val_predict(classifier, real_features, real_labels, cv=folds)
-unseen = recognisable(real_features, real_labels, lambda _: guesses).table["share"].mean()
+unseen = imbalance.recognisable(real_features, real_labels, lambda _: guesses).table["share"].mean()
 classifier.fit(real_features, real_labels)
+
+# %%
 rows = {"real images, not seen": unseen}
-official = DeepSmote(variant="official", random_state=seed).fit_resample(stack.images, labels)
+official = imbalance.DeepSmote(variant="official", random_state=seed).fit_resample(stack.images, labels)
 generators = {
     "DeepSMOTE": (made, made_labels),
     "DeepSMOTE, official program": official,
@@ -234,7 +223,7 @@ generators = {
 }
 for name, (generated, classes) in (generators | ({"copy-paste": (pasted, pasted_labels)} if can_paste else {})).items():
     new = slice(len(labels), None)
-    recognition = recognisable(generated[new], classes[new], lambda batch: classifier.predict(features(batch)))
+    recognition = imbalance.recognisable(generated[new], classes[new], lambda b: classifier.predict(features(b)))
     rows[name] = recognition.table["share"].mean()  # every class counts alike, or calling all of them one would pay
 recognised = run.table(pd.Series(rows, name="assigned to their class, mean of the classes").to_frame(), "recognition")
 recognised.round(2)
@@ -246,11 +235,11 @@ recognised.round(2)
 # tables did so. **Predict first**: how many points does it add?
 
 # %%
-mild = make_longtail(images, 3, by="auto", random_state=seed)  # every class is large enough for both halves
-leak = leak_experiment(
+mild = imbalance.make_longtail(images, 3, by="auto", random_state=seed)  # every class is large enough for both halves
+leak = imbalance.leak_experiment(
     real_features[mild.index],
     mild["defect"].to_numpy(),
-    RandomOversampler(random_state=seed),
+    imbalance.RandomOversampler(random_state=seed),
     n_splits=10,
     test_size=0.5,
     random_state=seed,
@@ -269,14 +258,16 @@ print(f"inflated by {mean:.0f} points ({low:.0f} to {high:.0f})")
 # unlabelled or generated images?
 
 # %%
-pd.DataFrame([{"method": m.name, "kind": m.kind, "source": m.paper} for m in METHODS.values()]).set_index("method")
+all_methods = [{"method": m.name, "kind": m.kind, "source": m.paper} for m in imbalance.METHODS.values()]
+pd.DataFrame(all_methods).set_index("method")
 
 # %%
 good = table[(table["split"] == "train") & ~table["is_defect"] & ~table["image"].isin(images["image"])]
 unlabelled = good.sample(min(len(good), 40), random_state=seed)
-slow = [name for name, m in METHODS.items() if m.kind == "generated images" or name == "cutmix"]
-methods = [name for name in METHODS if (profile == "full" or name not in slow) and (can_paste or name != "copy-paste")]
-compared = compare_methods(
+slow = [name for name, m in imbalance.METHODS.items() if m.kind == "generated images" or name == "cutmix"]
+skipped = {"quick": slow, "full": []}[profile] + ([] if can_paste else ["copy-paste"])
+methods = [name for name in imbalance.METHODS if name not in skipped]
+compared = imbalance.compare_methods(
     images,
     splits,
     methods=methods,

@@ -181,6 +181,8 @@ detectors = {
     "PaDiM": partial(anomaly.PaDiM, **common),
     "PatchCore": partial(anomaly.PatchCore, **common),
 }
+
+# %%
 evaluations = {}
 for name, make in detectors.items():
     evaluations[name] = anomaly.evaluate(
@@ -256,8 +258,7 @@ page = plots.anomaly.threshold_page(
 )
 run.figure(page, "thresholds")
 # %%
-if not widgets.headless():
-    widgets.explore_threshold(patchcore, test)
+widgets.in_person(widgets.explore_threshold, patchcore, test)
 
 # %% [markdown]
 # A p-value says how unusual a score is: the share of good images that score as high, the new one counted among them.

@@ -59,35 +59,11 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from hw3lib import RunFolder
-from hw3lib.annotate import (
-    FORMATS,
-    Fcos,
-    FineTuning,
-    Segmenter,
-    YoloV8,
-    YoloWorld,
-    available,
-    describe_annotation,
-    example_photographs,
-    export,
-    instances,
-    kept_vocabulary,
-    learning_curve,
-    preview,
-    propose,
-    truth_of,
-)
-from hw3lib.annotate import detection_runs as runs
-from hw3lib.annotate import detection_summary as summary
-from hw3lib.annotate import evaluation as segmentation
-from hw3lib.core import optional
+from hw3lib import RunFolder, annotate
 from hw3lib.course import checks
-from hw3lib.data import classification_images, get, load_table, read_image, read_mask
+from hw3lib.data import get, load_table, read_mask
 from hw3lib.networks import pick_device
 from hw3lib.views import plots, widgets
-
-detection_plots, annotate_plots, nothing = plots.boxes, plots.masks, plots.nothing
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -96,14 +72,9 @@ plt.rcParams["figure.dpi"] = 72
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("05", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
-defective, origin = available.defective_images(table)
-masked = int(defective["mask"].notna().sum())
-print(f"{masked} defective images with a mask, {len(table) - masked} without")
-unmeasured = available.without_measurement(defective, origin)  # why IoU and Dice are left out, or None
-left_out = {step: unmeasured for step in ("sam", "detection") if unmeasured}
-advice = {}  # what brings the optional parts that are not on this machine
-if unmeasured:
-    print(f"Left out below: {unmeasured}.")
+# What cannot be measured on this category or machine is left out, and said: once here, and where it would stand.
+study = annotate.Measurement(table, seed, min_area)
+defective = study.defective
 
 # %% [markdown]
 # ## From masks to instances
@@ -124,10 +95,8 @@ for row, path in enumerate(defective["mask"].dropna()):
         area = (labels[down, across] == part).sum()
         if area >= min_area:
             found.append((row, across.start, down.start, across.stop, down.stop))
-detector = None if masked else available.fit_detector(table, seed)
-made = available.annotate(defective, detector, min_area=min_area)
-if masked:
-    print("the library finds the same boxes:", [(i.row, *i.xyxy) for i in made] == found)
+made = study.annotated
+print(study.compared(found))
 print(made.summary())
 
 # %% [markdown]
@@ -144,13 +113,13 @@ print(made.summary())
 # | promptable segmentation (SAM) | image, mask, and a box or points to ask with | JSON with masks as PNG |
 
 # %%
-annotations = export.export(
+annotations = annotate.export.export(
     table,
-    list(FORMATS),
+    list(annotate.FORMATS),
     run.folder / "annotations",
     min_area=min_area,
     seed=seed,
-    detector=detector,
+    detector=study.annotator,
     force=True,
     echo=lambda text: None,
 )
@@ -187,7 +156,7 @@ changes = np.flatnonzero(np.diff(np.pad(first.mask.ravel(order="F"), 1).astype(i
 print("run lengths:", np.diff([0, *changes])[:8].tolist(), "...")
 
 # %%
-run.figure(preview.sheet(dataset, columns=2, each=2), "formats")
+run.figure(annotate.preview.sheet(dataset, columns=2, each=2), "formats")
 
 # %% [markdown]
 # ## SAM: one model, any object, if you ask well
@@ -206,75 +175,27 @@ run.figure(preview.sheet(dataset, columns=2, each=2), "formats")
 # prompt: the anomaly map above its threshold, and a light segmenter that learns from the same images.
 
 # %%
-try:
-    sam = Segmenter.load()
-except optional.Missing as error:
-    sam = None
-    left_out["sam"], advice["sam"] = error.reason, error.advice
-    print(f"Left out: {error}.")
+sam = study.segmenter  # None where its weights are not on this machine, which is then said here
 
 # %%
 # The quick profile takes a part of the images, every class in turn.
-most = {"quick": 20, "full": len(defective)}[profile]
-rows = segmentation.spread(defective, np.arange(len(defective)), seed)[:most]
-part = defective.iloc[np.sort(rows)]
-n_train = {"quick": n_train, "full": max(n_train, 20)}[profile]
-n_train = min(n_train, len(part) // 2)
-n_splits = {"quick": 3, "full": 5}[profile]
-scores = None
-if "sam" not in left_out:
-    detector = available.fit_detector(table, seed)
-    material = segmentation.prepare(sam, part, detector=detector, cache=run.folder / "embeddings")
-    splits = segmentation.few_image_splits(material.table, n_splits, n_train, seed)
-    settings = FineTuning(num_epochs={"quick": 5, "full": 12}[profile], seed=seed)
-    evaluation = segmentation.evaluate(material, splits, settings)
-    scores = evaluation.table()
-else:
-    print(f"Not measured: {left_out['sam']}.")
-empty = pd.DataFrame(columns=["method", "prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"])
-kept = run.table((empty if scores is None else scores).set_index("method"), "segmentation")  # with Dice, too
-kept[list(empty.columns[1:])].round(3)
+part = study.part({"quick": 20, "full": len(defective)}[profile])
+masks = study.fine_tune(
+    part,
+    n_train={"quick": n_train, "full": max(n_train, 20)}[profile],  # and half of the images at most
+    n_splits={"quick": 3, "full": 5}[profile],
+    settings=annotate.FineTuning(num_epochs={"quick": 5, "full": 12}[profile], seed=seed),
+    cache=run.folder / "embeddings",
+)
+kept = run.table(masks.scores.set_index("method"), "segmentation")  # with Dice, too
+kept[["prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"]].round(3)
 
 # %% [markdown]
 # **Predict first**: which of the three prompts gains most from fine-tuning? Look at the masks before and after. Where
 # nothing could be measured, the first annotation is beside what SAM, as published, makes of its boxes.
 
 # %%
-if scores is not None:
-    tuned, test = evaluation.tuned[0], splits[0][1]
-    shown = test[:: max(1, len(test) // 4)][:4]
-
-    def masks(model, asked):
-        each = [segmentation.segment(model, material.embeddings[row], asked.of(row)) for row in shown]
-        return [segmentation.union(m, material.truth(row).shape) for m, row in zip(each, shown, strict=True)]
-
-    figure = annotate_plots.segmentations(
-        [read_image(material.table["image"][row]) for row in shown],
-        [material.truth(row) for row in shown],
-        {
-            "true box, before": masks(sam, material.instances),
-            "true box, after": masks(tuned["box"], material.instances),
-            "detector's boxes, after": masks(tuned["detector"], material.detected),
-        },
-        [material.table["defect"][row] for row in shown],
-    )
-elif sam is not None:
-    rows = [row for row in segmentation.spread(defective, np.arange(len(defective)), seed) if made.of(row)][:4]
-    pictures, firsts = [read_image(defective["image"][row]) for row in rows], [made.of(row) for row in rows]
-    asked = [segmentation.segment(sam, sam.embed(p), first) for p, first in zip(pictures, firsts, strict=True)]
-    figure = annotate_plots.segmentations(
-        pictures,
-        None,
-        {
-            f"from {origin}": [instances.union(first) for first in firsts],
-            "SAM, asked there": [segmentation.union(m, p.shape[:2]) for m, p in zip(asked, pictures, strict=True)],
-        },
-        [defective["defect"][row] for row in rows],
-        [[i.xyxy for i in first] for first in firsts],
-    )
-else:
-    figure = nothing("SAM is left out, as said above")
-run.figure(figure, "segmentations")
+run.figure(plots.masks.segmentations(**masks.looks()), "segmentations")
 
 # %% [markdown]
 # ## Why few images are enough, or are not
@@ -282,12 +203,8 @@ run.figure(figure, "segmentations")
 # IoU over the number of images learned from, always on the same test images. What needs no training is a dashed line.
 
 # %%
-curve = None
-sizes = [size for size in {"quick": (4,), "full": (5, 10)}[profile] if size <= n_train]
-if scores is not None and sizes:
-    curve = segmentation.curve(material, splits, sizes, settings, whole=evaluation)
-why = "not measured, as said above" if scores is None else f"{n_train} images to learn from are too few for a curve"
-run.figure(annotate_plots.learning_curve(curve) if curve is not None else nothing(why), "segmentation_curve")
+curve = masks.curve({"quick": (4,), "full": (5, 10)}[profile])
+run.figure(plots.masks.learning_curve(curve, masks.without_curve), "segmentation_curve")
 
 # %% [markdown]
 # ## Detection
@@ -303,36 +220,16 @@ run.figure(annotate_plots.learning_curve(curve) if curve is not None else nothin
 # would learn from it that the defect is background; so is a class too small to stand on both sides of a split.
 
 # %%
-images = classification_images(table, random_state=seed)
-boxes = instances.from_masks(images, min_area=min_area)
-images, boxes, detection_splits, without = available.detectable(
-    images, boxes, {"quick": 1, "full": 5}[profile], 0.4, seed
-)
-if without and "detection" not in left_out:
-    print("left out:", ", ".join(f"{count} {name}" for name, count in without.items()))
-if not detection_splits:
-    left_out.setdefault("detection", "no class has images with boxes on both sides of a split")
 size, epochs = {"quick": (256, 12), "full": (640, 100)}[profile]
-models = {"FCOS": Fcos(size=size, epochs=epochs, seed=seed)}
-try:
-    optional.require("yolo")
-    optional.require("yolo-weights")
-    models["YOLOv8n"] = YoloV8(size=size, epochs={"quick": 10, "full": 100}[profile], seed=seed)
-    world = YoloWorld(size=size, epochs={"quick": 4, "full": 60}[profile], category=category, seed=seed)
-    models["YOLO-World-s"] = world
-    if profile == "full":
-        models["YOLO-World-s, embeddings alone"] = replace(world, train="embeddings", lr=2e-3)
-except optional.Missing as error:
-    left_out["yolo"], advice["yolo"] = error.reason, error.advice
-    print(f"Left out: {error}.")
-fitted = {}
-board = pd.DataFrame(columns=["model", "map50_before", "map50_after", "gain", "gain_low", "gain_high"])
-if "detection" in left_out:
-    print(f"Not measured: {left_out['detection']}.")
-else:
-    measured = runs(images, boxes, models, detection_splits, done=lambda row, m: fitted.setdefault(row["model"], m))
-    board = summary(measured)
-board = run.table(board.set_index("model"), "detection")
+world = annotate.YoloWorld(size=size, epochs={"quick": 4, "full": 60}[profile], category=category, seed=seed)
+models = {
+    "FCOS": annotate.Fcos(size=size, epochs=epochs, seed=seed),
+    "YOLOv8n": annotate.YoloV8(size=size, epochs={"quick": 10, "full": 100}[profile], seed=seed),
+    "YOLO-World-s": world,
+}
+alone = {"YOLO-World-s, embeddings alone": replace(world, train="embeddings", lr=2e-3)}
+boxes = study.detect(models | {"quick": {}, "full": alone}[profile], n_splits={"quick": 1, "full": 5}[profile])
+board = run.table(boxes.board.set_index("model"), "detection")
 board.round(3)
 
 # %% [markdown]
@@ -340,42 +237,15 @@ board.round(3)
 # which of COCO's 80 names does YOLO-World find on them before, and which after?
 
 # %%
-vocabulary = {}
-for name, model in fitted.items():
-    if name.startswith("YOLO-World"):
-        vocabulary[name] = kept_vocabulary(model, example_photographs())
-        before, after = (", ".join(vocabulary[name][when]) or "nothing" for when in ("before", "after"))
-        print(f"{name} ({model.train} trained, text {model.text}): before {before}; after {after}")
-if not vocabulary:
-    print("YOLO-World was not trained")
+vocabulary = boxes.vocabulary()
+print(boxes.describe_vocabulary(vocabulary))
 
 # %%
-if fitted:
-    best = board.index[0]
-    _, test = detection_splits[0]
-    tested = images.iloc[test].reset_index(drop=True)
-    faulty = np.flatnonzero(tested["is_defect"])
-    seen = faulty[segmentation.spread(tested.iloc[faulty], np.arange(len(faulty)), seed)[:8]]
-    classes = boxes.classes
-    truth = [truth_of(images, boxes, classes)[row] for row in test]
-    predictions = fitted[best].predict(images, test)
-    figure = detection_plots.boxes_on_images(tested, truth, predictions, classes, seen)
-else:
-    figure = nothing("not measured, as said above")
-run.figure(figure, "detections")
+run.figure(plots.boxes.boxes_on_images(**boxes.looks()), "detections")
 
 # %%
-if fitted:
-    learned = len(detection_splits[0][0])
-    smaller = [size for size in {"quick": (10,), "full": (5, 10, 20, 40)}[profile] if size < learned]
-    whole = measured[["model", "split", "map50_after"]].rename(columns={"map50_after": "map50"})
-    steps = [whole[(whole["model"] == best) & (whole["split"] == 0)].assign(images=learned)]
-    if smaller:
-        steps.insert(0, learning_curve(images, boxes, {best: models[best]}, detection_splits[:1], smaller, seed=seed))
-    figure = detection_plots.learning_curves(pd.concat(steps))
-else:
-    figure = nothing("not measured, as said above")
-run.figure(figure, "detection_curve")
+sizes = {"quick": (10,), "full": (5, 10, 20, 40)}[profile]
+run.figure(plots.boxes.learning_curves(boxes.curve(sizes), boxes.without), "detection_curve")
 
 # %% [markdown]
 # ## Annotate by clicking
@@ -385,16 +255,7 @@ run.figure(figure, "detection_curve")
 # COCO file at once.
 
 # %%
-if sam is not None:
-    opened = {}  # the embedding of the image that is looked at: computed at the first click, used for all others
-
-    def answer(image, points, labels):
-        if id(image) not in opened:
-            opened.clear()
-            opened[id(image)] = image, sam.embed(image)
-        return propose(sam if scores is None else tuned["click"], opened[id(image)][1], points, labels)
-
-    widgets.segment(answer, part, run.folder / "clicked.json")
+widgets.segment(masks.answer, part, run.folder / "clicked.json")
 
 # %% [markdown]
 # ## What came out
@@ -402,21 +263,17 @@ if sam is not None:
 # Written from the numbers above, whatever they are.
 
 # %%
-detected = board.reset_index() if len(board) else None
-text = describe_annotation(made, annotations.rows(), scores, detected, curve, origin=origin, left_out=left_out)
+text = annotate.describe_annotation(
+    made, annotations.rows(), masks.scores, boxes.board, curve, origin=study.origin, left_out=study.left_out
+)
 print(fill(text, 100))
 
 # %%
 run.metrics(
     formats=annotations.rows(),
-    sam=None if scores is None else scores[scores["method"] == "SAM"],
-    segmentation=scores,
-    segmentation_curve=curve,
-    detection=detected,
-    vocabulary=vocabulary,
-    origin=origin,  # of the annotations
-    left_out=left_out,  # why a value is null, or lacks models
-    advice=advice,  # why one might want what is left out, and what brings it
+    **masks.metrics(curve),
+    **boxes.metrics(vocabulary),
+    **study.metrics(),  # where annotations are from, why a value is null, and what would bring it
     summary=text,
 )
 

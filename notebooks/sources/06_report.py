@@ -45,16 +45,15 @@ seed = 0  # nothing is drawn here; all notebooks have one
 run = None  # name or folder of the run to report; None takes this one, or the newest complete one of the category
 
 # %% tags=["setup"]
-from pathlib import Path
 from textwrap import fill
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image
 
-from hw3lib import Hw3Error, RunFolder, report
+from hw3lib import RunFolder, report
 from hw3lib.classify import compared, verdicts
-from hw3lib.core import atomic_path, project_root
+from hw3lib.core import atomic_path
 from hw3lib.course import checks
 from hw3lib.data import get, load_table
 from hw3lib.report import Run, stacked
@@ -71,13 +70,7 @@ plt.rcParams["figure.dpi"] = 72
 # %%
 table = load_table(get(category, data, profile=profile, progress=False), category)
 results = RunFolder("06", table, profile, out)
-runs = project_root() / "runs"
-if run is not None:
-    folder = report.find_run(run)
-elif out is not None:
-    folder = Path(out).parent
-else:
-    folder = report.newest_run(runs, category) or runs / "interactive"
+folder = report.chosen_run(run, out, category)
 there = [n for n in report.MEASURED if (folder / n / "metrics.json").is_file()]
 missing = [n for n in report.MEASURED if n not in there]
 print(f"run {folder.resolve().name}: {', '.join(there) or 'nothing'} measured")
@@ -94,9 +87,7 @@ if missing:
 
 # %%
 # NBVAL_CHECK_OUTPUT
-made = report.build(folder, results.folder, dpi=85) if there else None
-if made and made.category != category:
-    raise Hw3Error(f"the run is on {made.category}, and category is {category!r}: set category to {made.category!r}")
+made = report.build(folder, results.folder, dpi=85, category=category) if there else None
 words = made.words if made else {}
 limits = made.limits if made else {}
 print("at most three pages:", made is None or made.pages <= 3)
@@ -140,25 +131,10 @@ board.set_index("pointer")[["printed", "value", "scale", "spec", "file"]]
 # %% [markdown]
 # Now check all of them: read each file again, go to the place, round, and compare.
 
-
 # %%
 # NBVAL_CHECK_OUTPUT
-def at(value, pointer):
-    for step in pointer.split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        value = value[int(step)] if isinstance(value, list) else value[step]
-    return value
-
-
-reader, wrong = Run(folder) if there else None, 0
-for row in made.numbers if made else []:
-    value = at(reader.content(row["file"]), row["pointer"])
-    if row["spec"] == "quoted":
-        wrong += row["printed"] not in value
-    elif isinstance(value, int | float):
-        wrong += float(row["printed"]) != float(format(value * row["scale"], row["spec"]))
-    elif value is not None:
-        wrong += row["printed"] != str(value)
+reader = Run(folder) if there else None
+wrong = sum(not reader.agrees(row) for row in (made.numbers if made else []))
 print("numbers that differ from their file:", wrong)
 
 # %% [markdown]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw3lib.classify import Attempt
+from hw3lib.classify import Attempt, guided
 from hw3lib.errors import Hw3Error
 
 LITE = "tf_efficientnet_lite0"
@@ -54,3 +54,20 @@ def test_attempts_compare_by_settings():
 def test_any_random_change_of_images_goes_with_any_strategy(strategy, changes):
     assert Attempt("x", arch=LITE, strategy=strategy, **changes).augments
     assert not Attempt("x", arch=LITE, strategy=strategy).augments
+
+
+def test_hyperparameters_are_said_in_a_line():
+    two_stage = Attempt("a", arch="mobilenet_v3_small", strategy="two-stage", image_size=224, fine_tune_epochs=4)
+    assert two_stage.hyperparameters() == (
+        "mobilenet_v3_small, strategy two-stage, 224 px, linear head, adam at rate 0.001, 30 epochs, then 4 at 0.0001, "
+        "batches of 32"
+    )
+    assert "then" not in Attempt("b").hyperparameters()
+    assert guided.DefectGuided(parts=("region", "stage")).hyperparameters() == (
+        "tf_efficientnet_lite2, strategy guided, 448 px, support vector machines on region, stage"
+    )
+    assert (
+        guided.DefectGuided(parts=guided.WHOLE)
+        .hyperparameters()
+        .endswith("strategy whole image, 448 px, logistic regression, averaged over symmetries")
+    )

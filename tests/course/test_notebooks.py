@@ -82,3 +82,31 @@ def test_title_objectives_checkpoint_exercises_and_summary(source):
     for heading in ("## Checkpoint", "## Exercises", "## Summary", "**Next:**"):
         assert heading in text
     assert json.dumps(executed(source).metadata["hw3lib"]["files"]).count("metrics.json") == 1
+
+
+def statements(source):
+    """A syntax tree of each code cell of a source, and its lines that are code."""
+    for cell in code(convert(source)):
+        lines = [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        yield ast.parse(cell.source), lines
+
+
+@pytest.mark.parametrize("source", NUMBERED)
+def test_no_cell_has_more_than_twenty_lines_of_code(source):
+    assert not [lines for _, lines in statements(source) if len(lines) > 20]
+
+
+@pytest.mark.parametrize("source", NUMBERED)
+def test_no_import_goes_deeper_than_a_room(source):
+    for tree, _ in statements(source):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.module or "").startswith("hw3lib.") or node.module.count(".") == 1, node.module
+            elif isinstance(node, ast.Import):
+                assert not [alias.name for alias in node.names if alias.name.startswith("hw3lib")]
+
+
+@pytest.mark.parametrize("source", NUMBERED)
+def test_what_can_be_measured_is_no_question_of_the_notebook(source):
+    branches = [n for tree, _ in statements(source) for n in ast.walk(tree) if isinstance(n, ast.If | ast.Try)]
+    assert len(branches) <= 2, [ast.unparse(node).splitlines()[0] for node in branches]

@@ -8,7 +8,7 @@ import re
 import pypdf
 import pytest
 
-from hw3lib.report import build
+from hw3lib.report import Run, build
 
 
 def look_up(folder, file, pointer):
@@ -69,6 +69,16 @@ def check(folder, made):
 def test_each_number_equals_its_file_at_its_pointer(small_run, small_report, large_run, large_report):
     check(small_run, small_report)
     check(large_run, large_report)
+
+
+def test_a_number_that_was_changed_on_the_page_or_in_the_file_does_not_agree(small_run, small_report):
+    reader = Run(small_run)
+    assert all(reader.agrees(row) for row in small_report.numbers)
+    kinds = {}
+    for row in small_report.numbers:
+        kinds.setdefault(row["spec"] if row["spec"] in ("s", "quoted") else "number", row)
+    assert set(kinds) == {"s", "quoted", "number"}
+    assert not any(reader.agrees(row | {"printed": "4711.5"}) for row in kinds.values())
 
 
 def test_the_html_prints_the_traced_values_in_order_and_no_other_number(small_report):

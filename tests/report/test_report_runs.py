@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from hw3lib.errors import Hw3Error
-from hw3lib.report import build, find_run, newest_run
+from hw3lib.report import build, chosen_run, find_run, newest_run
 from hw3lib.report.runs import NOTHING, Run, escaped, printed
 
 
@@ -199,3 +199,19 @@ def test_a_mixed_run_is_not_the_newest(make, tmp_path):
     good, mixed = make(tmp_path / "good"), make(tmp_path / "mixed")
     change(mixed, "02", category="screws")
     assert newest_run(tmp_path) == good
+
+
+def test_notebook_06_takes_the_run_it_is_told_or_stands_in_or_the_newest_of_its_category(make, tmp_path, monkeypatch):
+    named = make(tmp_path / "runs/bolts-quick", category="bolts")
+    monkeypatch.setattr("hw3lib.report.runs.project_root", lambda: tmp_path)
+    assert chosen_run("bolts-quick", tmp_path / "runs/other/06", "nuts") == named
+    assert chosen_run(None, tmp_path / "runs/other/06", "bolts") == tmp_path / "runs/other"
+    assert chosen_run(None, None, "bolts") == named
+    assert chosen_run(None, None, "nuts") == tmp_path / "runs/interactive"
+
+
+def test_a_run_on_another_category_than_the_one_asked_for_is_no_report(small_run, tmp_path):
+    with pytest.raises(Hw3Error, match="the run is on bolts, and category is 'nuts': set category to 'bolts'"):
+        build(small_run, tmp_path / "out", category="nuts")
+    assert not (tmp_path / "out").exists()
+    assert build(small_run, tmp_path / "out", category="bolts").category == "bolts"

@@ -332,3 +332,11 @@ def test_the_gallery_has_a_static_twin(images, mistaken, monkeypatch, shown, tmp
     widgets.relabel(mistaken, images, tmp_path / "labels.json")
     assert texts(shown[0]) == texts(widgets.mistakes(mistaken, images))
     assert capsys.readouterr().out == "0 of 11 images were looked at.\n" and not (tmp_path / "labels.json").exists()
+
+
+@pytest.mark.parametrize("set_to, shown", [("1", []), ("", [(1, 2)])])
+def test_a_widget_for_a_person_is_shown_only_where_there_is_one(set_to, shown, monkeypatch):
+    monkeypatch.setenv("HW3_HEADLESS", set_to)
+    called = []
+    widgets.in_person(lambda *arguments: called.append(arguments), 1, 2)
+    assert called == shown

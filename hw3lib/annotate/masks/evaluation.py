@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from hw3lib.annotate.instances import Instance, Instances, from_maps, from_masks
 from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_click
+from hw3lib.annotate.splitting import spread
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.maps import upsample
@@ -290,13 +291,6 @@ def curve(
             before.loc[before["iou_after"].notna(), ["iou_low", "iou_high"]] = np.nan
             parts.insert(0, before[["n_train", "method", "prompt", "iou", "iou_low", "iou_high"]])
     return pd.concat(parts, ignore_index=True)
-
-
-def spread(images: pd.DataFrame, rows: np.ndarray, random_state: int = 0) -> np.ndarray:
-    """Rows in an order of which every beginning holds the classes as equally as may be."""
-    rows = np.random.default_rng(random_state).permutation(np.sort(rows))
-    turn = images["defect"].iloc[rows].groupby(images["defect"].iloc[rows].to_numpy()).cumcount().to_numpy()
-    return rows[np.argsort(turn, kind="stable")]
 
 
 def _tuned(

@@ -146,8 +146,8 @@ class Segmenter:
 def propose(
     segmenter: Segmenter,
     image: Embedding | np.ndarray,
-    points: Sequence[Sequence[float]] = (),
-    labels: Sequence[int] = (),
+    points: Sequence[Sequence[float]] | np.ndarray = (),
+    labels: Sequence[int] | np.ndarray = (),
     box: Sequence[float] | None = None,
 ) -> tuple[np.ndarray, float]:
     """The mask that clicks, and a box if there is one, point at.

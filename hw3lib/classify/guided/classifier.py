@@ -104,6 +104,13 @@ class DefectGuided:
         """As it stands in tables."""
         return "whole image" if self.parts == WHOLE else "guided"
 
+    def hyperparameters(self) -> str:
+        """Those that a report names, in a line."""
+        classifier = f"support vector machines on {', '.join(self.parts)}"
+        if self.parts == WHOLE:
+            classifier = "logistic regression, averaged over symmetries"
+        return ", ".join([self.arch, f"strategy {self.strategy}", f"{self.image_size} px", classifier])
+
 
 @dataclass
 class GuidedFeatures:

@@ -33,6 +33,7 @@ def boxes_on_images(
     score: float = 0.25,
     columns: int = 4,
     most: int = 5,
+    without: str = "no image",
 ) -> Figure:
     """Images with their true boxes (yellow, solid) and the predicted ones (cyan, dashed, with class and score).
 
@@ -44,6 +45,7 @@ def boxes_on_images(
         score: lowest score of a box that is drawn.
         columns: images in a line.
         most: predicted boxes drawn on an image, those of the highest scores.
+        without: the sentence to draw where there is no image.
 
     Raises:
         Hw3Error: not one entry an image, or a row that does not exist.
@@ -57,7 +59,7 @@ def boxes_on_images(
         turn = table.groupby("defect").cumcount().to_numpy()
         rows = np.lexsort((table["defect"], table["defect"] == "good", turn))[:8].tolist()
     if not len(rows):
-        return nothing("no image")
+        return nothing(without)
     if min(rows) < 0 or max(rows) >= len(table):
         raise Hw3Error(f"rows={list(rows)}: expected positions from 0 to {len(table) - 1}")
     columns = min(columns, len(rows))
@@ -104,13 +106,14 @@ def _name(axes: plt.Axes, box: np.ndarray, text: str, height: float) -> None:
     )  # fmt: skip
 
 
-def learning_curves(curve: pd.DataFrame) -> Figure:
+def learning_curves(curve: pd.DataFrame, without: str = "no run") -> Figure:
     """mAP50 over the number of training images, one line a model; see ``detection_comparison.learning_curve``.
 
-    Points are means over the splits, bars their lowest and highest where there are several.
+    Points are means over the splits, bars their lowest and highest where there are several; ``without`` is the
+    sentence to draw where there is no run.
     """
     if not len(curve):
-        return nothing("no run")
+        return nothing(without)
     figure, axes = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
     markers = "osD^"
     for number, (name, own) in enumerate(curve.groupby("model", sort=False)):

@@ -30,6 +30,7 @@ def segmentations(
     found: Mapping[str, Sequence[np.ndarray]],
     names: Sequence[str] | None = None,
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
+    without: str = "no image",
 ) -> Figure:
     """Masks side by side, one image a line: found pixels in colour, the truth outlined, its IoU above.
 
@@ -39,6 +40,7 @@ def segmentations(
         found: masks of each column, such as ``{"before": [...], "after": [...]}``.
         names: written beside the images.
         boxes: prompts of each image, left, top, right, bottom in pixels, drawn into the first column.
+        without: the sentence to draw where there is no image.
 
     Raises:
         Hw3Error: not one mask an image in each column, or a mask of another size than its image.
@@ -49,7 +51,7 @@ def segmentations(
         if shapes != wanted:
             raise Hw3Error(f"{column}: found masks of {shapes[:3]}, expected one an image, {wanted[:3]}")
     if not len(images):
-        return nothing("no image")
+        return nothing(without)
     columns = 1 + len(found)
     figure, grid = plt.subplots(
         len(images), columns, figsize=(1.9 * columns, 2.05 * len(images) + 0.3), squeeze=False, layout="constrained"
@@ -76,11 +78,12 @@ def segmentations(
     return figure
 
 
-def learning_curve(table: pd.DataFrame) -> Figure:
+def learning_curve(table: pd.DataFrame, without: str = "no training image") -> Figure:
     """IoU against the number of training images, with 95 % intervals.
 
     Args:
         table: see :func:`hw3lib.annotate.masks.evaluation.curve`; what needs no training is a dashed line.
+        without: the sentence to draw where the table has no row.
 
     Raises:
         Hw3Error: a column is missing.
@@ -89,7 +92,7 @@ def learning_curve(table: pd.DataFrame) -> Figure:
     if missing := [name for name in wanted if name not in table]:
         raise Hw3Error(f"table: no column {missing[0]}; expected the columns {', '.join(wanted)}")
     if not len(table):
-        return nothing("no training image")
+        return nothing(without)
     keys = list(dict.fromkeys(zip(table["method"], table["prompt"], strict=True)))
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for number, key in enumerate(keys):

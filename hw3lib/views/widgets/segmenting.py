@@ -201,19 +201,21 @@ def twin(state: Segmentation) -> Figure:
     return figure
 
 
-def segment(propose: Propose, table: pd.DataFrame, path: str | Path, classes: list[str] | None = None) -> None:
+def segment(propose: Propose | None, table: pd.DataFrame, path: str | Path, classes: list[str] | None = None) -> None:
     """Click on a product, see what the model takes for the defect, and accept it with a class.
 
     An accepted mask is in the file at once. A click with the shift key held, or with "beside it" chosen, says what does
     not belong to the defect. Points may also be typed. Headless, the figure of :func:`twin` is shown.
 
     Args:
-        propose, table, path: see :class:`Segmentation`.
+        propose, table, path: see :class:`Segmentation`; without a model to ask, nothing is shown.
         classes: that may be chosen; None takes the table's defect types, or ``defect`` where it has none.
 
     Raises:
         Hw3Error: the file at ``path`` cannot be continued.
     """
+    if propose is None:
+        return
     state = Segmentation(propose, table, path)
     if headless():
         figure = twin(state)
