@@ -51,6 +51,7 @@ lint: $(READY_DEV)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32
 
 format: $(READY_DEV)
 	$(RUN) -m ruff check --fix .

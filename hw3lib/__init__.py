@@ -9,3 +9,5 @@ __version__ = "0.1.0"
 # It is read when PyTorch is loaded, which comes later.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# What Apple's MPS cannot do yet the CPU does, instead of an error. Read when PyTorch is loaded, too.
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")

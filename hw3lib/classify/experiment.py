@@ -119,7 +119,7 @@ def run(
             }
             if file is not None and shared.is_main:
                 with atomic_path(file) as temporary:
-                    temporary.write_text(json.dumps(outcome))
+                    temporary.write_text(json.dumps(outcome), encoding="utf-8")
         if file is not None and shared.is_main:  # found or written now: a kill may have come between the two
             for stage in STAGES:
                 checkpoint = _checkpoint(file, stage)

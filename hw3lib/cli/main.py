@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,9 @@ CELL_LIMIT_QUICK = 1800  # seconds; a cell of the quick profile that takes longe
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 fine, 1 something is wrong, 2 not possible as asked, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # Windows writes to pipes and files in an encoding of its own
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     freed_memory.keep()
     try:

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hw3lib.core.files import write_json
+from hw3lib.core.locks import InUse, held
 from hw3lib.errors import Hw3Error
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold a run's folder, or raise ``Hw3Error`` with the number of the process that holds it.
-
-    The lock belongs to the process, not to the file: what a killed process left behind stops nobody.
-    """
+    """Hold a run's folder, or raise ``Hw3Error`` with the number of the process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise Hw3Error(
-                    f"{folder} is in use by another run (process {file.read().strip() or 'unknown'}); "
-                    "wait for its end, or give this run another --name"
-                ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder / ".lock"))
+        except InUse as found:
+            raise Hw3Error(
+                f"{folder} is in use by another run (process {found.process}); wait for its end, or give this run "
+                "another --name"
+            ) from None
         yield
 
 
