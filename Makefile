@@ -19,7 +19,6 @@ PYTEST = OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist
 READY := .venv/.installed$(subst $() ,,$(patsubst %,-%,$(NAMES) $(TORCH)))
 DEV := $(READY)-dev
 .PHONY: course test lint format coverage docs bench notebooks setup doctor clean help
-.DELETE_ON_ERROR:
 
 course: $(READY) # set up, make or find the category, execute the notebooks, print the summary
 	$(RUN) -m hw3lib.cli run --category "$$CATEGORY" --profile "$$PROFILE" $${DATA:+--data "$$DATA"} $(ARGS)
@@ -28,7 +27,8 @@ test: lint # set up with all that tests need, then lint, pytest, and nbval on th
 	$(PYTEST) loadfile $(ARGS)
 	HW3_HEADLESS=1 $(PYTEST) loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=900 notebooks/[0-9]*.ipynb
 lint: $(DEV) # ruff, mypy, the staircase of rooms and deptry; make format repairs what ruff can
-	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy && .venv/bin/lint-imports
+	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && .venv/bin/lint-imports
+	$(RUN) -m mypy && $(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32
 	$(RUN) -m deptry hw3lib notebooks --optional-dependencies-dev-groups cluster,kaggle,onnx,yolo
 	$(RUN) -m deptry hw3lib notebooks tests benchmarks docs .ci --non-dev-dependency-groups dev,docs,lint,test
 format: $(DEV)
@@ -36,7 +36,7 @@ format: $(DEV)
 coverage: $(DEV) # which lines the tests do not reach, in build/coverage
 	$(PYTEST) loadfile --cov=hw3lib --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
 docs: $(DEV) # the reference of all modules, in build/api
-	$(RUN) -m pdoc --output-directory build/api --docformat google hw3lib
+	$(RUN) docs/reference.py
 bench: $(DEV) # the timings in benchmarks/
 	$(RUN) -m benchmarks $(ARGS)
 notebooks: $(DEV) # execute notebooks/sources into notebooks/

@@ -97,8 +97,10 @@ def jupyter(home: Path, theme: str) -> Iterator[Callable[[str], str]]:
     """A JupyterLab in ``home``; gives the function that makes a notebook's address."""
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
-    (settings / "themes.jupyterlab-settings").write_text(f'{{"theme": "JupyterLab {theme.title()}"}}')
-    (settings / "notification.jupyterlab-settings").write_text('{"checkForUpdates": false, "fetchNews": "false"}')
+    (settings / "themes.jupyterlab-settings").write_text(f'{{"theme": "JupyterLab {theme.title()}"}}', encoding="utf-8")
+    (settings / "notification.jupyterlab-settings").write_text(
+        '{"checkForUpdates": false, "fetchNews": "false"}', encoding="utf-8"
+    )
     port, token = free_port("127.0.0.1", 0), "screenshots"
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1"),

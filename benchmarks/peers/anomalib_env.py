@@ -36,5 +36,5 @@ def ensure() -> Path:
         end = "\n".join(done.stderr.splitlines()[-5:])
         raise Hw3Error(f"{folder}: anomalib {VERSION} cannot be installed; it needs a package index:\n{end}")
     with atomic_path(finished) as temporary:
-        temporary.write_text("installed\n")
+        temporary.write_text("installed\n", encoding="utf-8")
     return python

@@ -115,7 +115,7 @@ def main(category: str, data: str | None, size: int = 224, repeats: int = 3, pee
         job = {"category": category, "data": data, "size": size, "arch": ARCH, "layers": stage_names(backbone)[:2]}
         job |= {"root": str(Path(root).resolve()), "weights": str(weights)}
         job |= {"workers": os.cpu_count(), "folder": folder}
-        job_file.write_text(json.dumps(job))
+        job_file.write_text(json.dumps(job), encoding="utf-8")
         found = {
             name: [run_program(python, way + _MEASURE, job_file) for _ in range(times)]
             for name, (python, way, times) in ways.items()

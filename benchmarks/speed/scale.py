@@ -320,7 +320,7 @@ def anonymous_memory() -> int:
     status = Path("/proc/self/status")
     if not status.exists():
         return _resident_peak()
-    line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+    line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
 
 

@@ -15,7 +15,7 @@ from hw3lib.errors import Hw3Error
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file: its address, its SHA-256 in hexadecimal, and of which part it is in :mod:`hw3lib.core.optional`."""
+    """A published file: its address, its SHA-256 in hexadecimal, and its part in :mod:`hw3lib.core.optional`."""
 
     url: str
     sha256: str

@@ -119,7 +119,8 @@ def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) 
     """One row a detector, the highest image AUROC first; of equal ones the highest AUPRO, those without maps last.
 
     Returns:
-        ``detector``, the metrics of :class:`DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval of the image
+        ``detector``, the metrics of :class:`DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval
+        of the image
         AUROC), ``behind``, ``behind_low`` and ``behind_high`` (the first row's AUROC less this one's, on the same
         images, with its interval), see :func:`auroc_interval`.
     """

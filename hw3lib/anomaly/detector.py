@@ -247,7 +247,7 @@ class Detector(ABC):
                 "torch": torch.__version__,
             }
             settings["settings_sha256"] = _digest(settings)
-            (temporary / _SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
+            (temporary / _SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def _load(cls, parameters: dict[str, Any], settings: dict[str, Any], state: dict[str, torch.Tensor]) -> Detector:
@@ -381,7 +381,7 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Ten
         if not (folder / file).is_file():
             raise Hw3Error(f"{folder}: no saved detector, {file} is missing; {again}")
     try:
-        settings = json.loads((folder / _SETTINGS).read_text())
+        settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
         version, digest = settings["format"], settings.pop("settings_sha256", None)
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         raise Hw3Error(f"{folder / _SETTINGS}: is damaged, expected a detector's settings in JSON; {again}") from None

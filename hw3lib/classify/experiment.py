@@ -119,7 +119,7 @@ def run_attempt(
             }
             if file is not None and shared.is_main:
                 with atomic_path(file) as temporary:
-                    temporary.write_text(json.dumps(outcome))
+                    temporary.write_text(json.dumps(outcome), encoding="utf-8")
         if file is not None and shared.is_main:  # found or written now: a kill may have come between the two
             for stage in STAGES:
                 checkpoint = _checkpoint(file, stage)
@@ -177,7 +177,8 @@ def fit_splits(
     Images are decoded, and frozen features computed, once for all splits.
 
     Args:
-        attempt, table, splits, seed, device, precision, callbacks: as for :func:`run_attempt`; the same give the same networks.
+        attempt, table, splits, seed, device, precision, callbacks: as for :func:`run_attempt`; the same give the same
+            networks.
         only: numbers of the splits to train, from 0; None trains all.
 
     Raises:

@@ -83,7 +83,8 @@ def explain_attempt(
     explained once.
 
     Args:
-        attempt, table, splits, seed, device: as in :func:`hw3lib.classify.run_attempt`; the same ones give the same networks.
+        attempt, table, splits, seed, device: as in :func:`hw3lib.classify.run_attempt`; the same ones give the same
+            networks.
         layer: see :func:`grad_cam`.
 
     Raises:

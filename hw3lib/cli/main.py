@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -25,10 +26,13 @@ EXAMPLES = ("hw3 doctor", "hw3 run", "hw3 run 1 2 --category bottle --data ~/mvt
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 fine, 1 something is wrong, 2 not possible as asked, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # Windows writes to pipes and files in an encoding of its own
+            stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words)
     machine.keep()
-    machine.spin_briefly()
+    machine.prepare()
     try:
         code = options.command.perform(options)
         sys.stdout.flush()

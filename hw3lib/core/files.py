@@ -232,15 +232,9 @@ def sweep_leftovers(path: Path) -> None:
 
 
 def _runs(pid: int) -> bool:
-    if os.name == "nt":  # os.kill(pid, 0) would end the process there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    import psutil  # needed where something was left behind, which is rare
+
+    return psutil.pid_exists(pid)
 
 
 def _remove(path: Path) -> None:

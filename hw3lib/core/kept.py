@@ -23,7 +23,7 @@ def read_kept(file: Path | None) -> dict | None:
     if file is None or not file.is_file():
         return None
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

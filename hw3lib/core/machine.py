@@ -26,6 +26,17 @@ def keep() -> bool:
     return bool(mallopt(_MMAP_THRESHOLD, LARGEST) and mallopt(_TRIM_THRESHOLD, KEPT))
 
 
+def prepare() -> dict[str, str]:
+    """What PyTorch reads when it is loaded, for this process and those it starts: :func:`spin_briefly`, and that what
+    Apple's MPS cannot do yet the CPU does, instead of an error.
+
+    Returns:
+        What is set now, for the environment of a kernel.
+    """
+    fallback = "PYTORCH_ENABLE_MPS_FALLBACK"
+    return spin_briefly() | {fallback: os.environ.setdefault(fallback, "1")}
+
+
 def spin_briefly() -> dict[str, str]:
     """Let OpenMP's threads, of this process and of those it starts, wait for each other with little spinning.
 

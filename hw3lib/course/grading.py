@@ -162,7 +162,7 @@ def _grade_one(
         cells = []
         with suppress(OSError, ValueError, nbformat.ValidationError):  # it was killed before the first cell
             cells = nbformat.read(executed, as_version=4).cells
-        said = (Path(work) / "stderr.txt").read_text(errors="replace").strip().splitlines()
+        said = (Path(work) / "stderr.txt").read_text(errors="replace", encoding="utf-8").strip().splitlines()
     _judge(result, cells or notebook.cells)
     if result.status == "died" and said:
         result.message += f" ({said[-1][:200]})"
@@ -261,7 +261,7 @@ def _execute(source: Path, executed: Path, root: Path, timeout: float, memory: i
         str(work / "run"),
     ]
     environment = os.environ | {"HW3_HEADLESS": "1", "MPLBACKEND": "agg"}
-    with (work / "stderr.txt").open("w") as errors:
+    with (work / "stderr.txt").open("w", encoding="utf-8") as errors:
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(command, cwd=work, env=environment, stdin=quiet, stdout=quiet, stderr=errors)
     tree = psutil.Process(process.pid)

@@ -233,7 +233,7 @@ def compare_methods(
             outcome = _outcome(method, features, labels, learn, unseen, test, classes, recipe, part_seed)
             if file is not None:
                 with atomic_path(file) as temporary:
-                    temporary.write_text(json.dumps(outcome))
+                    temporary.write_text(json.dumps(outcome), encoding="utf-8")
         found = figures(labels[test], np.array(outcome["y_pred"]), counts)
         row = {"method": method.name, "ratio": ratio, "split": i // turns, "tail": orders[i][-1]}
         rows.append(row | found | {"seconds": outcome["seconds"]})

@@ -1,12 +1,13 @@
-"""Which device computes, and at which precision."""
+"""Which device computes and at which precision; double precision, and what else Apple's MPS lacks."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from hw3lib.errors import Hw3Error
 
@@ -14,6 +15,27 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 PRECISIONS = ("auto", "float32", "bf16")
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether a device computes in float64; Apple's MPS does not."""
+    return device.type != "mps"
+
+
+def double(values: torch.Tensor) -> torch.Tensor:
+    """``values`` in float64: where they are, or on the CPU if their device has no float64."""
+    return (values if has_float64(values.device) else values.cpu()).double()
+
+
+def pooled_mean(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Maps ``(n, channels, h, w)`` averaged down to ``size``, on the device where they are.
+
+    MPS can do this only where the sides divide; the CPU does the rest of it.
+    """
+    divides = all(have % want == 0 for have, want in zip(maps.shape[-2:], size, strict=True))
+    if divides or maps.device.type != "mps":
+        return adaptive_avg_pool2d(maps, size)
+    return adaptive_avg_pool2d(maps.cpu(), size).to(maps.device)
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -44,6 +66,8 @@ def default_accelerator() -> Accelerator:
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """The context in which a network computes in ``float32`` or ``bf16``, as :func:`resolve` gives them."""
+    if precision != "bf16" and not torch.amp.is_autocast_available(device.type):
+        return nullcontext()  # torch 2.4 refuses to make a context for MPS even where it is to do nothing
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

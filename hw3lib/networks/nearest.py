@@ -10,6 +10,8 @@ bfloat16 several times faster than float32 do so, and what that costs in digits 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -17,6 +19,8 @@ import numpy as np
 import torch
 
 from hw3lib.errors import Hw3Error
+
+from .devices import has_float64
 
 # Bytes of the rough distances that are looked at together. The C library takes what is below 32 MB from memory that was
 # freed; more comes from the system, which clears it every time, and that takes longer than the product.
@@ -28,8 +32,9 @@ _MANY = 32  # candidates for each neighbour that is looked for: with more, a fin
 _TERMS = 3  # that a squared length is the sum of: three of bfloat16 hold as many digits as one float32
 _UNIT = 2.0**-24
 _LARGEST = 1e15  # squares of larger values could overflow float32 in the sum
-# What torch may do to the factors of a float32 product: nothing, TF32, bfloat16.
+# What torch may do to the factors of a float32 product: nothing, TF32, bfloat16. Names of its older setting, and newer.
 _FACTOR = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-8}
+_FACTOR |= {"none": 0.0, "ieee": 0.0, "tf32": 2.0**-10, "bf16": 2.0**-8}
 # What is left of a product when it is stored, relative, whichever way it is rounded; of float32 that is in the bound.
 _STORED = {torch.float32: 0.0, torch.bfloat16: 2.0**-8}
 
@@ -38,14 +43,17 @@ class NearestNeighbours:
     """The nearest vectors of a bank by Euclidean distance.
 
     Args:
-        bank: float32 ``(M, D)``, an array or a tensor; queries are answered on its device.
+        bank: float32 ``(M, D)``, an array or a tensor; queries are answered on its device. Where that has no float64
+            (Apple's MPS), a copy of the bank on the CPU is searched, with the same result.
 
     Raises:
         Hw3Error: not two-dimensional, empty, NaN, infinite or above 1e15.
     """
 
     def __init__(self, bank: torch.Tensor | np.ndarray):
-        self.bank = _as_tensor(bank, "bank").contiguous()
+        bank = _as_tensor(bank, "bank").contiguous()
+        self._device = bank.device
+        self.bank = bank if has_float64(bank.device) else bank.cpu()
         self._mean = self.bank.mean(0, dtype=torch.float64).float()  # rough distances lose less around the mean
         coarse = self.bank.device.type == "cpu" and _bfloat16_pays()
         self._coarse = RoughDistances(self.bank - self._mean, torch.bfloat16) if coarse else None
@@ -63,7 +71,7 @@ class NearestNeighbours:
 
         Returns:
             Distances float32 ``(n, k)``, within 1e-6 of the exact ones (relative), and indices int64 ``(n, k)``, on
-            the bank's device.
+            the device of the bank that was given.
 
         Raises:
             Hw3Error: another number of dimensions, values as above, or ``k`` out of range.
@@ -80,7 +88,7 @@ class NearestNeighbours:
         for begin in range(0, len(x), step):
             part = slice(begin, begin + step)
             distances[part], indices[part] = self._query(x[part], k)
-        return distances, indices
+        return distances.to(self._device), indices.to(self._device)
 
     def _query(self, x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         centred = x - self._mean
@@ -207,9 +215,18 @@ def product_slack(length: torch.Tensor, largest: torch.Tensor | float, terms: in
     Returns:
         float64 ``(n,)``.
     """
-    factor = _FACTOR[torch.get_float32_matmul_precision()]
+    factor = max(_FACTOR[name] for name in _precisions())
     share = (terms + 3) * _UNIT * 1.01 + 2 * factor + factor**2
     return share * (length + largest) ** 2 * 1.00001 + 1e-36
+
+
+def _precisions() -> Iterator[str]:
+    """How float32 products may be computed: torch's setting for all processors, and those for one that it has."""
+    with suppress(RuntimeError):  # torch refuses to say once a newer setting, of torch 2.9, was made
+        yield torch.get_float32_matmul_precision()
+    for backend in (torch.backends.cuda, torch.backends.mkldnn):
+        with suppress(AttributeError):  # an older torch
+            yield backend.matmul.fp32_precision
 
 
 def _terms(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

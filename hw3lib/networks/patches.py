@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from hw3lib.errors import Hw3Error
 
 from .backbones import Backbone
+from .devices import pooled_mean
 
 
 def stage_names(backbone: Backbone) -> list[str]:
@@ -65,6 +66,6 @@ def locally_aware(maps: Sequence[torch.Tensor], grid: int = 0) -> torch.Tensor:
     """
     averaged = [avg_pool2d(m, 3, 1, 1) for m in maps]
     size = (averaged[grid].shape[-2], averaged[grid].shape[-1])
-    finer = [adaptive_avg_pool2d(m, size) for m in averaged[:grid]]
+    finer = [pooled_mean(m, size) for m in averaged[:grid]]
     coarser = [interpolate(m, size=size, mode="bilinear", align_corners=False) for m in averaged[grid + 1 :]]
     return torch.cat([*finer, averaged[grid], *coarser], 1)

@@ -84,7 +84,7 @@ class RunFolder:
         """Write ``metrics.json``: the common keys, the seconds since the start, and these. Missing numbers are null."""
         content = {**self.common, "seconds": round(time.perf_counter() - self.started, 1), **values}
         with atomic_path(self.folder / "metrics.json") as path:
-            path.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
+            path.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def plain(value: Any) -> Any:

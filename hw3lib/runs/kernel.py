@@ -4,41 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hw3lib.core import machine
 from hw3lib.core.files import write_json
+from hw3lib.core.locks import InUse, held
 from hw3lib.errors import Hw3Error
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold a run's folder, or raise ``Hw3Error`` with the number of the process that holds it.
-
-    The lock belongs to the process, not to the file: what a killed process left behind stops nobody.
-    """
+    """Hold a run's folder, or raise ``Hw3Error`` with the number of the process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
-        if sys.platform != "win32":
-            import fcntl  # not on Windows
-
-            os.set_inheritable(file.fileno(), True)  # the processes of the run hold it as well, until the last ends
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise Hw3Error(
-                    f"{folder} is in use by another run (process {file.read().strip() or 'unknown'}); "
-                    "wait for its end, or give this run another --name"
-                ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with ExitStack() as stack:
+        try:  # the processes of the run hold it as well, until the last ends
+            stack.enter_context(held(folder / ".lock", inherited=True))
+        except InUse as found:
+            raise Hw3Error(
+                f"{folder} is in use by another run (process {found.process}); wait for its end, or give this run "
+                "another --name"
+            ) from None
         yield
 
 
@@ -54,7 +43,7 @@ def this_kernel(environment: Mapping[str, str] | None = None) -> Iterator[None]:
     spec = get_kernel_dict()
     # It warns about missing encryption on the loopback and about being shut down: nobody's concern here.
     spec["argv"].append("--Application.log_level=50")
-    spec["env"] = {"HW3_HEADLESS": "1"} | machine.spin_briefly() | dict(environment or {})  # nobody is there to click
+    spec["env"] = {"HW3_HEADLESS": "1"} | machine.prepare() | dict(environment or {})  # nobody is there to click
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory(prefix="hw3-kernel-") as folder:
         write_json(Path(folder) / "kernels" / "python3" / "kernel.json", spec)

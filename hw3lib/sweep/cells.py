@@ -52,7 +52,8 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
     """Fit a detector on the good training images and read the test images once.
 
     Returns:
-        The metrics of :class:`hw3lib.anomaly.comparison.DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval
+        The metrics of :class:`hw3lib.anomaly.comparison.DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 %
+        interval
         of the image AUROC over the test images) and ``device``; None where there is no value.
 
     Raises:

@@ -97,6 +97,8 @@ class Processes(Executor):
         self._slots: dict[str, int] = {}
         # Its closing, by us or by our death, ends the workers: nobody would wait for their results.
         self._context = multiprocessing.get_context("spawn")
+        self._end: Any
+        self._alive: Any  # of another class on Windows
         self._end, self._alive = self._context.Pipe(duplex=False)
 
     @property

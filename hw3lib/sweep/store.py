@@ -134,11 +134,11 @@ class Store:
     def starts(self, key: str, sweep: str) -> int:
         """How often a sweep has started a cell."""
         file = self.running(key) / "starts"
-        return file.read_text().split().count(sweep) if file.is_file() else 0
+        return file.read_text(encoding="utf-8").split().count(sweep) if file.is_file() else 0
 
     def note_start(self, key: str, sweep: str) -> None:
         """Note that a sweep starts a cell; only who holds it may."""
-        with (self.running(key) / "starts").open("a") as file:
+        with (self.running(key) / "starts").open("a", encoding="utf-8") as file:
             file.write(f"{sweep}\n")
 
     def finish(self, cell: Cell, metrics: Mapping[str, Any]) -> None:

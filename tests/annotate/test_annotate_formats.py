@@ -1,4 +1,4 @@
-"""hw3lib.annotate.formats.registry: one contract for all formats. What is written reads back, and what is lost is told."""
+"""hw3lib.annotate.formats: one contract for all formats. What is written reads back, and what is lost is told."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -47,9 +47,9 @@ def refuses(name: str, folder: Path, said: str) -> None:
 
 
 def changed(path: Path, change) -> None:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def first(content: dict) -> dict:
@@ -168,13 +168,13 @@ XML_ATTACKS = {
 def test_an_xml_is_refused_for(attack, written):
     folder = written("voc")
     path = folder / "Annotations/p0.xml"
-    path.write_text('<?xml version="1.0"?>' + XML_ATTACKS[attack])
+    path.write_text('<?xml version="1.0"?>' + XML_ATTACKS[attack], encoding="utf-8")
     refuses("voc", folder, "p0.xml: refused, for it holds a DTD or entities")
 
 
 def test_a_broken_xml_is_one_error(tmp_path):
     for content in ("<a>", "", "<a>&unknown;</a>", "\x00"):
-        (tmp_path / "a.xml").write_text(content)
+        (tmp_path / "a.xml").write_text(content, encoding="utf-8")
         with pytest.raises(Hw3Error, match="a.xml: is not XML"):
             read_xml(tmp_path / "a.xml")
 
@@ -196,8 +196,8 @@ def test_a_broken_xml_is_one_error(tmp_path):
 def test_a_wrong_value_in_an_xml_is_named(old, new, said, written):
     folder = written("voc")
     path = folder / "Annotations/p0.xml"
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
+    assert old in path.read_text(encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     refuses("voc", folder, said)
 
 
@@ -223,7 +223,7 @@ def test_a_wrong_value_in_an_xml_is_named(old, new, said, written):
 )
 def test_a_wrong_row_of_yolo_is_named(name, line, said, written):
     folder = written(name)
-    (folder / "labels/train/p0.txt").write_text(line + "\n")
+    (folder / "labels/train/p0.txt").write_text(line + "\n", encoding="utf-8")
     refuses(name, folder, said)
 
 
@@ -239,7 +239,7 @@ def test_a_wrong_row_of_yolo_is_named(name, line, said, written):
 )
 def test_a_wrong_data_yaml_is_named(content, said, written):
     folder = written("yolo")
-    (folder / "data.yaml").write_text(content)
+    (folder / "data.yaml").write_text(content, encoding="utf-8")
     refuses("yolo", folder, said)
 
 

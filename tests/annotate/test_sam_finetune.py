@@ -1,4 +1,4 @@
-"""hw3lib.annotate.masks.finetune: what is trained learns, what is frozen stays, the same seed gives the same weights."""
+"""hw3lib.annotate.masks.finetune: what is trained learns, what is frozen stays, one seed gives one result."""
 
 import json
 from dataclasses import replace

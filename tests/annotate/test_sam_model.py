@@ -1,4 +1,4 @@
-"""hw3lib.annotate.masks.sam_network: MobileSAM's published tensors, all used, in networks that answer as the published code."""
+"""hw3lib.annotate.masks.sam_network: MobileSAM's published tensors, all used, in networks that answer alike."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""hw3lib.annotate.masks.sam: prompts in pixels of the photograph, masks in its size, embeddings kept on disk by content."""
+"""hw3lib.annotate.masks.sam: prompts in its pixels, masks in its size, embeddings kept by content."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""hw3lib.annotate.masks.evaluation: figures worked out by hand, paired differences, and test images that choose nothing."""
+"""hw3lib.annotate.masks.evaluation: figures by hand, paired differences, test images that choose nothing."""
 
 from dataclasses import replace
 

@@ -245,7 +245,7 @@ def test_a_saved_folder_holds_two_files_and_no_pickle(case, saved):
 
 
 def json_with(file: Path, **changes) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 @each
@@ -274,7 +274,7 @@ def test_a_saved_detector_that_is_not_whole_is_refused_with_the_file_that_is_wro
 @each
 def test_saving_replaces_a_detector_whole_and_an_interrupted_save_leaves_it(case, fitted, saved, tmp_path, monkeypatch):
     folder = Path(shutil.copytree(saved("padim" if case != "padim" else "knn"), tmp_path / "kept"))
-    (folder / "notes.txt").write_text("of the old one")
+    (folder / "notes.txt").write_text("of the old one", encoding="utf-8")
     before = content(folder)
 
     def interrupted(*_):

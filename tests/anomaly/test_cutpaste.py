@@ -1,4 +1,4 @@
-"""hw3lib.anomaly.detectors.painted_defects, cutpaste and segmenter: what is painted, what is learned from it, and where it is seen."""
+"""Painted defects, CutPaste and the segmenter of synthetic defects: what is painted, what is learned from it, and where it is seen."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""hw3lib.anomaly.onnx.export and hw3lib.anomaly.onnx.detector: equal results, the check that guards them, clear refusals."""
+"""hw3lib.anomaly.onnx: equal results, the check that guards them, clear refusals."""
 
 from __future__ import annotations
 

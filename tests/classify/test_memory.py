@@ -1,4 +1,4 @@
-"""hw3lib.classify.guided.memory: patches against brute force, the square's symmetries, and the test of a product's own."""
+"""hw3lib.classify.guided.memory: patches by brute force, the square's symmetries, and a product's own."""
 
 import numpy as np
 import pytest

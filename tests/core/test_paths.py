@@ -48,25 +48,25 @@ def test_file_appears_at_the_end_only(tmp_path):
     with atomic_path(target) as temporary:
         assert temporary.parent == target.parent and temporary.name.startswith(".")
         assert temporary.suffix == ".csv", "Pillow and numpy choose the format by it"
-        temporary.write_text("1")
+        temporary.write_text("1", encoding="utf-8")
         assert not target.exists()
-    assert target.read_text() == "1"
+    assert target.read_text(encoding="utf-8") == "1"
     assert names(target.parent) == ["a.csv"]
 
 
 def test_file_is_replaced(tmp_path):
-    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").write_text("old", encoding="utf-8")
     with atomic_path(str(tmp_path / "a")) as temporary:
-        temporary.write_text("new")
-        assert (tmp_path / "a").read_text() == "old"
-    assert (tmp_path / "a").read_text() == "new"
+        temporary.write_text("new", encoding="utf-8")
+        assert (tmp_path / "a").read_text(encoding="utf-8") == "old"
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "new"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
 @pytest.mark.parametrize("writer", [atomic_path, atomic_folder])
 def test_failure_removes_everything_that_was_made(tmp_path, writer, error):
     with pytest.raises(error), writer(tmp_path / "new" / "deep" / "a") as temporary:
-        (temporary if writer is atomic_path else temporary / "x").write_text("half")
+        (temporary if writer is atomic_path else temporary / "x").write_text("half", encoding="utf-8")
         raise error
     assert names(tmp_path) == []
 
@@ -74,17 +74,17 @@ def test_failure_removes_everything_that_was_made(tmp_path, writer, error):
 @pytest.mark.parametrize("writer", [atomic_path, atomic_folder])
 def test_failure_keeps_what_was_there(tmp_path, writer):
     with pytest.raises(ValueError), writer(tmp_path / "a" / "b"):
-        (tmp_path / "a" / "other").write_text("of somebody else")
+        (tmp_path / "a" / "other").write_text("of somebody else", encoding="utf-8")
         raise ValueError
     assert names(tmp_path) == ["a"] and names(tmp_path / "a") == ["other"]
 
 
 def test_failure_keeps_the_old_file(tmp_path):
-    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").write_text("old", encoding="utf-8")
     with pytest.raises(ValueError), atomic_path(tmp_path / "a") as temporary:
-        temporary.write_text("half")
+        temporary.write_text("half", encoding="utf-8")
         raise ValueError
-    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text(encoding="utf-8") == "old"
 
 
 def test_file_in_the_place_of_a_folder(tmp_path):
@@ -99,9 +99,9 @@ def test_file_in_the_place_of_a_folder(tmp_path):
 def test_folder_appears_at_the_end_only(tmp_path):
     target = tmp_path / "new" / "a"
     with atomic_folder(target) as temporary:
-        (temporary / "x").write_text("1")
+        (temporary / "x").write_text("1", encoding="utf-8")
         assert not target.exists()
-    assert names(target.parent) == ["a"] and (target / "x").read_text() == "1"
+    assert names(target.parent) == ["a"] and (target / "x").read_text(encoding="utf-8") == "1"
 
 
 def test_existing_folder_is_refused_before_and_after_the_work(tmp_path):
@@ -233,7 +233,7 @@ def test_dev_full():
     with (
         pytest.raises(Hw3Error, match="the disk is full"),
         clear_write_errors(Path("/dev")),
-        open("/dev/full", "w") as f,
+        open("/dev/full", "w", encoding="utf-8") as f,
     ):
         f.write("1")
 
@@ -258,7 +258,7 @@ with paths.atomic_path(sys.argv[1]) as temporary:
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9, and leftovers are not swept there")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
 @pytest.mark.parametrize("writer", ["atomic_path", "atomic_folder"])
 def test_leftovers_of_a_killed_process_are_swept_at_the_next_write(tmp_path, writer):
     process = run(KILLED, writer, tmp_path / "a.bin")
@@ -277,14 +277,14 @@ def test_a_process_that_still_runs_is_left_alone(tmp_path):
     process = run(WAITING, tmp_path / "a")
     assert process.stdout.readline() == "written\n"
     with atomic_path(tmp_path / "a") as temporary:
-        temporary.write_text("fast")
-    assert len(names(tmp_path)) == 2 and (tmp_path / "a").read_text() == "fast"
+        temporary.write_text("fast", encoding="utf-8")
+    assert len(names(tmp_path)) == 2 and (tmp_path / "a").read_text(encoding="utf-8") == "fast"
     process.communicate("\n")
     assert process.returncode == 0
-    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "slow"
+    assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text(encoding="utf-8") == "slow"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9, and leftovers are not swept there")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
 def test_killed_between_the_two_renames_of_a_replacement(tmp_path):
     target = tmp_path / "a"
     target.mkdir()

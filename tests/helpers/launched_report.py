@@ -20,7 +20,7 @@ def main(data: str, runs: str, out: str) -> None:
     table, said = load_table(data, "widget"), []
     done = reproduction.reproduce(report, table, repeats=2, numbers=[1, 3, 4], runs_dir=runs, echo=said.append)
     found = {"said": said, "accuracy": done.rows["accuracy"].tolist()}
-    Path(f"{out}.{os.environ['RANK']}").write_text(json.dumps(found))
+    Path(f"{out}.{os.environ['RANK']}").write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -45,12 +45,12 @@ def write(folder: Path, number: str, category: str, content: dict, **common) -> 
     }
     path = folder / number / "metrics.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(metrics | common | content))
+    path.write_text(json.dumps(metrics | common | content), encoding="utf-8")
     os.utime(path, (FINISHED, FINISHED))
 
 
 def rows(path: Path, table: list[dict]) -> None:
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(table[0]))
         writer.writeheader()
         writer.writerows(table)

@@ -1,4 +1,4 @@
-"""hw3lib.imbalance.oversamplers.deepsmote and the autoencoder under it: the paper's loss by hand, latents on segments."""
+"""DeepSMOTE and the autoencoder under it: the paper's loss by hand, latents on segments."""
 
 import numpy as np
 import pytest

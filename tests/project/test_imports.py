@@ -90,7 +90,7 @@ def test_a_face_says_the_same_whatever_was_imported_before(stub):
 
 def _exported(stub: Path) -> Iterator[tuple[str | None, str]]:
     """``(module, name)`` of a stub's names; the module is None for a submodule itself."""
-    for node in ast.parse(stub.read_text()).body:
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom):
             yield from ((node.module, alias.name) for alias in node.names)
 

@@ -175,8 +175,8 @@ class Fuzzer:
 def _peak(forget: bool = False) -> int:
     """Most memory of this process in bytes; ``forget`` first what it once had, as a mutator that took it apart."""
     if forget:
-        Path("/proc/self/clear_refs").write_text("5")
-    status = Path("/proc/self/status").read_text()
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
@@ -202,7 +202,7 @@ def _work(pipe: Connection, place: str) -> None:
             pipe.send(("begun", number))
             outcome, said = fuzzer.judge(name, target)
             if not limited:  # torch and others reserve much at their import
-                reserved = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+                reserved = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
                 resource.setrlimit(resource.RLIMIT_AS, (reserved + 6 * 10**9,) * 2)
                 limited = True
             pipe.send((outcome, said))

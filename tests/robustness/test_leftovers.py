@@ -18,7 +18,7 @@ from hw3lib.data import classification_images, load_table, repeated_splits
 from hw3lib.data.fetch.download import download
 from hw3lib.data.synthetic import PROFILES, make
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="leftovers are not swept there")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
 
 
 @pytest.fixture

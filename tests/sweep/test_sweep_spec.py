@@ -38,7 +38,7 @@ def folder(tmp_path, make_category, monkeypatch):
         monkeypatch.setattr(f"{module}.project_root", lambda: tmp_path / "project")
     counts = {"train/good": 10, "test/good": 8, "test/dent": 8, "test/scratch": 8}
     make_category(tmp_path / "data/widget", counts, size=(36, 36))
-    (tmp_path / "spec.yaml").write_text(SPEC)
+    (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
     return tmp_path
 
 
@@ -72,7 +72,7 @@ def folder(tmp_path, make_category, monkeypatch):
 )  # fmt: skip
 def test_a_wrong_file_is_refused_with_the_key_and_what_was_expected(folder, old, new, said):
     assert old in SPEC
-    (folder / "spec.yaml").write_text(SPEC.replace(old, new, 1))
+    (folder / "spec.yaml").write_text(SPEC.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(Hw3Error, match=said):
         read_spec(folder / "spec.yaml")
 
@@ -80,7 +80,7 @@ def test_a_wrong_file_is_refused_with_the_key_and_what_was_expected(folder, old,
 def test_a_file_that_is_missing_or_asks_for_nothing_is_refused(folder):
     with pytest.raises(Hw3Error, match="nothing.yaml: cannot be read"):
         read_spec(folder / "nothing.yaml")
-    (folder / "spec.yaml").write_text("categories: [widget]\n")
+    (folder / "spec.yaml").write_text("categories: [widget]\n", encoding="utf-8")
     with pytest.raises(Hw3Error, match="nothing to run; expected one or more of attempts, detectors, imbalance"):
         read_spec(folder / "spec.yaml")
 
@@ -122,7 +122,7 @@ def test_a_grid_is_multiplied_out_and_its_cells_are_run_and_gathered(folder):
     assert (detectors["auroc_low"] <= detectors["image_auroc"]).all() and detectors["pixel_auroc"].isna().all()
     assert found[found["kind"] == "imbalance"]["gain"].notna().all()
     assert (found["device"] == "cpu").all() and (found["seconds"] > 0).all()
-    config = json.loads((Store(folder / "sweep").cell(cells[0].key) / "config.json").read_text())
+    config = json.loads((Store(folder / "sweep").cell(cells[0].key) / "config.json").read_text(encoding="utf-8"))
     assert config["settings"]["attempt"]["lr"] == 0.001 and config["name"] == "tiny" and config["code"] == cells[0].code
     again = perform(Job(cells[0], str(folder / "other"), "test"))
     assert again.status == "done"
@@ -136,9 +136,9 @@ def test_an_attempts_defaults_and_its_name_do_not_change_the_address(folder):
         return plan(spec, folder / "data", folder / "sweep")[0].key
 
     before = key()
-    (folder / "spec.yaml").write_text(SPEC.replace("name: tiny", "name: small, optimiser: adam"))
+    (folder / "spec.yaml").write_text(SPEC.replace("name: tiny", "name: small, optimiser: adam"), encoding="utf-8")
     assert key() == before
-    (folder / "spec.yaml").write_text(SPEC.replace("lr: 1e-3", "lr: 2e-3"))
+    (folder / "spec.yaml").write_text(SPEC.replace("lr: 1e-3", "lr: 2e-3"), encoding="utf-8")
     assert key() != before
 
 
@@ -165,7 +165,9 @@ def test_the_command_lists_runs_reports_and_runs_again_only_what_failed(folder, 
     code_version.cache_clear()  # worker processes read the files as they are now
     # A rate at which the loss overflows is found only in training.
     failing = "  - {name: hasty, image_size: 32, epochs: 1, batch_size: 4, lr: 1e30, optimiser: sgd}\n"
-    (folder / "spec.yaml").write_text(SPEC.split("detectors:")[0].replace("seeds: 2", "seeds: [7]") + failing)
+    (folder / "spec.yaml").write_text(
+        SPEC.split("detectors:")[0].replace("seeds: 2", "seeds: [7]") + failing, encoding="utf-8"
+    )
     assert hw3_sweep(folder, "--dry-run") == 0
     said = capsys.readouterr().out
     assert "2 cells (2 attempt), 2 to run" in said and said.count("to run  ") == 2
@@ -175,10 +177,13 @@ def test_the_command_lists_runs_reports_and_runs_again_only_what_failed(folder, 
     assert "checked: 2 combinations" in said.out
     assert "1 of 2 cells are finished, 0 of them before; 1 failed" in said.out
     log = Path(said.err.split("log: ")[1].strip())
-    assert "failed: widget, attempt hasty, seed 7, quick" in said.err and "loss" in log.read_text()
+    assert "failed: widget, attempt hasty, seed 7, quick" in said.err and "loss" in log.read_text(encoding="utf-8")
     found = load("mine")
     assert found[["name", "seed"]].values.tolist() == [["tiny", 7]]
-    (folder / "spec.yaml").write_text((folder / "project/runs/sweeps/mine/spec.yaml").read_text().replace(failing, ""))
+    (folder / "spec.yaml").write_text(
+        (folder / "project/runs/sweeps/mine/spec.yaml").read_text(encoding="utf-8").replace(failing, ""),
+        encoding="utf-8",
+    )
     assert hw3_sweep(folder, "--name", "mine") == 0
     assert "1 of 1 cells are finished, 1 of them before; 0 failed" in capsys.readouterr().out
 

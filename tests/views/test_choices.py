@@ -1,4 +1,4 @@
-"""hw3lib.views.widgets.choices: written at once, merged with what others wrote, never lost; and the table with the new labels."""
+"""hw3lib.views.widgets.choices: written at once, merged with what others wrote, never lost."""
 
 import json
 

@@ -37,7 +37,7 @@ def save(segmenter: Segmenter, folder: str | Path, history: FineTuningHistory | 
         if history is not None:
             ious = [None if v != v else round(v, 6) for v in history.epochs["iou"]]  # JSON has no NaN
             said["history"] = {"kept": history.kept, "iou": ious}
-        (temporary / _SETTINGS).write_text(json.dumps(said, indent=1) + "\n")
+        (temporary / _SETTINGS).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
 
 
 def load(folder: str | Path, base: Segmenter | None = None, *, device: str = "auto") -> Segmenter:
@@ -51,7 +51,7 @@ def load(folder: str | Path, base: Segmenter | None = None, *, device: str = "au
     """
     folder = Path(folder)
     try:
-        said = json.loads((folder / _SETTINGS).read_text())
+        said = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
         state = load_file(folder / _STATE)
         name, encoder, multimask = said["model"], said["encoder"], bool(said["multimask"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

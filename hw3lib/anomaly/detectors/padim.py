@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
+from hw3lib.networks.devices import double
 from hw3lib.networks.patches import locally_aware, patch_layers
 
 
@@ -47,7 +48,7 @@ class PaDiM(Detector):
         starts = range(0, len(images), self.batch_size)
         count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
         for i in tqdm(starts, desc=f"{self.name}: read", unit="batch", disable=not progress):
-            patches = self._patches(torch.from_numpy(images[i : i + self.batch_size]).to(self._torch_device)).double()
+            patches = double(self._patches(torch.from_numpy(images[i : i + self.batch_size]).to(self._torch_device)))
             if not count:
                 self._shift = patches.mean(1, keepdim=True)  # keeps the sums of squares small, and so exact
             patches = patches - self._shift
@@ -61,8 +62,9 @@ class PaDiM(Detector):
         factor = torch.linalg.cholesky(covariance)
         eye = torch.eye(covariance.shape[-1], dtype=torch.float64, device=factor.device)
         # In memory as it is when loaded: products of another layout round otherwise.
-        self._whitening = torch.linalg.solve_triangular(factor, eye, upper=False).float().contiguous()
-        self._mean = (mean + self._shift[:, 0]).float()
+        whitening = torch.linalg.solve_triangular(factor, eye, upper=False).float().contiguous()
+        self._whitening = whitening.to(self._torch_device)
+        self._mean = (mean + self._shift[:, 0]).float().to(self._torch_device)
 
     def _start(self) -> None:
         self._backbone = backbones.load(self.arch).to(self._torch_device)

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from hw3lib.anomaly.detector import Rows
 from hw3lib.networks import backbones
+from hw3lib.networks.devices import double
 from hw3lib.networks.patches import locally_aware, stage_names
 
 from .trained import Trained, as_input
@@ -87,8 +88,8 @@ class DeepSVDD(Trained["_Sphere"]):
         with torch.no_grad():
             total = torch.zeros((), dtype=torch.float64)
             for part in self._parts(data, batch_size):
-                total = total + network.phi(part).double().sum(0)
-        network.centre.copy_(away_from_zero(total / len(data)))
+                total = total + double(network.phi(part)).sum(0)
+        network.centre.copy_(away_from_zero(total / len(data)).float())
         optimiser = torch.optim.Adam(network.parameters(), self.lr, weight_decay=self.weight_decay)
         # The paper searches at one rate and then refines at a tenth of it.
         schedule = MultiStepLR(optimiser, [max(1, self.num_steps * 3 // 5)])

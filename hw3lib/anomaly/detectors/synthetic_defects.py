@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from hw3lib.anomaly.detector import Rows
 from hw3lib.networks import backbones
+from hw3lib.networks.devices import double
 from hw3lib.networks.losses import squared_dice_loss_of_batch
 from hw3lib.networks.patches import stage_names
 
@@ -91,12 +92,13 @@ class SyntheticDefects(Trained["_Head"]):
         sums = [torch.zeros((), dtype=torch.float64)] * 2 * len(self._layers)
         for i in range(0, len(rows), self.batch_size):
             for k, m in enumerate(self._maps(torch.from_numpy(images[rows[i : i + self.batch_size]]))):
-                sums[2 * k] = sums[2 * k] + m.double().mean((2, 3)).sum(0) / len(rows)
-                sums[2 * k + 1] = sums[2 * k + 1] + m.double().square().mean((2, 3)).sum(0) / len(rows)
+                exact = double(m)
+                sums[2 * k] = sums[2 * k] + exact.mean((2, 3)).sum(0) / len(rows)
+                sums[2 * k + 1] = sums[2 * k + 1] + exact.square().mean((2, 3)).sum(0) / len(rows)
         for stage, mean, square in zip(self._network.stages, sums[::2], sums[1::2], strict=True):
             assert isinstance(stage, _Stage)
-            stage.mean.copy_(mean)
-            stage.std.copy_((square - mean**2).clamp_min(1e-12).sqrt())
+            stage.mean.copy_(mean.float())
+            stage.std.copy_((square - mean**2).clamp_min(1e-12).sqrt().float())
 
     @torch.no_grad()
     def _maps(self, images: torch.Tensor) -> list[torch.Tensor]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import interpolate
+
+from hw3lib.networks.devices import pooled_mean
 
 from .memory import GoodPatches, PatchComparison
 
@@ -33,7 +35,7 @@ def describe_regions(compared: PatchComparison, scale: FeatureScale) -> dict[str
     weight = (compared.distance - scale.floor).clamp_min(0)[:, None] + 1e-4
 
     def weighted(values: torch.Tensor) -> np.ndarray:
-        at = adaptive_avg_pool2d(weight, (values.shape[-2], values.shape[-1]))
+        at = pooled_mean(weight, (values.shape[-2], values.shape[-1]))
         return (values * (at / at.sum((2, 3), keepdim=True))).sum((2, 3)).cpu().numpy()
 
     return {

@@ -1,14 +1,13 @@
 """Fetch a large file over an unreliable line: resumed where it stopped, checked at the end."""
 
-from __future__ import annotations
+from __future__ import re
 
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import requests
 from tqdm import tqdm
 
 from hw3lib.core.files import atomic_path, clear_write_errors, free_bytes, human_bytes
+from hw3lib.core.locks import InUse, held
 from hw3lib.errors import Hw3Error
 
 from .archive import extract
@@ -77,9 +77,10 @@ def download(
         )
     fetch = _Fetch(target, sha256, progress, timeout, retries, backoff)
     failures = []
-    with clear_write_errors(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(target.parent):
+    with ExitStack() as stack:
+        with clear_write_errors(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_alone(target.parent))
         try:
             with clear_write_errors(target.parent, left=""):
                 for url in [urls] if isinstance(urls, str) else urls:
@@ -96,22 +97,13 @@ def download(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second process from writing to the same part; the system lifts the lock when a process dies."""
-    try:
-        import fcntl  # not everywhere
-    except ImportError:  # Windows: no lock; two downloads at once would end with a wrong hash
+    """Keep a second process from writing to the same part."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder / ".download.lock", leave=False))
+        except InUse:
+            raise Hw3Error(f"Another process is downloading into {folder}. Wait until it has ended.") from None
         yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems have no locks
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Hw3Error(f"Another process is downloading into {folder}. Wait until it has ended.") from None
-        yield
-    finally:
-        os.close(handle)
 
 
 @dataclass
@@ -192,7 +184,7 @@ class _Fetch:
 
     def _read_note(self) -> dict:
         try:
-            note = json.loads(self.note.read_text())
+            note = json.loads(self.note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return note if isinstance(note, dict) else {}
@@ -250,7 +242,7 @@ class _Fetch:
             etag = response.headers.get("ETag", "")
             validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")  # W/"..." is too weak
             with atomic_path(self.note) as note:
-                note.write_text(json.dumps({"url": url, "size": size, "validator": validator}))
+                note.write_text(json.dumps({"url": url, "size": size, "validator": validator}), encoding="utf-8")
         bar = tqdm(
             total=size,
             initial=start,

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -97,8 +97,8 @@ def serving(inspect: Inspect, host: str, port: int, theme: str = "light") -> Ite
         _write_notebook(notebook)
         template = Path(folder) / "share" / "voila" / "templates" / "hw3"
         template.mkdir(parents=True)
-        (template / "index.html.j2").write_text(_TEMPLATE)
-        (template / "conf.json").write_text('{"base_template": "lab"}')
+        (template / "index.html.j2").write_text(_TEMPLATE, encoding="utf-8")
+        (template / "conf.json").write_text('{"base_template": "lab"}', encoding="utf-8")
         paths = [str(Path(folder) / "share"), *filter(None, [os.environ.get("JUPYTER_PATH")])]
         log = Path(folder) / "server.log"
         command = [
@@ -118,12 +118,26 @@ def serving(inspect: Inspect, host: str, port: int, theme: str = "light") -> Ite
             _wait(server, address, log)
             yield address, server
         finally:
-            server.terminate()
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            _end_all(server)
+
+
+def _end_all(server: subprocess.Popen) -> None:
+    """End the server and the kernels that it started, which on Windows it has no time to end itself."""
+    import psutil
+
+    kernels: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        kernels = psutil.Process(server.pid).children(recursive=True)
+    server.terminate()
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+    for kernel in kernels:
+        with suppress(psutil.Error):
+            kernel.kill()
+    psutil.wait_procs(kernels, 5)  # a folder in which one still works cannot be removed
 
 
 def _write_notebook(path: Path) -> None:
@@ -146,7 +160,7 @@ def _wait(server: subprocess.Popen, address: str, log: Path) -> None:
             return
         except OSError:
             time.sleep(0.2)
-    lines = log.read_text(errors="replace").strip().splitlines()[-5:]
+    lines = log.read_text(errors="replace", encoding="utf-8").strip().splitlines()[-5:]
     ended = "ended at once" if server.poll() is not None else f"did not answer in {_START} s"
     raise Hw3Error(f"the page's server (voila) {ended}: {' / '.join(lines) or 'it said nothing'}")
 

@@ -51,7 +51,7 @@ class Child:
             return int(news.read() or b"0")
 
     def text(self) -> str:
-        return self.said.read_text(errors="replace") if self.said.exists() else ""
+        return self.said.read_text(errors="replace", encoding="utf-8") if self.said.exists() else ""
 
 
 def start(function: Callable[[Path], Any], folder: Path, strike: int | None = None, said: Path | None = None) -> Child:

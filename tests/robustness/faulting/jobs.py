@@ -146,7 +146,7 @@ def _older_category(folder: Path) -> None:
     """What an earlier version painted, which is to be replaced in one step."""
     place = folder / "data/synthetic/wood"
     write_category(place, {"train/good": 2})
-    (place / "manifest.json").write_text('{"profile": "quick", "seed": 99}\n')
+    (place / "manifest.json").write_text('{"profile": "quick", "seed": 99}\n', encoding="utf-8")
 
 
 def synthetic(folder: Path, workers: int) -> None:
@@ -178,7 +178,7 @@ def training(folder: Path) -> None:
     with mock.patch("hw3lib.classify.experiment.CHECKPOINT_SECONDS", seconds):
         result = run_attempt(attempt, images, repeated_splits(images, 2, 0.25), keep="kept", device="cpu")
     with atomic_path("result.json") as path:
-        path.write_text(json.dumps([p.tolist() for p in result.probabilities]))
+        path.write_text(json.dumps([p.tolist() for p in result.probabilities]), encoding="utf-8")
 
 
 def imbalance(folder: Path) -> None:
@@ -246,8 +246,8 @@ def a_run(folder: Path, name: str = "r", images: int = 50) -> None:
     rng = np.random.default_rng(0)
     for name in ("samples", "class_distribution"):
         _save(rng.integers(0, 255, (240, 400, 3), dtype=np.uint8), place / f"figures/{name}.png")
-    (place / "classes.csv").write_text("defect,train,test,total\ngood,30,10,40\nbent,0,10,10\n")
-    (place / "metrics.json").write_text(json.dumps(metrics))
+    (place / "classes.csv").write_text("defect,train,test,total\ngood,30,10,40\nbent,0,10,10\n", encoding="utf-8")
+    (place / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     os.utime(place / "metrics.json", (1_760_000_000, 1_760_000_000))  # the report's date
 
 
@@ -268,7 +268,7 @@ def annotate(folder: Path) -> None:
 def cell(cell: Any, folders: Any) -> dict:
     """A cell of the sweep: a number that the seed alone determines."""
     folders.kept.mkdir(parents=True, exist_ok=True)
-    (folders.kept / "half").write_text("half of it")
+    (folders.kept / "half").write_text("half of it", encoding="utf-8")
     time.sleep(0.05)
     return {"figure": float(np.random.default_rng(cell.seed).normal()), "device": "cpu"}
 

@@ -72,7 +72,8 @@ def inputs(folder: Path) -> None:
         jobs.a_run(folder, str(version), 50 + version)
         (folder / f"{version}.yaml").write_text(
             "categories: [widget]\ndetectors: [{name: knn, detector: knn, image_size: 32}]\nheld_out: 0.4\n"
-            f"false_alarm_rate: 0.2\ndevice: cpu\nseeds: [{version}]\n{'# a comment ' * 700}\n"
+            f"false_alarm_rate: 0.2\ndevice: cpu\nseeds: [{version}]\n{'# a comment ' * 700}\n",
+            encoding="utf-8",
         )
         packed = jobs.archive(folder / f"packed{version}")
         (folder / f"{version}.tar.gz").write_bytes(packed)
