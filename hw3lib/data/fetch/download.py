@@ -1,6 +1,6 @@
 """Fetch a large file over an unreliable line: resumed where it stopped, checked at the end."""
 
-from __future__ import re
+from __future__ import annotations
 
 import hashlib
 import json
