@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 # Read by the libraries when they are loaded.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -37,8 +39,6 @@ def thread_environment(count: int) -> dict[str, str]:
 
 def free_memory() -> int:
     """Bytes that can be had without swapping, on this machine and in this container."""
-    import psutil
-
     free = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
         limit = int((_CGROUP / "memory.max").read_text())

@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hw3lib.core.files import read_json
+
 # The working directory may hold modules of any name, and is no place to import from.
 _START = "import sys; sys.path[:] = filter(None, sys.path); from hw3lib.runs.process import main; main()"
 
@@ -160,7 +162,7 @@ def _execute(
         user_errors: names of the error classes whose message is all that the user needs.
         tell: gets ``cells``, the number of code cells that are done, after each.
     """
-    import nbclient.exceptions
+    import nbclient.exceptions  # slow, and this process alone needs it
     import papermill
 
     # Their only messages here repeat, on stderr, what Failed or the interruption says.
@@ -214,8 +216,6 @@ def _failed_cell(number: int | None, source: str, lines: list[str], executed: Pa
 
 def _last_started(executed: Path) -> tuple[int, str]:
     """Number and source of the cell at which an execution without an error message stopped."""
-    from hw3lib.core.files import read_json
-
     cells = [c for c in read_json(executed).get("cells", []) if c["cell_type"] == "code"]
     started = [i for i, c in enumerate(cells, 1) if c["metadata"]["papermill"].get("start_time")]
     number = max(started, default=0)
@@ -224,7 +224,7 @@ def _last_started(executed: Path) -> tuple[int, str]:
 
 def _not_of_a_dead_kernel(record: logging.LogRecord) -> bool:
     """Whether a message of asyncio is about something else than the end of a kernel that was shut down with its run."""
-    import nbclient.exceptions
+    import nbclient.exceptions  # loaded by then
 
     return not (record.exc_info and isinstance(record.exc_info[1], nbclient.exceptions.DeadKernelError))
 

@@ -173,7 +173,7 @@ class Cluster(Executor):
     def __init__(self, address: Any, seconds: float = 30.0):
         super().__init__()
         optional.require("cluster")
-        from distributed import Client
+        from distributed import Client  # optional
 
         self.address = address if isinstance(address, str) else address.scheduler_address
         self._cluster = None if isinstance(address, str) else address
@@ -241,7 +241,7 @@ def slurm(file: str | Path) -> Cluster:
         Hw3Error: dask-jobqueue is not installed, the file cannot be read, or SLURMCluster refuses an argument.
     """
     optional.require("slurm")
-    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue import SLURMCluster  # optional
 
     arguments = dict(read_yaml(file))
     jobs = arguments.pop("jobs", None)

@@ -1,4 +1,4 @@
-"""Painted defects, CutPaste and the segmenter of synthetic defects: what is painted, what is learned from it, and where it is seen."""
+"""Painted defects, CutPaste, the segmenter: what is painted, what is learned from it, and where it is seen."""
 
 import numpy as np
 import pytest

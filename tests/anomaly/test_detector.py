@@ -282,7 +282,7 @@ def test_the_layout_of_the_settings_does_not_matter(fitted, tmp_path):
 
 def test_a_detector_of_a_later_version_is_refused_by_its_name(fitted, tmp_path):
     fitted.save(tmp_path / "kept")
-    with pytest.raises(Hw3Error, match="kept: holds a detector 'brightness', expected one of one-class SVM"):
+    with pytest.raises(Hw3Error, match="kept: holds a detector 'brightness', expected one of PatchCore"):
         load(tmp_path / "kept")
 
 

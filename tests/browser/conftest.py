@@ -195,7 +195,10 @@ def app(chromium, tmp_path_factory):
         photograph(home / "good" / f"{seed:03d}.png", seed)
     # Of twelve good images three are held out; the first one, which is dropped later, is learned from or sets the bar.
     detect.fit(home / "good", home / "detector", settings={"image_size": 64}, held_out=0.25, echo=lambda _: None)
-    script = "import sys; from hw3lib.inspection.app.server import serve; serve(sys.argv[1], port=int(sys.argv[2]), browser=False)"
+    script = (
+        "import sys; from hw3lib.inspection.app.server import serve; "
+        "serve(sys.argv[1], port=int(sys.argv[2]), browser=False)"
+    )
     port = free_port()
     command = [sys.executable, "-u", "-c", script, str(home / "detector"), str(port)]
     with started(command, home / "log", server_environment(), home) as process:

@@ -37,7 +37,7 @@ def as_it_was() -> Iterator[None]:
     if "ultralytics" in sys.modules:
         yield
         return
-    import cv2
+    import cv2  # optional
     import numpy as np
     import torch
     from PIL import Image

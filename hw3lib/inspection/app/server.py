@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
+import psutil
 
 from hw3lib.errors import Hw3Error
 
@@ -123,8 +124,6 @@ def serving(inspect: Inspect, host: str, port: int, theme: str = "light") -> Ite
 
 def _end_all(server: subprocess.Popen) -> None:
     """End the server and the kernels that it started, which on Windows it has no time to end itself."""
-    import psutil
-
     kernels: list[psutil.Process] = []
     with suppress(psutil.Error):
         kernels = psutil.Process(server.pid).children(recursive=True)
