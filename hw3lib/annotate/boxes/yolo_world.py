@@ -118,7 +118,7 @@ class YoloWorld(Yolo):
         """CLIP's features of texts, or None where it cannot be had and is not insisted on."""
         try:
             features = clip_features([*texts, *self.names_], self.clip).to(self._world.coco)
-        except (OSError, ImportError) as error:
+        except (OSError, ImportError, ValueError) as error:  # huggingface-hub below 1.0: a name that is no repository
             if self.text_encoder == "auto":
                 return None
             first = (str(error).splitlines() or [type(error).__name__])[0]
@@ -222,7 +222,7 @@ def clip_features(texts: Sequence[str], name: str) -> torch.Tensor:
 
     try:
         encoder, tokenizer = read(local=True)
-    except OSError:
+    except (OSError, ValueError):
         _reach_hub()
         encoder, tokenizer = read(local=False)
     tokens = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
