@@ -163,7 +163,7 @@ def test_nothing_is_written_when_weights_are_missing(table, tmp_path, without_to
 
 
 def test_rows_that_cannot_run_are_reported_together_before_any_is_trained(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(reproduction, "run", None)
+    monkeypatch.setattr(reproduction, "run_attempt", None)
     report = tiny()
     first, _, third, fourth = report.rows
     third = replace(third, attempt=replace(third.attempt, batch_size=20))

@@ -175,7 +175,7 @@ LARGE = dict(
     ),
     attempts=("baseline", *(f"{i} two-stage with a multi-scale head and patience" for i in range(1, 12))),
     detectors=tuple(f"k-nearest neighbours, kind {i}" for i in range(12)),
-    summary=" ".join(f"Sentence {i} says that classes of long names are hard to distinguish." for i in range(40)),
+    summary=" ".join(f"Sentence {i} says that classes of long names are hard to tell apart." for i in range(40)),
 )
 
 

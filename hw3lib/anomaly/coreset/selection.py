@@ -1,4 +1,4 @@
-"""Farthest-first traversal, one block of picks at a time; :mod:`.coreset` says how and why it is exact."""
+"""Farthest-first traversal, one block of picks at a time; :mod:`.greedy` says how and why it is exact."""
 
 from __future__ import annotations
 
