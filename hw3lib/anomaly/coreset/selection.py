@@ -32,7 +32,7 @@ def working_memory(count: int, dim: int, size: int) -> int:
 
 
 class Selection:
-    """The picks made so far and what is known of every vector's distance to them; see :mod:`.coreset_kernels`."""
+    """The picks made so far and what is known of every vector's distance to them; see :mod:`.kernels`."""
 
     def __init__(self, vectors: np.ndarray, size: int, start: int, prune: bool | None, threads: int | None):
         count, dim = vectors.shape
