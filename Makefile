@@ -27,7 +27,7 @@ test: lint # set up with all that tests need, then lint, pytest, and nbval on th
 	$(PYTEST) loadfile $(ARGS)
 	HW3_HEADLESS=1 $(PYTEST) loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=900 notebooks/[0-9]*.ipynb
 lint: $(DEV) # ruff, mypy, the staircase of rooms and deptry; make format repairs what ruff can
-	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && .venv/bin/lint-imports
+	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) .venv/bin/lint-imports
 	$(RUN) -m mypy && $(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32
 	$(RUN) -m deptry hw3lib notebooks --optional-dependencies-dev-groups cluster,kaggle,onnx,yolo
 	$(RUN) -m deptry hw3lib notebooks tests benchmarks docs .ci --non-dev-dependency-groups dev,docs,lint,test

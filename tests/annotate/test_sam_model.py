@@ -80,7 +80,7 @@ def test_missing_weights_say_where_they_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("HW3_WEIGHTS", str(tmp_path / "nowhere"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(sam_model, "find", lambda name: find(name, fetch=False))
-    with pytest.raises(Hw3Error, match=r"mobile_sam\.pt: not found in .*nowhere"):
+    with pytest.raises(Hw3Error, match=r"mobile_sam\.pt, which are not on this machine\. Looked in .*nowhere"):
         mobile_sam()
 
 

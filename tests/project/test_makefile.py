@@ -100,7 +100,9 @@ def test_extras_are_brought_by_the_same_command(checkout, extras):
 def test_test_installs_all_lints_and_ends_with_the_notebooks(checkout):
     *_, data, tests, notebooks = calls = checkout.calls("test", "JOBS=3")
     assert f"{PIP}[-e][.][hw3lib[cluster,onnx,yolo]][--group][dev]" in calls
-    assert {"[-m][ruff][check][.]", "[-m][ruff][format][--check][.]", "[-m][mypy]"} <= set(calls)
+    assert {"[-m][ruff][check][.]", "[-m][ruff][format][--check][.]", "[-m][mypy]", "[.venv/bin/lint-imports]"} <= set(
+        calls
+    )
     assert len([call for call in calls if "deptry" in call]) == 2
     assert data == "[-m][hw3lib.cli][data][get][synthetic/bottle]"
     assert tests == "[-m][pytest][-n][3][--dist][loadfile]" and "[--nbval-lax]" in notebooks
@@ -111,13 +113,13 @@ def test_a_torch_of_its_own_index(checkout, tmp_path):
     index = "[--extra-index-url][https://download.pytorch.org/whl/cpu]"
     assert checkout.calls("setup", "TORCH=cpu")[-1] == SETUP[-1] + index
     with_uv = Checkout(tmp_path / "uv", "python3", "uv").calls("setup", "TORCH=cpu")
-    assert with_uv[-1] == "[pip][install][--python][.venv/bin/python][-e][.][--torch-backend][cpu]"
+    assert with_uv[-1] == "[pip][install][--compile-bytecode][--python][.venv/bin/python][-e][.][--torch-backend][cpu]"
 
 
 def test_uv_is_used_where_it_is(tmp_path):
     calls = Checkout(tmp_path / "checkout", "python3", "uv").calls("course")
     venv = "[venv][--seed][--clear][--python][python3][.venv]"
-    assert calls == [venv, "[pip][install][--python][.venv/bin/python][-e][.]", COURSE]
+    assert calls == [venv, "[pip][install][--compile-bytecode][--python][.venv/bin/python][-e][.]", COURSE]
 
 
 def test_a_python_that_is_too_old(checkout):
