@@ -5,7 +5,7 @@ python docs/examples/dataset_statistics.py [CATEGORY]
 
 import sys
 
-from hw3lib.data import check, class_counts, defect_statistics, get, imbalance_ratio, load_table
+from hw3lib.data import check_category, class_counts, defect_statistics, get, imbalance_ratio, load_table
 
 category = sys.argv[1] if len(sys.argv) > 1 else "synthetic/bottle"
 table = load_table(get(category), category)
@@ -13,4 +13,4 @@ print(class_counts(table))
 print(f"largest class over smallest: {imbalance_ratio(table):.1f}")
 areas = defect_statistics(table).groupby("defect")["area"].median()
 print("median area of a defect, share of the image:", areas.round(4).to_dict())
-print(check(table).summary())
+print(check_category(table).summary())

@@ -10,8 +10,8 @@ SETUP = """
 from types import SimpleNamespace
 import numpy as np
 from hw3lib.views import widgets
-from hw3lib.anomaly.maps import Scale
-from hw3lib.classify import Attempt, Result, run
+from hw3lib.anomaly.maps import ColourScale
+from hw3lib.classify import Attempt, Result, run_attempt
 from hw3lib.data import ImageStack, load_table
 from hw3lib.imbalance import DeepSmote
 
@@ -21,7 +21,7 @@ test = table[table["split"] == "test"].reset_index(drop=True)
 THRESHOLD = """
 scores = np.where(test["is_defect"], 4.0, 1.0) + 0.25 * np.arange(len(test)) % 3
 maps = np.random.default_rng(0).random((len(test), 8, 8)).astype(np.float32)
-detector = SimpleNamespace(threshold_=3.0, map_threshold_=0.5, scale_=Scale(0, 1))
+detector = SimpleNamespace(threshold_=3.0, map_threshold_=0.5, scale_=ColourScale(0, 1))
 widgets.explore_threshold(SimpleNamespace(scores=scores, detector=detector, maps=maps), test)
 """
 RELABEL = """
@@ -56,7 +56,7 @@ explorer.show()
 ATTEMPTS = """
 tried = [Attempt(name, image_size=32, epochs=epochs, batch_size=4) for name, epochs in (("short", 3), ("long", 30))]
 halves = [(np.arange(0, len(test), 2), np.arange(1, len(test), 2)), (np.arange(1, len(test), 2), np.arange(0, 12, 2))]
-results = [run(attempt, test, halves, callbacks=[explorer]) for attempt in tried]
+results = [run_attempt(attempt, test, halves, callbacks=[explorer]) for attempt in tried]
 widgets.explore_attempts(results)
 """
 WALK = """

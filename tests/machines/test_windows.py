@@ -33,34 +33,33 @@ synthetic.make("bottle", sys.argv[1], workers=2)
 """
 RUN = """
 import sys
-from hw3lib import runner
+from hw3lib.runs.run import run_notebooks
 place = sys.argv[1]
 places = {"data": place, "notebooks_dir": f"{place}/notebooks", "runs_dir": f"{place}/runs"}
-outcomes = runner.run(category="widget", name="r", **places)
+outcomes = run_notebooks(category="widget", name="r", **places)
 print(outcomes)
 sys.exit(outcomes[0].status != "ran")
 """
 SWEEP = """
 import sys
 from pathlib import Path
-from hw3lib.sweep import Processes, load, plan, read_spec, run, table
+from hw3lib.sweep import Processes, load, plan, read_spec, run_sweep, table
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     spec = read_spec(place / "spec.yaml")
     cells = plan(spec, place, place / "sweep")
-    done = run(cells, place / "sweep", Processes(2))
+    done = run_sweep(cells, place / "sweep", Processes(2))
     print(done)
     assert len(table(cells, place / "sweep")) == len(cells) == 2
 """
 GRADE = """
 import sys
 from pathlib import Path
-from hw3lib import exercises, grade
+from hw3lib.course import exercises, grading
 place = Path(sys.argv[1])
 exercises.folder = lambda: place / "notebooks"
-import hw3lib.data
-hw3lib.data.get = lambda *_, **__: place
-grades = grade.grade(place / "submissions")
+grading.get = lambda *_, **__: place
+grades = grading.grade(place / "submissions")
 print([(g.status, g.message, g.exercises) for g in grades])
 assert [g.exercises for g in grades] == [["passed"]]
 """
@@ -168,7 +167,7 @@ def test_submissions_are_graded(place):
 HOLDS = """
 import sys, time
 from pathlib import Path
-from hw3lib.locks import held
+from hw3lib.core.locks import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -111,10 +111,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from tests.helpers import sweep_cells
-from hw3lib.sweep import Processes, run
+from hw3lib.sweep import Processes, run_sweep
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    run(sweep_cells.made("number", folder / "marks", 12, seconds=0.25), folder / "sweep", Processes(2))
+    run_sweep(sweep_cells.made("number", folder / "marks", 12, seconds=0.25), folder / "sweep", Processes(2))
 """
 
 
