@@ -42,7 +42,7 @@ def test_no_page_is_asked_for_again(first):
 
 
 def test_importing_sets_nothing():
-    assert _faults("import hw3lib.runs.folder") > 1000
+    assert _faults("import hw3lib.runs.folder") > 200  # at least: huge pages make few of many
 
 
 def test_nothing_is_set_elsewhere(monkeypatch):

@@ -39,7 +39,7 @@ class Job:
     """
 
     name: str
-    run_notebooks: Callable[[Path], Any]
+    run: Callable[[Path], Any]
     prepare: Callable[[Path], Any]
     share: int
     warm: tuple[str, ...] = ()
