@@ -211,9 +211,9 @@ classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=
 folds = int(min(5, images["defect"].value_counts().min()))
 guesses = cross_val_predict(classifier, real_features, real_labels, cv=folds)
 unseen = imbalance.recognisable(real_features, real_labels, lambda _: guesses).table["share"].mean()
-classifier.fit(real_features, real_labels)
 
 # %%
+classifier.fit(real_features, real_labels)
 rows = {"real images, not seen": unseen}
 official = imbalance.DeepSmote(variant="official", random_state=seed).fit_resample(stack.images, labels)
 generators = {
