@@ -41,6 +41,6 @@ def free_memory() -> int:
     """Bytes that can be had without swapping, on this machine and in this container."""
     free = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
-        limit = int((_CGROUP / "memory.max").read_text())
-        free = min(free, limit - int((_CGROUP / "memory.current").read_text()))
+        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
+        free = min(free, limit - int((_CGROUP / "memory.current").read_text(encoding="ascii")))
     return max(0, free)

@@ -217,13 +217,13 @@ PARTS = {
     "cluster": Part(
         "A sweep on a Dask cluster (--cluster) needs",
         "Without it a sweep runs on the processes of this machine",
-        modules=("dask", "distributed"),
+        modules=("distributed",),
         extra="cluster",
     ),
     "slurm": Part(
         "A sweep on SLURM (--slurm) needs",
         "Without it a sweep runs on the processes of this machine",
-        modules=("dask", "distributed", "dask_jobqueue"),
+        modules=("distributed", "dask_jobqueue"),
         extra="cluster",
     ),
     "kaggle": Part(

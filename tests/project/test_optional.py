@@ -188,8 +188,8 @@ def test_sweeps_on_a_cluster_say_what_they_need(hw3, category, tmp_path):
         slurm = hw3(*sweep, "--slurm", tmp_path / "slurm.yaml")
     finally:
         shutil.rmtree(project_root() / "runs" / "sweeps" / name, ignore_errors=True)
-    assert "A sweep on a Dask cluster (--cluster) needs the package dask, which is not installed" in dask
-    assert "A sweep on SLURM (--slurm) needs the package dask, which is not installed" in slurm
+    assert "A sweep on a Dask cluster (--cluster) needs the package distributed, which is not installed" in dask
+    assert "A sweep on SLURM (--slurm) needs the package distributed, which is not installed" in slurm
     assert dask.endswith(command_of("cluster")) and slurm.endswith(command_of("cluster"))
 
 
