@@ -24,7 +24,7 @@ _ENOUGH = 64  # good images that say how large the values of a channel are
 
 
 @dataclass(kw_only=True)
-class SyntheticDefects(Trained["_Head"]):
+class SyntheticDefects(Trained["_DefectHead"]):
     """A head on frozen feature maps that predicts the mask of painted defects; the map is its logit.
 
     Each batch paints defects of random shape, texture and strength on half of its good images
