@@ -12,8 +12,8 @@ import numpy as np
 from hw3lib.anomaly import PaDiM
 from hw3lib.anomaly.onnx import export
 
-from .compare import say_load
-from .programs import run_program
+from ..machine import say_load
+from ..programs import run_program
 
 TARGET = 1.3  # times torch alone, in seconds and memory
 _TIMES = 5  # of which the median counts; the first reads the files from the disk and does not
