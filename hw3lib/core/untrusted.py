@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from hw3lib.core.files import human_bytes
+from hw3lib.core.files import human_bytes, is_no_regular_file
 from hw3lib.errors import Hw3Error
 
 MOST_BYTES = 500_000_000  # of one text file, of annotations for example
@@ -101,7 +101,7 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
         Hw3Error: missing, larger than ``most`` bytes, or another encoding.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device would never end
+        if is_no_regular_file(path):
             raise Hw3Error(f"{path}: is no regular file")
         if path.stat().st_size > most:
             raise Hw3Error(f"{path}: {human_bytes(path.stat().st_size)}, expected at most {human_bytes(most)}")
