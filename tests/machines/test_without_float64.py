@@ -13,11 +13,11 @@ from hw3lib.annotate.masks.light import LightSegmenter
 from hw3lib.annotate.masks.sam import Segmenter
 from hw3lib.annotate.masks.sam_network import SamNetwork, Size
 from hw3lib.anomaly.registry import DETECTORS, load
-from hw3lib.classify import Attempt, fit_splits, run
-from hw3lib.classify.explain import explain
-from hw3lib.classify.guided.classifier import DefectGuided, good_images, look
+from hw3lib.classify import Attempt, fit_splits, run_attempt
+from hw3lib.classify.explain import explain_attempt
+from hw3lib.classify.guided.classifier import DefectGuided, extract_features, good_images
 from hw3lib.data import classification_images, load_table, repeated_splits
-from hw3lib.imbalance.comparison import compare
+from hw3lib.imbalance.comparison import compare_methods
 from hw3lib.imbalance.methods.heads import Recipe
 from hw3lib.imbalance.oversamplers.deepsmote import DeepSmote
 from hw3lib.networks.devices import autocast, pick_device, pooled_mean
@@ -142,7 +142,7 @@ def test_a_classifier_is_trained(case, table, mps):
     images = classification_images(table)
     attempt = Attempt(case, **LITE | ATTEMPTS[case])
     splits = repeated_splits(images, 2, 0.3, 0)
-    result = run(attempt, images, splits, device="mps")
+    result = run_attempt(attempt, images, splits, device="mps")
     assert len(result.probabilities) == 2 and np.isfinite(result.probabilities).all()
 
 
@@ -150,14 +150,14 @@ def test_a_classifier_is_explained(table, mps):
     images = classification_images(table)
     attempt, splits = Attempt("small", image_size=32, batch_size=8, epochs=1), repeated_splits(images, 2, 0.3, 0)
     assert next(iter(fit_splits(attempt, images, splits, device="mps"))).images.device == DEVICE
-    assert np.isfinite(explain(attempt, images, splits, device="mps").maps).all()
+    assert np.isfinite(explain_attempt(attempt, images, splits, device="mps").maps).all()
 
 
-def test_the_guided_classifier_looks_at_photographs(table, mps):
+def test_the_guided_classifier_describes_photographs(table, mps):
     images = classification_images(table)
     method = DefectGuided(arch="tf_efficientnet_lite0", image_size=64, region_size=64, memory=200, good_images=6)
     images = images.groupby("defect").head(2).reset_index(drop=True)
-    seen = look(method, images, good_images(table, images), device="mps")
+    seen = extract_features(method, images, good_images(table, images), device="mps")
     assert np.isfinite(seen.maps).all()
 
 
@@ -172,7 +172,7 @@ def test_methods_against_imbalance_are_compared(table, mps):
     splits = repeated_splits(images, 2, 0.34, 0)
     recipe = Recipe(steps=1, batch_size=8)
     given = {"image_size": 64, "views": 2, "ratios": (2,), "recipe": recipe}
-    compare(images, splits, methods=("plain", "FixMatch", "cutmix"), **given, device="mps")
+    compare_methods(images, splits, methods=("plain", "FixMatch", "cutmix"), **given, device="mps")
 
 
 def test_deepsmote_makes_images(mps):
