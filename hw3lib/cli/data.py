@@ -1,4 +1,4 @@
-"""``hw3 data list``, ``hw3 data make``, ``hw3 data get`` and ``hw3 data check``."""
+"""``hw3 data list``, ``make``, ``get``, ``check`` and ``settings``."""
 
 import sys
 from pathlib import Path
@@ -99,6 +99,52 @@ def check(category: Annotated[str, option("for example bottle")], *, data: Data 
     return 0 if report.ok else 1
 
 
+@command(
+    "Say how a category is read where its folders cannot say it: kept in its category.json, and printed.",
+    "hw3 data settings casting --good ok_front --data ../photographs",
+    "hw3 data settings boards --range 0 4095 --fit pad --groups '^([^_]+)_'",
+)
+def settings(
+    category: Annotated[str, option("for example bottle")],
+    *,
+    data: Data = None,
+    good: Annotated[str | None, option("class folder that holds good products", metavar="FOLDER")] = None,
+    range: Annotated[
+        tuple[float, ...] | None, option("pixel values that are black and white", nargs=2, metavar=("LOW", "HIGH"))
+    ] = None,
+    fit: Annotated[
+        str | None, option("how a photograph becomes a square for a network", choices=("stretch", "pad", "tile"))
+    ] = None,
+    groups: Annotated[
+        str | None,
+        option(
+            "regular expression of a file's name whose first group is the product, or a CSV file", metavar="PATTERN"
+        ),
+    ] = None,
+    reset: Annotated[bool, option("forget what was said before")] = False,
+) -> int:
+    from dataclasses import replace
+
+    from hw3lib.data.find import category_folder
+    from hw3lib.data.settings import CategorySettings, read_settings, write_settings
+
+    folder = category_folder(category, data)
+    said = {"good": good, "pixel_range": range, "fit": fit, "groups": groups}
+    changes = {name: value for name, value in said.items() if value is not None}
+    found = CategorySettings() if reset else read_settings(folder)
+    if changes or reset:
+        found = replace(found, **changes)
+        print(write_settings(folder, found))
+    for name, value in found.said().items():
+        print(f"{name}: {value}")
+    if not found.said():
+        print("as the folders say, nothing else")
+    return 0
+
+
 data = group(
-    "data", "List, make, get or check categories.", "hw3 data list", actions=(list_, make, get, check)
+    "data",
+    "List, make, get, check or describe categories.",
+    "hw3 data list",
+    actions=(list_, make, get, check, settings),
 )  # fmt: skip

@@ -42,6 +42,17 @@ def find_root(category: str, data: str | Path | None = None) -> Path:
     return root_of(category, roots) or roots[0]
 
 
+def category_folder(category: str, data: str | Path | None = None) -> Path:
+    """The folder of a category, also of one that is not understood yet, because its settings are still to be made.
+
+    Raises:
+        Hw3Error: no folder of this name.
+    """
+    roots = data_roots(data)
+    root = root_of(category, roots) or next((r for r in roots if os.path.isdir(r / category)), None)
+    return root / category if root else find_category(roots[0], category)
+
+
 def find_category(root: Path, category: str) -> Path:
     """Folder of a category, or an error that says what is there instead and which level was meant."""
     if not os.path.isdir(root):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, open_image, upright_size
 from .find import find_category
+from .settings import CategorySettings, read_settings
 from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
@@ -65,7 +67,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
         (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
-        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ...).
+        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ...). What
+        ``category.json`` says is in ``table.attrs["settings"]``, see :func:`settings_of`.
 
     Raises:
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
@@ -73,6 +76,7 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     """
     root = expanded(root).resolve()
     folder = find_category(root, category)
+    settings = read_settings(folder)
     classes, problems = _list_classes(folder)
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
@@ -92,11 +96,17 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
         table = table[sizes[:, 0] > 0].reset_index(drop=True)
     table = table.astype({"is_defect": bool, "width": int, "height": int})
     table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
+    table.attrs["settings"] = asdict(settings)
     if strict:
         errors = [p for p in problems if p.severity == "error"]
         if errors:
             raise Hw3Error(_say(category, errors))
     return table
+
+
+def settings_of(table: pd.DataFrame) -> CategorySettings:
+    """The settings that a table was read with; the defaults for a table that is of no category."""
+    return CategorySettings(**table.attrs.get("settings", {}))
 
 
 def _say(category: str, errors: list[Problem], most: int = 10) -> str:
@@ -277,7 +287,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """SHA-256, in hexadecimal, of what a table says: splits, classes and the bytes of every image and mask.
+    """SHA-256, in hexadecimal, of what a table says: splits, classes, settings, the bytes of every image and mask.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
 
@@ -285,7 +295,8 @@ def digest(table: pd.DataFrame) -> str:
         Hw3Error: a file that cannot be read.
     """
     sums = in_order(file_digest, _files(table))
-    total = hashlib.sha256()
+    said = settings_of(table).said()
+    total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
     for row in table.itertuples():
         image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
