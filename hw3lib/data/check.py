@@ -15,8 +15,8 @@ from hw3lib.errors import Hw3Error
 from .decoding import BROKEN, open_image
 from .fetch.official import OFFICIAL
 from .images import read_image
+from .layouts import Problem
 from .statistics import class_counts
-from .table import Problem
 from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,26 +19,11 @@ from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, open_image, upright_size
 from .find import find_category
+from .layouts import MASK_FOLDERS, ClassFolder, Problem, image_names, list_classes, subfolders
 from .settings import CategorySettings, read_settings
 from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MASK_FOLDERS = ("ground_truth", "masks")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a category: ``severity`` is ``error`` or ``warning``."""
-
-    severity: str
-    kind: str
-    file: str
-    message: str
-
-    def __post_init__(self) -> None:
-        for name in ("file", "message"):  # names that are no UTF-8 are shown with escapes: no table takes them
-            object.__setattr__(self, name, getattr(self, name).encode("utf-8", "backslashreplace").decode())
 
 
 class _Row(NamedTuple):
@@ -77,10 +62,10 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     root = expanded(root).resolve()
     folder = find_category(root, category)
     settings = read_settings(folder)
-    classes, problems = _list_classes(folder)
+    classes, problems = list_classes(folder)
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
-        rows += _rows(*classes.pop(0), problems)
+        rows += _rows(classes.pop(0), problems)
     problems += _orphaned_masks(folder, rows)
     rows = _named_in_utf8(rows, problems)
     sizes, modes = np.zeros((len(rows), 2), int), []
@@ -118,61 +103,13 @@ def _say(category: str, errors: list[Problem], most: int = 10) -> str:
     return f"{len(errors)} problems in category {category!r} (all of them: hw3 data check):\n  " + "\n  ".join(lines)
 
 
-def _folders(parent: Path) -> list[Path]:
-    if not parent.is_dir():
-        return []
-    return sorted(
-        (p for p in parent.iterdir() if p.is_dir() and not p.name.startswith(".")),
-        key=lambda p: (p.name != "good", p.name),
-    )
-
-
-def image_names(folder: Path) -> list[str]:
-    """Names of the image files in a folder, sorted, without hidden ones."""
-    names = (n for n in os.listdir(folder) if os.path.splitext(n)[1].lower() in IMAGE_SUFFIXES and n[0] != ".")
-    return sorted(names, key=os.path.normcase)
-
-
-def _list_classes(folder: Path) -> tuple[list[tuple[str, Path, list[str], Path | None]], list[Problem]]:
-    """Classes as ``(split, folder, names of images, mask folder or None)``, and the empty ones as problems."""
-    masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
-    if (folder / "good").is_dir():
-        places = [("test", p) for p in _folders(folder) if p.name not in MASK_FOLDERS]
-        optional = True
-    else:
-        places = [(split, p) for split in ("train", "test") for p in _folders(folder / split)]
-        optional = False
-    classes: list[tuple[str, Path, list[str], Path | None]] = []
-    problems: list[Problem] = []
-    for split, place in places:
-        files = image_names(place)
-        if not files:
-            problems.append(
-                Problem(
-                    "error",
-                    "empty class",
-                    str(place),
-                    f"no image in this class; expected files ending in {', '.join(IMAGE_SUFFIXES)}",
-                )
-            )
-        mask_folder = None
-        if masks and place.name != "good" and split == "test" and (not optional or (masks / place.name).is_dir()):
-            mask_folder = masks / place.name
-        if optional and place.name == "good":
-            classes.append(("train", place, [f for i, f in enumerate(files) if i % 5], None))
-            files = files[::5]
-        classes.append((split, place, files, mask_folder))
-    order = {"train": 0, "test": 1}
-    return sorted(classes, key=lambda c: (order[c[0]], c[1].name != "good", c[1].name)), problems
-
-
-def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, problems: list[Problem]) -> list[_Row]:
-    stems: dict[str, str] = {}
+def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
+    mask_folder, stems = found.masks, dict[str, str]()
     masks = {}
     if mask_folder and mask_folder.is_dir():
         masks = {os.path.splitext(n)[0]: n for n in image_names(mask_folder)}
-    folder, defect, rows = str(place), place.name, []
-    for name in files:
+    folder, rows = str(found.folder), []
+    for name in found.names:
         stem, file = os.path.splitext(name)[0], os.path.join(folder, name)
         if stem in stems:
             problems.append(
@@ -194,7 +131,7 @@ def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, p
                     f"has no mask; expected {mask_folder / (stem + '_mask.png')}",
                 )
             )
-        rows.append(_Row(file, split, defect, os.path.join(str(mask_folder), mask) if mask else None))
+        rows.append(_Row(file, found.split, found.defect, os.path.join(str(mask_folder), mask) if mask else None))
     return rows
 
 
@@ -211,7 +148,7 @@ def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
 
 def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
-    every = (str(f / n) for name in MASK_FOLDERS for f in _folders(folder / name) for n in image_names(f))
+    every = (str(f / n) for name in MASK_FOLDERS for f in subfolders(folder / name) for n in image_names(f))
     return [
         Problem(
             "error",

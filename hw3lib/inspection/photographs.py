@@ -17,7 +17,8 @@ from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
 from hw3lib.data.find import is_category
 from hw3lib.data.images import read_image
-from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, image_names, load_table, read_header
+from hw3lib.data.layouts import IMAGE_SUFFIXES, MASK_FOLDERS, image_names
+from hw3lib.data.table import load_table, read_header
 from hw3lib.errors import Hw3Error
 
 
