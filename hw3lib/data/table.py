@@ -15,11 +15,13 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.core.files import expanded, file_digest
+from hw3lib.core.text import composed
 from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, open_image, upright_size
 from .find import find_category
-from .layouts import MASK_FOLDERS, ClassFolder, Problem, image_names, list_classes, subfolders
+from .folders import image_names
+from .layouts import ClassFolder, Layout, Problem, list_classes
 from .settings import CategorySettings, read_settings
 from .threads import in_order
 
@@ -43,30 +45,39 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     layout a defect type, has no mask folder at all, its masks are missing values; where it has one, every image needs
     its mask.
 
+    Names are understood as people write them (``Good``, ``OK``, ``normal``, ``良品``; ``Masks``; accents composed or
+    not), see :mod:`hw3lib.data.names`; the class of good products is always called ``good`` here. Variants are read as
+    they are downloaded: BTAD, MVTec LOCO and others with ``validation/``, whose good images are ``train``; the colour
+    images of MVTec 3D-AD; VisA's ``Data/Images`` with its ``split_csv/1cls.csv``. Defects in ``train/`` are rows of
+    ``train``, or of ``test`` where there are no others. What is passed over is told in ``problems``.
+
     Args:
         root: folder that holds the category.
         category: name of the folder below ``root``, ``"bottle"`` or ``"synthetic/bottle"``.
         strict: raise if anything is wrong. Otherwise the problems are in ``table.attrs["problems"]``, for
-            :func:`hw3lib.data.check`, and what can be read is in the table.
+            :func:`hw3lib.data.check`, and what can be read is in the table; images that cannot are in
+            ``table.attrs["unreadable"]``, with ``image``, ``split``, ``defect`` and ``reason``.
 
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
         (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
-        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ...). What
-        ``category.json`` says is in ``table.attrs["settings"]``, see :func:`settings_of`.
+        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ...). The category's
+        folder is in ``table.attrs["folder"]``, what ``category.json`` says in ``table.attrs["settings"]``, see
+        :func:`settings_of`.
 
     Raises:
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
             mask, mask of another size, two images of one stem.
     """
-    root = expanded(root).resolve()
+    root = expanded(root).absolute()  # links stay: files are told of under the path that was given
     folder = find_category(root, category)
     settings = read_settings(folder)
-    classes, problems = list_classes(folder)
+    layout = list_classes(folder, settings.good)
+    classes, problems = layout.classes, layout.problems
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
         rows += _rows(classes.pop(0), problems)
-    problems += _orphaned_masks(folder, rows)
+    problems += _orphaned_masks(layout, rows)
     rows = _named_in_utf8(rows, problems)
     sizes, modes = np.zeros((len(rows), 2), int), []
     headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
@@ -77,16 +88,29 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
     columns["is_defect"] = [row.defect != "good" for row in rows]
     table = pd.DataFrame(columns | {"width": sizes[:, 0], "height": sizes[:, 1], "mode": modes}, columns=COLUMNS)
+    unreadable = []
     if not sizes[:, 0].all():
+        reasons = {p.file: p.message for p in problems if p.kind == "unreadable"}
+        for row in (rows[i] for i in np.flatnonzero(sizes[:, 0] == 0)):
+            unreadable.append(row._asdict() | {"reason": reasons[row.image]})
         table = table[sizes[:, 0] > 0].reset_index(drop=True)
     table = table.astype({"is_defect": bool, "width": int, "height": int})
-    table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
+    table.attrs = {"root": str(root), "category": composed(category), "folder": str(folder)}
+    table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
     if strict:
         errors = [p for p in problems if p.severity == "error"]
         if errors:
             raise Hw3Error(_say(category, errors))
     return table
+
+
+def load_folder(folder: str | Path, *, strict: bool = True) -> pd.DataFrame:
+    """As :func:`load_table`, of a category's own folder."""
+    place = expanded(folder).absolute()
+    if ".." in place.parts or not place.name:  # the folder above is not where its name says
+        place = place.resolve()
+    return load_table(place.parent, place.name, strict=strict)
 
 
 def settings_of(table: pd.DataFrame) -> CategorySettings:
@@ -107,10 +131,10 @@ def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
     mask_folder, stems = found.masks, dict[str, str]()
     masks = {}
     if mask_folder and mask_folder.is_dir():
-        masks = {os.path.splitext(n)[0]: n for n in image_names(mask_folder)}
+        masks = {_stem(n): n for n in image_names(mask_folder)}
     folder, rows = str(found.folder), []
     for name in found.names:
-        stem, file = os.path.splitext(name)[0], os.path.join(folder, name)
+        stem, file = _stem(name), os.path.join(folder, name)
         if stem in stems:
             problems.append(
                 Problem(
@@ -135,6 +159,11 @@ def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
     return rows
 
 
+def _stem(name: str) -> str:
+    """What a mask and its image have in common: a Mac may have written one of them with accents apart."""
+    return composed(os.path.splitext(name)[0])
+
+
 def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
     kept = []
     for row in rows:
@@ -146,9 +175,9 @@ def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
     return kept
 
 
-def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
+def _orphaned_masks(layout: Layout, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
-    every = (str(f / n) for name in MASK_FOLDERS for f in subfolders(folder / name) for n in image_names(f))
+    every = (str(folder / name) for folder in layout.masks for name in image_names(folder))
     return [
         Problem(
             "error",
