@@ -15,7 +15,7 @@ from hw3lib.errors import Hw3Error
 from .decoding import BROKEN, open_image
 from .fetch.official import OFFICIAL
 from .images import read_image
-from .layouts import Problem
+from .layouts import SEVERITIES, Problem
 from .statistics import class_counts
 from .threads import in_order
 
@@ -27,7 +27,8 @@ class CheckReport:
     """Result of :func:`check_category`.
 
     Attributes:
-        problems: one row a problem: ``severity`` (``error`` or ``warning``), ``kind``, ``file``, ``message``.
+        problems: one row a problem: ``severity`` (``error``, ``warning``, or ``note`` of what is not wrong), ``kind``,
+            ``file``, ``message``; errors first.
         counts: images by class and split.
         official: the outcome of the comparison with the published counts, in words; empty for other categories.
     """
@@ -53,9 +54,8 @@ class CheckReport:
             lines.append(self.official)
         for row in self.problems.itertuples():
             lines.append(f"{row.severity.upper():7} {row.kind}: {row.file}: {row.message}")
-        errors = int((self.problems["severity"] == "error").sum())
-        warnings = len(self.problems) - errors
-        lines.append("nothing wrong" if not len(self.problems) else f"{errors} errors, {warnings} warnings")
+        errors, warnings = (int((self.problems["severity"] == kind).sum()) for kind in ("error", "warning"))
+        lines.append(f"{errors} errors, {warnings} warnings" if errors or warnings else "nothing wrong")
         return "\n".join(lines)
 
 
@@ -63,8 +63,9 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     """Decode every image and mask of a table and look for what would spoil the work that follows.
 
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
-    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes); images with the same pixels within a split
-    (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
+    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes; folders and files that are passed over,
+    images where no class is said, no good images to learn from, defects in ``train/``); images with the same pixels
+    within a split (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
     values other than 0 and one other (error); mixed sizes or modes (warning); and counts that differ from the published
     ones in the 15 categories of MVTec AD (error).
     """
@@ -85,7 +86,9 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     official, differs = _compare_counts(category, counts)
     problems += differs
     frame = pd.DataFrame([asdict(p) for p in problems], columns=["severity", "kind", "file", "message"])
-    return CheckReport(category, frame.sort_values(["severity", "kind", "file"], ignore_index=True), counts, official)
+    order = frame["severity"].map(SEVERITIES.index)
+    frame = frame.assign(order=order).sort_values(["order", "kind", "file"], ignore_index=True).drop(columns="order")
+    return CheckReport(category, frame, counts, official)
 
 
 def _content(path: str) -> bytes | Problem:
@@ -141,7 +144,7 @@ def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
 
 
 def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
-    root = table.attrs.get("root", "")
+    root = table.attrs.get("folder", "")
     sizes = table.groupby(["width", "height"]).size().sort_values(ascending=False)
     if len(sizes) > 1:
         text = ", ".join(f"{w}x{h} ({n} images)" for (w, h), n in list(sizes.items())[:6])

@@ -127,7 +127,7 @@ def refuse_inside_category(out: str | Path, *read: str | Path, option: str = "--
         Hw3Error: ``out`` is in a category, or is one.
     """
     place = Path(out).resolve()
-    inside = {Path(folder).resolve() for folder in read if holds_classes(Path(folder))}
+    inside = {Path(folder).resolve() for folder in read if folder and holds_classes(Path(folder))}
     for above in (place, *place.parents):
         splits = (base.folder for base in bases(above) if base.folder != above)
         if above in inside or os.path.isfile(above / FILE) or any(map(has_good, splits)):

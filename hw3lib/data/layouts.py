@@ -32,9 +32,12 @@ _SPLIT_CSV = ("split_csv", "1cls.csv")  # of VisA, beside its categories
 _MOST_CSV = 50_000_000  # bytes
 
 
+SEVERITIES = ("error", "warning", "note")
+
+
 @dataclass(frozen=True)
 class Problem:
-    """One thing to say about a category: ``severity`` is ``error``, ``warning``, or ``note`` for what is not wrong."""
+    """One thing to say about a category: ``severity`` is one of :data:`SEVERITIES`; a note is of what is not wrong."""
 
     severity: str
     kind: str

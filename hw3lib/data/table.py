@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -116,6 +117,18 @@ def load_folder(folder: str | Path, *, strict: bool = True) -> pd.DataFrame:
 def settings_of(table: pd.DataFrame) -> CategorySettings:
     """The settings that a table was read with; the defaults for a table that is of no category."""
     return CategorySettings(**table.attrs.get("settings", {}))
+
+
+def warnings_of(table: pd.DataFrame) -> str:
+    """What was passed over when the table was read, in a line for the terminal; empty where nothing was.
+
+    ``hw3 data check`` names each file.
+    """
+    kinds = Counter(p["kind"] for p in table.attrs.get("problems", []) if p["severity"] == "warning")
+    if not kinds:
+        return ""
+    found = ", ".join(kind if number == 1 else f"{kind} ({number})" for kind, number in sorted(kinds.items()))
+    return f"{table.attrs['category']}: warnings: {found}; `hw3 data check` says more"
 
 
 def _say(category: str, errors: list[Problem], most: int = 10) -> str:

@@ -13,6 +13,7 @@ from hw3lib.core import optional
 from hw3lib.core.files import atomic_folder, existing_parent, expanded
 from hw3lib.core.places import data_roots
 from hw3lib.core.text import did_you_mean
+from hw3lib.data.find import named
 from hw3lib.errors import Hw3Error
 
 from .archive import extract
@@ -103,7 +104,7 @@ def get(
     if not category or ".." in Path(category).parts:
         raise _unknown(category, data)
     for root in data_roots(data):
-        if _names(root / category):
+        if _names(named(root, category)):
             return root
         _check_level(root, category)
 
