@@ -65,9 +65,9 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
     ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes; folders and files that are passed over,
     images where no class is said, no good images to learn from, defects in ``train/``); images with the same pixels
-    within a split (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
-    values other than 0 and one other (error); mixed sizes or modes (warning); and counts that differ from the published
-    ones in the 15 categories of MVTec AD (error).
+    within a split (warning) or across splits or classes (error: the test would be known from training); masks that are
+    empty or hold values other than 0 and one other (error); mixed sizes or modes (warning); and counts that differ from
+    the published ones in the 15 categories of MVTec AD (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
     known = {p.file for p in problems if p.kind == "unreadable"}
