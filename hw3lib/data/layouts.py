@@ -172,7 +172,11 @@ def _look_above(folder: Path, places: list[Path], layout: Layout) -> None:
         here = _look(place, layout)
         _say_stray(place, here, layout)
         for path in here.folders:
-            if path not in above and path not in places and not is_masks(path.name) and not is_junk(path.name):
+            if path in above or path in places or is_masks(path.name) or is_junk(path.name):
+                continue
+            if key(path.name) in SPLITS:
+                _say_stray(path, _look(path, layout), layout)
+            else:
                 _say_passed_over(path, layout, "it is beside the folders of classes")
 
 

@@ -28,13 +28,17 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 MASKS = ("ground_truth", "masks", "mask", "groundtruth", "gt")  # in the order in which one of several is taken
-JUNK = frozenset(("__macosx", "@eadir", "#recycle", "$recycle.bin", "system_volume_information", "__pycache__"))
 SILENT = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "category.json"))  # files that are nobody's photographs
 
 
 def key(name: str) -> str:
     """A name as it is compared with the lists above: case, width and what stands between words do not count."""
     return re.sub(r"[-_\s]+", "_", unicodedata.normalize("NFKC", name).casefold().strip())
+
+
+JUNK = frozenset(
+    map(key, ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__pycache__"))
+)
 
 
 def is_masks(name: str) -> bool:
