@@ -60,6 +60,16 @@ def composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def class_name(folder: str) -> str:
+    """The name of a class from that of its folder: composed, in one line, without spaces around it."""
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", composed(folder)).split()) or "_"
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file on any system, with ``_`` for what some cannot have; different texts may meet."""
+    return re.sub(r'[\\/:*?"<>|]', "_", class_name(text)).strip(" .") or "_"
+
+
 def slug(text: str, most: int = 120) -> str:
     """A text as a part of a folder's name: letters and digits of any script, spaces, ``. _ - +``; others become ``-``.
 
@@ -75,6 +85,11 @@ def slug(text: str, most: int = 120) -> str:
         return kept
     mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{kept}-{mark}" if kept else mark
+
+
+def one_line(text: str) -> str:
+    """The text with escapes for line breaks and other control characters, which a file's name can hold."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hw3lib.core.text import one_line
 from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, open_image
@@ -53,7 +54,7 @@ class CheckReport:
         if self.official:
             lines.append(self.official)
         for row in self.problems.itertuples():
-            lines.append(f"{row.severity.upper():7} {row.kind}: {row.file}: {row.message}")
+            lines.append(f"{row.severity.upper():7} {row.kind}: {one_line(row.file)}: {one_line(row.message)}")
         errors, warnings = (int((self.problems["severity"] == kind).sum()) for kind in ("error", "warning"))
         lines.append(f"{errors} errors, {warnings} warnings" if errors or warnings else "nothing wrong")
         return "\n".join(lines)

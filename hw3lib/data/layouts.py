@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from hw3lib.core.text import composed, counted, listed
+from hw3lib.core.text import class_name, composed, counted, listed
 from hw3lib.core.untrusted import read_text
 from hw3lib.errors import Hw3Error
 
@@ -97,7 +97,7 @@ class _Class:
 
     @property
     def defect(self) -> str:
-        return "good" if self.good else composed(self.folder.name)
+        return "good" if self.good else class_name(self.folder.name)
 
 
 def bases(folder: Path) -> list[Base]:
@@ -140,6 +140,7 @@ def list_classes(folder: Path, good: str | None = None) -> Layout:
     found = [each for base in places for each in _classes_in(base, layout)]
     _find_good(folder, found, good, layout)
     found = [each for each in found if _is_class(each, layout)]
+    _say_same_class(found, layout)
     has_splits = places[0].split is not None
     lent = has_splits and _lend_defects(folder, found, layout)
     _find_masks(folder, found, has_splits, layout)
@@ -288,6 +289,17 @@ def _is_class(each: _Class, layout: Layout) -> bool:
         message = f"{where} not looked at: the images of a class lie in its folder; move them up"
         layout.say("warning", "images in sub-folders", each.place, message)
     return True
+
+
+def _say_same_class(found: list[_Class], layout: Layout) -> None:
+    """Folders whose names differ in nothing that a person sees are one class."""
+    by_class: dict[tuple[Path, str], list[_Class]] = {}
+    for each in found:
+        by_class.setdefault((each.folder.parent, each.defect), []).append(each)
+    for (place, defect), several in by_class.items():
+        if len(several) > 1:
+            names = listed(repr(each.folder.name) for each in several)
+            layout.say("note", "same class", place, f"{names} are read as one class, {defect!r}")
 
 
 def _lend_defects(folder: Path, found: list[_Class], layout: Layout) -> bool:

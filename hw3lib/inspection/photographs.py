@@ -14,7 +14,7 @@ import numpy as np
 
 from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
-from hw3lib.data.find import is_category
+from hw3lib.data.find import holds_classes, is_category
 from hw3lib.data.folders import IMAGE_SUFFIXES, image_names
 from hw3lib.data.images import read_image
 from hw3lib.data.table import load_folder, read_header
@@ -96,7 +96,7 @@ def good_photographs(folder: Path) -> tuple[list[str], list[tuple[int, int]]]:
         Hw3Error: no such folder, no image, or any that cannot be read.
     """
     folder = expanded(folder)
-    if is_category(folder):
+    if is_category(folder) or (holds_classes(folder) and not image_names(folder)):
         table = load_folder(folder, strict=False)
         good = table[(table["split"] == "train") & ~table["is_defect"]]
         broken = [

@@ -94,6 +94,11 @@ def get(
         Hw3Error: unknown category, wrong folder level, licence not accepted, no source answers (with instructions for
             doing it by hand), a damaged or hostile archive, or a folder that cannot be written.
     """
+    if os.path.isabs(category) and os.path.isdir(category):
+        place = Path(category)
+        raise Hw3Error(
+            f"category {category!r} is a path: give {str(place.parent)!r} as --data and {place.name!r} as it"
+        )
     category = category.strip("/")
     if source not in ("auto", *SOURCES):
         raise Hw3Error(f"source is {source!r}; expected auto, {', '.join(SOURCES)}.")
