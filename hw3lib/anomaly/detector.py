@@ -173,6 +173,7 @@ class Detector(ABC):
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
         self._require_fit()
+        self._compare_reading(images)
         scores, maps = [], []
         for score, map_ in self._score_batches(self._check(images), progress):
             scores.append(score)
@@ -200,6 +201,7 @@ class Detector(ABC):
             Hw3Error: not fitted, or images of another size, or NaN.
         """
         self._require_fit()
+        self._compare_reading(images)
         return np.concatenate([batch.scores for batch in self._score_batches(self._check(images))])
 
     def anomaly_map(self, images: Images) -> np.ndarray:
@@ -307,6 +309,15 @@ class Detector(ABC):
                 f"{self.image_size}x{self.image_size}; load them at that size or set image_size"
             )
         return images
+
+    def _compare_reading(self, images: Images) -> None:
+        """Warn of images that became pixels in another way than those that were learned from."""
+        if isinstance(images, ImageStack) and images.reading != self.reading_:
+            warnings.warn(
+                f"{self.name} learned from images read as {self.reading_}, and these were read as {images.reading}; "
+                "load them with ImageStack.load(table, size, reading=detector.reading_)",
+                stacklevel=3,
+            )
 
     def _require_fit(self) -> None:
         if not hasattr(self, "n_good_"):

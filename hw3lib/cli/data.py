@@ -27,7 +27,9 @@ def list_(*, data: Data = None) -> int:
     rows = [("category", "images", "where")]
     for name in [*known, *(name for name in found if name not in known)]:
         if name in found:
-            rows.append((name, str(len(load_table(found[name], name, strict=False))), str(found[name])))
+            rows.append(
+                (name, str(len(load_table(found[name], name, strict=False, find_range=False))), str(found[name]))
+            )
         else:
             rows.append((name, "-", f"missing; {known[name]}"))
     print(format_table(rows))

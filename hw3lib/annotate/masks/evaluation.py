@@ -154,7 +154,7 @@ def prepare(
         if not len(good):
             raise Hw3Error("the table has no good training image; the detector that makes prompts learns from these")
         detector.fit(ImageStack.load(good, detector.image_size), progress=progress)
-    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size))
+    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size, reading=detector.reading_))
     sizes = list(zip(images["height"], images["width"], strict=True))
     speck = max(1, round(_SPECK * float(np.median([h * w for h, w in sizes]))))
     detected = from_maps(maps, detector.map_threshold_, sizes, min_area=speck)
