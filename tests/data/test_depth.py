@@ -25,7 +25,7 @@ tifffile = pytest.importorskip("tifffile")  # writes what Pillow cannot
 GREY = np.random.default_rng(0).integers(0, 256, (32, 40), dtype=np.uint8)
 GREY[0, :2] = 0, 255
 COLOUR = np.random.default_rng(1).integers(0, 256, (32, 40, 3), dtype=np.uint8)
-COLOUR[0, :2] = 0, 255
+COLOUR[0, 0], COLOUR[0, 1] = 0, 255
 
 
 def write_png(path: Path, values: np.ndarray, side: tuple[int, int] | None = None, bits: int | None = None) -> None:

@@ -75,7 +75,7 @@ def test_a_given_range_goes_before_the_one_that_is_found_and_what_it_cuts_off_is
     assert "black and white are 0 to 2000" in out and "warning: 7 good images of 7, first " in out
     assert load(tmp_path / "a").reading_.pixel_range == (0, 2000)
     assert hw3("fit", fitted / "good12", "--out", tmp_path / "b", *QUICK, "--range", 5, 5) == 2
-    assert "pixel_range=(5.0, 5.0): expected two numbers" in capsys.readouterr().err
+    assert "expected two numbers, black and white" in capsys.readouterr().err
 
 
 def test_of_a_category_its_own_scale_is_taken(tmp_path, capsys):
