@@ -31,7 +31,6 @@ BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
     *(RuntimeError, NotImplementedError, struct.error, zlib.error, Image.DecompressionBombError),
 )
-_ORIENTATION = 0x0112
 BROKEN_ARRAYS = (*BROKEN, tokenize.TokenError, zipfile.BadZipFile)  # numpy trusts a header with the right mark as well
 
 
@@ -59,7 +58,7 @@ def open_image(source: str | Path | IO[bytes], formats: Sequence[str] | None = N
         raise Image.DecompressionBombError(
             f"it has {width}x{height} pixels; at most {most // 10**6} million are taken, make it smaller"
         )
-    if isinstance(image, TiffImageFile) and image.tag_v2.get(_ORIENTATION, 1) != 1:
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(0x0112, 1) != 1:
         image.filename = ""  # Pillow maps a file that has a name, and one that lies on its side with exchanged sides
     return image
 
@@ -138,7 +137,7 @@ def upright_size(image: Image.Image, path: Path) -> tuple[int, int]:
     if True in marks:
         image.load()  # Pillow follows the last mark, and reads what is behind the pixels only after them
     # Cameras store a picture lying on its side and say so; orientations 5 to 8 swap the sides.
-    return (height, width) if marks and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else (width, height)
+    return (height, width) if marks and image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
 
 
 def _orientation_marks(path: Path) -> set[bool]:
