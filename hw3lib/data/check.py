@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from hw3lib.core.text import counted, short_paths
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, open_image
 from .fetch.official import OFFICIAL
 from .images import read_image
+from .masks import read_regions
 from .statistics import class_counts
-from .table import Problem
+from .table import Problem, mask_files
 from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size
@@ -63,21 +65,21 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     """Decode every image and mask of a table and look for what would spoil the work that follows.
 
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
-    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes); images with the same pixels within a split
-    (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
-    values other than 0 and one other (error); mixed sizes or modes (warning); and counts that differ from the published
-    ones in the 15 categories of MVTec AD (error).
+    ``table.attrs`` (orphaned masks, wrong sizes, empty classes); images with the same pixels within a split (warning)
+    or across splits or classes (error: the test would be known from training); masks that are empty (error), smoothed
+    or more than half marked (warning); defective images without a mask where others have one (warning); mixed sizes or
+    modes (warning); and counts that differ from the published ones in the 15 categories of MVTec AD (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
-    known = {p.file for p in problems if p.kind == "unreadable"}
+    known = {p.file for p in problems if p.kind in ("unreadable", "size mismatch")}
     keys = np.zeros((len(table), _KEY), np.uint8)  # zeros: not readable
     for i, content in enumerate(in_order(_content, table["image"])):
         if isinstance(content, Problem):
             problems.append(content)
         else:
             keys[i] = np.frombuffer(content, np.uint8)
-    masks = (m for m in table["mask"] if isinstance(m, str) and m not in known)
-    problems += [p for p in in_order(_mask_problem, masks) if p is not None]
+    problems += _masks([m for m in table["mask"] if isinstance(m, str) and known.isdisjoint([m, *mask_files(m)])])
+    problems += _unannotated(table)
     problems += _duplicates(table, keys)
     problems += _mixed(table)
     counts = class_counts(table)
@@ -88,33 +90,82 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     return CheckReport(category, frame.sort_values(["severity", "kind", "file"], ignore_index=True), counts, official)
 
 
+def _unreadable(path: str, error: Hw3Error) -> Problem:
+    return Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
+
+
 def _content(path: str) -> bytes | Problem:
     """Hash of an image's pixels, so that a re-encoded copy is known again; or what is wrong with it."""
     try:
         pixels = read_image(path)
     except Hw3Error as error:
-        return Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
+        return _unreadable(path, error)
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
 
-def _mask_problem(path: str) -> Problem | None:
-    try:
-        with open_image(path) as image:
-            values = np.unique(np.asarray(image.convert("L") if image.mode not in ("1", "L", "I;16") else image))
-    except BROKEN as error:
-        return Problem("error", "unreadable", path, f"mask cannot be decoded: {error}")
-    if not values.any():
-        return Problem("error", "empty mask", path, "no pixel is marked; expected at least one defective pixel")
-    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
-        shown = ", ".join(str(v) for v in values[:6])
-        return Problem(
-            "error",
-            "mask not binary",
-            path,
-            f"holds {len(values)} grey values ({shown}{', ...' if len(values) > 6 else ''}); expected 0 and "
-            "255; a lossy format or a resize with interpolation does this",
+class _Mask(NamedTuple):
+    path: str
+    between: int
+    share: float  # of the image that is marked
+
+
+def _masks(paths: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with masks: each that cannot be used, and once what is read as it may not be meant."""
+    read: list[_Mask] = []
+    for found in in_order(_mask, paths):
+        yield from found[1]
+        read += found[0]
+    smoothed = [mask for mask in read if mask.between]
+    if smoothed:
+        yield Problem(
+            "warning",
+            "smoothed mask",
+            smoothed[0].path,
+            f"{len(smoothed)} of {counted(len(paths), 'mask')} hold values between background and defect, "
+            f"{counted(sum(mask.between for mask in smoothed), 'pixel')} in all, as JPEG and resizing make them; what "
+            f"is above half counts as defect: {short_paths(mask.path for mask in smoothed)}",
         )
-    return None
+    inverted = [mask for mask in read if mask.share > 0.5]
+    if inverted:
+        yield Problem(
+            "warning",
+            "inverted mask",
+            inverted[0].path,
+            f"{len(inverted)} of {counted(len(paths), 'mask')} mark more than half of their image, up to "
+            f"{max(mask.share for mask in inverted):.0%}; if their background is what is marked, invert them: "
+            f"{short_paths(mask.path for mask in inverted)}",
+        )
+
+
+def _mask(path: str) -> tuple[list[_Mask], list[Problem]]:
+    try:
+        regions = read_regions(path)
+    except Hw3Error as error:
+        return [], [_unreadable(path, error)]
+    empty = [
+        Problem("error", "empty mask", region.file, "no pixel is marked; expected at least one defective pixel")
+        for region in regions
+        if not region.marked.any()
+    ]
+    marked = np.logical_or.reduce([region.marked for region in regions])
+    return [_Mask(path, sum(region.between for region in regions), float(marked.mean()))], empty
+
+
+def _unannotated(table: pd.DataFrame) -> Iterator[Problem]:
+    """Classes in which defective images have no mask, where others have one."""
+    defective = table[table["is_defect"]]
+    if not defective["mask"].notna().any():
+        return
+    for name, images in defective.groupby("defect"):
+        missing = images.loc[images["mask"].isna(), "image"]
+        if len(missing):
+            yield Problem(
+                "warning",
+                "missing mask",
+                missing.iloc[0],
+                f"{len(missing)} of {counted(len(images), 'image')} of {name} have no mask and are left out where "
+                f"masks count: {short_paths(missing)}; `hw3 annotate` lists them, and fills them in with --detector",
+            )
 
 
 def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:

@@ -54,9 +54,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     Two layouts are understood: MVTec AD's (``train/``, ``test/``, ``ground_truth/``) and a simple folder of one's own
     (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
     its defects are ``test``, and so is every fifth good image in name order; the other good images are ``train``.
-    A mask belongs to the image whose stem it has, alone or followed by ``_mask``. Where a category, or in the simple
-    layout a defect type, has no mask folder at all, its masks are missing values; where it has one, every image needs
-    its mask.
+    A mask belongs to the image whose stem it has, alone or followed by ``_mask``; a folder of that name holds a mask
+    for each of its defects, as in MVTec LOCO. A defective image without one is not annotated: its mask is missing.
 
     Args:
         root: folder that holds the category.
@@ -66,13 +65,14 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
 
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
-        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
+        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path of a file or of
+        a folder of masks, or missing; see :func:`hw3lib.data.read_mask`),
         ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ...). What
         ``category.json`` says is in ``table.attrs["settings"]``, see :func:`settings_of`.
 
     Raises:
-        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
-            mask, mask of another size, two images of one stem.
+        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, orphaned mask,
+            mask of another size, two images of one stem.
     """
     root = expanded(root).resolve()
     folder = find_category(root, category)
@@ -166,11 +166,22 @@ def _list_classes(folder: Path) -> tuple[list[tuple[str, Path, list[str], Path |
     return sorted(classes, key=lambda c: (order[c[0]], c[1].name != "good", c[1].name)), problems
 
 
+def _mask_names(folder: Path) -> dict[str, str]:
+    """The masks of a class by their stems: files, and folders of files; of one stem, the file."""
+    if not folder.is_dir():
+        return {}
+    folders = {p.name: p.name for p in _folders(folder) if image_names(p)}
+    return folders | {os.path.splitext(n)[0]: n for n in image_names(folder)}
+
+
+def mask_files(mask: str | Path) -> list[str]:
+    """The files of a mask, see the column ``mask``: itself, or those of a folder."""
+    return [os.path.join(mask, name) for name in image_names(Path(mask))] if os.path.isdir(mask) else [str(mask)]
+
+
 def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, problems: list[Problem]) -> list[_Row]:
     stems: dict[str, str] = {}
-    masks = {}
-    if mask_folder and mask_folder.is_dir():
-        masks = {os.path.splitext(n)[0]: n for n in image_names(mask_folder)}
+    masks = _mask_names(mask_folder) if mask_folder else {}
     folder, defect, rows = str(place), place.name, []
     for name in files:
         stem, file = os.path.splitext(name)[0], os.path.join(folder, name)
@@ -185,15 +196,6 @@ def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, p
             )
         stems[stem] = name
         mask = masks.get(f"{stem}_mask") or masks.get(stem)
-        if mask_folder and mask is None:
-            problems.append(
-                Problem(
-                    "error",
-                    "missing mask",
-                    file,
-                    f"has no mask; expected {mask_folder / (stem + '_mask.png')}",
-                )
-            )
         rows.append(_Row(file, split, defect, os.path.join(str(mask_folder), mask) if mask else None))
     return rows
 
@@ -211,7 +213,8 @@ def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
 
 def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
-    every = (str(f / n) for name in MASK_FOLDERS for f in _folders(folder / name) for n in image_names(f))
+    classes = (f for name in MASK_FOLDERS for f in _folders(folder / name))
+    every = (str(f / n) for f in classes for n in [*image_names(f), *(p.name for p in _folders(f) if image_names(p))])
     return [
         Problem(
             "error",
@@ -261,21 +264,24 @@ def _read_headers(image: str, mask: str | None) -> tuple[int, int, str, list[Pro
     except Hw3Error as error:
         return 0, 0, "", [Problem("error", "unreadable", image, str(error))]
     found = []
-    if mask is not None:
+    files = [] if mask is None else mask_files(mask)
+    if mask is not None and not files:
+        found.append(Problem("error", "unreadable", mask, "is a folder without a mask; expected a file a defect"))
+    for file in files:
         try:
-            size = read_header(mask)[:2]
+            size = read_header(file)[:2]
             if size != (width, height):
                 found.append(
                     Problem(
                         "error",
                         "size mismatch",
-                        mask,
+                        file,
                         f"mask is {size[0]}x{size[1]} pixels, its image {image} is {width}x{height}; "
                         "expected the same size",
                     )
                 )
         except Hw3Error as error:
-            found.append(Problem("error", "unreadable", mask, str(error)))
+            found.append(Problem("error", "unreadable", file, str(error)))
     return width, height, mode, found
 
 
@@ -283,7 +289,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
     for image, mask in zip(table["image"], table["mask"], strict=True):
         yield image
         if isinstance(mask, str):
-            yield mask
+            yield from mask_files(mask)
 
 
 def digest(table: pd.DataFrame) -> str:
@@ -298,6 +304,7 @@ def digest(table: pd.DataFrame) -> str:
     said = settings_of(table).said()
     total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
     for row in table.itertuples():
-        image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
+        image = next(sums)
+        mask = "+".join(next(sums) for _ in mask_files(row.mask)) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
     return total.hexdigest()
