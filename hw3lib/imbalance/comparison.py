@@ -54,6 +54,7 @@ _CODE = (
         for name in ("autoencoder", "base", "copy_paste", "deepsmote", "lro", "smote")
     ),
     "networks/augment.py",
+    "data/masks.py",
     *_VIEWS_CODE,
 )
 
