@@ -1,9 +1,10 @@
 from .check import CheckReport, check_category
 from .fetch.sources import get
 from .find import list_categories
-from .images import ImageStack, read_image
+from .images import ImageStack, read_image, read_row
 from .labels import class_names
 from .masks import load_masks, read_mask
+from .reading import Reading
 from .splits import classification_images, repeated_splits, sample_per_class, splittable, stratified_split
 from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
 from .table import digest, load_table
@@ -11,6 +12,7 @@ from .table import digest, load_table
 __all__ = [
     "CheckReport",
     "ImageStack",
+    "Reading",
     "check_category",
     "class_counts",
     "class_names",
@@ -26,6 +28,7 @@ __all__ = [
     "mean_mask",
     "read_image",
     "read_mask",
+    "read_row",
     "repeated_splits",
     "sample_per_class",
     "splittable",

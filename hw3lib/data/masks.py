@@ -13,13 +13,13 @@ from PIL import Image, ImageChops, ImageOps
 
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, open_image
+from .decoding import BROKEN, DEEP_COLOURS, is_deep, mode_of, open_image
+from .depth import is_inverted, low_bytes, row_boxes, values_of
 from .table import mask_files
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NUMBERS = ("1", "L", "I", "F")  # one channel of values; with those that begin with "I;16"
 _MOST_CLASSES = 16  # shades of grey in a palette; what has more is a grey picture, stored in another way
 
 
@@ -114,17 +114,18 @@ def _regions(path: str | Path) -> Iterator[Region]:
 def _decoded(file: str) -> Region:
     try:
         with open_image(file) as image:
+            mode, lossy = mode_of(image), image.format in ("JPEG", "MPO")
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            values, alpha, lossy = _values(image), _alpha(image), image.format in ("JPEG", "MPO")
+            values, alpha = _deep_values(image, mode, file) if is_deep(mode) else _values(image), _alpha(image)
+    except Hw3Error as error:
+        raise Hw3Error(f"{file}: {error}") from None
     except BROKEN as error:
         raise Hw3Error(f"{file}: mask cannot be decoded: {error}") from None
     if alpha is not None and alpha.min() < alpha.max():
         opaque = alpha > alpha.max() / 2
         values = np.where(opaque, values, 0) if _is_black_and_white(values[opaque]) else alpha
     low, high = values.min(), values.max()
-    if not np.isfinite([low, high]).all():  # the smallest of numbers with NaN is NaN
-        raise Hw3Error(f"{file}: the mask holds NaN or infinity; expected 0 for background and a number for defects")
     if low == high:
         return Region(file, np.full(values.shape, bool(high)))
     half = (float(low) + float(high)) / 2
@@ -133,11 +134,19 @@ def _decoded(file: str) -> Region:
     return Region(file, values > low)
 
 
+def _deep_values(image: Image.Image, mode: str, file: str) -> np.ndarray:
+    """As :func:`_values`, of more than 8 bits."""
+    low = low_bytes(file) if mode in DEEP_COLOURS else None
+    parts = values_of(image, mode, low, row_boxes(image.size))
+    values = np.concatenate([part if part.ndim == 2 else part.max(2) for part in parts])
+    return values.max() - values if is_inverted(image) else values
+
+
 def _values(image: Image.Image) -> np.ndarray:
     """What colours say of each pixel as one number, ``(H, W)``; the smallest stands for background."""
     if image.mode in ("P", "PA"):
         return _of_palette(image)
-    if image.mode in _NUMBERS or image.mode.startswith("I;16"):
+    if image.mode in ("1", "L"):
         return np.asarray(image)
     if image.mode in ("LA", "La"):
         return np.asarray(image.getchannel("L"))

@@ -147,6 +147,14 @@ def test_a_mask_is_turned_as_images_are(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "turned.png"), np.rot90(MASK, -1))
 
 
+def test_the_lowest_of_16_bits_is_a_mark_and_black_one_where_the_file_says_so(tmp_path):
+    tifffile = pytest.importorskip("tifffile")  # writes what Pillow cannot
+    tifffile.imwrite(tmp_path / "colour.tif", MASK[..., None] * np.array([0, 0, 1], np.uint16), photometric="rgb")
+    tifffile.imwrite(tmp_path / "black.tif", np.where(MASK, 0, 4095).astype(np.uint16), photometric="miniswhite")
+    for name in ("colour.tif", "black.tif"):
+        assert np.array_equal(read_mask(tmp_path / name), MASK)
+
+
 def smooth(radius: float) -> Image.Image:
     return grey(255).filter(ImageFilter.GaussianBlur(radius))
 
@@ -204,7 +212,7 @@ def test_a_mask_that_is_no_number_is_refused(value, tmp_path):
     values = MASK.astype(np.float32)
     values[3, 3] = value
     Image.fromarray(values).save(tmp_path / "a.tif")
-    with pytest.raises(Hw3Error, match=r"a.tif: the mask holds NaN or infinity"):
+    with pytest.raises(Hw3Error, match=r"a.tif: holds NaN or infinite values"):
         read_mask(tmp_path / "a.tif")
 
 
