@@ -71,11 +71,11 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     """Decode every image and mask of a table and look for what would spoil the work that follows.
 
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
-    ``table.attrs`` (orphaned masks, wrong sizes, empty classes); images with the same pixels within a split (warning)
-    or across splits or classes (error: the test would be known from training); masks that are empty (error), smoothed
-    or more than half marked (warning); defective images without a mask where others have one (warning); mixed sizes,
-    modes or bit depths, images that are nearly black, and values beyond the range that was given for the category
-    (warnings); NaN (error); and counts that differ from the published ones in the 15 categories of MVTec AD (error).
+    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes); images with the same pixels within a split
+    (warning) or across splits or classes (error: the test would be known from training); masks that are empty (error),
+    smoothed or more than half marked (warning); mixed sizes, modes or bit depths, images that are nearly black, and
+    values beyond the range that was given for the category (warnings); NaN (error); and counts that differ from the
+    published ones in the 15 categories of MVTec AD (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
     known = {p.file for p in problems if p.kind in ("unreadable", "size mismatch", NOT_FINITE)}
@@ -91,7 +91,6 @@ def check_category(table: pd.DataFrame) -> CheckReport:
         elif content.file not in known:
             problems.append(content)
     problems += _masks([m for m in table["mask"] if isinstance(m, str) and known.isdisjoint([m, *mask_files(m)])])
-    problems += _unannotated(table)
     problems += _duplicates(table, keys)
     problems += _mixed(table)
     problems += _ranges(table, levels, beyond)
@@ -174,23 +173,6 @@ def _mask(path: str) -> tuple[list[_Mask], list[Problem]]:
     ]
     marked = np.logical_or.reduce([region.marked for region in regions])
     return [_Mask(path, sum(region.between for region in regions), float(marked.mean()))], empty
-
-
-def _unannotated(table: pd.DataFrame) -> Iterator[Problem]:
-    """Classes in which defective images have no mask, where others have one."""
-    defective = table[table["is_defect"]]
-    if not defective["mask"].notna().any():
-        return
-    for name, images in defective.groupby("defect"):
-        missing = images.loc[images["mask"].isna(), "image"]
-        if len(missing):
-            yield Problem(
-                "warning",
-                "missing mask",
-                missing.iloc[0],
-                f"{len(missing)} of {counted(len(images), 'image')} of {name} have no mask and are left out where "
-                f"masks count: {short_paths(missing)}; `hw3 annotate` lists them, and fills them in with --detector",
-            )
 
 
 def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:

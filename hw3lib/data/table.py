@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.core.files import expanded, file_digest
+from hw3lib.core.text import counted, short_paths
 from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, is_deep, mode_of, open_image, upright_size
@@ -91,7 +93,7 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
         rows += _rows(*classes.pop(0), problems)
-    problems += _orphaned_masks(folder, rows)
+    problems += [*_orphaned_masks(folder, rows), *_unannotated(rows)]
     rows = _named_in_utf8(rows, problems)
     sizes, modes = np.zeros((len(rows), 2), int), []
     headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
@@ -240,6 +242,23 @@ def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, p
         mask = masks.get(f"{stem}_mask") or masks.get(stem)
         rows.append(_Row(file, split, defect, os.path.join(str(mask_folder), mask) if mask else None))
     return rows
+
+
+def _unannotated(rows: list[_Row]) -> Iterator[Problem]:
+    """Classes in which defective images have no mask, where others have one."""
+    defective = [row for row in rows if row.defect != "good"]
+    if not any(row.mask for row in defective):
+        return
+    for name, total in Counter(row.defect for row in defective).items():
+        images = [row.image for row in defective if row.defect == name and row.mask is None]
+        if images:
+            yield Problem(
+                "warning",
+                "missing mask",
+                images[0],
+                f"{len(images)} of {counted(total, 'image')} of {name} have no mask and are left out where masks "
+                f"count: {short_paths(images)}; `hw3 annotate` lists them, and fills them in with --detector",
+            )
 
 
 def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
