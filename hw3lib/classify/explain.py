@@ -13,8 +13,8 @@ from scipy.ndimage import distance_transform_edt
 from torch import nn
 
 from hw3lib.core.intervals import wilson_interval
-from hw3lib.data.images import load_masks
 from hw3lib.data.labels import Split
+from hw3lib.data.masks import load_masks
 from hw3lib.errors import Hw3Error
 
 from .attempts import Attempt

@@ -160,32 +160,6 @@ def _beyond(found: Extremes, black: float, white: float) -> str:
     return f"holds values of {' and '.join(wrong)}, beyond the range {say_range((black, white))}; they are cut off"
 
 
-def read_mask(path: str | Path, size: int | None = None) -> np.ndarray:
-    """Decode a mask: bool ``(H, W)``, True on the defect.
-
-    With ``size`` it is reduced to ``(size, size)`` so that a pixel is True if any part of it is defective: thin defects
-    survive.
-    """
-    try:
-        with open_image(path) as image:
-            mask = np.asarray(image.convert("L")) > 0
-    except BROKEN as error:
-        raise Hw3Error(f"{path}: mask cannot be decoded: {error}") from None
-    if size is None:
-        return mask
-    grey = Image.fromarray(mask.astype(np.float32))
-    return np.asarray(grey.resize((size, size), Image.Resampling.BOX)) > 1e-6
-
-
-def load_masks(table: pd.DataFrame, size: int) -> np.ndarray:
-    """Masks of a table's images, bool ``(N, size, size)``; all False where an image has none."""
-    result = np.zeros((len(table), size, size), bool)
-    for i, path in enumerate(table["mask"]):
-        if isinstance(path, str):
-            result[i] = read_mask(path, size)
-    return result
-
-
 class ImageStack:
     """All images of a table as one uint8 array ``(N, 3, size, size)``, RGB, 0 to 255, in the table's order.
 

@@ -16,13 +16,13 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.core.files import expanded, file_digest
-from hw3lib.core.text import composed
+from hw3lib.core.text import composed, counted, short_paths
 from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, is_deep, mode_of, open_image, upright_size
 from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
-from .folders import image_names
+from .folders import image_names, subfolders
 from .layouts import ClassFolder, Layout, Problem, list_classes
 from .reading import COLUMN, PLAIN, Reading, readings_of
 from .settings import CategorySettings, read_settings
@@ -49,9 +49,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     Two layouts are understood: MVTec AD's (``train/``, ``test/``, ``ground_truth/``) and a simple folder of one's own
     (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
     its defects are ``test``, and so is every fifth good image in name order; the other good images are ``train``.
-    A mask belongs to the image whose stem it has, alone or followed by ``_mask``. Where a category, or in the simple
-    layout a defect type, has no mask folder at all, its masks are missing values; where it has one, every image needs
-    its mask.
+    A mask belongs to the image whose stem it has, alone or followed by ``_mask``; a folder of that name holds a mask
+    for each of its defects, as in MVTec LOCO. A defective image without one is not annotated: its mask is missing.
 
     Names are understood as people write them (``Good``, ``OK``, ``normal``, ``良品``; ``Masks``; accents composed or
     not), see :mod:`hw3lib.data.names`; the class of good products is always called ``good`` here. Variants are read as
@@ -70,16 +69,15 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
 
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
-        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
-        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for
-        colours of 16 bits). Where images are not read as by default, the column ``reading`` says how, see
-        :func:`.images.read_row`. The category's folder is in ``table.attrs["folder"]``, what ``category.json`` says in
-        ``table.attrs["settings"]``, see
-        :func:`settings_of`.
+        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path of a file or of
+        a folder of masks, or missing; see :func:`hw3lib.data.read_mask`), ``width`` and ``height`` (pixels, as seen
+        upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for colours of 16 bits). Where images are not
+        read as by default, the column ``reading`` says how, see :func:`.images.read_row`. The category's folder is in
+        ``table.attrs["folder"]``, what ``category.json`` says in ``table.attrs["settings"]``, see :func:`settings_of`.
 
     Raises:
-        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
-            mask, mask of another size, two images of one stem.
+        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, orphaned mask,
+            mask of another size, two images of one stem.
     """
     root = expanded(root).absolute()  # links stay: files are told of under the path that was given
     folder = find_category(root, category)
@@ -89,7 +87,7 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
         rows += _rows(classes.pop(0), problems)
-    problems += _orphaned_masks(layout, rows)
+    problems += [*_orphaned_masks(layout, rows), *_unannotated(rows)]
     rows = _named_in_utf8(rows, problems)
     sizes, modes = np.zeros((len(rows), 2), int), []
     headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
@@ -183,11 +181,20 @@ def _say(category: str, errors: list[Problem], most: int = 10) -> str:
     return f"{len(errors)} problems in category {category!r} (all of them: hw3 data check):\n  " + "\n  ".join(lines)
 
 
+def _mask_names(folder: Path) -> dict[str, str]:
+    """The masks of a class by their stems: files, and folders of files; of one stem, the file."""
+    folders = {composed(path.name): path.name for path in subfolders(folder) if image_names(path)}
+    return folders | ({_stem(name): name for name in image_names(folder)} if folder.is_dir() else {})
+
+
+def mask_files(mask: str | Path) -> list[str]:
+    """The files of a mask, see the column ``mask``: itself, or those of a folder."""
+    return [os.path.join(mask, name) for name in image_names(Path(mask))] if os.path.isdir(mask) else [str(mask)]
+
+
 def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
     mask_folder, stems = found.masks, dict[str, str]()
-    masks = {}
-    if mask_folder and mask_folder.is_dir():
-        masks = {_stem(n): n for n in image_names(mask_folder)}
+    masks = _mask_names(mask_folder) if mask_folder else {}
     folder, rows = str(found.folder), []
     for name in found.names:
         stem, file = _stem(name), os.path.join(folder, name)
@@ -202,15 +209,6 @@ def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
             )
         stems[stem] = name
         mask = masks.get(f"{stem}_mask") or masks.get(stem)
-        if mask_folder and mask is None:
-            problems.append(
-                Problem(
-                    "error",
-                    "missing mask",
-                    file,
-                    f"has no mask; expected {mask_folder / (stem + '_mask.png')}",
-                )
-            )
         rows.append(_Row(file, found.split, found.defect, os.path.join(str(mask_folder), mask) if mask else None))
     return rows
 
@@ -218,6 +216,23 @@ def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
 def _stem(name: str) -> str:
     """What a mask and its image have in common: a Mac may have written one of them with accents apart."""
     return composed(os.path.splitext(name)[0])
+
+
+def _unannotated(rows: list[_Row]) -> Iterator[Problem]:
+    """Classes in which defective images have no mask, where others have one."""
+    defective = [row for row in rows if row.defect != "good"]
+    if not any(row.mask for row in defective):
+        return
+    for name, total in Counter(row.defect for row in defective).items():
+        images = [row.image for row in defective if row.defect == name and row.mask is None]
+        if images:
+            yield Problem(
+                "warning",
+                "missing mask",
+                images[0],
+                f"{len(images)} of {counted(total, 'image')} of {name} have no mask and are left out where masks "
+                f"count: {short_paths(images)}; `hw3 annotate` lists them, and fills them in with --detector",
+            )
 
 
 def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
@@ -233,7 +248,8 @@ def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
 
 def _orphaned_masks(layout: Layout, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
-    every = (str(folder / name) for folder in layout.masks for name in image_names(folder))
+    every = [str(folder / name) for folder in layout.masks for name in image_names(folder)]
+    every += [str(path) for folder in layout.masks for path in subfolders(folder) if image_names(path)]
     return [
         Problem(
             "error",
@@ -287,21 +303,24 @@ def _read_headers(image: str, mask: str | None) -> tuple[int, int, str, list[Pro
     except Hw3Error as error:
         return 0, 0, "", [Problem("error", "unreadable", image, str(error))]
     found = []
-    if mask is not None:
+    files = [] if mask is None else mask_files(mask)
+    if mask is not None and not files:
+        found.append(Problem("error", "unreadable", mask, "is a folder without a mask; expected a file a defect"))
+    for file in files:
         try:
-            size = read_header(mask)[:2]
+            size = read_header(file)[:2]
             if size != (width, height):
                 found.append(
                     Problem(
                         "error",
                         "size mismatch",
-                        mask,
+                        file,
                         f"mask is {size[0]}x{size[1]} pixels, its image {image} is {width}x{height}; "
                         "expected the same size",
                     )
                 )
         except Hw3Error as error:
-            found.append(Problem("error", "unreadable", mask, str(error)))
+            found.append(Problem("error", "unreadable", file, str(error)))
     return width, height, mode, found
 
 
@@ -309,7 +328,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
     for image, mask in zip(table["image"], table["mask"], strict=True):
         yield image
         if isinstance(mask, str):
-            yield mask
+            yield from mask_files(mask)
 
 
 def digest(table: pd.DataFrame) -> str:
@@ -326,6 +345,7 @@ def digest(table: pd.DataFrame) -> str:
     if COLUMN in table:  # the scale of a part of a table was found from all of its category
         total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
     for row in table.itertuples():
-        image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
+        image = next(sums)
+        mask = "+".join(next(sums) for _ in mask_files(row.mask)) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
     return total.hexdigest()
