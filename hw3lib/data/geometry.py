@@ -18,6 +18,7 @@ Coordinates are x to the right and y downwards from the outer corner of the firs
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
@@ -32,6 +33,7 @@ from .settings import Fit
 FILL = (124, 116, 104)  # of padding, RGB: 255 times (0.485, 0.456, 0.406)
 OVERLAP = 0.2  # least share of a tile that the next one sees again: what is smaller lies whole in one of them
 MOST_TILES = 64  # of one image
+SQUEEZED = 1.5  # longer over shorter side, from which on it is said that stretching squeezes an image
 
 
 @dataclass(frozen=True)
@@ -112,31 +114,33 @@ class Geometry:
         return made
 
     def join(self, squares: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`cut`: what lies on the frame, ``(frame height, frame width)``, without the padding.
+        """The inverse of :meth:`cut`: what lies on the frame, ``(frame height, frame width, ...)``, without the padding.
 
-        Where tiles overlap it is their mean. A tile's weight falls towards its edges, where a network sees least of
-        what is around, so that no seam shows. To bring it onto the image is to scale it: see
+        Where tiles overlap it is their mean, float32. A tile's weight falls towards its edges, where a network sees
+        least of what is around, so that no seam shows. To bring it onto the image is to scale it: see
         :func:`hw3lib.anomaly.maps.upsample`.
 
         Args:
-            squares: float ``(n, size, size)``, such as anomaly maps.
+            squares: ``(n, size, size, ...)``, such as anomaly maps.
 
         Raises:
             Hw3Error: another shape.
         """
-        if squares.shape != (len(self), self.size, self.size):
+        if squares.shape[:3] != (len(self), self.size, self.size):
             raise Hw3Error(f"squares: found {squares.shape}, expected {(len(self), self.size, self.size)}")
         if len(self) == 1:
             here, _ = self._meeting(self.corners[0])
             return squares[0][here]
         width, height = self.frame
-        total, weights = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
         ramp = np.minimum(np.arange(self.size) + 1, self.size - np.arange(self.size)).astype(np.float32)
-        weight = ramp if width > height else ramp[:, None]
+        along = (1, self.size) if width > height else (self.size, 1)
+        weight = ramp.reshape(*along, *[1] * (squares.ndim - 3))
+        total = np.zeros((height, width, *squares.shape[3:]), np.float32)
+        weights = np.zeros((height, width, *[1] * (squares.ndim - 3)), np.float32)
         for square, corner in zip(squares, self.corners, strict=True):
-            here, there = self._meeting(corner)
-            total[there] += (square * weight)[here]
-            weights[there] += np.broadcast_to(weight, square.shape)[here]
+            _, there = self._meeting(corner)
+            total[there] += square * weight
+            weights[there] += weight
         return total / weights
 
     def to_square(self, places: np.ndarray, square: int = 0) -> np.ndarray:
@@ -152,7 +156,7 @@ class Geometry:
         return np.array(self.frame) / (self.width, self.height)
 
     @staticmethod
-    def _moved(places: np.ndarray, move) -> np.ndarray:
+    def _moved(places: np.ndarray, move: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         places = np.asarray(places, float)
         return move(places.reshape(-1, 2)).reshape(places.shape)
 
@@ -174,3 +178,26 @@ def _starts(length: int, size: int) -> list[int]:
     """Where tiles begin that cover a length, evenly spaced, the first at its start and the last at its end."""
     count = _count(length, size)
     return [round(i * (length - size) / max(count - 1, 1)) for i in range(count)]
+
+
+def say_fit(fit: Fit, size: int, shapes: Iterable[tuple[int, int]]) -> str:
+    """What becomes of images of these widths and heights, the end of a sentence: ``resized to 224x224``."""
+    side = f"{size}x{size}"
+    if fit == "stretch":
+        return f"resized to {side}"
+    if fit == "pad":
+        return f"padded to {side}, its aspect ratio kept"
+    counts = sorted({len(Geometry(width, height, size, fit)) for width, height in set(shapes)})
+    if counts[-1] == 1:
+        return f"resized to {side}"
+    several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    return f"cut into {several} tiles of {side} that overlap"
+
+
+def say_squeezed(fit: Fit, shapes: Iterable[tuple[int, int]]) -> str:
+    """That stretching squeezes long images, a sentence without its full stop; empty where nothing is to be said."""
+    width, height = max(set(shapes), key=lambda shape: max(shape) / min(shape), default=(1, 1))
+    times = max(width, height) / min(width, height)
+    if fit != "stretch" or times <= SQUEEZED:
+        return ""
+    return f"images of {width}x{height} pixels are squeezed {times:.1f} times to fit into a square"
