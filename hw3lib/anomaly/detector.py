@@ -23,6 +23,7 @@ from hw3lib import __version__
 from hw3lib.core.files import atomic_folder, file_digest
 from hw3lib.core.saved import save_tensors
 from hw3lib.data.images import ImageStack
+from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
@@ -68,6 +69,7 @@ class Detector(ABC):
         threshold_: an image with a higher score is called anomalous.
         map_threshold_: the same for a pixel of a map: as many good images have a pixel above it.
         thresholds_: how :attr:`threshold_` came about, and what it promises.
+        reading_: how the good images became pixels, which others must become in the same way.
     """
 
     name: ClassVar[str]  # in tables, and in the saved folder
@@ -110,6 +112,9 @@ class Detector(ABC):
                 share or a rate out of range. What was learned before is kept then, but not if learning itself fails.
         """
         required_good_images(false_alarm_rate)  # refuses a wrong rate before the work, not after
+        reading = good.reading if isinstance(good, ImageStack) else PLAIN
+        if reading is None:
+            raise Hw3Error(f"{self.name}: good images that are not all read alike; expected those of one category")
         images = self._check(good)
         _refuse_constant(images.images, self.name)
         if not 0 <= held_out <= 0.9:
@@ -125,7 +130,7 @@ class Detector(ABC):
         self._torch_device = pick_device(self.device)
         vars(self).pop("n_good_", None)  # a failure from here on leaves a detector that says it is not fitted
         self._fit(Rows(images.images, images.squares_of(learned)), progress)
-        self.n_good_ = len(learned)
+        self.n_good_, self.reading_ = len(learned), reading
         self.good_scores_, self.good_peaks_, self.good_level_ = np.zeros(0, np.float32), np.zeros(0, np.float32), np.nan
         if apart:
             self._score_held_out(images, np.sort(order[:apart]), progress)
@@ -255,6 +260,7 @@ class Detector(ABC):
                 "parameters": asdict(self),
                 "n_good": self.n_good_,
                 "false_alarm_rate": threshold.false_alarm_rate if threshold else None,
+                "reading": asdict(self.reading_),
                 "sha256": file_digest(temporary / _STATE),
                 "hw3lib": __version__,
                 "torch": torch.__version__,
@@ -269,6 +275,7 @@ class Detector(ABC):
         detector = cls(**own)
         detector._torch_device = pick_device(detector.device)
         detector.n_good_ = settings["n_good"]
+        detector.reading_ = Reading(**settings.get("reading", {}))  # which detectors of 8-bit images did not have once
         detector.good_scores_ = state["good_scores_"].numpy()
         detector.good_peaks_, detector.good_level_ = state["good_peaks_"].numpy(), float(state["good_level_"])
         inner = {name.removeprefix("state."): value for name, value in state.items() if name.startswith("state.")}

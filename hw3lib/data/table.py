@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,13 +20,16 @@ from hw3lib.core.text import counted
 from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, SIDEWAYS, open_image, orientation, upright_size
+from .depth import Extremes, extremes_of, is_deep, joined, mode_of, natural_range
 from .find import find_category
+from .reading import COLUMN, PLAIN, Reading, readings_of
 from .settings import CategorySettings, read_settings
 from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MASK_FOLDERS = ("ground_truth", "masks")
+NOT_FINITE = "not finite"  # the kind of problem
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,10 @@ class _Row(NamedTuple):
 
 
 def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.DataFrame:
-    """Read the layout of a category into a table; no pixel is decoded yet.
+    """Read the layout of a category into a table; pixels are decoded only of images of more than 8 bits.
+
+    Which values of these are black and white is one answer for all of them: what ``category.json`` says, or else what
+    the largest of all needs, see :func:`.depth.natural_range`.
 
     Two layouts are understood: MVTec AD's (``train/``, ``test/``, ``ground_truth/``) and a simple folder of one's own
     (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
@@ -69,8 +75,10 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
         (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
-        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ...). What
-        ``category.json`` says is in ``table.attrs["settings"]``, see :func:`settings_of`.
+        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for
+        colours of 16 bits). Where images are not read as by default, the column ``reading`` says how, see
+        :func:`.images.read_row`. What ``category.json`` says is in ``table.attrs["settings"]``, see
+        :func:`settings_of`.
 
     Raises:
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
@@ -102,6 +110,9 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     if not sizes[:, 0].all():
         table = table[sizes[:, 0] > 0].reset_index(drop=True)
     table = table.astype({"is_defect": bool, "width": int, "height": int})
+    reading = Reading(settings.pixel_range or found_range(table["image"], table["mode"], problems), settings.fit)
+    if reading != PLAIN:
+        table[COLUMN] = [reading] * len(table)
     table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
     table.attrs["settings"] = asdict(settings)
     if strict:
@@ -111,6 +122,32 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
         if errors:
             raise Hw3Error(_say(category, errors))
     return table
+
+
+def found_range(images: Iterable[str], modes: Iterable[str], problems: list[Problem]) -> tuple[float, float] | None:
+    """Black and white of those of some images that have more than 8 bits; None where none has.
+
+    Args:
+        images: files.
+        modes: of each, see :func:`read_header`.
+        problems: those that hold NaN are added.
+    """
+    deep = [image for image, mode in zip(images, modes, strict=True) if is_deep(mode)]
+    extremes = []
+    for found in in_order(_extremes_or_problem, deep):
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif found is not None:
+            extremes.append(found)
+    whole = joined(extremes)
+    return None if whole is None else natural_range(whole)
+
+
+def _extremes_or_problem(path: str) -> Extremes | Problem | None:
+    try:
+        return extremes_of(path)
+    except Hw3Error as error:
+        return Problem("error", NOT_FINITE, path, str(error))
 
 
 def settings_of(table: pd.DataFrame) -> CategorySettings:
@@ -234,7 +271,7 @@ def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
 
 
 def read_header(path: str | Path) -> tuple[int, int, str]:
-    """Width, height (upright) and Pillow mode of an image file, without decoding it.
+    """Width, height (upright) and mode (see :func:`.depth.mode_of`) of an image file, without decoding it.
 
     Raises:
         Hw3Error: the file is not an image, is empty, or ends before its last byte.
@@ -249,7 +286,7 @@ def _header(path: str | Path) -> tuple[int, int, str, int]:
         if path.stat().st_size == 0:
             raise Hw3Error("is empty (0 bytes); expected an image")
         with open_image(path) as image:
-            mode, kind = image.mode, image.format
+            mode, kind = mode_of(image), image.format
             turned = orientation(image, path)
             width, height = upright_size(image, path)
         if kind == "PNG":
@@ -338,7 +375,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """SHA-256, in hexadecimal, of what a table says: splits, classes, settings, the bytes of every image and mask.
+    """SHA-256, in hexadecimal, of what a table says: splits, classes, settings, range, bytes of every image and mask.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
 
@@ -348,6 +385,8 @@ def digest(table: pd.DataFrame) -> str:
     sums = in_order(file_digest, _files(table))
     said = settings_of(table).said()
     total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
+    if COLUMN in table:  # the scale of a part of a table was found from all of its category
+        total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
     for row in table.itertuples():
         image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
