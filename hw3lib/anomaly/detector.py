@@ -27,7 +27,8 @@ from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
-from .maps import ColourScale, Maps, of_images, stacked
+from .assembly import Maps, of_images, stacked
+from .maps import ColourScale
 from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values, required_good_images
 
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
@@ -97,7 +98,8 @@ class Detector(ABC):
         """Learn from good images; some of them are held out and set the threshold.
 
         Args:
-            good: uint8 ``(N, 3, image_size, image_size)``, 0 to 255, RGB; an ImageStack, an array or a list of images.
+            good: uint8 ``(N, 3, image_size, image_size)``, 0 to 255, RGB; an array or a list of images, or an
+                ImageStack, which knows how photographs that are no squares lie in them.
             held_out: share of them that is not learned from. 0 learns from all: then there is no threshold and no
                 p-value.
             false_alarm_rate: share of good images that may be called anomalous, see
@@ -177,9 +179,8 @@ class Detector(ABC):
 
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
-        self._require_fit()
         scores, maps = [], []
-        for score, map_ in self._score_batches(self._check(images), progress=progress):
+        for score, map_ in self._score_batches(self._check_fit(images), progress=progress):
             scores.append(score)
             maps += [] if map_ is None else [*map_]
         return Scores(np.concatenate(scores), stacked(maps) if self.has_maps else None)
@@ -210,13 +211,12 @@ class Detector(ABC):
         """Scores, float32 ``(N,)``, of uint8 images ``(N, 3, image_size, image_size)``; higher is more anomalous.
 
         Raises:
-            Hw3Error: not fitted, or images of another size, or NaN.
+            Hw3Error: not fitted, or images of another size or fit, or NaN.
         """
-        self._require_fit()
-        return np.concatenate([batch.scores for batch in self._score_batches(self._check(images))])
+        return np.concatenate([batch.scores for batch in self._score_batches(self._check_fit(images))])
 
-    def anomaly_map(self, images: Images) -> np.ndarray:
-        """Anomaly maps, float32 ``(N, image_size, image_size)``; higher is more anomalous.
+    def anomaly_map(self, images: Images) -> Maps:
+        """Anomaly maps, float32, see :class:`Scores`; higher is more anomalous.
 
         Raises:
             Hw3Error: as :meth:`decision_function`, and where the detector looks at the image as a whole.
@@ -312,14 +312,24 @@ class Detector(ABC):
         large = interpolate(maps[:, None].float(), size=side, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
         return gaussian_filter(large, (0, self.smoothing, self.smoothing)) if self.smoothing else large
 
-    def _check(self, images: Images) -> np.ndarray:
-        images = as_images(images)
-        if images.shape[2:] != (self.image_size, self.image_size):
+    def _check(self, images: Images) -> ImageStack:
+        squares = as_images(images)
+        if squares.shape[2:] != (self.image_size, self.image_size):
             raise Hw3Error(
-                f"{self.name}: images of {images.shape[3]}x{images.shape[2]} pixels, expected "
+                f"{self.name}: images of {squares.shape[3]}x{squares.shape[2]} pixels, expected "
                 f"{self.image_size}x{self.image_size}; load them at that size or set image_size"
             )
-        return images
+        return images if isinstance(images, ImageStack) else ImageStack(squares)
+
+    def _check_fit(self, images: Images) -> ImageStack:
+        """Images to score, which must lie in their squares as the good ones did."""
+        self._require_fit()
+        if isinstance(images, ImageStack) and images.reading and images.reading.fit != self.reading_.fit:
+            raise Hw3Error(
+                f"{self.name}: images read with fit={images.reading.fit}, and the good ones were with "
+                f"fit={self.reading_.fit}; load them with reading=detector.reading_"
+            )
+        return self._check(images)
 
     def _require_fit(self) -> None:
         if not hasattr(self, "n_good_"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -12,10 +11,8 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from hw3lib.core.files import atomic_path
-from hw3lib.data.geometry import Geometry
 from hw3lib.errors import Hw3Error
 
-Maps = np.ndarray | Sequence[np.ndarray]  # float32 (N, h, w), or (h, w) each where not all have one shape
 COLOURS = "inferno"
 _OUTLINE = (255, 230, 0)
 
@@ -62,55 +59,6 @@ def good_scale(good_maps: np.ndarray, threshold: float) -> ColourScale:
             "good images' maps; it must be in the maps' unit"
         )
     return ColourScale.anchored(low, float(threshold))
-
-
-def of_images(
-    batches: Iterable[tuple[np.ndarray | None, np.ndarray | None]], geometries: Sequence[Geometry] | None
-) -> Iterator[tuple[np.ndarray, Maps | None]]:
-    """Scores and maps of images from those of the squares that a detector saw of them.
-
-    An image's score is the highest of its squares. Its map covers the image, and nothing else, at the resolution that
-    the detector saw it at, see :meth:`.Geometry.join`; :func:`upsample` brings it to the image's own.
-
-    Args:
-        batches: scores ``(n,)`` and maps ``(n, size, size)`` of squares, those of an image one after the other. Scores
-            of None are the maxima of the maps, padding not counted; maps are None where a detector has none.
-        geometries: of the images; None: each is one square that it fills.
-    """
-    images = iter(geometries or [])
-    image = next(images, None)
-    waiting: list[tuple[float | None, np.ndarray | None]] = []
-    for scores, maps in batches:
-        if geometries is None:
-            yield scores if scores is not None else _peaks(maps), maps
-            continue
-        n = len(maps) if scores is None else len(scores)
-        waiting += zip([None] * n if scores is None else scores, [None] * n if maps is None else maps, strict=True)
-        done: list[tuple[float, np.ndarray | None]] = []
-        while image is not None and len(image) <= len(waiting):
-            own, waiting = waiting[: len(image)], waiting[len(image) :]
-            done.append(_of_image(own, image))
-            image = next(images, None)
-        if done:
-            yield np.array([score for score, _ in done], np.float32), None if maps is None else [m for _, m in done]
-
-
-def _of_image(squares: list, image: Geometry) -> tuple[float, np.ndarray | None]:
-    inside = [m if m is None or len(image) > 1 else image.join(m[None]) for _, m in squares]
-    score = max(m.max() if value is None else value for (value, _), m in zip(squares, inside, strict=True))
-    if inside[0] is None:
-        return score, None
-    return score, inside[0] if len(image) == 1 else image.join(np.stack(inside))
-
-
-def _peaks(maps: np.ndarray | None) -> np.ndarray:
-    assert maps is not None  # of a detector without scores of its own
-    return maps.max((1, 2))
-
-
-def stacked(maps: Sequence[np.ndarray]) -> Maps:
-    """Maps ``(h, w)`` as one array ``(N, h, w)``, if they have one shape."""
-    return np.stack(maps) if len({m.shape for m in maps}) == 1 else list(maps)
 
 
 def upsample(maps: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:

@@ -14,9 +14,10 @@ from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, open_image
 from .fetch.official import OFFICIAL
+from .geometry import Geometry, say_fit, say_squeezed
 from .images import read_image
 from .statistics import class_counts
-from .table import Problem
+from .table import Problem, settings_of
 from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size
@@ -65,7 +66,8 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
     ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes); images with the same pixels within a split
     (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
-    values other than 0 and one other (error); mixed sizes or modes (warning); and counts that differ from the published
+    values other than 0 and one other (error); mixed sizes or modes, and images that stretching squeezes
+    (warning), or that are too long for tiles (error); and counts that differ from the published
     ones in the 15 categories of MVTec AD (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
@@ -79,6 +81,7 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     masks = (m for m in table["mask"] if isinstance(m, str) and m not in known)
     problems += [p for p in in_order(_mask_problem, masks) if p is not None]
     problems += _duplicates(table, keys)
+    problems += _shapes(table)
     problems += _mixed(table)
     counts = class_counts(table)
     category = table.attrs.get("category", "")
@@ -140,12 +143,27 @@ def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
             yield Problem("warning", "duplicate within split", first, f"same pixels as {names}")
 
 
+def _shapes(table: pd.DataFrame) -> Iterator[Problem]:
+    """What becomes of images that are no squares."""
+    fit = settings_of(table).fit
+    first = table.drop_duplicates(["width", "height"])
+    if squeezed := say_squeezed(fit, zip(first["width"], first["height"], strict=True)):
+        remedy = f"`hw3 data settings {table.attrs.get('category', 'CATEGORY')} --fit pad` keeps their shape"
+        yield Problem("warning", "squeezed", table.attrs.get("root", ""), f"{squeezed}; {remedy}")
+    for row in first.itertuples():
+        try:
+            Geometry(row.width, row.height, 224, fit)
+        except Hw3Error as error:
+            yield Problem("error", "too long", row.image, str(error))
+
+
 def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
     root = table.attrs.get("root", "")
     sizes = table.groupby(["width", "height"]).size().sort_values(ascending=False)
     if len(sizes) > 1:
         text = ", ".join(f"{w}x{h} ({n} images)" for (w, h), n in list(sizes.items())[:6])
-        yield Problem("warning", "mixed sizes", root, f"{text}: all are resized to one square")
+        what = say_fit(settings_of(table).fit, None, [(int(w), int(h)) for w, h in sizes.index])
+        yield Problem("warning", "mixed sizes", root, f"{text}: each is {what}")
     modes = table["mode"].value_counts()
     if len(modes) > 1:
         text = ", ".join(f"{m} ({n} images)" for m, n in modes.items())

@@ -28,7 +28,7 @@ from PIL import Image
 
 from hw3lib.errors import Hw3Error
 
-from .settings import Fit
+from .reading import Fit
 
 FILL = (124, 116, 104)  # of padding, RGB: 255 times (0.485, 0.456, 0.406)
 OVERLAP = 0.2  # least share of a tile that the next one sees again: what is smaller lies whole in one of them
@@ -114,7 +114,7 @@ class Geometry:
         return made
 
     def join(self, squares: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`cut`: what lies on the frame, ``(frame height, frame width, ...)``, without the padding.
+        """The inverse of :meth:`cut`: what lies on the frame, ``(frame height, frame width, ...)``, without padding.
 
         Where tiles overlap it is their mean, float32. A tile's weight falls towards its edges, where a network sees
         least of what is around, so that no seam shows. To bring it onto the image is to scale it: see
@@ -180,18 +180,16 @@ def _starts(length: int, size: int) -> list[int]:
     return [round(i * (length - size) / max(count - 1, 1)) for i in range(count)]
 
 
-def say_fit(fit: Fit, size: int, shapes: Iterable[tuple[int, int]]) -> str:
-    """What becomes of images of these widths and heights, the end of a sentence: ``resized to 224x224``."""
-    side = f"{size}x{size}"
+def say_fit(fit: Fit, size: int | None, shapes: Iterable[tuple[int, int]] = ()) -> str:
+    """What becomes of images, of these widths and heights, the end of a sentence: ``resized to 224x224``."""
+    side, size = (f"{size}x{size}", size) if size else ("one size", 224)
     if fit == "stretch":
         return f"resized to {side}"
     if fit == "pad":
         return f"padded to {side}, its aspect ratio kept"
-    counts = sorted({len(Geometry(width, height, size, fit)) for width, height in set(shapes)})
-    if counts[-1] == 1:
-        return f"resized to {side}"
-    several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
-    return f"cut into {several} tiles of {side} that overlap"
+    counts = sorted({_count(int(max(shape) * size / min(shape) + 0.5), size) for shape in set(shapes)})
+    several = f"{counts[0]} to {counts[-1]} " if len(counts) > 1 else f"{counts[0]} " if counts else ""
+    return f"cut into {several}tiles of {side} that overlap" if counts != [1] else f"resized to {side}"
 
 
 def say_squeezed(fit: Fit, shapes: Iterable[tuple[int, int]]) -> str:

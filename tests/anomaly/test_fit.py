@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from hw3lib.anomaly import PatchCore, evaluate, robustness_table
-from hw3lib.anomaly.maps import of_images, upsample
+from hw3lib.anomaly.assembly import of_images
+from hw3lib.anomaly.maps import upsample
 from hw3lib.anomaly.registry import load, make_detector
 from hw3lib.data import ImageStack, load_table
 from hw3lib.data.geometry import Geometry
@@ -125,7 +126,9 @@ def test_scores_of_tiles_become_scores_of_images_whatever_the_batches():
     for cuts in ([], [1], [3], [2, 4], [1, 2, 3, 4, 5]):
         for own in (scores, None):
             batches = zip(
-                np.split(scores, cuts) if own is not None else [None] * (len(cuts) + 1), np.split(maps, cuts), strict=True
+                np.split(scores, cuts) if own is not None else [None] * (len(cuts) + 1),
+                np.split(maps, cuts),
+                strict=True,
             )
             found = list(of_images(batches, [tall, wide]))
             high = (maps.max((1, 2)) if own is None else scores).reshape(2, 3).max(1)
