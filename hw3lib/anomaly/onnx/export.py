@@ -177,7 +177,7 @@ class _PatchCore(_Whole):
         flat = patches.flatten(0, 2) - self.mean
         distance, nearest = self.search(flat)
         distance, nearest = distance.view(-1, height * width), nearest.view(-1, height * width)
-        scores, most = distance.max(1, keepdim=True)
+        scores, most = self._detector.counted(distance, images, (height, width)).max(1, keepdim=True)
         if self._weighs:
             chosen = flat.view(-1, height * width, channels).gather(1, most[:, :, None].expand(-1, 1, channels))
             around = self.bank[self.around[nearest.gather(1, most)[:, 0]]]
