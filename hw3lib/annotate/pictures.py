@@ -7,8 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from hw3lib.data.decoding import BROKEN, open_image
-from hw3lib.data.depth import mode_of
+from hw3lib.data.decoding import BROKEN, mode_of, open_image
 from hw3lib.data.images import read_image
 from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error

@@ -180,7 +180,7 @@ class Detector(ABC):
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
         scores, maps = [], []
-        for score, map_ in self._score_batches(self._check_fit(images), progress=progress):
+        for score, map_ in self._score_batches(self._check_reading(images), progress=progress):
             scores.append(score)
             maps += [] if map_ is None else [*map_]
         return Scores(np.concatenate(scores), stacked(maps) if self.has_maps else None)
@@ -213,7 +213,7 @@ class Detector(ABC):
         Raises:
             Hw3Error: not fitted, or images of another size or fit, or NaN.
         """
-        return np.concatenate([batch.scores for batch in self._score_batches(self._check_fit(images))])
+        return np.concatenate([batch.scores for batch in self._score_batches(self._check_reading(images))])
 
     def anomaly_map(self, images: Images) -> Maps:
         """Anomaly maps, float32, see :class:`Scores`; higher is more anomalous.
@@ -321,14 +321,18 @@ class Detector(ABC):
             )
         return images if isinstance(images, ImageStack) else ImageStack(squares)
 
-    def _check_fit(self, images: Images) -> ImageStack:
-        """Images to score, which must lie in their squares as the good ones did."""
+    def _check_reading(self, images: Images) -> ImageStack:
+        """Images to score, which must lie in their squares as the good ones did, and should have become pixels as they
+        did."""
         self._require_fit()
-        if isinstance(images, ImageStack) and images.reading and images.reading.fit != self.reading_.fit:
-            raise Hw3Error(
-                f"{self.name}: images read with fit={images.reading.fit}, and the good ones were with "
-                f"fit={self.reading_.fit}; load them with reading=detector.reading_"
+        if isinstance(images, ImageStack) and images.reading != self.reading_:
+            said = (
+                f"{self.name} learned from images read as {self.reading_}, and these were read as {images.reading}; "
+                "load them with ImageStack.load(table, size, reading=detector.reading_)"
             )
+            if images.reading is None or images.reading.fit != self.reading_.fit:
+                raise Hw3Error(said)
+            warnings.warn(said, stacklevel=3)
         return self._check(images)
 
     def _require_fit(self) -> None:

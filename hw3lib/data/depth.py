@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import (
-    BITSPERSAMPLE,
     PHOTOMETRIC_INTERPRETATION,
-    PLANAR_CONFIGURATION,
     SAMPLEFORMAT,
     TiffImageFile,
 )
 
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, open_image
+from .decoding import BROKEN, DEEP_COLOURS, mode_of, open_image
 
-DEEP_COLOURS = ("RGB;16", "RGBA;16", "LA;16")
 _BITS = (8, 10, 12, 14, 16)
 _LEAST_OF_8_BITS = 64  # floats whose largest is between 1 and this are of no number of bits: 8 would show them black
 _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
@@ -38,29 +35,6 @@ class Extremes(NamedTuple):
     low: float
     high: float
     floats: bool
-
-
-def mode_of(image: ImageFile.ImageFile) -> str:
-    """Pillow's mode of an image just opened, but ``RGB;16``, ``RGBA;16`` or ``LA;16`` for colours of 16 bits.
-
-    Raises:
-        OSError: colours of 16 bits in an order that Pillow gives wrongly.
-    """
-    if image.mode not in ("RGB", "RGBA"):
-        return image.mode
-    raw, whole = _raw_mode(image), f"{image.mode};16"
-    if isinstance(image, TiffImageFile):
-        if 16 not in image.tag_v2.get(BITSPERSAMPLE, ()):
-            return image.mode
-        if image.tag_v2.get(PLANAR_CONFIGURATION) == 2 or raw.startswith("RGBa"):
-            raise OSError("has colours of 16 bits in separate planes or multiplied by alpha; save it without either")
-        return whole
-    return {"LA;16B": "LA;16", "RGB;16B": whole, "RGBA;16B": whole}.get(raw, image.mode)
-
-
-def is_deep(mode: str) -> bool:
-    """Whether images of a mode, see :func:`mode_of`, have more than 8 bits a value."""
-    return mode.startswith("I") or mode == "F" or mode in DEEP_COLOURS
 
 
 def low_bytes(source: str | Path | IO[bytes]) -> Image.Image:
@@ -83,19 +57,13 @@ def _in_other_order(arguments: str | tuple) -> str | tuple:
     return "RGBA" if arguments.startswith("LA") else arguments[:-1] + _OTHER_ORDER[arguments[-1]]
 
 
-def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """How Pillow is about to unpack the pixels, ``RGB;16B`` for instance."""
-    arguments = image.tile[0].args if image.tile else ""
-    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
-
-
 def values_of(image: Image.Image, mode: str, low: Image.Image | None, boxes: Iterable[Box]) -> Iterator[np.ndarray]:
     """Values of a loaded deep image, box by box: ``(h, w)`` of grey ones, ``(h, w, 3)`` of colours, without alpha.
 
     Raises:
         Hw3Error: NaN or infinite values.
     """
-    unsigned = mode == "I" and _tag(image, SAMPLEFORMAT) == (1,)
+    unsigned = mode == "I" and isinstance(image, TiffImageFile) and image.tag_v2.get(SAMPLEFORMAT, (1,)) == (1,)
     for box in boxes:
         values = np.asarray(image.crop(box))
         if low is not None:
@@ -109,11 +77,7 @@ def values_of(image: Image.Image, mode: str, low: Image.Image | None, boxes: Ite
 
 def is_inverted(image: Image.Image) -> bool:
     """Whether a deep image says that its smallest value is white."""
-    return _tag(image, PHOTOMETRIC_INTERPRETATION) == 0
-
-
-def _tag(image: Image.Image, tag: int) -> object:
-    return image.tag_v2.get(tag) if isinstance(image, TiffImageFile) else None
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def natural_range(found: Extremes) -> tuple[float, float]:

@@ -17,15 +17,12 @@ from tqdm.auto import tqdm
 from hw3lib.core.files import atomic_path, file_digest
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, BROKEN_ARRAYS, open_image, upright_size
+from .decoding import BROKEN, BROKEN_ARRAYS, DEEP_COLOURS, is_deep, mode_of, open_image, upright_size
 from .depth import (
-    DEEP_COLOURS,
     Extremes,
-    is_deep,
     is_inverted,
     joined,
     low_bytes,
-    mode_of,
     natural_range,
     row_boxes,
     say_range,

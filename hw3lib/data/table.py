@@ -19,8 +19,8 @@ from hw3lib.core.files import expanded, file_digest
 from hw3lib.core.text import counted
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, SIDEWAYS, open_image, orientation, upright_size
-from .depth import Extremes, extremes_of, is_deep, joined, mode_of, natural_range
+from .decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
+from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
 from .reading import COLUMN, PLAIN, Reading, readings_of
 from .settings import CategorySettings, read_settings
@@ -29,6 +29,7 @@ from .threads import in_order
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MASK_FOLDERS = ("ground_truth", "masks")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # what such a file begins with
 NOT_FINITE = "not finite"  # the kind of problem
 
 
@@ -53,7 +54,7 @@ class _Row(NamedTuple):
     mask: str | None
 
 
-def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.DataFrame:
+def load_table(root: str | Path, category: str, *, strict: bool = True, find_range: bool = True) -> pd.DataFrame:
     """Read the layout of a category into a table; pixels are decoded only of images of more than 8 bits.
 
     Which values of these are black and white is one answer for all of them: what ``category.json`` says, or else what
@@ -71,6 +72,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
         category: name of the folder below ``root``, ``"bottle"`` or ``"synthetic/bottle"``.
         strict: raise if anything is wrong. Otherwise the problems are in ``table.attrs["problems"]``, for
             :func:`hw3lib.data.check`, and what can be read is in the table.
+        find_range: find what is black and white; False decodes nothing, for those who do not look at the images or
+            know it already.
 
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
@@ -110,7 +113,10 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     if not sizes[:, 0].all():
         table = table[sizes[:, 0] > 0].reset_index(drop=True)
     table = table.astype({"is_defect": bool, "width": int, "height": int})
-    reading = Reading(settings.pixel_range or found_range(table["image"], table["mode"], problems), settings.fit)
+    pixel_range = settings.pixel_range
+    if pixel_range is None and find_range:
+        pixel_range = found_range(table["image"], table["mode"], problems)
+    reading = Reading(pixel_range, settings.fit)
     if reading != PLAIN:
         table[COLUMN] = [reading] * len(table)
     table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
@@ -298,6 +304,10 @@ def _header(path: str | Path) -> tuple[int, int, str, int]:
     except UnidentifiedImageError:
         with path.open("rb") as file:
             start = file.read(16)
+        if start.startswith(_TIFF):
+            raise Hw3Error(
+                "is a TIFF of a kind that cannot be read, such as colours of 32-bit floats; save it with 8 or 16 bits"
+            ) from None
         raise Hw3Error(
             f"is not an image, whatever its name says: it begins with {start!r}; replace it or take it out"
         ) from None

@@ -132,7 +132,7 @@ def test_images_that_were_read_otherwise_are_refused(fitted):
     fit, done, test, _, _ = fitted
     other = "pad" if fit != "pad" else "stretch"
     images = ImageStack.load(test, SIZE, reading=Reading(fit=other))
-    with pytest.raises(Hw3Error, match=f"fit={other}.*fit={fit}"):
+    with pytest.raises(Hw3Error, match=f"fit='{fit}'.*fit='{other}'"):
         done.detector.score(images)
 
 

@@ -88,7 +88,7 @@ class DefectTypes:
             Hw3Error: no category, fewer than two types, or a type with a single photograph.
         """
         place = expanded(folder).resolve()
-        table = load_table(place.parent, place.name)
+        table = load_table(place.parent, place.name, find_range=False)
         table = table[table["is_defect"]]
         counts = table["defect"].value_counts()
         if len(counts) < 2 or counts.min() < 2:

@@ -45,7 +45,7 @@ def decode(content: bytes, name: str, reading: Reading = PLAIN) -> Decoded:
     try:
         open_image(io.BytesIO(content), FORMATS).close()
     except Image.DecompressionBombError as error:
-        raise Hw3Error(f"{name} is refused: {error}.") from None
+        raise Hw3Error(f"{name} {str(error).removeprefix('it ')}.") from None
     except BROKEN:
         raise Hw3Error(f"{name} is not a photograph that can be read; expected one of {kinds}.") from None
     try:
@@ -117,7 +117,7 @@ class Inspector:
             f"{'above' if anomalous else 'not above'} the threshold {self.threshold:.4g}.",
             "chance": say_p_value(p, n),
             "limit": self.said,
-            "warning": f"{name} {warning}." if warning else "",
+            "warning": f"{name}: {warning}." if warning else "",
             "type": kind,
             "photograph": _jpeg(shown),
             "heat_map": None if map_ is None or self.colours is None else _jpeg(overlay(shown, map_, *self.colours)),
