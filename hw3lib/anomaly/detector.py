@@ -330,7 +330,7 @@ class Detector(ABC):
                 f"{self.name} learned from images read as {self.reading_}, and these were read as {images.reading}; "
                 "load them with ImageStack.load(table, size, reading=detector.reading_)"
             )
-            if images.reading is None or images.reading.fit != self.reading_.fit:
+            if {geometry.fit for geometry in images.geometries or ()} | {"stretch"} != {self.reading_.fit, "stretch"}:
                 raise Hw3Error(said)
             warnings.warn(said, stacklevel=3)
         return self._check(images)

@@ -11,6 +11,7 @@ from hw3lib.anomaly import PatchCore, evaluate, robustness_table
 from hw3lib.anomaly.assembly import of_images
 from hw3lib.anomaly.maps import upsample
 from hw3lib.anomaly.registry import load, make_detector
+from hw3lib.anomaly.robustness import CONDITIONS
 from hw3lib.data import ImageStack, load_table
 from hw3lib.data.geometry import Geometry
 from hw3lib.data.reading import Reading
@@ -75,26 +76,27 @@ def test_a_saved_detector_says_the_same(fitted, tmp_path):
 
 def test_conditions_change_the_image_and_not_its_padding(fitted):
     _, done, _, test_images, _ = fitted
-    table = robustness_table([done], test_images)
+    conditions = {name: CONDITIONS[name] for name in ("as photographed", "turned by 90 degrees")}
+    table = robustness_table([done], test_images, conditions=conditions)
     assert table["image_auroc"].iloc[0] == done.metrics["image_auroc"]
     assert table["false_alarm_rate"].iloc[0] == done.metrics["false_alarm_rate"]
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "padim", "patchcore"])
+@pytest.mark.parametrize("name", ["padim", "patchcore"])
 def test_padding_raises_no_alarm(name, tmp_path, monkeypatch):
     """What lies beside an image is in no map and no score, whatever a network makes of it."""
     _, _, good_images, _, _ = read(tmp_path, "pad")
-    extra = {"num_steps": 20} if name == "autoencoder" else {"neighbours": 0} if name == "patchcore" else {}
+    extra = {"neighbours": 0} if name == "patchcore" else {}
     detector = make_detector(name, {"image_size": SIZE, "seed": 0, "smoothing": 0, **extra})
     detector.fit(good_images, held_out=0.3)
     found = type(detector)._score
     beside = torch.ones(SIZE)
-    beside[19 : 19 + 25] = 0
+    beside[8:56] = 0  # a patch from the image, which lies from 19 to 44
 
     def alarmed(self, images):
         """Every value beside the image is far above all others."""
         scores, maps = found(self, images)
-        return scores, maps + 1000 * beside[:: SIZE // maps.shape[-1]]
+        return scores, maps + 1000 * beside[4::8]
 
     if name == "patchcore":
         query = detector._nearest.query

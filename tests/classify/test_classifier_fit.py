@@ -21,7 +21,7 @@ def images_of(folder):
 
 
 def inputs(folder) -> np.ndarray:
-    return Inputs(ATTEMPT, images_of(folder), 0, pick_device("cpu"), "fp32").images.numpy()
+    return Inputs(ATTEMPT, images_of(folder), 0, pick_device("cpu"), "float32").images.numpy()
 
 
 def test_a_classifier_sees_what_the_category_s_fit_says(tmp_path):

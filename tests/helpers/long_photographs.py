@@ -56,7 +56,7 @@ def make_category(
     return folder, places
 
 
-def is_on_disc(peak: tuple[int, ...], place: tuple[int, int, int], slack: float = 1.0) -> bool:
+def is_on_disc(peak: tuple[int, ...], place: tuple[int, int, int], slack: float = 1.5) -> bool:
     """Whether a pixel, as row and column, lies on a disc, up to ``slack`` radii from its border."""
     x, y, radius = place
     return float(np.hypot(peak[1] - x, peak[0] - y)) <= (1 + slack) * radius
