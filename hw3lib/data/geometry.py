@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from PIL import Image
@@ -178,6 +178,20 @@ def _starts(length: int, size: int) -> list[int]:
     """Where tiles begin that cover a length, evenly spaced, the first at its start and the last at its end."""
     count = _count(length, size)
     return [round(i * (length - size) / max(count - 1, 1)) for i in range(count)]
+
+
+def refuse_tiles(path: Any, geometry: Geometry) -> None:
+    """Refuse several squares where one picture an image is wanted.
+
+    Raises:
+        Hw3Error: the image at ``path`` is cut into several.
+    """
+    if len(geometry) > 1:
+        raise Hw3Error(
+            f"{path}: fit=tile cuts it into {len(geometry)} squares, which only anomaly detectors put together again; "
+            "one picture an image takes fit=pad: `hw3 data settings CATEGORY --fit pad`, and `hw3 detect fit --fit "
+            "tile` (in Python ImageStack.load(..., tiles=True)) for a detector alone"
+        )
 
 
 def say_fit(fit: Fit, size: int | None, shapes: Iterable[tuple[int, int]] = ()) -> str:

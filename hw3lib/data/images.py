@@ -28,7 +28,7 @@ from .depth import (
     say_range,
     values_of,
 )
-from .geometry import Geometry
+from .geometry import Geometry, refuse_tiles
 from .reading import PLAIN, Fit, Reading, reading_of, readings_of
 from .threads import in_order
 
@@ -87,7 +87,7 @@ def decode_image(path: str | Path | IO[bytes], size: int | None = None, reading:
     """As :func:`read_image`, and whether values are beyond the range, or of another depth than it is for."""
     if size is not None:
         squares, geometry, warning = decode_squares(path, size, reading)
-        _refuse_tiles(path, geometry)
+        refuse_tiles(path, geometry)
         return Decoded(squares[0], warning)
     with _named(path):
         image, warning = _decoded(path, reading)
@@ -121,15 +121,6 @@ def _named(path: str | Path | IO[bytes]) -> Iterator[None]:
         raise Hw3Error(f"{path}: {error}") from None
     except BROKEN as error:
         raise Hw3Error(f"{path}: cannot be decoded: {error}; `hw3 data check` lists every such file") from None
-
-
-def _refuse_tiles(path: Any, geometry: Geometry) -> None:
-    if len(geometry) > 1:
-        raise Hw3Error(
-            f"{path}: fit=tile cuts it into {len(geometry)} squares, which only anomaly detectors put together again; "
-            "one picture an image takes fit=pad: `hw3 data settings CATEGORY --fit pad`, and `hw3 detect fit --fit "
-            "tile` for a detector alone"
-        )
 
 
 def _decoded(path: str | Path | IO[bytes], reading: Reading) -> tuple[Image.Image, str]:
@@ -241,7 +232,7 @@ def load_masks(table: pd.DataFrame, size: int, fit: Fit | None = None) -> np.nda
         if isinstance(path, str):
             mask = read_mask(path)
             geometry = Geometry(mask.shape[1], mask.shape[0], size, fit or reading.fit)
-            _refuse_tiles(path, geometry)
+            refuse_tiles(path, geometry)
             result[i] = geometry.mask_squares(mask)[0]
     return result
 
@@ -360,7 +351,7 @@ class ImageStack:
         geometries = _geometries(table, readings, int(size), workers)
         if not tiles:
             for path, geometry in zip(paths, geometries or [], strict=False):
-                _refuse_tiles(path, geometry)
+                refuse_tiles(path, geometry)
         warnings: list[tuple[str, str]] = []
         images = _decode(paths, readings, geometries, size, workers, progress, warnings)
         shape = (len(paths) if geometries is None else sum(map(len, geometries)), 3, size, size)

@@ -53,8 +53,9 @@ def outline(axes: plt.Axes, mask: np.ndarray) -> None:
 
 def keep_aspect(axes: plt.Axes, row: Any) -> None:
     """Show a picture whose sides were both brought to one size as its photograph is: what is round stays round."""
-    if row.width != row.height:
-        axes.set_aspect(row.height / row.width)
+    width, height = (getattr(row, name, 1) for name in ("width", "height"))
+    if width != height:
+        axes.set_aspect(height / width)
 
 
 def draw_image(axes: plt.Axes, row: Any, mask: str | None = None, size: int = TILE) -> None:
