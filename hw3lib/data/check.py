@@ -17,6 +17,7 @@ from hw3lib.errors import Hw3Error
 from .decoding import is_deep
 from .depth import say_range
 from .fetch.official import OFFICIAL
+from .geometry import Geometry, say_fit, say_squeezed
 from .images import decode_image
 from .layouts import SEVERITIES, Problem
 from .masks import read_regions
@@ -76,8 +77,9 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     images where no class is said, no good images to learn from, defects in ``train/``); images with the same pixels
     within a split (warning) or across splits or classes (error: the test would be known from training); masks that are
     empty (error), smoothed or more than half marked (warning); mixed sizes, modes or bit depths, images that are nearly
-    black, and values beyond the range that was given for the category (warnings); NaN (error); and counts that differ
-    from the published ones in the 15 categories of MVTec AD (error).
+    black or that stretching squeezes, and values beyond the range that was given for the category (warnings); NaN, and
+    images too long for tiles (errors); and counts that differ from the published ones in the 15 categories of MVTec AD
+    (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
     known = {p.file for p in problems if p.kind in ("unreadable", "size mismatch", NOT_FINITE)}
@@ -94,6 +96,7 @@ def check_category(table: pd.DataFrame) -> CheckReport:
             problems.append(content)
     problems += _masks([m for m in table["mask"] if isinstance(m, str) and known.isdisjoint([m, *mask_files(m)])])
     problems += _duplicates(table, keys)
+    problems += _shapes(table)
     problems += _mixed(table)
     problems += _ranges(table, levels, beyond)
     counts = class_counts(table)
@@ -201,12 +204,27 @@ def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
             yield Problem("warning", "duplicate within split", first, f"same pixels as {names}")
 
 
+def _shapes(table: pd.DataFrame) -> Iterator[Problem]:
+    """What becomes of images that are no squares."""
+    fit = settings_of(table).fit
+    first = table.drop_duplicates(["width", "height"])
+    if squeezed := say_squeezed(fit, zip(first["width"], first["height"], strict=True)):
+        remedy = f"`hw3 data settings {table.attrs.get('category', 'CATEGORY')} --fit pad` keeps their shape"
+        yield Problem("warning", "squeezed", table.attrs.get("folder", ""), f"{squeezed}; {remedy}")
+    for row in first.itertuples():
+        try:
+            Geometry(row.width, row.height, 224, fit)
+        except Hw3Error as error:
+            yield Problem("error", "too long", row.image, str(error))
+
+
 def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
     root = table.attrs.get("folder", "")
     sizes = table.groupby(["width", "height"]).size().sort_values(ascending=False)
     if len(sizes) > 1:
         text = ", ".join(f"{w}x{h} ({n} images)" for (w, h), n in list(sizes.items())[:6])
-        yield Problem("warning", "mixed sizes", root, f"{text}: all are resized to one square")
+        what = say_fit(settings_of(table).fit, None, [(int(w), int(h)) for w, h in sizes.index])
+        yield Problem("warning", "mixed sizes", root, f"{text}: each is {what}")
     modes = table["mode"].value_counts()
     if len(modes) > 1:
         text = ", ".join(f"{m} ({n} images)" for m, n in modes.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from hw3lib.core.files import expanded, file_digest
 from hw3lib.core.text import composed, counted, short_paths
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, is_deep, mode_of, open_image, upright_size
+from .decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
 from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
 from .folders import image_names, subfolders
@@ -78,6 +79,9 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     Raises:
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, orphaned mask,
             mask of another size, two images of one stem.
+
+    Warns:
+        UserWarning: once, with their number, of masks that may have been drawn before their images were turned.
     """
     root = expanded(root).absolute()  # links stay: files are told of under the path that was given
     folder = find_category(root, category)
@@ -89,12 +93,14 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
         rows += _rows(classes.pop(0), problems)
     problems += [*_orphaned_masks(layout, rows), *_unannotated(rows)]
     rows = _named_in_utf8(rows, problems)
-    sizes, modes = np.zeros((len(rows), 2), int), []
+    sizes, modes, unsure = np.zeros((len(rows), 2), int), [], []
     headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
-    for i, (width, height, mode, found) in enumerate(headers):
-        sizes[i] = width, height
-        modes.append(mode)
-        problems += found
+    for i, header in enumerate(headers):
+        sizes[i] = header.width, header.height
+        modes.append(header.mode)
+        problems += header.problems
+        unsure += [rows[i].image] if header.unsure else []
+    problems += _turned(unsure, sum(row.mask is not None for row in rows))
     columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
     columns["is_defect"] = [row.defect != "good" for row in rows]
     table = pd.DataFrame(columns | {"width": sizes[:, 0], "height": sizes[:, 1], "mode": modes}, columns=COLUMNS)
@@ -115,6 +121,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
     if strict:
+        if turned := next((p for p in problems if p.kind == "turned image"), None):
+            warnings.warn(f"{turned.file}: {turned.message}", UserWarning, stacklevel=2)
         errors = [p for p in problems if p.severity == "error"]
         if errors:
             raise Hw3Error(_say(category, errors))
@@ -268,19 +276,25 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
     Raises:
         Hw3Error: the file is not an image, is empty, or ends before its last byte.
     """
+    return _header(path)[:3]
+
+
+def _header(path: str | Path) -> tuple[int, int, str, int]:
+    """What :func:`read_header` gives, and the orientation, 1 to 8, that the file asks for."""
     path = Path(path)
     try:
         if path.stat().st_size == 0:
             raise Hw3Error("is empty (0 bytes); expected an image")
         with open_image(path) as image:
             mode, kind = mode_of(image), image.format
+            turned = orientation(image, path)
             width, height = upright_size(image, path)
         if kind == "PNG":
             with path.open("rb") as file:
                 file.seek(-min(64, path.stat().st_size), os.SEEK_END)
                 if b"IEND" not in file.read():
                     raise Hw3Error("is truncated: the PNG has no end chunk; copy or download it again")
-        return width, height, mode
+        return width, height, mode, turned
     except UnidentifiedImageError:
         with path.open("rb") as file:
             start = file.read(16)
@@ -297,31 +311,67 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
         raise Hw3Error(f"cannot be read: {error}") from None
 
 
-def _read_headers(image: str, mask: str | None) -> tuple[int, int, str, list[Problem]]:
+class _Headers(NamedTuple):
+    """What the headers of an image and its mask say; a width of 0 if the image's cannot be read.
+
+    Attributes:
+        unsure: the image is turned or mirrored as its file asks for, and the mask, whose file asks for nothing, has the
+            right size before and after.
+    """
+
+    width: int
+    height: int
+    mode: str
+    problems: list[Problem]
+    unsure: bool = False
+
+
+def _read_headers(image: str, mask: str | None) -> _Headers:
     try:
-        width, height, mode = read_header(image)
+        width, height, mode, turned = _header(image)
     except Hw3Error as error:
-        return 0, 0, "", [Problem("error", "unreadable", image, str(error))]
-    found = []
+        return _Headers(0, 0, "", [Problem("error", "unreadable", image, str(error))])
+    found, unsure = [], False
     files = [] if mask is None else mask_files(mask)
     if mask is not None and not files:
         found.append(Problem("error", "unreadable", mask, "is a folder without a mask; expected a file a defect"))
     for file in files:
         try:
-            size = read_header(file)[:2]
-            if size != (width, height):
-                found.append(
-                    Problem(
-                        "error",
-                        "size mismatch",
-                        file,
-                        f"mask is {size[0]}x{size[1]} pixels, its image {image} is {width}x{height}; "
-                        "expected the same size",
-                    )
-                )
+            mask_width, mask_height, _, mask_turned = _header(file)
         except Hw3Error as error:
             found.append(Problem("error", "unreadable", file, str(error)))
-    return width, height, mode, found
+            continue
+        unmarked = turned != 1 and mask_turned == 1
+        if (mask_width, mask_height) == (width, height):
+            unsure |= unmarked and (width == height or turned not in SIDEWAYS)
+            continue
+        said = (
+            f"mask is {mask_width}x{mask_height} pixels, its image {image} is {width}x{height}; expected the same size"
+        )
+        if unmarked and turned in SIDEWAYS and (mask_height, mask_width) == (width, height):
+            said += (
+                f". The image is shown turned, as its file asks for (EXIF orientation {turned}), and the mask was "
+                "likely drawn on the pixels as they are stored: turn it as well, or take the mark out of the image"
+            )
+        found.append(Problem("error", "size mismatch", file, said))
+    return _Headers(width, height, mode, found, unsure)
+
+
+def _turned(unsure: list[str], masks: int) -> list[Problem]:
+    """Masks of which no size tells whether they were drawn on the stored pixels or on the upright ones."""
+    if not unsure:
+        return []
+    return [
+        Problem(
+            "warning",
+            "turned image",
+            unsure[0],
+            f"{len(unsure)} of {counted(masks, 'image')} with a mask {'is' if len(unsure) == 1 else 'are'} turned or "
+            "mirrored, as a camera's mark in the file asks for (EXIF orientation), and their masks fit before and "
+            "after; if these were drawn on the pixels as they are stored, the defects are in the wrong place: look at "
+            "one, and take the marks out or turn the masks",
+        )
+    ]
 
 
 def _files(table: pd.DataFrame) -> Iterator[str]:
