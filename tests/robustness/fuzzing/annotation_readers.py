@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from hw3lib.annotate import FORMATS, Dataset
+from hw3lib.annotate.export import export
 from hw3lib.annotate.formats.coco import read_coco
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.annotate.instances import components
@@ -110,8 +111,19 @@ def _corrected(folder: Path) -> None:
     AnnotationsFile(folder / "0/widget/annotations.json", table).add(0, mask, "dent")
 
 
+def _beside(name: str) -> Reader:
+    """Annotations without splits, of images that stayed in their category."""
+
+    def make(folder: Path) -> None:
+        category(folder / "0/widget")
+        export(load_table(folder / "0", "widget"), [name], folder / "0/made", no_split=True, echo=lambda text: None)
+
+    return Reader(f"{name} beside images", make, lambda f: FORMATS[name].read(f / "made" / name, f / "widget"), 0.3)
+
+
 READERS = (
     *(_format(name) for name in FORMATS),
+    *(_beside(name) for name in ("voc", "yolo", "yolo-seg")),
     Reader("COCO that is continued", _coco_files, _continue_coco, 2),
     Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),
     Reader("choices that are continued", _choice_files, _continue_choices),
