@@ -229,7 +229,7 @@ def by_detector(
     maps: list[np.ndarray] = []
     for start in range(0, len(rows), 64):
         part = table.iloc[rows[start : start + 64]]
-        stack = ImageStack.load(part, model.image_size, reading=model.reading_, tiles=True)
+        stack = ImageStack.load(part, model.image_size, reading=model.reading_, tiles=True, look=False)
         for file, warning in stack.warnings:
             echo(f"warning: {file}: {warning}")
         found = model.score(stack)
