@@ -346,10 +346,11 @@ def _find_masks(folder: Path, found: list[_Class], has_splits: bool, layout: Lay
     roots = [path for place in _above(folder, found) for path in subfolders(place) if is_masks(path.name)]
     roots.sort(key=lambda path: MASKS.index(key(path.name)))
     good = {composed(each.folder.name) for each in found if each.good}
+    defects = {composed(each.folder.name) for each in found if not each.good}
     for root in roots:
         here = _look(root, layout)
         for path in here.folders:
-            if composed(path.name) in good or key(path.name) in GOOD:
+            if composed(path.name) not in defects and (key(path.name) in GOOD or composed(path.name) in good):
                 layout.say("note", "passed over", path, "masks of good products, which have no defect")
             elif not is_junk(path.name):
                 layout.masks.append(path)
