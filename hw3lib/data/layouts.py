@@ -313,14 +313,14 @@ def _lend_defects(folder: Path, found: list[_Class], layout: Layout) -> bool:
     number = counted(sum(len(each.here.images) for each in defects), "image")
     what = f"{number} of {few(sorted({each.defect for each in defects}))} in the training split"
     if lent:
-        layout.say("warning", "defects in train", folder, f"{what} are read as test, where there is no defect")
+        layout.say("warning", "defects in train", folder, f"read as test, where there is no defect: {what}")
     else:
         layout.say(
             "warning",
             "defects in train",
             folder,
-            f"{what} are left out: detectors learn from good images alone, and classifiers and annotations take the "
-            "defects of the test split; move them there to have them used",
+            f"left out: {what}; detectors learn from good images alone, and classifiers and annotations take the defects "
+            "of the test split; move them there to have them used",
         )
     return lent
 
@@ -398,8 +398,8 @@ def _read_split_csv(folder: Path, images: Path, layout: Layout) -> dict[tuple[st
         return {}
     layout.say("note", "split", folder, f"as {'/'.join(_SPLIT_CSV)} says")
     for names, what in (
-        (there - found.keys(), "are not named, so they are read as test"),
-        (found.keys() - there, "are named and not there"),
+        (there - found.keys(), "not named, so read as test"),
+        (found.keys() - there, "named and not there"),
     ):
         if names:
             number = counted(len(names), "image")

@@ -414,8 +414,8 @@ def test_what_visa_s_split_does_not_name_is_told(visa):
     (visa / "candle/Data/Images/Normal/0000.JPG").unlink()
     problems = check_category(load_table(visa, "candle", strict=False)).problems
     texts = " ".join(problems.loc[problems["severity"] == "warning", "message"])
-    assert "1 image of candle are not named" in texts and "0009.jpg" in texts
-    assert "1 image of candle are named and not there: 0000.jpg" in texts
+    assert "1 image of candle not named" in texts and "0009.jpg" in texts
+    assert "1 image of candle named and not there: 0000.jpg" in texts
     (visa / "split_csv/1cls.csv").write_text("object,split,image\npcb1,train,pcb1/Data/Images/Normal/0000.JPG\n")
     assert ("warning", "split") in said(visa, "candle")
 
