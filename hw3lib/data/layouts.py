@@ -319,8 +319,8 @@ def _lend_defects(folder: Path, found: list[_Class], layout: Layout) -> bool:
             "warning",
             "defects in train",
             folder,
-            f"left out: {what}; detectors learn from good images alone, and classifiers and annotations take the defects "
-            "of the test split; move them there to have them used",
+            f"left out: {what}; detectors learn from good images alone, classifiers and annotations take the "
+            "defects of the test split; move them there to have them used",
         )
     return lent
 
