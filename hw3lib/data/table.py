@@ -252,8 +252,8 @@ def _stem(name: str) -> str:
 
 
 def _unannotated(rows: list[_Row]) -> Iterator[Problem]:
-    """Classes in which defective images have no mask, where others have one."""
-    defective = [row for row in rows if row.defect != "good"]
+    """Classes in which defective images of the test have no mask, where others have one."""
+    defective = [row for row in rows if row.defect != "good" and row.split == "test"]
     if not any(row.mask for row in defective):
         return
     for name, total in Counter(row.defect for row in defective).items():
