@@ -15,6 +15,7 @@ import pandas as pd
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.core.files import atomic_folder, refuse_existing
 from hw3lib.core.text import counted, format_table, short_paths
+from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.images import ImageStack
 from hw3lib.errors import Hw3Error
 
@@ -125,6 +126,7 @@ def export(
     """
     out = Path(out)
     chosen = [find_format(name) for name in dict.fromkeys(formats)]
+    refuse_inside_category(out, table.attrs.get("folder", ""))
     refuse_existing(out, force, SUMMARY, "a folder of annotations")
     attrs = dict(table.attrs)
     table = table[(table["split"] == "test") | (train_good & ~table["is_defect"])].reset_index(drop=True)
@@ -227,7 +229,7 @@ def by_detector(
     maps: list[np.ndarray] = []
     for start in range(0, len(rows), 64):
         part = table.iloc[rows[start : start + 64]]
-        stack = ImageStack.load(part, model.image_size, reading=model.reading_)
+        stack = ImageStack.load(part, model.image_size, reading=model.reading_, tiles=True)
         for file, warning in stack.warnings:
             echo(f"warning: {file}: {warning}")
         found = model.score(stack)

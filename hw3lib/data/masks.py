@@ -15,6 +15,8 @@ from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, DEEP_COLOURS, is_deep, mode_of, open_image
 from .depth import is_inverted, low_bytes, row_boxes, values_of
+from .geometry import Geometry, refuse_tiles
+from .reading import Fit, readings_of
 from .table import mask_files
 
 if TYPE_CHECKING:
@@ -83,16 +85,27 @@ def read_mask(path: str | Path, size: int | None = None) -> np.ndarray:
     return np.asarray(grey.resize((size, size), Image.Resampling.BOX)) > 1e-6
 
 
-def load_masks(table: pd.DataFrame, size: int) -> np.ndarray:
-    """Masks of a table's images, bool ``(N, size, size)``; all False where an image has none.
+def load_masks(table: pd.DataFrame, size: int, fit: Fit | None = None) -> np.ndarray:
+    """Masks of a table's images, bool ``(N, size, size)``; all False where an image has none, and on padding.
 
     A defective image without a mask is not annotated: where that is not the same as having no defect, ask the column
     ``mask``.
+
+    Args:
+        table: column ``mask``.
+        size: side of the squares in pixels.
+        fit: how images come to squares, see :class:`.Geometry`; None: as their category is read.
+
+    Raises:
+        Hw3Error: as :func:`read_regions`, or the image of a mask would be cut into several squares.
     """
     result = np.zeros((len(table), size, size), bool)
-    for i, path in enumerate(table["mask"]):
+    for i, (path, reading) in enumerate(zip(table["mask"], readings_of(table), strict=True)):
         if isinstance(path, str):
-            result[i] = read_mask(path, size)
+            mask = read_mask(path)
+            geometry = Geometry(mask.shape[1], mask.shape[0], size, fit or reading.fit)
+            refuse_tiles(path, geometry)
+            result[i] = geometry.mask_squares(mask)[0]
     return result
 
 

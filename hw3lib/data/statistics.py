@@ -84,7 +84,7 @@ def _measure(path: str) -> tuple:
 def mean_mask(table: pd.DataFrame, size: int = 64) -> dict[str, np.ndarray]:
     """Where the defects of each type lie: float32 ``(size, size)``, share of its images that are defective there."""
     rows = table[table["mask"].notna()]
-    masks = load_masks(rows, size)
+    masks = load_masks(rows, size, fit="stretch")
     return {
         d: masks[(rows["defect"] == d).to_numpy()].mean(0, dtype=np.float32) for d in sorted(rows["defect"].unique())
     }

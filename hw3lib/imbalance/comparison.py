@@ -44,6 +44,7 @@ _VIEWS_CODE = (
     "networks/devices.py",
     "networks/trainer.py",
     "data/images.py",
+    "data/geometry.py",
     "data/depth.py",
 )
 _CODE = (
