@@ -50,6 +50,7 @@ def fit(
     force: Annotated[bool, option("replace the detector that is there")] = False,
 ) -> int:
     from hw3lib.core.untrusted import parse_value
+    from hw3lib.data.reading import checked_range
     from hw3lib.inspection import fit as fitting
 
     settings = {"image_size": image_size, "seed": seed, "device": device}
@@ -62,7 +63,7 @@ def fit(
         settings | {name: parse_value(text) for name, text in parameters},
         held_out=held_out,
         false_alarm_rate=false_alarm_rate,
-        pixel_range=range,
+        pixel_range=checked_range(range),
         cache=cache,
         force=force,
         progress=sys.stderr.isatty(),

@@ -19,7 +19,6 @@ from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
 from hw3lib.data.depth import say_range
 from hw3lib.data.images import ImageStack, read_image
-from hw3lib.data.reading import checked_range
 from hw3lib.errors import Hw3Error
 
 from .photographs import find_photographs, good_photographs, say_sizes
@@ -69,7 +68,7 @@ def fit(
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
         raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")
-    files, sizes, reading = good_photographs(Path(folder), checked_range(pixel_range))
+    files, sizes, reading = good_photographs(Path(folder), pixel_range)
     n, side = len(files), model.image_size
     held = 0 if held_out == 0 else max(1, round(held_out * n))
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is resized to {side}x{side}")
