@@ -184,8 +184,8 @@ def _scaled(image: Image.Image, reading: Reading) -> tuple[Image.Image, str]:
         return image, f"8 bits a pixel, read as they are and not by the range {say_range(reading.pixel_range)}"
     if (black, white) == (0, 255):
         return image, ""
-    bands = [band.getextrema() for band in image.split()]
-    found = Extremes(float(min(low for low, _ in bands)), float(max(high for _, high in bands)), False)
+    present = np.flatnonzero(np.reshape(image.histogram(), (3, 256)).any(0))
+    found = Extremes(float(present[0]), float(present[-1]), False)
     return image.point(scaled(np.arange(256), black, white).tolist() * 3), _beyond(found, black, white)
 
 
