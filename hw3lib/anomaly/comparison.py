@@ -11,7 +11,8 @@ import pandas as pd
 
 from hw3lib.core.intervals import auroc_interval
 from hw3lib.core.text import listed
-from hw3lib.data.images import ImageStack, read_mask
+from hw3lib.data.images import ImageStack
+from hw3lib.data.masks import read_mask
 from hw3lib.errors import Hw3Error
 
 from .assembly import Maps

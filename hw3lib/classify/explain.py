@@ -16,8 +16,8 @@ from torch.nn.functional import interpolate
 
 from hw3lib.core.intervals import wilson_interval
 from hw3lib.data.geometry import Geometry
-from hw3lib.data.images import load_masks
 from hw3lib.data.labels import Split
+from hw3lib.data.masks import load_masks
 from hw3lib.data.reading import reading_of
 from hw3lib.errors import Hw3Error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,16 +11,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from hw3lib.core.text import counted, one_line, short_paths
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, is_deep, open_image
+from .decoding import is_deep
 from .depth import say_range
 from .fetch.official import OFFICIAL
 from .geometry import Geometry, say_fit, say_squeezed
 from .images import decode_image
+from .layouts import SEVERITIES, Problem
+from .masks import read_regions
 from .reading import Reading, readings_of
 from .statistics import class_counts
-from .table import NOT_FINITE, Problem, settings_of
+from .table import NOT_FINITE, mask_files, settings_of
 from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size
@@ -33,7 +36,8 @@ class CheckReport:
     """Result of :func:`check_category`.
 
     Attributes:
-        problems: one row a problem: ``severity`` (``error`` or ``warning``), ``kind``, ``file``, ``message``.
+        problems: one row a problem: ``severity`` (``error``, ``warning``, or ``note`` of what is not wrong), ``kind``,
+            ``file``, ``message``; errors first.
         counts: images by class and split.
         official: the outcome of the comparison with the published counts, in words; empty for other categories.
         pixel_range: which values are black and white, in words; empty where files of 8 bits stay as they are.
@@ -59,10 +63,9 @@ class CheckReport:
         ]
         lines += [said for said in (self.official, self.pixel_range) if said]
         for row in self.problems.itertuples():
-            lines.append(f"{row.severity.upper():7} {row.kind}: {row.file}: {row.message}")
-        errors = int((self.problems["severity"] == "error").sum())
-        warnings = len(self.problems) - errors
-        lines.append("nothing wrong" if not len(self.problems) else f"{errors} errors, {warnings} warnings")
+            lines.append(f"{row.severity.upper():7} {row.kind}: {one_line(row.file)}: {one_line(row.message)}")
+        errors, warnings = (int((self.problems["severity"] == kind).sum()) for kind in ("error", "warning"))
+        lines.append(f"{errors} errors, {warnings} warnings" if errors or warnings else "nothing wrong")
         return "\n".join(lines)
 
 
@@ -70,14 +73,16 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     """Decode every image and mask of a table and look for what would spoil the work that follows.
 
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
-    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes); images with the same pixels within a split
-    (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
-    values other than 0 and one other (error); mixed sizes, modes or bit depths, images that are nearly black or that
-    stretching squeezes, and values beyond the range that was given for the category (warnings); NaN, and images too
-    long for tiles (errors); and counts that differ from the published ones in the 15 categories of MVTec AD (error).
+    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes; folders and files that are passed over,
+    images where no class is said, no good images to learn from, defects in ``train/``); images with the same pixels
+    within a split (warning) or across splits or classes (error: the test would be known from training); masks that are
+    empty (error), smoothed or more than half marked (warning); mixed sizes, modes or bit depths, images that are nearly
+    black or that stretching squeezes, and values beyond the range that was given for the category (warnings); NaN, and
+    images too long for tiles (errors); and counts that differ from the published ones in the 15 categories of MVTec AD
+    (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
-    known = {p.file for p in problems if p.kind in ("unreadable", NOT_FINITE)}
+    known = {p.file for p in problems if p.kind in ("unreadable", "size mismatch", NOT_FINITE)}
     keys = np.zeros((len(table), _KEY), np.uint8)  # zeros: not readable
     levels = np.full(len(table), np.nan)
     beyond: list[tuple[str, str]] = []
@@ -89,8 +94,7 @@ def check_category(table: pd.DataFrame) -> CheckReport:
                 beyond.append((table["image"].iloc[i], content.beyond))
         elif content.file not in known:
             problems.append(content)
-    masks = (m for m in table["mask"] if isinstance(m, str) and m not in known)
-    problems += [p for p in in_order(_mask_problem, masks) if p is not None]
+    problems += _masks([m for m in table["mask"] if isinstance(m, str) and known.isdisjoint([m, *mask_files(m)])])
     problems += _duplicates(table, keys)
     problems += _shapes(table)
     problems += _mixed(table)
@@ -100,8 +104,13 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     official, differs = _compare_counts(category, counts)
     problems += differs
     frame = pd.DataFrame([asdict(p) for p in problems], columns=["severity", "kind", "file", "message"])
-    frame = frame.sort_values(["severity", "kind", "file"], ignore_index=True)
+    order = frame["severity"].map(SEVERITIES.index)
+    frame = frame.assign(order=order).sort_values(["order", "kind", "file"], ignore_index=True).drop(columns="order")
     return CheckReport(category, frame, counts, official, _say_reading(table))
+
+
+def _unreadable(path: str, error: Hw3Error) -> Problem:
+    return Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
 
 
 class _Content(NamedTuple):
@@ -117,31 +126,59 @@ def _content(path: str, reading: Reading) -> _Content | Problem:
     try:
         pixels, warning = decode_image(path, reading=reading)
     except Hw3Error as error:
-        return Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
+        return _unreadable(path, error)
     key = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
     counts = np.bincount(pixels.ravel(), minlength=256)
     level = np.searchsorted(counts.cumsum(), _BRIGHTEST * pixels.size)
     return _Content(key, float(level), warning)
 
 
-def _mask_problem(path: str) -> Problem | None:
-    try:
-        with open_image(path) as image:
-            values = np.unique(np.asarray(image.convert("L") if image.mode not in ("1", "L", "I;16") else image))
-    except BROKEN as error:
-        return Problem("error", "unreadable", path, f"mask cannot be decoded: {error}")
-    if not values.any():
-        return Problem("error", "empty mask", path, "no pixel is marked; expected at least one defective pixel")
-    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
-        shown = ", ".join(str(v) for v in values[:6])
-        return Problem(
-            "error",
-            "mask not binary",
-            path,
-            f"holds {len(values)} grey values ({shown}{', ...' if len(values) > 6 else ''}); expected 0 and "
-            "255; a lossy format or a resize with interpolation does this",
+class _Mask(NamedTuple):
+    path: str
+    between: int
+    share: float  # of the image that is marked
+
+
+def _masks(paths: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with masks: each that cannot be used, and once what is read as it may not be meant."""
+    read: list[_Mask] = []
+    for found in in_order(_mask, paths):
+        yield from found[1]
+        read += found[0]
+    smoothed = [mask for mask in read if mask.between]
+    if smoothed:
+        yield Problem(
+            "warning",
+            "smoothed mask",
+            smoothed[0].path,
+            f"{len(smoothed)} of {counted(len(paths), 'mask')} hold values between background and defect, "
+            f"{counted(sum(mask.between for mask in smoothed), 'pixel')} in all, as JPEG and resizing make them; what "
+            f"is above half counts as defect: {short_paths(mask.path for mask in smoothed)}",
         )
-    return None
+    inverted = [mask for mask in read if mask.share > 0.5]
+    if inverted:
+        yield Problem(
+            "warning",
+            "inverted mask",
+            inverted[0].path,
+            f"{len(inverted)} of {counted(len(paths), 'mask')} mark more than half of their image, up to "
+            f"{max(mask.share for mask in inverted):.0%}; if their background is what is marked, invert them: "
+            f"{short_paths(mask.path for mask in inverted)}",
+        )
+
+
+def _mask(path: str) -> tuple[list[_Mask], list[Problem]]:
+    try:
+        regions = read_regions(path)
+    except Hw3Error as error:
+        return [], [_unreadable(path, error)]
+    empty = [
+        Problem("error", "empty mask", region.file, "no pixel is marked; expected at least one defective pixel")
+        for region in regions
+        if not region.marked.any()
+    ]
+    marked = np.logical_or.reduce([region.marked for region in regions])
+    return [_Mask(path, sum(region.between for region in regions), float(marked.mean()))], empty
 
 
 def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
@@ -173,7 +210,7 @@ def _shapes(table: pd.DataFrame) -> Iterator[Problem]:
     first = table.drop_duplicates(["width", "height"])
     if squeezed := say_squeezed(fit, zip(first["width"], first["height"], strict=True)):
         remedy = f"`hw3 data settings {table.attrs.get('category', 'CATEGORY')} --fit pad` keeps their shape"
-        yield Problem("warning", "squeezed", table.attrs.get("root", ""), f"{squeezed}; {remedy}")
+        yield Problem("warning", "squeezed", table.attrs.get("folder", ""), f"{squeezed}; {remedy}")
     for row in first.itertuples():
         try:
             Geometry(row.width, row.height, 224, fit)
@@ -182,7 +219,7 @@ def _shapes(table: pd.DataFrame) -> Iterator[Problem]:
 
 
 def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
-    root = table.attrs.get("root", "")
+    root = table.attrs.get("folder", "")
     sizes = table.groupby(["width", "height"]).size().sort_values(ascending=False)
     if len(sizes) > 1:
         text = ", ".join(f"{w}x{h} ({n} images)" for (w, h), n in list(sizes.items())[:6])

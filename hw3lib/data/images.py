@@ -29,7 +29,7 @@ from .depth import (
     values_of,
 )
 from .geometry import Geometry, refuse_tiles
-from .reading import PLAIN, Fit, Reading, reading_of, readings_of
+from .reading import PLAIN, Reading, reading_of, readings_of
 from .threads import in_order
 
 if TYPE_CHECKING:
@@ -197,44 +197,6 @@ def _beyond(found: Extremes, black: float, white: float) -> str:
     if not wrong:
         return ""
     return f"holds values of {' and '.join(wrong)}, beyond the range {say_range((black, white))}; they are cut off"
-
-
-def read_mask(path: str | Path, size: int | None = None) -> np.ndarray:
-    """Decode a mask: bool ``(H, W)``, True on the defect.
-
-    With ``size`` it is reduced to ``(size, size)`` so that a pixel is True if any part of it is defective: thin defects
-    survive.
-    """
-    try:
-        with open_image(path) as image:
-            mask = np.asarray(image.convert("L")) > 0
-    except BROKEN as error:
-        raise Hw3Error(f"{path}: mask cannot be decoded: {error}") from None
-    if size is None:
-        return mask
-    grey = Image.fromarray(mask.astype(np.float32))
-    return np.asarray(grey.resize((size, size), Image.Resampling.BOX)) > 1e-6
-
-
-def load_masks(table: pd.DataFrame, size: int, fit: Fit | None = None) -> np.ndarray:
-    """Masks of a table's images, bool ``(N, size, size)``; all False where an image has none, and on padding.
-
-    Args:
-        table: columns ``image, mask``.
-        size: side of the squares in pixels.
-        fit: how images come to squares, see :class:`.Geometry`; None: as their category is read.
-
-    Raises:
-        Hw3Error: a mask cannot be decoded, or its image would be cut into several squares.
-    """
-    result = np.zeros((len(table), size, size), bool)
-    for i, (path, reading) in enumerate(zip(table["mask"], readings_of(table), strict=True)):
-        if isinstance(path, str):
-            mask = read_mask(path)
-            geometry = Geometry(mask.shape[1], mask.shape[0], size, fit or reading.fit)
-            refuse_tiles(path, geometry)
-            result[i] = geometry.mask_squares(mask)[0]
-    return result
 
 
 class ImageStack:

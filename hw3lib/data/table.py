@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,35 +17,21 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.core.files import expanded, file_digest
-from hw3lib.core.text import counted
+from hw3lib.core.text import composed, counted, short_paths
 from hw3lib.errors import Hw3Error
 
 from .decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
 from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
+from .folders import image_names, subfolders
+from .layouts import ClassFolder, Layout, Problem, list_classes
 from .reading import COLUMN, PLAIN, Reading, readings_of
 from .settings import CategorySettings, read_settings
 from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MASK_FOLDERS = ("ground_truth", "masks")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # what such a file begins with
 NOT_FINITE = "not finite"  # the kind of problem
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a category: ``severity`` is ``error`` or ``warning``."""
-
-    severity: str
-    kind: str
-    file: str
-    message: str
-
-    def __post_init__(self) -> None:
-        for name in ("file", "message"):  # names that are no UTF-8 are shown with escapes: no table takes them
-            object.__setattr__(self, name, getattr(self, name).encode("utf-8", "backslashreplace").decode())
 
 
 class _Row(NamedTuple):
@@ -63,41 +50,48 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     Two layouts are understood: MVTec AD's (``train/``, ``test/``, ``ground_truth/``) and a simple folder of one's own
     (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
     its defects are ``test``, and so is every fifth good image in name order; the other good images are ``train``.
-    A mask belongs to the image whose stem it has, alone or followed by ``_mask``. Where a category, or in the simple
-    layout a defect type, has no mask folder at all, its masks are missing values; where it has one, every image needs
-    its mask.
+    A mask belongs to the image whose stem it has, alone or followed by ``_mask``; a folder of that name holds a mask
+    for each of its defects, as in MVTec LOCO. A defective image without one is not annotated: its mask is missing.
+
+    Names are understood as people write them (``Good``, ``OK``, ``normal``, ``良品``; ``Masks``; accents composed or
+    not), see :mod:`hw3lib.data.names`; the class of good products is always called ``good`` here. Variants are read as
+    they are downloaded: BTAD, MVTec LOCO and others with ``validation/``, whose good images are ``train``; the colour
+    images of MVTec 3D-AD; VisA's ``Data/Images`` with its ``split_csv/1cls.csv``. Defects in ``train/`` are rows of
+    ``train``, or of ``test`` where there are no others. What is passed over is told in ``problems``.
 
     Args:
         root: folder that holds the category.
         category: name of the folder below ``root``, ``"bottle"`` or ``"synthetic/bottle"``.
         strict: raise if anything is wrong. Otherwise the problems are in ``table.attrs["problems"]``, for
-            :func:`hw3lib.data.check`, and what can be read is in the table.
+            :func:`hw3lib.data.check`, and what can be read is in the table; images that cannot are in
+            ``table.attrs["unreadable"]``, with ``image``, ``split``, ``defect`` and ``reason``.
         find_range: find what is black and white; False decodes nothing, for those who do not look at the images or
             know it already.
 
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
-        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
-        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for
-        colours of 16 bits). Where images are not read as by default, the column ``reading`` says how, see
-        :func:`.images.read_row`. What ``category.json`` says is in ``table.attrs["settings"]``, see
-        :func:`settings_of`.
+        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path of a file or of
+        a folder of masks, or missing; see :func:`hw3lib.data.read_mask`), ``width`` and ``height`` (pixels, as seen
+        upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for colours of 16 bits). Where images are not
+        read as by default, the column ``reading`` says how, see :func:`.images.read_row`. The category's folder is in
+        ``table.attrs["folder"]``, what ``category.json`` says in ``table.attrs["settings"]``, see :func:`settings_of`.
 
     Raises:
-        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
-            mask, mask of another size, two images of one stem.
+        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, orphaned mask,
+            mask of another size, two images of one stem.
 
     Warns:
         UserWarning: once, with their number, of masks that may have been drawn before their images were turned.
     """
-    root = expanded(root).resolve()
+    root = expanded(root).absolute()  # links stay: files are told of under the path that was given
     folder = find_category(root, category)
     settings = read_settings(folder)
-    classes, problems = _list_classes(folder)
+    layout = list_classes(folder, settings.good)
+    classes, problems = layout.classes, layout.problems
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
-        rows += _rows(*classes.pop(0), problems)
-    problems += _orphaned_masks(folder, rows)
+        rows += _rows(classes.pop(0), problems)
+    problems += [*_orphaned_masks(layout, rows), *_unannotated(rows)]
     rows = _named_in_utf8(rows, problems)
     sizes, modes, unsure = np.zeros((len(rows), 2), int), [], []
     headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
@@ -110,7 +104,11 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
     columns["is_defect"] = [row.defect != "good" for row in rows]
     table = pd.DataFrame(columns | {"width": sizes[:, 0], "height": sizes[:, 1], "mode": modes}, columns=COLUMNS)
+    unreadable = []
     if not sizes[:, 0].all():
+        reasons = {p.file: p.message for p in problems if p.kind == "unreadable"}
+        for row in (rows[i] for i in np.flatnonzero(sizes[:, 0] == 0)):
+            unreadable.append(row._asdict() | {"reason": reasons[row.image]})
         table = table[sizes[:, 0] > 0].reset_index(drop=True)
     table = table.astype({"is_defect": bool, "width": int, "height": int})
     pixel_range = settings.pixel_range
@@ -119,7 +117,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     reading = Reading(pixel_range, settings.fit)
     if reading != PLAIN:
         table[COLUMN] = [reading] * len(table)
-    table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
+    table.attrs = {"root": str(root), "category": composed(category), "folder": str(folder)}
+    table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
     if strict:
         if turned := next((p for p in problems if p.kind == "turned image"), None):
@@ -128,6 +127,14 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
         if errors:
             raise Hw3Error(_say(category, errors))
     return table
+
+
+def load_folder(folder: str | Path, *, strict: bool = True, find_range: bool = True) -> pd.DataFrame:
+    """As :func:`load_table`, of a category's own folder."""
+    place = expanded(folder).absolute()
+    if ".." in place.parts or not place.name:  # the folder above is not where its name says
+        place = place.resolve()
+    return load_table(place.parent, place.name, strict=strict, find_range=find_range)
 
 
 def found_range(images: Iterable[str], modes: Iterable[str], problems: list[Problem]) -> tuple[float, float] | None:
@@ -161,6 +168,18 @@ def settings_of(table: pd.DataFrame) -> CategorySettings:
     return CategorySettings(**table.attrs.get("settings", {}))
 
 
+def warnings_of(table: pd.DataFrame) -> str:
+    """What was passed over when the table was read, in a line for the terminal; empty where nothing was.
+
+    ``hw3 data check`` names each file.
+    """
+    kinds = Counter(p["kind"] for p in table.attrs.get("problems", []) if p["severity"] == "warning")
+    if not kinds:
+        return ""
+    found = ", ".join(kind if number == 1 else f"{kind} ({number})" for kind, number in sorted(kinds.items()))
+    return f"{table.attrs['category']}: warnings: {found}; `hw3 data check` says more"
+
+
 def _say(category: str, errors: list[Problem], most: int = 10) -> str:
     lines = [f"{e.file}: {e.message}" for e in errors[:most]]
     if len(errors) > most:
@@ -170,62 +189,23 @@ def _say(category: str, errors: list[Problem], most: int = 10) -> str:
     return f"{len(errors)} problems in category {category!r} (all of them: hw3 data check):\n  " + "\n  ".join(lines)
 
 
-def _folders(parent: Path) -> list[Path]:
-    if not parent.is_dir():
-        return []
-    return sorted(
-        (p for p in parent.iterdir() if p.is_dir() and not p.name.startswith(".")),
-        key=lambda p: (p.name != "good", p.name),
-    )
+def _mask_names(folder: Path) -> dict[str, str]:
+    """The masks of a class by their stems: files, and folders of files; of one stem, the file."""
+    folders = {composed(path.name): path.name for path in subfolders(folder) if image_names(path)}
+    return folders | ({_stem(name): name for name in image_names(folder)} if folder.is_dir() else {})
 
 
-def image_names(folder: Path) -> list[str]:
-    """Names of the image files in a folder, sorted, without hidden ones."""
-    names = (n for n in os.listdir(folder) if os.path.splitext(n)[1].lower() in IMAGE_SUFFIXES and n[0] != ".")
-    return sorted(names, key=os.path.normcase)
+def mask_files(mask: str | Path) -> list[str]:
+    """The files of a mask, see the column ``mask``: itself, or those of a folder."""
+    return [os.path.join(mask, name) for name in image_names(Path(mask))] if os.path.isdir(mask) else [str(mask)]
 
 
-def _list_classes(folder: Path) -> tuple[list[tuple[str, Path, list[str], Path | None]], list[Problem]]:
-    """Classes as ``(split, folder, names of images, mask folder or None)``, and the empty ones as problems."""
-    masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
-    if (folder / "good").is_dir():
-        places = [("test", p) for p in _folders(folder) if p.name not in MASK_FOLDERS]
-        optional = True
-    else:
-        places = [(split, p) for split in ("train", "test") for p in _folders(folder / split)]
-        optional = False
-    classes: list[tuple[str, Path, list[str], Path | None]] = []
-    problems: list[Problem] = []
-    for split, place in places:
-        files = image_names(place)
-        if not files:
-            problems.append(
-                Problem(
-                    "error",
-                    "empty class",
-                    str(place),
-                    f"no image in this class; expected files ending in {', '.join(IMAGE_SUFFIXES)}",
-                )
-            )
-        mask_folder = None
-        if masks and place.name != "good" and split == "test" and (not optional or (masks / place.name).is_dir()):
-            mask_folder = masks / place.name
-        if optional and place.name == "good":
-            classes.append(("train", place, [f for i, f in enumerate(files) if i % 5], None))
-            files = files[::5]
-        classes.append((split, place, files, mask_folder))
-    order = {"train": 0, "test": 1}
-    return sorted(classes, key=lambda c: (order[c[0]], c[1].name != "good", c[1].name)), problems
-
-
-def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, problems: list[Problem]) -> list[_Row]:
-    stems: dict[str, str] = {}
-    masks = {}
-    if mask_folder and mask_folder.is_dir():
-        masks = {os.path.splitext(n)[0]: n for n in image_names(mask_folder)}
-    folder, defect, rows = str(place), place.name, []
-    for name in files:
-        stem, file = os.path.splitext(name)[0], os.path.join(folder, name)
+def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
+    mask_folder, stems = found.masks, dict[str, str]()
+    masks = _mask_names(mask_folder) if mask_folder else {}
+    folder, rows = str(found.folder), []
+    for name in found.names:
+        stem, file = _stem(name), os.path.join(folder, name)
         if stem in stems:
             problems.append(
                 Problem(
@@ -237,17 +217,30 @@ def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, p
             )
         stems[stem] = name
         mask = masks.get(f"{stem}_mask") or masks.get(stem)
-        if mask_folder and mask is None:
-            problems.append(
-                Problem(
-                    "error",
-                    "missing mask",
-                    file,
-                    f"has no mask; expected {mask_folder / (stem + '_mask.png')}",
-                )
-            )
-        rows.append(_Row(file, split, defect, os.path.join(str(mask_folder), mask) if mask else None))
+        rows.append(_Row(file, found.split, found.defect, os.path.join(str(mask_folder), mask) if mask else None))
     return rows
+
+
+def _stem(name: str) -> str:
+    """What a mask and its image have in common: a Mac may have written one of them with accents apart."""
+    return composed(os.path.splitext(name)[0])
+
+
+def _unannotated(rows: list[_Row]) -> Iterator[Problem]:
+    """Classes in which defective images have no mask, where others have one."""
+    defective = [row for row in rows if row.defect != "good"]
+    if not any(row.mask for row in defective):
+        return
+    for name, total in Counter(row.defect for row in defective).items():
+        images = [row.image for row in defective if row.defect == name and row.mask is None]
+        if images:
+            yield Problem(
+                "warning",
+                "missing mask",
+                images[0],
+                f"{len(images)} of {counted(total, 'image')} of {name} have no mask and are left out where masks "
+                f"count: {short_paths(images)}; `hw3 annotate` lists them, and fills them in with --detector",
+            )
 
 
 def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
@@ -261,9 +254,10 @@ def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
     return kept
 
 
-def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
+def _orphaned_masks(layout: Layout, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
-    every = (str(f / n) for name in MASK_FOLDERS for f in _folders(folder / name) for n in image_names(f))
+    every = [str(folder / name) for folder in layout.masks for name in image_names(folder)]
+    every += [str(path) for folder in layout.masks for path in subfolders(folder) if image_names(path)]
     return [
         Problem(
             "error",
@@ -338,7 +332,10 @@ def _read_headers(image: str, mask: str | None) -> _Headers:
     except Hw3Error as error:
         return _Headers(0, 0, "", [Problem("error", "unreadable", image, str(error))])
     found, unsure = [], False
-    for file in [] if mask is None else [mask]:
+    files = [] if mask is None else mask_files(mask)
+    if mask is not None and not files:
+        found.append(Problem("error", "unreadable", mask, "is a folder without a mask; expected a file a defect"))
+    for file in files:
         try:
             mask_width, mask_height, _, mask_turned = _header(file)
         except Hw3Error as error:
@@ -381,7 +378,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
     for image, mask in zip(table["image"], table["mask"], strict=True):
         yield image
         if isinstance(mask, str):
-            yield mask
+            yield from mask_files(mask)
 
 
 def digest(table: pd.DataFrame) -> str:
@@ -398,6 +395,7 @@ def digest(table: pd.DataFrame) -> str:
     if COLUMN in table:  # the scale of a part of a table was found from all of its category
         total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
     for row in table.itertuples():
-        image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
+        image = next(sums)
+        mask = "+".join(next(sums) for _ in mask_files(row.mask)) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
     return total.hexdigest()

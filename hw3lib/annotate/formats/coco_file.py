@@ -23,7 +23,7 @@ def file_names(table: pd.DataFrame) -> list[str]:
 
     A table that no longer knows its folder (``table.attrs``) gives ``<split>/<class>/<name>``.
     """
-    root = Path(table.attrs.get("root", "")) / table.attrs.get("category", "")
+    root = Path(table.attrs.get("folder") or Path(table.attrs.get("root", ""), table.attrs.get("category", "")))
     names = []
     for row in table.itertuples():
         image = Path(row.image)

@@ -18,7 +18,8 @@ from hw3lib.anomaly.maps import ColourScale, overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.anomaly.thresholds import Threshold
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import load_masks, read_row
+from hw3lib.data.images import read_row
+from hw3lib.data.masks import load_masks
 from hw3lib.errors import Hw3Error
 
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, keep_aspect, nothing, outline
@@ -71,6 +72,8 @@ def heat_maps(
         for axes in line[1:]:
             outline(axes, mask)
         _contour(line[3], values, threshold)
+        if table["defect"].iloc[row] != "good" and not isinstance(table["mask"].iloc[row], str):
+            line[1].set_xlabel("no mask", fontsize=9)
         name = fill(pretty(table["defect"].iloc[row]), 14)
         line[0].set_ylabel(name if scores is None else f"{name}\nscore {scores[row]:.3g}", fontsize=10)
     for axes, name in zip(grid[0], ("image", "mask", "heat map", "above the threshold"), strict=True):
