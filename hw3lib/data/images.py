@@ -426,7 +426,7 @@ def _decode(
     images = in_order(lambda pair: decode_squares(pair[0], size, pair[1]), zip(paths, readings, strict=True), workers)
     each = tqdm(images, total=len(paths), unit="image", desc="decode", disable=not progress)
     for path, wanted, (squares, found, warning) in zip(paths, geometries or [None] * len(paths), each, strict=True):
-        if wanted not in (None, found):
+        if wanted is not None and wanted != found:
             raise Hw3Error(
                 f"{path}: has {found.width}x{found.height} pixels, and the table says {wanted.width}x{wanted.height}; "
                 "read the category again"
