@@ -138,6 +138,20 @@ class Dataset:
             lists[instance.row].append(instance)
         return lists
 
+    def without_boxes(self) -> Dataset:
+        """Without boxes that have no mask, and without the images that have no other instance."""
+        if all(instance.kind == "mask" for instance in self.instances):
+            return self
+        boxed = {i.row for i in self.instances} - {i.row for i in self.instances if i.kind == "mask"}
+        kept = [row for row in range(len(self)) if row not in boxed]
+        position = {row: new for new, row in enumerate(kept)}
+        found = [replace(i, row=position[i.row]) for i in self.instances if i.kind == "mask"]
+        names, sources, sizes, splits = (
+            [values[row] for row in kept] for values in (self.names, self.sources, self.sizes, self.splits)
+        )
+        left = Instances(found, [], self.instances.min_area)
+        return replace(self, names=names, sources=sources, sizes=sizes, splits=splits, instances=left)
+
     def counts(self) -> pd.DataFrame:
         """Instances by class (rows) and split (columns)."""
         counted = Counter((i.defect, self.splits[i.row]) for i in self.instances)

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from hw3lib.core.files import expanded, file_digest
 from hw3lib.errors import Hw3Error
 
+from .annotations import annotations_path
 from .decoding import BROKEN, open_image, upright_size
 from .find import find_category
 from .settings import CategorySettings, read_settings
@@ -287,7 +288,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """SHA-256, in hexadecimal, of what a table says: splits, classes, settings, the bytes of every image and mask.
+    """SHA-256, in hexadecimal, of what a table says, its settings, annotations, and the bytes of its images and masks.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
 
@@ -297,6 +298,8 @@ def digest(table: pd.DataFrame) -> str:
     sums = in_order(file_digest, _files(table))
     said = settings_of(table).said()
     total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
+    if annotations := annotations_path(table):
+        total.update(f"{annotations.name} {file_digest(annotations)}\n".encode())
     for row in table.itertuples():
         image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
