@@ -146,11 +146,14 @@ class Dataset:
         kept = [row for row in range(len(self)) if row not in boxed]
         position = {row: new for new, row in enumerate(kept)}
         found = [replace(i, row=position[i.row]) for i in self.instances if i.kind == "mask"]
-        names, sources, sizes, splits = (
-            [values[row] for row in kept] for values in (self.names, self.sources, self.sizes, self.splits)
+        return replace(
+            self,
+            names=[self.names[row] for row in kept],
+            sources=[self.sources[row] for row in kept],
+            sizes=[self.sizes[row] for row in kept],
+            splits=[self.splits[row] for row in kept],
+            instances=Instances(found, [], self.instances.min_area),
         )
-        left = Instances(found, [], self.instances.min_area)
-        return replace(self, names=names, sources=sources, sizes=sizes, splits=splits, instances=left)
 
     def counts(self) -> pd.DataFrame:
         """Instances by class (rows) and split (columns)."""

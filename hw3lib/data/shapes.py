@@ -6,7 +6,7 @@ the image is cut off first, so that no coordinate, however large, costs memory o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,11 +103,8 @@ def ellipse(
     return Region.of(crop, left, top)
 
 
-def merged(regions: Iterable[Region]) -> Region | None:
-    """The pixels of any of them."""
-    found = list(regions)
-    if len(found) < 2:
-        return found[0] if found else None
+def merged(found: Sequence[Region]) -> Region:
+    """The pixels of any of them; at least one must be given."""
     left, top = min(r.x for r in found), min(r.y for r in found)
     right, bottom = (max(r.x + r.crop.shape[1] for r in found), max(r.y + r.crop.shape[0] for r in found))
     full = np.zeros((bottom - top, right - left), bool)
@@ -153,13 +150,14 @@ def segmentation(shape: Any, size: tuple[int, int], where: str) -> Region | None
         return Region.of(run_lengths(shape, size, where))
     if not isinstance(shape, list):
         raise Hw3Error(f"{where}: expected a segmentation, a list of polygons or run lengths")
-    regions = []
+    regions: list[Region] = []
     for ring in shape:
         values = numbers(ring, None, f"{where}: polygon")
         if len(values) % 2:
             raise Hw3Error(f"{where}: a polygon of {len(values)} numbers, expected x and y of each point")
-        regions.append(polygon(np.array(values), size))
-    return merged(region for region in regions if region is not None)
+        if region := polygon(np.array(values), size):
+            regions.append(region)
+    return merged(regions) if regions else None
 
 
 def run_lengths(shape: dict[str, Any], size: tuple[int, int], where: str) -> np.ndarray:
