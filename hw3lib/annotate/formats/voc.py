@@ -101,9 +101,9 @@ def read(folder: Path) -> Dataset:
     return Dataset(names, sources, sizes, splits, Instances(found), classes, UNKNOWN)
 
 
-def read_xml(path: Path) -> ElementTree.Element:
+def read_xml(path: Path, most: int = _MOST) -> ElementTree.Element:
     """The root of an XML file that has neither a DTD nor entities."""
-    content = read_text(path, _MOST)
+    content = read_text(path, most)
     try:
         return fromstring(content.encode(), forbid_dtd=True)
     except DefusedXmlException as error:
