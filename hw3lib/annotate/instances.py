@@ -211,23 +211,25 @@ def read_instances(table: pd.DataFrame, *, min_area: int = 1, whole: bool = Fals
     drawn = {annotation.row for annotation in found if annotation.has_region}
     rest = np.array([row for row in range(len(table)) if row not in drawn], int)
     masked = from_masks(table.iloc[rest], min_area=min_area, whole=whole).at(rest)
-    regions: dict[tuple[int, str], list[Region]] = {}
+    regions: list[tuple[int, str, Region]] = []
     kept, dropped = list(masked.found), list(masked.dropped)
     marked = {instance.row for instance in kept} | {item.row for item in dropped}
     sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
     for annotation in found:
         row, label, size = annotation.row, annotation.label, sizes[annotation.row]
         if annotation.has_region:
-            regions.setdefault((row, label), []).append(annotation.region(size))
+            regions.append((row, label, annotation.region(size)))
         elif boxes and row not in drawn | marked and annotation.box:
             left, top, right, bottom = annotation.pixel_box(size)
             kept.append(Instance(row, label, left, top, np.ones((bottom - top, right - left), bool), size, "box"))
-    for (row, label), several in regions.items():
-        for x, y, crop in [merged(several)] if whole else several:
-            if (area := int(crop.sum())) < min_area:
-                dropped.append(Dropped(row, label, area))
-            else:
-                kept.append(Instance(row, label, x, y, crop, sizes[row]))
+    if whole:
+        classes = dict.fromkeys((row, label) for row, label, _ in regions)
+        regions = [(*one, merged([region for *other, region in regions if (*other,) == one])) for one in classes]
+    for row, label, (x, y, crop) in regions:
+        if (area := int(crop.sum())) < min_area:
+            dropped.append(Dropped(row, label, area))
+        else:
+            kept.append(Instance(row, label, x, y, crop, sizes[row]))
     return Instances(sorted(kept, key=lambda i: i.row), sorted(dropped, key=lambda d: d.row), min_area)
 
 

@@ -378,11 +378,10 @@ def test_voc_polygons_and_turned_boxes_of_other_tools(folder, tmp_path):
     )
     (mask,), _, _ = taken(folder, tmp_path)
     assert np.array_equal(mask.mask, square())
-    boxes = voc(folder / "b.xml", f"<object><name>hole</name><robndbox>{turned}</robndbox></object>")
-    photograph(folder / "b.png")
-    import_category(boxes, tmp_path / "other")
-    (found,) = read_instances(load_table(tmp_path, "other", strict=False))
-    assert found.xyxy == (38, 10, 42, 30)
+    voc(tmp_path / "other/b.xml", f"<object><name>hole</name><robndbox>{turned}</robndbox></object>")
+    photograph(tmp_path / "other/b.png")
+    (tmp_path / "second").mkdir()
+    assert only(tmp_path / "other/b.xml", tmp_path / "second").xyxy == (38, 10, 42, 30)
 
 
 def palette(path, values):

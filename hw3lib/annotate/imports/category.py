@@ -220,9 +220,9 @@ class _Writer:
     def write(self) -> None:
         for entry in self.entries:
             self._write_image(entry)
-        if not self.images:
+        if not self.done.counts:
             raise Hw3Error(f"no image is left: {_first(self.told)}")
-        if set(self.done.counts) == {"good"}:
+        if set(self.done.counts) == {"good"} and not any(entry.tags for entry in self.entries):
             raise Hw3Error(f"no annotation is left, so that every image would be good: {_first(self.told)}")
         info = {"description": f"imported by hw3lib from {self.done.format}", "version": "1.0"}
         content = {
@@ -249,7 +249,7 @@ class _Writer:
         found = self._objects(entry, size if turn is None else turn[1])
         if turn is not None:
             found = [_turned(each, *turn) for each in found]
-        if entry.shapes and not found:
+        if not found and not all(_is_good(shape.label) for shape in entry.shapes):
             self.told.leave("images of whose annotations nothing is left", entry.name)
             return
         name = self._class(found, entry)
@@ -296,7 +296,7 @@ class _Writer:
         drawn = 0
         for at, shape in enumerate(entry.shapes):
             where = f"{entry.name}: {shape.label} {at + 1}"
-            if shape.label.strip().lower() in _GOOD:
+            if _is_good(shape.label):
                 self.told.leave("objects labelled as good, where nothing is defective", where)
                 continue
             label = self.names[shape.label]
@@ -356,7 +356,7 @@ class _Writer:
     def _class(self, found: list[_Object], entry: Entry) -> str:
         """The class of an image: of its objects, or else of its labels as a whole."""
         if not found:
-            tags = [tag for tag in dict.fromkeys(entry.tags) if tag.strip().lower() not in _GOOD]
+            tags = [tag for tag in dict.fromkeys(entry.tags) if not _is_good(tag)]
             if len(tags) > 1:
                 self.told.change(f"images with several labels, of the class {self._rule()}", entry.name)
                 if self.several == COMBINED:
@@ -438,6 +438,10 @@ class _Writer:
             self.annotations.append(record)
 
 
+def _is_good(label: str) -> bool:
+    return label.strip().lower() in _GOOD
+
+
 def _pixels(bounds: Bounds, size: tuple[int, int]) -> int:
     """About how many pixels of an image lie within bounds."""
     width, height = min(bounds[2], size[1]) - max(bounds[0], 0), min(bounds[3], size[0]) - max(bounds[1], 0)
@@ -506,6 +510,6 @@ def _folder_names(labels: list[str], told: Told) -> dict[str, str]:
             name = f"{stem}_{number}"
         used.add(name.casefold())
         names[label] = name
-        if name != label and label.strip().lower() not in _GOOD:
+        if name != label and not _is_good(label):
             told.change("labels that no class folder can have, renamed", f"{label} to {name}")
     return names

@@ -143,8 +143,11 @@ class ImageFiles:
             return
 
     def leave(self, folder: Path) -> None:
-        """Count what is in a folder as no image: it holds masks."""
-        self._used.update(Path(os.path.realpath(p)) for p in self._images if p.is_relative_to(folder))
+        """Take what is in a folder for no image: it holds masks."""
+        self._images = [path for path in self._images if not path.is_relative_to(folder)]
+        for known in (self._by_name, self._by_stem):
+            for key, paths in known.items():
+                known[key] = [path for path in paths if not path.is_relative_to(folder)]
 
     def unused(self) -> list[Path]:
         """Images that no annotation has named."""
