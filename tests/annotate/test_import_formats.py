@@ -14,6 +14,7 @@ from tests.helpers.annotated import (
     HEIGHT,
     SQUARE,
     WIDTH,
+    brush_rle,
     coco,
     cvat,
     cvat_image,
@@ -194,25 +195,6 @@ def test_cvat_for_video_is_refused_with_what_to_do(folder, tmp_path):
 # Label Studio
 
 
-def rle_pack(mask):
-    """Bits as Label Studio packs them, all in runs of at most 16 bytes, written from the description of the format."""
-    values = np.repeat((mask * 255).astype(np.uint8)[..., None], 4, 2).ravel()
-    bits = f"{len(values):032b}{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
-    at = 0
-    while at < len(values):
-        run = 1
-        while at + run < len(values) and values[at + run] == values[at] and run < 2**16:
-            run += 1
-        if run == 1:
-            bits += f"000{0:03b}{values[at]:08b}"
-        else:
-            kind, width = next((k, w) for k, w in enumerate((3, 4, 8, 16)) if run <= 2**w)
-            bits += f"1{kind:02b}{run - 1:0{width}b}{values[at]:08b}"
-        at += run
-    bits += "0" * (-len(bits) % 8)
-    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
-
-
 def test_label_studio_brushes_polygons_and_ellipses_are_masks(folder, tmp_path):
     mask = square()
     mask[20, 11] = mask[5, 50] = True
@@ -222,7 +204,7 @@ def test_label_studio_brushes_polygons_and_ellipses_are_masks(folder, tmp_path):
         [
             task(
                 "/data/upload/1/1a2b3c4d-a.png",
-                region("brush", "hole", format="rle", rle=rle_pack(mask)),
+                region("brush", "hole", format="rle", rle=brush_rle(mask)),
                 region("polygon", points=percent),
                 region("ellipse", "hole", x=75, y=50, radiusX=8 * 100 / WIDTH, radiusY=8 * 100 / HEIGHT, rotation=30),
                 region("bitmask", imageDataURL=f"data:image/png;base64,{png(square())}"),

@@ -136,7 +136,7 @@ def import_category(
     if not listed:
         raise Hw3Error(f"{source}: no annotated image is left: {_first(done.told)}")
     with atomic_folder(out) as folder:
-        _Writer(folder, done, several, unlabelled, link, entries).write()
+        _Writer(folder, done, several, unlabelled, link, entries).write(source)
     return done
 
 
@@ -217,13 +217,13 @@ class _Writer:
         self.annotations: list[dict[str, Any]] = []
         self.categories: dict[str, int] = {}
 
-    def write(self) -> None:
+    def write(self, source: Path) -> None:
         for entry in self.entries:
             self._write_image(entry)
         if not self.done.counts:
-            raise Hw3Error(f"no image is left: {_first(self.told)}")
+            raise Hw3Error(f"{source}: no image is left: {_first(self.told)}")
         if set(self.done.counts) == {"good"} and not any(entry.tags for entry in self.entries):
-            raise Hw3Error(f"no annotation is left, so that every image would be good: {_first(self.told)}")
+            raise Hw3Error(f"{source}: no annotation is left, so that every image would be good: {_first(self.told)}")
         info = {"description": f"imported by hw3lib from {self.done.format}", "version": "1.0"}
         content = {
             "info": info | {"left_out": self.told.left_out, "changed": self.told.changed},
