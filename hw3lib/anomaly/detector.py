@@ -23,6 +23,7 @@ from hw3lib import __version__
 from hw3lib.core.files import atomic_folder, file_digest
 from hw3lib.core.saved import save_tensors
 from hw3lib.data.images import ImageStack
+from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
@@ -63,6 +64,7 @@ class Detector(ABC):
         threshold_: an image with a higher score is called anomalous.
         map_threshold_: the same for a pixel of a map: as many good images have a pixel above it.
         thresholds_: how :attr:`threshold_` came about, and what it promises.
+        reading_: how the good images became pixels, which others must become in the same way.
     """
 
     name: ClassVar[str]  # in tables, and in the saved folder
@@ -105,6 +107,9 @@ class Detector(ABC):
                 share or a rate out of range. What was learned before is kept then, but not if learning itself fails.
         """
         required_good_images(false_alarm_rate)  # refuses a wrong rate before the work, not after
+        reading = good.reading if isinstance(good, ImageStack) else PLAIN
+        if reading is None:
+            raise Hw3Error(f"{self.name}: good images that are not all read alike; expected those of one category")
         images = self._check(good)
         _refuse_constant(images, self.name)
         if not 0 <= held_out <= 0.9:
@@ -120,7 +125,7 @@ class Detector(ABC):
         self._torch_device = pick_device(self.device)
         vars(self).pop("n_good_", None)  # a failure from here on leaves a detector that says it is not fitted
         self._fit(Rows(images, learned), progress)
-        self.n_good_ = len(learned)
+        self.n_good_, self.reading_ = len(learned), reading
         self.good_scores_, self.good_peaks_, self.good_level_ = np.zeros(0, np.float32), np.zeros(0, np.float32), np.nan
         if apart:
             self._score_held_out(Rows(images, np.sort(order[:apart])), progress)
@@ -168,6 +173,7 @@ class Detector(ABC):
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
         self._require_fit()
+        self._compare_reading(images)
         scores, maps = [], []
         for score, map_ in self._score_batches(self._check(images), progress):
             scores.append(score)
@@ -195,6 +201,7 @@ class Detector(ABC):
             Hw3Error: not fitted, or images of another size, or NaN.
         """
         self._require_fit()
+        self._compare_reading(images)
         return np.concatenate([batch.scores for batch in self._score_batches(self._check(images))])
 
     def anomaly_map(self, images: Images) -> np.ndarray:
@@ -242,6 +249,7 @@ class Detector(ABC):
                 "parameters": asdict(self),
                 "n_good": self.n_good_,
                 "false_alarm_rate": threshold.false_alarm_rate if threshold else None,
+                "reading": asdict(self.reading_),
                 "sha256": file_digest(temporary / _STATE),
                 "hw3lib": __version__,
                 "torch": torch.__version__,
@@ -256,6 +264,7 @@ class Detector(ABC):
         detector = cls(**own)
         detector._torch_device = pick_device(detector.device)
         detector.n_good_ = settings["n_good"]
+        detector.reading_ = Reading(**settings.get("reading", {}))  # which detectors of 8-bit images did not have once
         detector.good_scores_ = state["good_scores_"].numpy()
         detector.good_peaks_, detector.good_level_ = state["good_peaks_"].numpy(), float(state["good_level_"])
         inner = {name.removeprefix("state."): value for name, value in state.items() if name.startswith("state.")}
@@ -300,6 +309,15 @@ class Detector(ABC):
                 f"{self.image_size}x{self.image_size}; load them at that size or set image_size"
             )
         return images
+
+    def _compare_reading(self, images: Images) -> None:
+        """Warn of images that became pixels in another way than those that were learned from."""
+        if isinstance(images, ImageStack) and images.reading != self.reading_:
+            warnings.warn(
+                f"{self.name} learned from images read as {self.reading_}, and these were read as {images.reading}; "
+                "load them with ImageStack.load(table, size, reading=detector.reading_)",
+                stacklevel=3,
+            )
 
     def _require_fit(self) -> None:
         if not hasattr(self, "n_good_"):

@@ -19,6 +19,7 @@ from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.maps import upsample
 from hw3lib.core.intervals import corrected_interval
 from hw3lib.data.images import ImageStack
+from hw3lib.data.reading import readings_of
 from hw3lib.data.splits import repeated_splits
 from hw3lib.errors import Hw3Error
 
@@ -153,13 +154,13 @@ def prepare(
         if not len(good):
             raise Hw3Error("the table has no good training image; the detector that makes prompts learns from these")
         detector.fit(ImageStack.load(good, detector.image_size), progress=progress)
-    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size))
+    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size, reading=detector.reading_))
     sizes = list(zip(images["height"], images["width"], strict=True))
     speck = max(1, round(_SPECK * float(np.median([h * w for h, w in sizes]))))
     detected = from_maps(maps, detector.map_threshold_, sizes, min_area=speck)
     light = light or LightSegmenter()
     features = light.features(ImageStack.load(images, light.image_size).images)
-    embeddings = embed_files(segmenter, list(images["image"]), cache=cache, progress=progress)
+    embeddings = embed_files(segmenter, list(images["image"]), readings_of(images), cache=cache, progress=progress)
     return Material(
         segmenter, images, from_masks(images), embeddings, detected, maps, detector.map_threshold_, light, features
     )
