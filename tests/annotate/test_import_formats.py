@@ -1,6 +1,7 @@
 """hw3lib.annotate.imports: what each format's shapes become, against masks and boxes computed by hand."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
@@ -186,6 +187,14 @@ def test_cvat_tags_are_classes_and_images_in_folders_are_found(tmp_path):
     assert Image.open(tmp_path / "bolts/dent/a.png").width == WIDTH
 
 
+def test_cvat_masks_that_are_larger_than_their_image_are_never_decoded(folder, tmp_path):
+    mask = '<mask label="d" rle="1,899999999" left="0" top="0" width="30000" height="30000"/>'
+    box = '<box label="d" xtl="1" ytl="1" xbr="5" ybr="5"/>'
+    cvat(folder / "a.xml", cvat_image("a.png", mask, box))
+    (found,), _, said = taken(folder, tmp_path)
+    assert found.kind == "box" and "masks that are larger than their image" in said
+
+
 def test_cvat_for_video_is_refused_with_what_to_do(folder, tmp_path):
     cvat(folder / "a.xml", '<track id="0" label="dent"><box frame="0" xtl="1" ytl="1" xbr="9" ybr="9"/></track>')
     with pytest.raises(Hw3Error, match="CVAT for video; expected CVAT for images 1.1"):
@@ -321,6 +330,20 @@ def test_coco_polygons_run_lengths_boxes_and_keypoints(folder, tmp_path):
     assert points[0].points.tolist() == [[1, 2]]
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_coco_run_lengths_of_another_size_are_left_out(said, folder, tmp_path):
+    other = {"size": [WIDTH, HEIGHT], "counts": [400, 1000, 1000]}
+    path = coco(folder / "a.json", ["a.png"], {"segmentation": other}, {"bbox": [1, 1, 4, 4]})
+    if not said:
+        content = json.loads(path.read_text())
+        put(path, content | {"images": [{"id": 0, "file_name": "a.png"}]})
+        with pytest.raises(Hw3Error, match="annotated with 40x60 pixels, their files have 60x40"):
+            import_category(path, tmp_path / "bolts")
+        return
+    found, _, told = taken(path, tmp_path)
+    assert [i.kind for i in found] == ["box"] and "run lengths of another size" in told
+
+
 def test_coco_crowds_are_their_connected_regions(folder, tmp_path):
     rings = [np.ravel(SQUARE).tolist(), [40, 30, 50, 30, 50, 35, 40, 35]]
     coco(folder / "a.json", ["a.png"], {"segmentation": rings, "iscrowd": 1})
@@ -441,6 +464,13 @@ def test_yolo_keypoints_are_points(tmp_path):
     (tmp_path / "in/data.yaml").write_text("names: [dent]\nkpt_shape: [2, 3]\n")
     found, points, _ = taken(tmp_path / "in", tmp_path)
     assert found[0].xyxy == (10, 8, 30, 20) and points[0].points.tolist() == [[30, 20]]
+
+
+def test_yolo_images_that_share_a_stem_share_their_label(tmp_path):
+    yolo(tmp_path / "in", {"a": BOX}, ["dent"])
+    photograph(tmp_path / "in/images/train/a.jpg")
+    found, _, _ = taken(tmp_path / "in", tmp_path)
+    assert len(found) == 2 and not list((tmp_path / "bolts/good").glob("a*"))
 
 
 @pytest.mark.parametrize("layout", ["beside", "roboflow", "by list", "nameless"])

@@ -27,7 +27,7 @@ from hw3lib.data.shapes import Region, merged, pixel_box
 from hw3lib.data.table import IMAGE_SUFFIXES, read_header
 from hw3lib.errors import Hw3Error
 
-from .drawn import Bounds, Entry, Shape, Told, bounds_of, upright
+from .drawn import Bitmap, Bounds, Entry, Shape, Told, bounds_of, upright
 from .files import ImageFiles
 from .registry import find_source
 
@@ -36,7 +36,7 @@ UNLABELLED = ("good", "leave")
 COMBINED = "combined"  # the class of an image with several labels, on request
 _GOOD = ("good", "ok", "normal")
 _NOT_CLASSES = ("good", "masks", "ground_truth", "train", "test")
-_MOST_DRAWN = 5 * 10**9  # pixels of all shapes of an image: hours for those who draw a hundred thousand times all of it
+_MOST_DRAWN = 10**9  # pixels of all shapes of an image, which are held at once
 _ORIENTATION = 0x0112
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
 
@@ -306,6 +306,9 @@ class _Writer:
                 drawn += _pixels(bounds, size)
                 if drawn > _MOST_DRAWN:
                     raise Hw3Error(f"{entry.where}: its shapes have over {_MOST_DRAWN:,} pixels in all; expected fewer")
+                if isinstance(part, Bitmap) and (part.shape[0] > size[0] or part.shape[1] > size[1]):
+                    self.told.leave("masks that are larger than their image", where)
+                    continue
                 if region := part.region(size):
                     regions.append(region)
                 if _outside(bounds, size):
