@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from hw3lib.annotate.imports import import_category
 from hw3lib.annotate.instances import read_instances, read_points
@@ -373,7 +374,7 @@ def test_voc_boxes_count_from_one_and_include_the_last_pixel(tmp_path):
 
 
 def test_voc_polygons_and_turned_boxes_of_other_tools(folder, tmp_path):
-    corners = "".join(f"<x{i}>{x}</x{i}><y{i}>{y}</y{i}>" for i, (x, y) in enumerate(SQUARE, 1))
+    corners = "".join(f"<x{i}>{x + 1}</x{i}><y{i}>{y + 1}</y{i}>" for i, (x, y) in enumerate(SQUARE, 1))
     turned = "<cx>40</cx><cy>20</cy><w>20</w><h>4</h><angle>1.5707963267948966</angle>"
     voc(
         folder / "a.xml",
@@ -496,6 +497,23 @@ def test_a_polygon_thinner_than_a_pixel_is_no_smaller_than_one(folder, tmp_path)
     labelme(folder / "a.json", {"points": [(5, 10.1), (40, 10.1), (40, 10.3), (5, 10.3)]})
     found = only(folder, tmp_path)
     assert found.xywh[3] == 1 and found.area >= 35
+
+
+def test_outlines_of_opencv_hold_their_border(folder, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(0)
+    blobs = [ndimage.gaussian_filter(rng.normal(size=(HEIGHT, WIDTH)), 3) > 0.06 for _ in range(4)]
+    labels = [ndimage.label(blob) for blob in blobs]
+    masks = [found == at for found, count in labels for at in range(1, count + 1)]
+    masks = [ndimage.binary_fill_holes(m) for m in masks if m.sum() > 20]
+    lines = [
+        cv2.findContours(m.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0][0][:, 0] for m in masks
+    ]
+    labelme(folder / "a.json", *({"points": line.tolist()} for line in lines))
+    found, _, said = taken(folder, tmp_path)
+    assert len(found) == len(masks) > 10 and "as of OpenCV" in said
+    ious = [iou(instance.mask, mask) for instance, mask in zip(found, masks, strict=True)]
+    assert np.mean([value == 1 for value in ious]) > 0.8, ious
 
 
 def test_polygons_are_filled_as_scikit_image_fills_them(folder, tmp_path):

@@ -27,7 +27,7 @@ from hw3lib.data.shapes import Region, merged, pixel_box
 from hw3lib.data.table import IMAGE_SUFFIXES, read_header
 from hw3lib.errors import Hw3Error
 
-from .drawn import Bitmap, Bounds, Entry, Shape, Told, bounds_of, upright
+from .drawn import Bitmap, Bounds, Entry, Polygon, Shape, Told, bounds_of, upright
 from .files import ImageFiles
 from .registry import find_source
 
@@ -37,6 +37,7 @@ COMBINED = "combined"  # the class of an image with several labels, on request
 _GOOD = ("good", "ok", "normal")
 _NOT_CLASSES = ("good", "masks", "ground_truth", "train", "test")
 _MOST_DRAWN = 10**9  # pixels of all shapes of an image, which are held at once
+_OUTLINES = "polygons from pixel to pixel, as of OpenCV, whose border belongs to them"
 _ORIENTATION = 0x0112
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
 
@@ -311,6 +312,8 @@ class _Writer:
                     continue
                 if region := part.region(size):
                     regions.append(region)
+                    if isinstance(part, Polygon) and part.is_outline:
+                        self.told.change(_OUTLINES, where)
                 if _outside(bounds, size):
                     kind = "reach out of their image, and were cut" if region else "lie outside of their image"
                     (self.told.change if region else self.told.leave)(f"shapes that {kind}", where)
