@@ -82,7 +82,7 @@ def test_images_without_annotation_may_be_left_out(folder, tmp_path):
     photograph(folder / "d.png")
     done = import_category(folder, tmp_path / "bolts", unlabelled="leave")
     assert not [name for name in tree(tmp_path / "bolts") if "good" in name]
-    assert "2 images without annotation: d.png, c.png" in done.summary()
+    assert "2, images without annotation: d.png, c.png" in done.summary()
 
 
 def test_links_lead_to_the_photographs(folder, tmp_path):
@@ -179,10 +179,28 @@ def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(folder, tmp_path):
     (folder / "broken.png").write_bytes(b"no image")
     put(folder / "package.json", {"name": "x"})
     said = import_category(folder, tmp_path / "bolts", format="labelme").summary()
-    assert "1 images that are missing: ../elsewhere/gone.png (gone.json)" in said
-    assert "1 images that cannot be taken: is not an image" in said and "broken.png" in said
-    assert "1 JSON files that are not labelme's: package.json" in said
+    assert "1, images that are missing: ../elsewhere/gone.png (gone.json)" in said
+    assert "1, images that cannot be taken: is not an image" in said and "broken.png" in said
+    assert "1, JSON files that are not labelme's: package.json" in said
     assert "dent/a.png" in tree(tmp_path / "bolts")
+
+
+def test_photographs_of_other_kinds_are_told_of_and_taken_where_they_are_annotated(folder, tmp_path):
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(folder / "d.gif")
+    labelme(folder / "d.json", {"points": SQUARE}, image="d.gif")
+    (folder / "e.heic").write_bytes(b"x")
+    said = import_category(folder, tmp_path / "bolts").summary()
+    assert "another format, made PNG: d.gif" in said and "of a kind that is not read: e.heic" in said
+    assert Image.open(tmp_path / "bolts/dent/d.png").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_what_is_made_is_a_category_without_a_fault(folder, tmp_path, capsys):
+    import_category(folder, tmp_path / "bolts")
+    assert main(["data", "check", "bolts", "--data", str(tmp_path)]) == 0
+    assert "ERROR" not in capsys.readouterr().out
+    import_category(folder, tmp_path / "alone", unlabelled="leave")
+    table = load_table(tmp_path, "alone")
+    assert sorted(table["defect"]) == ["dent", "hole"] and len(read_instances(table)) == 2
 
 
 def test_images_that_a_list_does_not_name_are_good_in_a_folder_and_told_of_beside_a_file(tmp_path):
@@ -224,7 +242,7 @@ def test_an_out_that_is_there_or_in_what_is_read_is_refused(folder, tmp_path):
         ({"images": "nowhere"}, "--images nowhere: no such folder"),
         ({"several": "first"}, "several='first'"),
         ({"unlabelled": "bad"}, "unlabelled='bad'"),
-        ({"format": "coco"}, "no annotated image is left: 2 JSON files that are not COCO's"),
+        ({"format": "coco"}, "no annotated image is left: 2, JSON files that are not COCO's"),
         ({"format": "cvat"}, "no annotated image is left"),
     ],
 )
@@ -326,7 +344,7 @@ def test_an_image_outside_of_the_folder_is_never_read(name, tmp_path):
     labelme(tmp_path / "in/json/a.json", BOX)
     labelme(tmp_path / "in/json/b.json", BOX, image=name)
     said = import_category(tmp_path / "in", tmp_path / "out/bolts").summary()
-    assert "left out: 1 images that are" in said
+    assert "left out: 1, images that are" in said
     assert [n for n in tree(tmp_path / "out/bolts") if n.endswith(".png")] == ["dent/a.png"]
 
 

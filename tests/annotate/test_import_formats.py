@@ -96,7 +96,7 @@ def test_labelme_rectangles_are_boxes_and_points_and_lines_points(folder, tmp_pa
     found, points, said = taken(folder, tmp_path)
     assert [(i.kind, i.xyxy) for i in found] == [("box", (10, 8, 30, 20)), ("box", (10, 10, 30, 30))]
     assert [p.points.tolist() for p in points] == [[[5, 6]], [[1, 2], [3, 4]], [[7, 7]]]
-    assert "1 lines, taken as points" in said and "kind 'sphere'" in said and "1 turned boxes" in said
+    assert "1, lines, taken as points" in said and "kind 'sphere'" in said and "1, turned boxes" in said
     assert not (tmp_path / "bolts/masks").exists()
 
 
@@ -278,8 +278,8 @@ def test_label_studio_takes_the_last_annotation_and_predictions_where_there_is_n
     )
     found, _, said = taken(tmp_path / "in", tmp_path)
     assert [i.x for i in found] == [30, 12, 6]
-    assert "1 images whose annotations were all cancelled: c.png" in said
-    assert "2 images with several annotations" in said and "prediction is taken: b.png" in said
+    assert "1, images whose annotations were all cancelled: c.png" in said
+    assert "2, images with several annotations" in said and "prediction is taken: b.png" in said
     assert not list((tmp_path / "bolts").rglob("c.png"))
 
 
@@ -543,5 +543,5 @@ def test_a_clipped_polygon_is_what_is_left_of_it(folder, tmp_path):
     )
     (found,), _, said = taken(folder, tmp_path)
     assert iou(found.mask, np.asarray(canvas)[HEIGHT : 2 * HEIGHT, WIDTH : 2 * WIDTH] > 0) > 0.95
-    assert "1 shapes that reach out of their image, and were cut" in said
-    assert "1 shapes that lie outside of their image" in said and "1 shapes without an area" in said
+    assert "1, shapes that reach out of their image, and were cut" in said
+    assert "1, shapes that lie outside of their image" in said and "1, shapes without an area" in said

@@ -22,9 +22,11 @@ from hw3lib.core.files import atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import format_table
 from hw3lib.data.annotations import FILE
 from hw3lib.data.decoding import BROKEN, open_image
+from hw3lib.data.folders import IMAGE_SUFFIXES
 from hw3lib.data.images import read_image
+from hw3lib.data.names import GOOD, SPLITS, good_names, is_junk, is_masks, key
 from hw3lib.data.shapes import Region, merged, pixel_box
-from hw3lib.data.table import IMAGE_SUFFIXES, read_header
+from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Bounds, Entry, Polygon, Shape, Told, bounds_of, upright
@@ -34,8 +36,6 @@ from .registry import find_source
 SEVERAL = ("largest", "combined")
 UNLABELLED = ("good", "leave")
 COMBINED = "combined"  # the class of an image with several labels, on request
-_GOOD = ("good", "ok", "normal")
-_NOT_CLASSES = ("good", "masks", "ground_truth", "train", "test")
 _MOST_DRAWN = 10**9  # pixels of all shapes of an image, which are held at once
 _OUTLINES = "polygons from pixel to pixel, as of OpenCV, whose border belongs to them"
 _ORIENTATION = 0x0112
@@ -69,7 +69,7 @@ class Imported:
         for title, found in (("left out", self.told.left_out), ("changed", self.told.changed)):
             for reason, names in found.items():
                 shown = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-                lines.append(f"{title}: {len(names)} {reason}: {shown}")
+                lines.append(f"{title}: {len(names)}, {reason}: {shown}")
         if self.told.left_out or self.told.changed:
             lines.append(f"all of them: {self.folder / FILE}, under 'info'")
         return "\n".join(lines)
@@ -161,7 +161,7 @@ def _folders(source: Path, images: Path | None) -> list[Path]:
 
 
 def _first(told: Told) -> str:
-    said = [f"{len(names)} {reason}" for reason, names in told.left_out.items()]
+    said = [f"{len(names)}, {reason}" for reason, names in told.left_out.items()]
     return "; ".join(said[:5]) or "there is none"
 
 
@@ -197,6 +197,8 @@ def _print(shape: Shape) -> tuple:
 def _without(known: ImageFiles, whole: bool, source: Path, lists: bool, told: Told) -> list[Entry]:
     """Images of the folder that no annotation names: without annotation where a folder was given, else left out."""
     rest = known.unused()
+    for path in known.others():
+        told.leave("photographs of a kind that is not read", path.name)
     if whole:
         return [Entry(path.name, str(path), path) for path in rest]
     beside = [path for path in rest if path.parent == _real(source.parent)]
@@ -445,7 +447,12 @@ class _Writer:
 
 
 def _is_good(label: str) -> bool:
-    return label.strip().lower() in _GOOD
+    return key(label) in GOOD
+
+
+def _is_no_class(name: str) -> bool:
+    """Whether a folder of this name would be taken for something else than a class of defects."""
+    return is_masks(name) or is_junk(name) or key(name) in SPLITS or bool(good_names([name])[0])
 
 
 def _pixels(bounds: Bounds, size: tuple[int, int]) -> int:
@@ -507,10 +514,11 @@ def _safe(name: str) -> str:
 def _folder_names(labels: list[str], told: Told) -> dict[str, str]:
     """The folder of each label: the label, or one like it that can be a class folder and is no other label's."""
     names: dict[str, str] = {}
-    used = {*_NOT_CLASSES, COMBINED}
+    used = {COMBINED}
     for label in labels:
         stem = _safe(label) or "defect"
-        name, number = stem if stem.casefold() not in _NOT_CLASSES else f"{stem}_defect", 1
+        stem = f"defect_{stem}" if _is_no_class(stem) else stem
+        name, number = stem, 1
         while name.casefold() in used and label != COMBINED:
             number += 1
             name = f"{stem}_{number}"
