@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from hw3lib.annotate.instances import Instance, Instances, from_maps, from_masks
 from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_click
 from hw3lib.annotate.splitting import spread
+from hw3lib.anomaly.assembly import Maps
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.maps import upsample
@@ -54,7 +55,7 @@ class Material:
         instances: of their masks.
         embeddings: one an image.
         detected: what the detector's maps show above its threshold, boxes to ask SAM about.
-        maps: the detector's anomaly maps, float32 ``(N, h, w)``.
+        maps: the detector's anomaly maps, float32 ``(h, w)`` each.
         map_threshold: of the detector, which has seen good images only.
         light: the segmenter without prompts, and ``features`` for it.
     """
@@ -64,7 +65,7 @@ class Material:
     instances: Instances
     embeddings: list[Embedding]
     detected: Instances
-    maps: np.ndarray
+    maps: Maps
     map_threshold: float
     light: LightSegmenter
     features: FrozenFeatures
@@ -153,13 +154,14 @@ def prepare(
         good = table[(table["split"] == "train") & ~table["is_defect"]]
         if not len(good):
             raise Hw3Error("the table has no good training image; the detector that makes prompts learns from these")
-        detector.fit(ImageStack.load(good, detector.image_size), progress=progress)
-    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size, reading=detector.reading_))
+        detector.fit(ImageStack.load(good, detector.image_size, tiles=True), progress=progress)
+    stack = ImageStack.load(images, detector.image_size, reading=detector.reading_, tiles=True)
+    maps = detector.anomaly_map(stack)
     sizes = list(zip(images["height"], images["width"], strict=True))
     speck = max(1, round(_SPECK * float(np.median([h * w for h, w in sizes]))))
     detected = from_maps(maps, detector.map_threshold_, sizes, min_area=speck)
     light = light or LightSegmenter()
-    features = light.features(ImageStack.load(images, light.image_size).images)
+    features = light.features(ImageStack.load(images, light.image_size))
     embeddings = embed_files(segmenter, list(images["image"]), readings_of(images), cache=cache, progress=progress)
     return Material(
         segmenter, images, from_masks(images), embeddings, detected, maps, detector.map_threshold_, light, features

@@ -35,8 +35,9 @@ from hw3lib.classify.result import Result
 from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest
 from hw3lib.data.decoding import BROKEN_ARRAYS
-from hw3lib.data.images import read_row
+from hw3lib.data.images import read_image
 from hw3lib.data.labels import Split, as_labels, class_names
+from hw3lib.data.reading import reading_of
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -60,6 +61,7 @@ _CODE = (
     "networks/symmetries.py",
     "networks/backbones.py",
     "data/images.py",
+    "data/geometry.py",
     "data/depth.py",
 )
 
@@ -121,7 +123,8 @@ class GuidedFeatures:
         parts: features, float32 ``(8, N, features)`` for each of :data:`PARTS` and ``whole``; the first axis is
             :data:`hw3lib.networks.symmetries.SYMMETRIES`. NaN where no split could accept the symmetry.
         maps: anomaly maps of the unmoved images, float32 ``(N, h, w)``.
-        regions: where the unmoved image was looked at again, ``x0, y0, x1, y1`` as shares of its sides, ``(N, 4)``.
+        regions: where the unmoved image was looked at again, ``x0, y0, x1, y1`` as shares of the sides of its square,
+            which it fills unless it is padded, ``(N, 4)``.
         scores: highest anomaly of each unmoved image, ``(N,)``.
         good_scores: the same of good images that the memory does not hold, for each symmetry, ``(8, n)``.
         is_defect: whether an image is defective, bool ``(N,)``; used for :attr:`symmetries` alone.
@@ -216,7 +219,7 @@ def _extract(
     held = max(2, len(chosen) // 3)
 
     def read(part: pd.DataFrame, size: int) -> torch.Tensor:
-        stack = np.stack([read_row(row, size) for row in part.itertuples()])
+        stack = np.stack([read_image(row.image, size, reading_of(row)) for row in part.itertuples()])
         return torch.from_numpy(stack).movedim(-1, 1).to(device)
 
     memory = GoodPatches(backbone, read(good.iloc[chosen[held:]], side), method.memory, generator)
