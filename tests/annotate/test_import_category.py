@@ -356,7 +356,7 @@ def test_a_label_or_a_name_leads_out_of_no_folder(tmp_path):
 
 
 def test_a_hundred_thousand_shapes_over_a_large_image_are_refused_at_once(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("hw3lib.annotate.imports.category._MOST_DRAWN", 3 * WIDTH * HEIGHT)
+    monkeypatch.setattr("hw3lib.annotate.imports.objects._MOST_DRAWN", 3 * WIDTH * HEIGHT)
     whole = [(-1e9, -1e9), (1e9, -1e9), (1e9, 1e9), (-1e9, 1e9)]
     labelme(folder / "a.json", *[{"points": whole}] * 4)
     refused("pixels in all; expected fewer", folder, tmp_path / "bolts")
