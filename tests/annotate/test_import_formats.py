@@ -490,6 +490,30 @@ def test_yolo_layouts_of_other_tools(layout, tmp_path):
     assert ("called by their number" in said) == (layout == "nameless")
 
 
+# A library that reads three of the formats, and what is lost in it
+
+
+def test_supervision_takes_boxes_for_masks_and_drops_points(tmp_path):
+    sv = pytest.importorskip("supervision")
+    photograph(tmp_path / "in/a.png")
+    box = {"bbox": [1, 2, 3, 4], "area": 12, "segmentation": []}
+    drawn = {"segmentation": [np.ravel(SQUARE).tolist()], "bbox": [10, 8, 20, 12], "area": 240}
+    path = coco(tmp_path / "in/a.json", ["a.png"], drawn, box | {"keypoints": [2, 3, 2]})
+    ((_, _, theirs),) = sv.DetectionDataset.from_coco(str(path.parent), str(path))
+    assert theirs.mask.shape[0] == 2 and not theirs.mask[1].any() and "keypoints" not in theirs.data
+    done = import_category(path, tmp_path / "bolts")
+    assert done.counts["dent"]["instances"] == 2
+    content = json.loads((tmp_path / "bolts/annotations.json").read_text())
+    assert content["annotations"][1]["segmentation"] == [] and content["annotations"][1]["keypoints"] == [2, 3, 2]
+    yolo(tmp_path / "y", {"a": f"{BOX}\n1 {shares([(40, 20), (58, 20), (40, 38)])}\n"}, ["dent", "hole"])
+    places = tmp_path / "y/images/train", tmp_path / "y/labels/train", tmp_path / "y/data.yaml"
+    ((_, _, theirs),) = sv.DetectionDataset.from_yolo(*map(str, places))
+    assert theirs.mask[0].any()  # the box is a mask there
+    import_category(tmp_path / "y", tmp_path / "bars")
+    content = json.loads((tmp_path / "bars/annotations.json").read_text())
+    assert [bool(record["segmentation"]) for record in content["annotations"]] == [False, True]
+
+
 # All
 
 
