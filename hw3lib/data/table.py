@@ -408,7 +408,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """SHA-256, in hexadecimal, of what a table says: splits, classes, products, settings, range, annotations, all files.
+    """SHA-256, in hexadecimal, of what a table says: splits, classes, products, settings, range, annotations, files.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
 
