@@ -17,11 +17,12 @@ from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
 from hw3lib.data.find import is_category
 from hw3lib.data.folders import IMAGE_SUFFIXES
+from hw3lib.data.groups import GROUP, grouped
 from hw3lib.data.images import ImageStack, decode_squares
 from hw3lib.data.layouts import Problem
 from hw3lib.data.overlooked import list_images, overlooked
 from hw3lib.data.reading import Fit, Reading, shared_reading
-from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header
+from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header, settings_of
 from hw3lib.errors import Hw3Error
 
 Echo = Callable[[str], None]
@@ -176,8 +177,8 @@ def good_photographs(
         raise Hw3Error(
             f"{folder}: {counted(len(broken), 'good image')} of {total} cannot be read; replace or remove:\n  {lines}"
         )
-    said = {name: value for name, value in (("pixel_range", pixel_range), ("fit", fit)) if value is not None}
-    return files, sizes, replace(reading, **said)
+    given = pixel_range or reading.pixel_range
+    return files, sizes, replace(reading, pixel_range=given, fit=fit or reading.fit)
 
 
 def _deeper(table: pd.DataFrame, split: str) -> Iterator[tuple[str, bool]]:
@@ -251,6 +252,36 @@ class Batch(NamedTuple):
     images: ImageStack | None  # as squares, in order; None where there is none
     warnings: list[str]  # what is odd about the values of each image, see hw3lib.data.images.decode_image
     broken: dict[int, str]  # by position in the list of photographs
+
+
+def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], groups: str | None) -> pd.DataFrame:
+    """A table of good photographs, with a column ``group`` where several show one product.
+
+    Args:
+        folder, files, sizes: of :func:`good_photographs`.
+        groups: see :func:`hw3lib.data.groups.find_groups`; None: as the category says. A CSV file is looked for from
+            here and then from ``folder``.
+
+    Raises:
+        Hw3Error: as :func:`hw3lib.data.groups.find_groups`.
+    """
+    folder = expanded(folder).absolute()
+    table = pd.DataFrame({"image": files, "width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
+    if groups is not None and groups.endswith(".csv") and expanded(groups).is_file():
+        groups = str(expanded(groups).absolute())
+    if not is_category(folder):
+        return grouped(table, groups, folder)
+    every = load_folder(folder, strict=False)
+    if not set(files) <= set(every["image"]):  # some are in sub-folders
+        return grouped(table, settings_of(every).groups if groups is None else groups, folder)
+    wrong = [p["message"] for p in every.attrs["problems"] if p["kind"] == "groups"]
+    if groups is not None:
+        every = grouped(every, groups, folder)
+    elif wrong:
+        raise Hw3Error(wrong[0])
+    if GROUP not in every:
+        return table
+    return table.assign(**{GROUP: every.set_index("image")[GROUP].loc[files].to_numpy()})
 
 
 def read_batches(

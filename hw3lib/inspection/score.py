@@ -144,9 +144,9 @@ def score(
             if batch.images is not None:
                 scores, maps = model.score(batch.images)
                 read = [at for at in range(len(batch.photographs)) if at not in batch.broken]
-                chances = (
-                    p_values(model.good_scores_, scores) if len(model.good_scores_) else np.full(len(read), np.nan)
-                )
+                chances = np.full(len(read), np.nan)
+                if len(model.good_scores_):
+                    chances = p_values(model.good_scores_, scores, groups=model.good_groups_)
                 warnings = batch.warnings
                 if overlays or tiff:
                     assert maps is not None  # of a detector without them they were refused
@@ -197,7 +197,8 @@ def threshold_and_promise(
             f"{place}: fitted without held-out good images, so it has no threshold; give one with --threshold"
         )
     with silence_few_good_images():
-        threshold = conformal_threshold(model.good_scores_, _rate(model) if rate is None else rate)
+        rate = _rate(model) if rate is None else rate
+        threshold = conformal_threshold(model.good_scores_, rate, groups=model.good_groups_)
     return threshold.value, str(threshold)
 
 
@@ -224,7 +225,8 @@ def map_colours(
         limit = value
     else:
         with silence_few_good_images():
-            limit = conformal_threshold(model.good_peaks_, _rate(model) if rate is None else rate).value
+            rate = _rate(model) if rate is None else rate
+            limit = conformal_threshold(model.good_peaks_, rate, groups=model.peak_groups_).value
     level = min(model.good_level_, limit - 1e-6 * max(abs(limit), 1.0))
     return ColourScale.anchored(level, limit), limit
 
