@@ -25,6 +25,7 @@ from .threads import in_order
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MASK_FOLDERS = ("ground_truth", "masks")
+NO_TEST_GOOD = "no test/good"  # kind of the problem that says that train/good lends some
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     Two layouts are understood: MVTec AD's (``train/``, ``test/``, ``ground_truth/``) and a simple folder of one's own
     (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
     its defects are ``test``, and so is every fifth good image in name order; the other good images are ``train``.
+    MVTec AD's layout without ``test/good`` is split likewise, with a warning.
     A mask belongs to the image whose stem it has, alone or followed by ``_mask``. Where a category, or in the simple
     layout a defect type, has no mask folder at all, its masks are missing values; where it has one, every image needs
     its mask.
@@ -162,8 +164,24 @@ def _list_classes(folder: Path) -> tuple[list[tuple[str, Path, list[str], Path |
             classes.append(("train", place, [f for i, f in enumerate(files) if i % 5], None))
             files = files[::5]
         classes.append((split, place, files, mask_folder))
+    if not any(split == "test" and place.name == "good" for split, place, *_ in classes):
+        _lend_to_the_test(classes, problems)
     order = {"train": 0, "test": 1}
     return sorted(classes, key=lambda c: (order[c[0]], c[1].name != "good", c[1].name)), problems
+
+
+def _lend_to_the_test(classes: list[tuple[str, Path, list[str], Path | None]], problems: list[Problem]) -> None:
+    """Without ``test/good`` every fifth image of ``train/good`` is tested on, as in a simple folder, and is told."""
+    for i, (split, place, files, _) in enumerate(classes):
+        if split == "train" and place.name == "good" and len(files) > 1:
+            lent = files[::5]
+            classes[i] = ("train", place, [f for n, f in enumerate(files) if n % 5], None)
+            classes.append(("test", place, lent, None))
+            said = (
+                f"there is no test/good: {len(lent)} of {len(files)} images of train/good, every fifth, are tested on"
+            )
+            problems.append(Problem("warning", NO_TEST_GOOD, str(place), said))
+            return
 
 
 def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, problems: list[Problem]) -> list[_Row]:
