@@ -23,6 +23,7 @@ from hw3lib import __version__
 from hw3lib.core.files import atomic_folder, file_digest
 from hw3lib.core.saved import save_tensors
 from hw3lib.data.images import ImageStack
+from hw3lib.data.parts import FEWEST_TO_FIT
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
@@ -31,7 +32,6 @@ from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values,
 
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
 
-FEWEST = 4  # good images; with fewer nothing says what is normal and what is chance
 _LEVEL = 256  # held-out images whose maps tell the level of good ones
 _SETTINGS, _STATE = "detector.json", "state.safetensors"
 _FORMAT = 1
@@ -112,10 +112,10 @@ class Detector(ABC):
         order = np.random.default_rng(self.seed).permutation(len(images))
         apart = max(1, round(held_out * len(images))) if held_out else 0
         learned = np.sort(order[apart:])
-        if len(learned) < FEWEST - 1:
+        if len(learned) < FEWEST_TO_FIT - 1:
             raise Hw3Error(
                 f"{self.name}: found {len(images)} good images, of which {apart} are held out; expected at least "
-                f"{FEWEST} in all and {FEWEST - 1} to learn from. Add good images"
+                f"{FEWEST_TO_FIT} in all and {FEWEST_TO_FIT - 1} to learn from. Add good images"
             )
         self._torch_device = pick_device(self.device)
         vars(self).pop("n_good_", None)  # a failure from here on leaves a detector that says it is not fitted

@@ -24,6 +24,11 @@ def counted(number: int, what: str) -> str:
     return f"{number} {plural(number, what)}"
 
 
+def sentence(words: str) -> str:
+    """What stands in the middle of a text as a sentence of its own: a capital letter, and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def did_you_mean(name: Any, known: Iterable[str], most: int = 1, shown: Callable[[str], str] = repr) -> str:
     """``; did you mean 'bottle'?``, the end of a half sentence; nothing where no known name is like this one.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hw3lib.anomaly.detector import FEWEST, Detector
+from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.onnx.export import Agreement
 from hw3lib.anomaly.onnx.export import export as export_onnx
 from hw3lib.anomaly.registry import load_detector, make_detector
@@ -18,6 +18,7 @@ from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_ima
 from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
 from hw3lib.data.images import ImageStack, read_image
+from hw3lib.data.parts import FEWEST_TO_FIT
 from hw3lib.errors import Hw3Error
 
 from .photographs import find_photographs, good_photographs, say_sizes
@@ -69,9 +70,10 @@ def fit(
     n, side = len(files), model.image_size
     held = 0 if held_out == 0 else max(1, round(held_out * n))
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is resized to {side}x{side}")
-    if n < FEWEST:
+    if n < FEWEST_TO_FIT:
         raise Hw3Error(
-            f"{folder}: found {counted(n, 'good image')}, expected at least {FEWEST}; add photographs of good products"
+            f"{folder}: found {counted(n, 'good image')}, expected at least {FEWEST_TO_FIT}; "
+            "add photographs of good products"
         )
     aside = f"{held} are held out to set the threshold" if held else "none is held out, so there will be no threshold"
     echo(f"{model.name} learns from {n - held} of them, {aside}")

@@ -37,6 +37,7 @@ from hw3lib.core.kept import code_digest
 from hw3lib.data.decoding import BROKEN_ARRAYS
 from hw3lib.data.images import read_image
 from hw3lib.data.labels import Split, as_labels, class_names
+from hw3lib.data.parts import FEWEST_TO_COMPARE
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -50,7 +51,6 @@ from .memory import GoodPatches, symmetry_test
 PARTS = ("patches", "stage", "statistics", "region")
 WHOLE = ("whole",)  # the embedding alone, for comparison: the same network, size and views, without guidance
 _LARGEST = 1024  # pixels of the side at which a region is cut out; larger photographs are reduced to it
-_FEWEST_GOOD = 6
 # What is seen of an image depends on these; the classifier is trained again each time.
 _CODE = (
     "classify/guided/classifier.py",
@@ -93,7 +93,7 @@ class DefectGuided:
     def __post_init__(self) -> None:
         if self.parts != WHOLE and (not self.parts or not set(self.parts) <= set(PARTS)):
             raise Hw3Error(f"{self.name!r}: parts={self.parts!r}, expected some of {', '.join(PARTS)}, or WHOLE")
-        for name, low in (("image_size", 64), ("region_size", 64), ("memory", 100), ("good_images", _FEWEST_GOOD)):
+        for name, low in (("image_size", 64), ("region_size", 64), ("memory", 100), ("good_images", FEWEST_TO_COMPARE)):
             if getattr(self, name) < low:
                 raise Hw3Error(f"{self.name!r}: {name}={getattr(self, name)!r}, expected {low} or more")
         if not 0 < self.region <= 1:
@@ -183,9 +183,9 @@ def extract_features(
     Raises:
         Hw3Error: fewer than six good images, some of them among ``images``, missing weights.
     """
-    if len(good) < _FEWEST_GOOD:
+    if len(good) < FEWEST_TO_COMPARE:
         raise Hw3Error(
-            f"{method.name!r} learns from good images and found {len(good)}, expected at least {_FEWEST_GOOD} in "
+            f"{method.name!r} learns from good images and found {len(good)}, expected at least {FEWEST_TO_COMPARE} in "
             "train/good that are not among the images to classify; add some"
         )
     if set(map(str, good["image"])) & set(map(str, images["image"])):
