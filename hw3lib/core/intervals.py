@@ -70,8 +70,10 @@ def auroc_interval(
         seed: of the drawing.
 
     Returns:
-        Value, lower and upper end; fractions of one.
+        Value, lower and upper end; fractions of one. NaN where all images are good, or all defective.
     """
+    if len(np.unique(is_defect)) < 2:
+        return np.nan, np.nan, np.nan
     rng = np.random.default_rng(seed)
     wins = _wins(is_defect, scores) - (0 if less is None else _wins(is_defect, less))
     defects, goods = wins.shape
