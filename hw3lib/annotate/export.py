@@ -136,6 +136,11 @@ def export(
 
 
 def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instances, str]:
+    if not table["is_defect"].any():
+        raise Hw3Error(
+            f"{table.attrs.get('category', 'this category')} has {len(table)} good images and no defective one, so "
+            "there is nothing to annotate"
+        )
     if not table["mask"].notna().any():
         raise Hw3Error(
             f"{table.attrs.get('category', 'this category')} has no masks; fit a detector on its good images with "

@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
 from hw3lib.anomaly.detector import Detector
 from hw3lib.core import optional
+from hw3lib.core.text import counted
+from hw3lib.data.parts import parts_of
 from hw3lib.data.splits import classification_images
+from hw3lib.errors import Hw3Error
 
 from . import available
 from .boxes.base import BoxDetector
@@ -28,6 +32,10 @@ from .splitting import spread
 SAM, DETECTION, YOLO = "sam", "detection", "yolo"
 
 
+def _refuse(why: str) -> NoReturn:
+    raise Hw3Error(why)
+
+
 @dataclass
 class Measurement:
     """A category with or without masks, on a machine with or without SAM and YOLO: what is there is measured.
@@ -39,6 +47,7 @@ class Measurement:
         seed: of all that is drawn and trained.
         min_area: components of fewer pixels are no instance.
         echo: is given each sentence about what is left out.
+        end: is given why nothing could be annotated at all; it must raise.
         defective: the images to annotate, rows from 0, and ``origin``: ``masks`` or ``anomaly maps``.
         left_out: step to why it, or a part of it, was left out: ``sam``, ``detection``, ``yolo``.
         advice: step to what brings what is left out.
@@ -51,6 +60,7 @@ class Measurement:
     seed: int = 0
     min_area: int = 1
     echo: Callable[[str], object] = print
+    end: Callable[[str], NoReturn] = _refuse
     defective: pd.DataFrame = field(init=False)
     origin: str = field(init=False)
     left_out: dict[str, str] = field(default_factory=dict, init=False)
@@ -76,8 +86,18 @@ class Measurement:
 
     @cached_property
     def annotated(self) -> Instances:
-        """The instances of ``defective``, of masks or of anomaly maps."""
-        return available.annotate(self.defective, self.annotator, min_area=self.min_area)
+        """The instances of ``defective``, of masks or of anomaly maps.
+
+        Raises:
+            Hw3Error: there is none, and :attr:`end` is not another's.
+        """
+        found = available.annotate(self.defective, self.annotator, min_area=self.min_area)
+        if not len(found):
+            images, small = counted(len(self.defective), "defective image"), f"of {self.min_area} pixels or more"
+            if self.annotator is None:
+                self.end(f"no mask of {images} marks a region {small}, so there is nothing to annotate")
+            self.end(f"without masks a detector annotates, and in {images} it found no region {small}")
+        return found
 
     def compared(self, found: Sequence[tuple[int, int, int, int, int]]) -> str:
         """Whether boxes made by hand from the masks, ``(row, left, top, right, bottom)``, are the library's."""
@@ -122,7 +142,10 @@ class Measurement:
         if self.segmenter is None or SAM in self.left_out:
             self.echo(f"Not measured: {self.left_out[SAM]}.")
             return study
-        study.material = evaluation.prepare(self.segmenter, part, detector=self.detector, cache=cache)
+        detector = None if parts_of(self.table).no_fit else self.detector
+        study.material = evaluation.prepare(
+            self.segmenter, part, detector=detector, detect=detector is not None, cache=cache
+        )
         n_train = min(n_train, len(part) // 2)
         study.splits = evaluation.few_image_splits(study.material.table, n_splits, n_train, self.seed)
         study.settings = settings

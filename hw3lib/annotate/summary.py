@@ -62,12 +62,14 @@ def _of_sam(sam: pd.DataFrame | None) -> list[str]:
     if sam is None or not len(sam):
         return []
     rows = sam.set_index(["method", "prompt"])
-    box, detector = rows.loc[("SAM", "box")], rows.loc[("SAM", "detector")]
+    box = rows.loc[("SAM", "box")]
     said = [
         f"Asked with a true box, SAM reaches an IoU of {box['iou_before']:.2f} untrained and {box['iou_after']:.2f} "
         f"after {box['n_train']:.0f} images ({_gain(box)}).",
-        f"Without a person, asked with the anomaly detector's boxes, it reaches {detector['iou_after']:.2f}.",
     ]
+    if ("SAM", "detector") in rows.index:
+        reached = rows.loc[("SAM", "detector"), "iou_after"]
+        said.append(f"Without a person, asked with the anomaly detector's boxes, it reaches {reached:.2f}.")
     return said
 
 

@@ -25,14 +25,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.thresholds.FewGo
 def study(tmp_path, make_category, small_segmenter, monkeypatch):
     """A function that gives the measurement of a category, with a small SAM or none, and what it says."""
 
-    def measurement(masks=True, with_sam=True, **defects):
+    def measurement(masks=True, with_sam=True, train=5, **defects):
         make_category(
             tmp_path / "widget",
-            {"train/good": 5, "test/good": 4} | {f"test/{name}": count for name, count in defects.items()},
+            {"train/good": train, "test/good": 4} | {f"test/{name}": count for name, count in defects.items()},
             (64, 48),
         )
         if not masks:
             shutil.rmtree(tmp_path / "widget/ground_truth")
+        if not train:
+            shutil.rmtree(tmp_path / "widget/train")
 
         def load(*_, **__):
             if with_sam:
@@ -43,7 +45,8 @@ def study(tmp_path, make_category, small_segmenter, monkeypatch):
         said = []
         made = Measurement(load_table(tmp_path, "widget"), echo=said.append)
         good = made.table[made.table["split"] == "train"]
-        made.detector = PatchCore(image_size=64, device="cpu").fit(ImageStack.load(good, 64))
+        if train:
+            made.detector = PatchCore(image_size=64, device="cpu").fit(ImageStack.load(good, 64))
         return made, said
 
     return measurement
@@ -69,6 +72,17 @@ def test_with_masks_and_sam_all_of_it_is_measured_and_nothing_is_left_out(study)
     assert set(metrics["sam"]["method"]) == {"SAM"} and metrics["segmentation_curve"] is curve
     assert made.metrics() == {"origin": "masks", "left_out": {}, "advice": {}}
     assert len(said) == 1
+
+
+def test_without_good_training_images_no_detector_asks(study):
+    made, said = study(dent=4, scratch=3, train=0)
+    masks = made.fine_tune(made.part(6), n_train=3, n_splits=1, settings=FineTuning(num_epochs=1))
+    assert set(masks.scores["prompt"]) == {"box", "click", "none"} and made.left_out == {}
+    assert list(masks.looks()["found"]) == ["true box, before", "true box, after"]
+    curve = masks.curve((2,))
+    text = describe_annotation(made.annotated, [], masks.scores, None, curve)
+    assert "Asked with a true box, SAM reaches" in text and "anomaly detector" not in text
+    assert plots.masks.learning_curve(curve, masks.without_curve).axes
 
 
 def test_the_decoder_that_was_tuned_for_clicks_answers_and_an_image_is_embedded_once(study, monkeypatch):
