@@ -73,7 +73,8 @@ root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("05", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
 # What cannot be measured on this category or machine is left out, and said: once here, and where it would stand.
-study = annotate.Measurement(table, seed, min_area)
+run.announce()
+study = annotate.Measurement(table, seed, min_area, end=run.end)
 defective = study.defective
 
 # %% [markdown]
