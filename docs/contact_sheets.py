@@ -22,10 +22,10 @@ def main() -> None:
         table = load_table(get(f"synthetic/{name}", progress=False), f"synthetic/{name}")
         sheet = plots.samples(table, columns=6)
         save(sheet, name, 70)
-        plots.draw_image(above, table.loc[table["defect"] == "good", "image"].iloc[0], size=256)
+        plots.draw_image(above, table[table["defect"] == "good"].iloc[0], size=256)
         defects = table[table["is_defect"]]
         shown = defects.iloc[len(defects) // 2]
-        plots.draw_image(below, shown["image"], shown["mask"], 256)
+        plots.draw_image(below, shown, shown["mask"], 256)
         above.set_title(name)
         below.set_xlabel(shown["defect"].replace("_", " "))
     save(figure, "categories", 80)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw3lib.data.fetch.official import OFFICIAL
+from hw3lib.data.reading import PLAIN, Reading, readings_of, shared_reading
 from hw3lib.errors import Hw3Error
 
 from .instances import Instance, Instances
@@ -50,6 +51,7 @@ class Dataset:
         instances: their ``row`` is a position in these lists.
         classes: names, in the order of their numbers.
         licence: of the images.
+        reading: how the sources are read.
     """
 
     names: list[str]
@@ -59,6 +61,7 @@ class Dataset:
     instances: Instances
     classes: list[str]
     licence: Licence = UNKNOWN
+    reading: Reading = PLAIN
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.sources) == len(self.sizes) == len(self.splits):
@@ -103,7 +106,8 @@ class Dataset:
             licence: None takes what is known of the table's category.
 
         Raises:
-            Hw3Error: lengths that differ, an unknown split, an instance of another image size or class.
+            Hw3Error: lengths that differ, an unknown split, an instance of another image size or class, images that
+                are not read alike.
         """
         splits = ["train"] * len(table) if splits is None else list(splits)
         if len(splits) != len(table):
@@ -125,6 +129,7 @@ class Dataset:
             Instances(found, instances.dropped, instances.min_area),
             list(instances.classes if classes is None else classes),
             licence or licence_of(table.attrs.get("category", "")),
+            shared_reading(table),
         )
 
     def rows(self, split: str) -> list[int]:
@@ -178,4 +183,5 @@ def file_names(table: pd.DataFrame) -> list[str]:
             name = f"{long}_{number}"
         used.add(name.lower())
         names.append(name)
-    return [name + (kept_suffix(image) or ".png") for name, image in zip(names, table["image"], strict=True)]
+    files = zip(names, table["image"], readings_of(table), strict=True)
+    return [name + (kept_suffix(image, reading) or ".png") for name, image, reading in files]

@@ -177,7 +177,11 @@ def by_detector(
     scores: list[np.ndarray] = []
     maps: list[np.ndarray] = []
     for start in range(0, len(rows), 64):
-        found = model.score(ImageStack.load(table.iloc[rows[start : start + 64]], model.image_size))
+        part = table.iloc[rows[start : start + 64]]
+        stack = ImageStack.load(part, model.image_size, reading=model.reading_)
+        for file, warning in stack.warnings:
+            echo(f"warning: {file}: {warning}")
+        found = model.score(stack)
         assert found.maps is not None
         scores.append(found.scores)
         maps.extend(found.maps)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from hw3lib.data.decoding import BROKEN, open_image
+from hw3lib.data.decoding import BROKEN, mode_of, open_image
 from hw3lib.data.images import read_image
+from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 
 _ORIENTATION = 0x0112
@@ -17,16 +18,17 @@ _MARKS = (b"eXIf", b"Exif\0\0", b"profile type exif", b":Orientation", b"com.ado
 _JPEG_END = b"\xff\xd9"
 
 
-def kept_suffix(path: str | Path) -> str | None:
+def kept_suffix(path: str | Path, reading: Reading = PLAIN) -> str | None:
     """``.png`` or ``.jpg`` of a file that can be copied as it is; None of one that is decoded and saved as PNG.
 
     Copied are plain 8-bit RGB and grey images without an orientation mark, which not all readers follow, and JPEGs
-    that end as they should, for ultralytics writes the others anew.
+    that end as they should, for ultralytics writes the others anew; none if ``reading`` scales them.
     """
     try:
         with open_image(path) as image:
             plain = (
-                image.mode in ("L", "RGB")
+                mode_of(image) in ("L", "RGB")
+                and not (reading.scales_8_bits and reading.pixel_range != (0, 255))
                 and "transparency" not in image.info
                 and getattr(image, "n_frames", 1) == 1
                 and (_no_mark(path) or image.getexif().get(_ORIENTATION, 1) == 1)
@@ -50,23 +52,24 @@ def _no_mark(path: str | Path) -> bool:
     return not any(tag in content for tag in _MARKS)
 
 
-def save_image(source: str | Path, target: Path, size: tuple[int, int]) -> None:
+def save_image(source: str | Path, target: Path, size: tuple[int, int], reading: Reading = PLAIN) -> None:
     """Copy an image into an export, as :func:`hw3lib.data.read_image` shows it.
 
     Args:
         source: image file.
         target: in a folder that exists; named as :func:`.dataset.file_names` says.
         size: ``(H, W)`` that its annotations are for.
+        reading: how it is decoded.
 
     Raises:
         Hw3Error: it cannot be decoded, or has another size.
     """
-    if kept_suffix(source) == target.suffix:
+    if kept_suffix(source, reading) == target.suffix:
         with open_image(source) as image:
             found = image.size[::-1]
         shutil.copyfile(source, target)
     else:
-        pixels = read_image(source)
+        pixels = read_image(source, reading=reading)
         found = pixels.shape[:2]
         Image.fromarray(pixels).save(target)
     if tuple(found) != tuple(size):

@@ -65,7 +65,9 @@ def _draw(axes, data: Dataset, row: int, found: list[Instance]) -> None:
     height, width = data.sizes[row]
     scale = min(1.0, _TILE / max(height, width))
     small = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = Image.fromarray(read_image(data.sources[row])).resize(small, Image.Resampling.BILINEAR)
+    picture = Image.fromarray(read_image(data.sources[row], reading=data.reading)).resize(
+        small, Image.Resampling.BILINEAR
+    )
     pixels = np.asarray(picture, np.float32) / 255
     for instance in found:
         colour = _rgb(data, instance)

@@ -24,6 +24,7 @@ from hw3lib.core.files import atomic_folder, file_digest
 from hw3lib.core.saved import save_tensors
 from hw3lib.data.images import ImageStack
 from hw3lib.data.parts import FEWEST_TO_FIT
+from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
@@ -32,6 +33,7 @@ from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values,
 
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
 
+FEWEST = FEWEST_TO_FIT
 _LEVEL = 256  # held-out images whose maps tell the level of good ones
 _SETTINGS, _STATE = "detector.json", "state.safetensors"
 _FORMAT = 1
@@ -63,6 +65,7 @@ class Detector(ABC):
         threshold_: an image with a higher score is called anomalous.
         map_threshold_: the same for a pixel of a map: as many good images have a pixel above it.
         thresholds_: how :attr:`threshold_` came about, and what it promises.
+        reading_: how the good images became pixels, which others must become in the same way.
     """
 
     name: ClassVar[str]  # in tables, and in the saved folder
@@ -105,6 +108,9 @@ class Detector(ABC):
                 share or a rate out of range. What was learned before is kept then, but not if learning itself fails.
         """
         required_good_images(false_alarm_rate)  # refuses a wrong rate before the work, not after
+        reading = good.reading if isinstance(good, ImageStack) else PLAIN
+        if reading is None:
+            raise Hw3Error(f"{self.name}: good images that are not all read alike; expected those of one category")
         images = self._check(good)
         _refuse_constant(images, self.name)
         if not 0 <= held_out <= 0.9:
@@ -112,15 +118,15 @@ class Detector(ABC):
         order = np.random.default_rng(self.seed).permutation(len(images))
         apart = max(1, round(held_out * len(images))) if held_out else 0
         learned = np.sort(order[apart:])
-        if len(learned) < FEWEST_TO_FIT - 1:
+        if len(learned) < FEWEST - 1:
             raise Hw3Error(
                 f"{self.name}: found {len(images)} good images, of which {apart} are held out; expected at least "
-                f"{FEWEST_TO_FIT} in all and {FEWEST_TO_FIT - 1} to learn from. Add good images"
+                f"{FEWEST} in all and {FEWEST - 1} to learn from. Add good images"
             )
         self._torch_device = pick_device(self.device)
         vars(self).pop("n_good_", None)  # a failure from here on leaves a detector that says it is not fitted
         self._fit(Rows(images, learned), progress)
-        self.n_good_ = len(learned)
+        self.n_good_, self.reading_ = len(learned), reading
         self.good_scores_, self.good_peaks_, self.good_level_ = np.zeros(0, np.float32), np.zeros(0, np.float32), np.nan
         if apart:
             self._score_held_out(Rows(images, np.sort(order[:apart])), progress)
@@ -168,6 +174,7 @@ class Detector(ABC):
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
         self._require_fit()
+        self._compare_reading(images)
         scores, maps = [], []
         for score, map_ in self._score_batches(self._check(images), progress):
             scores.append(score)
@@ -195,6 +202,7 @@ class Detector(ABC):
             Hw3Error: not fitted, or images of another size, or NaN.
         """
         self._require_fit()
+        self._compare_reading(images)
         return np.concatenate([batch.scores for batch in self._score_batches(self._check(images))])
 
     def anomaly_map(self, images: Images) -> np.ndarray:
@@ -242,6 +250,7 @@ class Detector(ABC):
                 "parameters": asdict(self),
                 "n_good": self.n_good_,
                 "false_alarm_rate": threshold.false_alarm_rate if threshold else None,
+                "reading": asdict(self.reading_),
                 "sha256": file_digest(temporary / _STATE),
                 "hw3lib": __version__,
                 "torch": torch.__version__,
@@ -256,6 +265,7 @@ class Detector(ABC):
         detector = cls(**own)
         detector._torch_device = pick_device(detector.device)
         detector.n_good_ = settings["n_good"]
+        detector.reading_ = Reading(**settings.get("reading", {}))  # which detectors of 8-bit images did not have once
         detector.good_scores_ = state["good_scores_"].numpy()
         detector.good_peaks_, detector.good_level_ = state["good_peaks_"].numpy(), float(state["good_level_"])
         inner = {name.removeprefix("state."): value for name, value in state.items() if name.startswith("state.")}
@@ -300,6 +310,15 @@ class Detector(ABC):
                 f"{self.image_size}x{self.image_size}; load them at that size or set image_size"
             )
         return images
+
+    def _compare_reading(self, images: Images) -> None:
+        """Warn of images that became pixels in another way than those that were learned from."""
+        if isinstance(images, ImageStack) and images.reading != self.reading_:
+            warnings.warn(
+                f"{self.name} learned from images read as {self.reading_}, and these were read as {images.reading}; "
+                "load them with ImageStack.load(table, size, reading=detector.reading_)",
+                stacklevel=3,
+            )
 
     def _require_fit(self) -> None:
         if not hasattr(self, "n_good_"):

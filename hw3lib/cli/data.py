@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from hw3lib.cli.options import PROFILES, Data, command, group, option
 
@@ -27,7 +27,9 @@ def list_(*, data: Data = None) -> int:
     rows = [("category", "images", "where")]
     for name in [*known, *(name for name in found if name not in known)]:
         if name in found:
-            rows.append((name, str(len(load_table(found[name], name, strict=False))), str(found[name])))
+            rows.append(
+                (name, str(len(load_table(found[name], name, strict=False, find_range=False))), str(found[name]))
+            )
         else:
             rows.append((name, "-", f"missing; {known[name]}"))
     print(format_table(rows))
@@ -129,7 +131,7 @@ def settings(
     from hw3lib.data.settings import CategorySettings, read_settings, write_settings
 
     folder = category_folder(category, data)
-    said = {"good": good, "pixel_range": range, "fit": fit, "groups": groups}
+    said: dict[str, Any] = {"good": good, "pixel_range": range, "fit": fit, "groups": groups}
     changes = {name: value for name, value in said.items() if value is not None}
     found = CategorySettings() if reset else read_settings(folder)
     if changes or reset:

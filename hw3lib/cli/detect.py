@@ -32,6 +32,14 @@ def fit(
     held_out: Annotated[
         float, option("of the good images, to set the threshold by (default: %(default)s)", metavar="SHARE")
     ] = 0.2,
+    range: Annotated[
+        tuple[float, ...] | None,
+        option(
+            "pixel values that are black and white (default: found from the photographs)",
+            nargs=2,
+            metavar=("LOW", "HIGH"),
+        ),
+    ] = None,
     cache: Annotated[
         str | None,
         option("keep the decoded images there, not in memory; for large sets, with --memory-limit", metavar="DIR"),
@@ -54,6 +62,7 @@ def fit(
         settings | {name: parse_value(text) for name, text in parameters},
         held_out=held_out,
         false_alarm_rate=false_alarm_rate,
+        pixel_range=range,
         cache=cache,
         force=force,
         progress=sys.stderr.isatty(),
@@ -106,6 +115,8 @@ def score(
         auroc, good, bad = done.auroc
         say(f"image AUROC {100 * auroc:.1f} % on {good} good and {bad} defective images; their labels chose nothing")
     say(f"results: {out}")
+    for file, warning in done.warnings:
+        print(f"warning: {file}: {warning}", file=sys.stderr)
     for file, reason in done.failed:
         print(f"failed: {file}: {reason}", file=sys.stderr)
     return 1 if done.failed else 0

@@ -1,8 +1,9 @@
 from .check import CheckReport, check_category
 from .fetch.sources import get
 from .find import list_categories
-from .images import ImageStack, load_masks, read_image, read_mask
+from .images import ImageStack, load_masks, read_image, read_mask, read_row
 from .labels import class_names
+from .reading import Reading
 from .splits import classification_images, repeated_splits, sample_per_class, splittable, stratified_split
 from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
 from .table import digest, load_table
@@ -10,6 +11,7 @@ from .table import digest, load_table
 __all__ = [
     "CheckReport",
     "ImageStack",
+    "Reading",
     "check_category",
     "class_counts",
     "class_names",
@@ -25,6 +27,7 @@ __all__ = [
     "mean_mask",
     "read_image",
     "read_mask",
+    "read_row",
     "repeated_splits",
     "sample_per_class",
     "splittable",

@@ -6,20 +6,25 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, open_image
+from .decoding import BROKEN, is_deep, open_image
+from .depth import say_range
 from .fetch.official import OFFICIAL
-from .images import read_image
+from .images import decode_image
+from .reading import Reading, readings_of
 from .statistics import class_counts
-from .table import Problem
+from .table import NOT_FINITE, Problem, settings_of
 from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size
+_BRIGHTEST = 0.999  # of an image's values, those above are stars, glare and broken pixels
+_NEARLY_BLACK = 64  # of 255: a camera of 14 bits read as one of 16 ends below it
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,14 @@ class CheckReport:
         problems: one row a problem: ``severity`` (``error`` or ``warning``), ``kind``, ``file``, ``message``.
         counts: images by class and split.
         official: the outcome of the comparison with the published counts, in words; empty for other categories.
+        pixel_range: which values are black and white, in words; empty where files of 8 bits stay as they are.
     """
 
     category: str
     problems: pd.DataFrame
     counts: pd.DataFrame
     official: str
+    pixel_range: str = ""
 
     @property
     def ok(self) -> bool:
@@ -49,8 +56,7 @@ class CheckReport:
             f"{self.category}: {total['total']} images ({total['train']} train, {total['test']} test), "
             f"{len(self.counts)} classes"
         ]
-        if self.official:
-            lines.append(self.official)
+        lines += [said for said in (self.official, self.pixel_range) if said]
         for row in self.problems.itertuples():
             lines.append(f"{row.severity.upper():7} {row.kind}: {row.file}: {row.message}")
         errors = int((self.problems["severity"] == "error").sum())
@@ -65,36 +71,55 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
     ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes); images with the same pixels within a split
     (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
-    values other than 0 and one other (error); mixed sizes or modes (warning); and counts that differ from the published
-    ones in the 15 categories of MVTec AD (error).
+    values other than 0 and one other (error); mixed sizes, modes or bit depths, images that are nearly black, and
+    values beyond the range that was given for the category (warnings); NaN (error); and counts that differ from the
+    published ones in the 15 categories of MVTec AD (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
-    known = {p.file for p in problems if p.kind == "unreadable"}
+    known = {p.file for p in problems if p.kind in ("unreadable", NOT_FINITE)}
     keys = np.zeros((len(table), _KEY), np.uint8)  # zeros: not readable
-    for i, content in enumerate(in_order(_content, table["image"])):
-        if isinstance(content, Problem):
+    levels = np.full(len(table), np.nan)
+    beyond: list[tuple[str, str]] = []
+    pairs = zip(table["image"], readings_of(table), strict=True)
+    for i, content in enumerate(in_order(lambda pair: _content(*pair), pairs)):
+        if not isinstance(content, Problem):
+            keys[i], levels[i] = np.frombuffer(content.key, np.uint8), content.level
+            if content.beyond:
+                beyond.append((table["image"].iloc[i], content.beyond))
+        elif content.file not in known:
             problems.append(content)
-        else:
-            keys[i] = np.frombuffer(content, np.uint8)
     masks = (m for m in table["mask"] if isinstance(m, str) and m not in known)
     problems += [p for p in in_order(_mask_problem, masks) if p is not None]
     problems += _duplicates(table, keys)
     problems += _mixed(table)
+    problems += _ranges(table, levels, beyond)
     counts = class_counts(table)
     category = table.attrs.get("category", "")
     official, differs = _compare_counts(category, counts)
     problems += differs
     frame = pd.DataFrame([asdict(p) for p in problems], columns=["severity", "kind", "file", "message"])
-    return CheckReport(category, frame.sort_values(["severity", "kind", "file"], ignore_index=True), counts, official)
+    frame = frame.sort_values(["severity", "kind", "file"], ignore_index=True)
+    return CheckReport(category, frame, counts, official, _say_reading(table))
 
 
-def _content(path: str) -> bytes | Problem:
-    """Hash of an image's pixels, so that a re-encoded copy is known again; or what is wrong with it."""
+class _Content(NamedTuple):
+    """Of an image: hash of its pixels, so that a re-encoded copy is known again; its brightest value but for a few
+    outliers, 0 to 255; and what is beyond its range, in words."""
+
+    key: bytes
+    level: float
+    beyond: str
+
+
+def _content(path: str, reading: Reading) -> _Content | Problem:
     try:
-        pixels = read_image(path)
+        pixels, warning = decode_image(path, reading=reading)
     except Hw3Error as error:
         return Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+    key = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    level = np.searchsorted(counts.cumsum(), _BRIGHTEST * pixels.size)
+    return _Content(key, float(level), warning)
 
 
 def _mask_problem(path: str) -> Problem | None:
@@ -156,6 +181,49 @@ def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
             str(Path(odd)),
             f"{text}: all are read as RGB; a class that alone is stored differently would be given away by it",
         )
+
+
+def _ranges(table: pd.DataFrame, levels: np.ndarray, beyond: list[tuple[str, str]]) -> Iterator[Problem]:
+    """What the images make of the values that are black and white; ``levels`` are their brightest values."""
+    deep = np.array([is_deep(mode) for mode in table["mode"]], bool)
+    if deep.any() and not deep.all():
+        first = table["image"].iloc[int((~deep).argmax() if deep.mean() > 0.5 else deep.argmax())]
+        yield Problem(
+            "warning",
+            "mixed depth",
+            first,
+            f"{(~deep).sum()} images have 8 bits and stay as they are, {deep.sum()} have more and are scaled to 8 by "
+            "one range; a class that alone is stored differently would be given away by it",
+        )
+        beyond = [(file, text) for file, text in beyond if not text.startswith("8 bits")]
+    if beyond:
+        file, text = beyond[0]
+        others = f"; {len(beyond) - 1} others do too" if len(beyond) > 1 else ""
+        yield Problem("warning", "beyond the range", file, f"{text}{others}")
+    if np.isfinite(levels).any():
+        level = float(np.nanmedian(levels))
+        if level < _NEARLY_BLACK:
+            example = table["image"].iloc[int(np.nanargmin(np.abs(levels - level)))]
+            yield Problem("warning", "nearly black", example, _say_nearly_black(table, level))
+
+
+def _say_nearly_black(table: pd.DataFrame, level: float) -> str:
+    black, white = readings_of(table)[0].pixel_range or (0, 255)
+    value = black + level / 255 * (white - black)
+    ending = next((2**bits - 1 for bits in range(1, 17) if value <= 2**bits - 1), value) if white > 1 else value
+    return (
+        f"99.9 % of its values are at most {value:.3g}, where {white:g} is white, and most images are as dark; if the "
+        f"camera gives fewer bits, say what is white: hw3 data settings {table.attrs.get('category', 'CATEGORY')} "
+        f"--range {black:g} {ending:.4g}"
+    )
+
+
+def _say_reading(table: pd.DataFrame) -> str:
+    found = {reading.pixel_range for reading in readings_of(table)} - {None}
+    if not found:
+        return ""
+    said = "category.json says" if settings_of(table).pixel_range else "found from all images"
+    return f"values that are black and white ({said}): {', '.join(say_range(each) for each in found if each)}"
 
 
 def _compare_counts(category: str, counts: pd.DataFrame) -> tuple[str, list[Problem]]:

@@ -7,16 +7,25 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from PIL import Image
-from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    IMAGELENGTH,
+    IMAGEWIDTH,
+    PLANAR_CONFIGURATION,
+    TiffImageFile,
+)
 
 from hw3lib.core.files import is_no_regular_file
 
 MOST_PIXELS = 100 * 10**6  # decoded, as RGB and once copied, they take some 700 MB
-_MOST_OF_KIND = {"WEBP": MOST_PIXELS // 2}  # whose decoder holds several canvases, 17 bytes a pixel in all
+# WebP's decoder holds several canvases, 17 bytes a pixel in all; of TIFFs beyond 89.4 million Pillow warns later on.
+_MOST_OF_KIND = {"WEBP": MOST_PIXELS // 2, "TIFF": 89 * 10**6}
+DEEP_COLOURS = ("RGB;16", "RGBA;16", "LA;16")  # modes of 16-bit colours, of which Pillow gives the high bytes alone
 # What Pillow raises for damaged files: most plug-ins trust the fields of a header once it has the right mark.
 BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
@@ -25,23 +34,92 @@ BROKEN = (
 BROKEN_ARRAYS = (*BROKEN, tokenize.TokenError, zipfile.BadZipFile)  # numpy trusts a header with the right mark as well
 
 
-def open_image(source: str | Path | IO[bytes]) -> Image.Image:
+def open_image(source: str | Path | IO[bytes], formats: Sequence[str] | None = None) -> ImageFile.ImageFile:
     """As ``PIL.Image.open``, but of regular files and at most :data:`MOST_PIXELS` only.
+
+    Pillow's own limit warns where nobody reads it, and refuses in words of its own, so it is not asked.
+
+    Args:
+        source: image file, or one that is open.
+        formats: Pillow's names of those that are taken; None: all.
 
     Raises:
         Exception: one of :data:`BROKEN`.
     """
     if isinstance(source, str | Path) and is_no_regular_file(source):
         raise OSError("is no regular file")
-    image = Image.open(source)
+    image = _identified(source, formats)
     width, height = image.size
     most = _MOST_OF_KIND.get(image.format or "", MOST_PIXELS)
+    if mode_of(image) in DEEP_COLOURS:
+        most = min(most, MOST_PIXELS // 2)  # they are decoded twice
     if width * height > most:
         image.close()
         raise Image.DecompressionBombError(
             f"it has {width}x{height} pixels; at most {most // 10**6} million are taken, make it smaller"
         )
     return image
+
+
+def _identified(source: str | Path | IO[bytes], formats: Sequence[str] | None) -> ImageFile.ImageFile:
+    start, tried = _start(source), set()
+    for load in (Image.preinit, Image.init):  # the common plug-ins, then all
+        load()
+        for name in [name for name in formats or Image.ID if name in Image.OPEN and name not in tried]:
+            tried.add(name)
+            factory, accept = Image.OPEN[name]
+            found = accept is None or accept(start)
+            if not found or isinstance(found, str):  # which says why not
+                continue
+            try:
+                if not isinstance(source, str | Path):
+                    source.seek(0)
+                return factory(source, None)
+            except (SyntaxError, IndexError, TypeError, struct.error):
+                continue  # as Pillow does: another plug-in may know it
+            except Image.DecompressionBombError:  # of plug-ins that make room before they tell the size
+                most = _MOST_OF_KIND.get(name, MOST_PIXELS) // 10**6
+                raise Image.DecompressionBombError(
+                    f"it has far too many pixels; at most {most} million are taken, make it smaller"
+                ) from None
+    raise UnidentifiedImageError("cannot identify image file")
+
+
+def _start(source: str | Path | IO[bytes]) -> bytes:
+    if isinstance(source, str | Path):
+        with open(source, "rb") as file:
+            return file.read(16)
+    source.seek(0)
+    return source.read(16)
+
+
+def mode_of(image: ImageFile.ImageFile) -> str:
+    """Pillow's mode of an image just opened, but ``RGB;16``, ``RGBA;16`` or ``LA;16`` for colours of 16 bits.
+
+    Raises:
+        OSError: colours of 16 bits in an order that Pillow gives wrongly.
+    """
+    if image.mode not in ("RGB", "RGBA"):
+        return image.mode
+    raw, whole = _raw_mode(image), f"{image.mode};16"
+    if isinstance(image, TiffImageFile):
+        if 16 not in image.tag_v2.get(BITSPERSAMPLE, ()):
+            return image.mode
+        if image.tag_v2.get(PLANAR_CONFIGURATION) == 2 or raw.startswith("RGBa"):
+            raise OSError("has colours of 16 bits in separate planes or multiplied by alpha; save it without either")
+        return whole
+    return {"LA;16B": "LA;16", "RGB;16B": whole, "RGBA;16B": whole}.get(raw, image.mode)
+
+
+def is_deep(mode: str) -> bool:
+    """Whether images of a mode, see :func:`mode_of`, have more than 8 bits a value."""
+    return mode.startswith("I") or mode == "F" or mode in DEEP_COLOURS
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """How Pillow is about to unpack the pixels, ``RGB;16B`` for instance."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
 def upright_size(image: Image.Image, path: Path) -> tuple[int, int]:

@@ -6,14 +6,15 @@ import json
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from hw3lib.core.files import atomic_path
 from hw3lib.core.untrusted import read_json
 from hw3lib.errors import Hw3Error
 
+from .reading import Fit, checked_range
+
 FILE = "category.json"
-Fit = Literal["stretch", "pad", "tile"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +40,7 @@ class CategorySettings:
             not isinstance(self.good, str) or not self.good or Path(self.good).name != self.good
         ):
             raise Hw3Error(f"good={self.good!r}: expected the name of a folder of the category")
-        if self.pixel_range is not None:
-            found = self.pixel_range
-            try:
-                low, high = (float(value) for value in found)
-            except (TypeError, ValueError):
-                low = high = float("nan")
-            if not (abs(low) < float("inf") and abs(high) < float("inf") and low < high):
-                raise Hw3Error(f"pixel_range={found!r}: expected two numbers, black and white, such as 0 and 4095")
-            object.__setattr__(self, "pixel_range", (low, high))
+        object.__setattr__(self, "pixel_range", checked_range(self.pixel_range))
         if self.fit not in get_args(Fit):
             raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(get_args(Fit))}")
         if self.groups is not None:

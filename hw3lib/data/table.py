@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +17,10 @@ from PIL import Image, UnidentifiedImageError
 from hw3lib.core.files import expanded, file_digest
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, open_image, upright_size
+from .decoding import BROKEN, is_deep, mode_of, open_image, upright_size
+from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
+from .reading import COLUMN, PLAIN, Reading, readings_of
 from .settings import CategorySettings, read_settings
 from .threads import in_order
 
@@ -26,6 +28,8 @@ COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MASK_FOLDERS = ("ground_truth", "masks")
 NO_TEST_GOOD = "no test/good"  # kind of the problem that says that train/good lends some
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # what such a file begins with
+NOT_FINITE = "not finite"  # the kind of problem
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,11 @@ class _Row(NamedTuple):
     mask: str | None
 
 
-def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.DataFrame:
-    """Read the layout of a category into a table; no pixel is decoded yet.
+def load_table(root: str | Path, category: str, *, strict: bool = True, find_range: bool = True) -> pd.DataFrame:
+    """Read the layout of a category into a table; pixels are decoded only of images of more than 8 bits.
+
+    Which values of these are black and white is one answer for all of them: what ``category.json`` says, or else what
+    the largest of all needs, see :func:`.depth.natural_range`.
 
     Two layouts are understood: MVTec AD's (``train/``, ``test/``, ``ground_truth/``) and a simple folder of one's own
     (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
@@ -65,12 +72,16 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
         category: name of the folder below ``root``, ``"bottle"`` or ``"synthetic/bottle"``.
         strict: raise if anything is wrong. Otherwise the problems are in ``table.attrs["problems"]``, for
             :func:`hw3lib.data.check`, and what can be read is in the table.
+        find_range: find what is black and white; False decodes nothing, for those who do not look at the images or
+            know it already.
 
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
         (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
-        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ...). What
-        ``category.json`` says is in ``table.attrs["settings"]``, see :func:`settings_of`.
+        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for
+        colours of 16 bits). Where images are not read as by default, the column ``reading`` says how, see
+        :func:`.images.read_row`. What ``category.json`` says is in ``table.attrs["settings"]``, see
+        :func:`settings_of`.
 
     Raises:
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
@@ -97,6 +108,12 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
     if not sizes[:, 0].all():
         table = table[sizes[:, 0] > 0].reset_index(drop=True)
     table = table.astype({"is_defect": bool, "width": int, "height": int})
+    pixel_range = settings.pixel_range
+    if pixel_range is None and find_range:
+        pixel_range = found_range(table["image"], table["mode"], problems)
+    reading = Reading(pixel_range, settings.fit)
+    if reading != PLAIN:
+        table[COLUMN] = [reading] * len(table)
     table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
     table.attrs["settings"] = asdict(settings)
     if strict:
@@ -104,6 +121,32 @@ def load_table(root: str | Path, category: str, *, strict: bool = True) -> pd.Da
         if errors:
             raise Hw3Error(_say(category, errors))
     return table
+
+
+def found_range(images: Iterable[str], modes: Iterable[str], problems: list[Problem]) -> tuple[float, float] | None:
+    """Black and white of those of some images that have more than 8 bits; None where none has.
+
+    Args:
+        images: files.
+        modes: of each, see :func:`read_header`.
+        problems: those that hold NaN are added.
+    """
+    deep = [image for image, mode in zip(images, modes, strict=True) if is_deep(mode)]
+    extremes = []
+    for found in in_order(_extremes_or_problem, deep):
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif found is not None:
+            extremes.append(found)
+    whole = joined(extremes)
+    return None if whole is None else natural_range(whole)
+
+
+def _extremes_or_problem(path: str) -> Extremes | Problem | None:
+    try:
+        return extremes_of(path)
+    except Hw3Error as error:
+        return Problem("error", NOT_FINITE, path, str(error))
 
 
 def settings_of(table: pd.DataFrame) -> CategorySettings:
@@ -243,7 +286,7 @@ def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
 
 
 def read_header(path: str | Path) -> tuple[int, int, str]:
-    """Width, height (upright) and Pillow mode of an image file, without decoding it.
+    """Width, height (upright) and mode (see :func:`.depth.mode_of`) of an image file, without decoding it.
 
     Raises:
         Hw3Error: the file is not an image, is empty, or ends before its last byte.
@@ -253,7 +296,7 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
         if path.stat().st_size == 0:
             raise Hw3Error("is empty (0 bytes); expected an image")
         with open_image(path) as image:
-            mode, kind = image.mode, image.format
+            mode, kind = mode_of(image), image.format
             width, height = upright_size(image, path)
         if kind == "PNG":
             with path.open("rb") as file:
@@ -264,6 +307,10 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
     except UnidentifiedImageError:
         with path.open("rb") as file:
             start = file.read(16)
+        if start.startswith(_TIFF):
+            raise Hw3Error(
+                "is a TIFF of a kind that cannot be read, such as colours of 32-bit floats; save it with 8 or 16 bits"
+            ) from None
         raise Hw3Error(
             f"is not an image, whatever its name says: it begins with {start!r}; replace it or take it out"
         ) from None
@@ -305,7 +352,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """SHA-256, in hexadecimal, of what a table says: splits, classes, settings, the bytes of every image and mask.
+    """SHA-256, in hexadecimal, of what a table says: splits, classes, settings, range, bytes of every image and mask.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
 
@@ -315,6 +362,8 @@ def digest(table: pd.DataFrame) -> str:
     sums = in_order(file_digest, _files(table))
     said = settings_of(table).said()
     total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
+    if COLUMN in table:  # the scale of a part of a table was found from all of its category
+        total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
     for row in table.itertuples():
         image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())

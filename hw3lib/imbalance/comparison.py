@@ -43,6 +43,7 @@ _VIEWS_CODE = (
     "networks/devices.py",
     "networks/trainer.py",
     "data/images.py",
+    "data/depth.py",
 )
 _CODE = (
     "imbalance/comparison.py",

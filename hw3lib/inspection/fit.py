@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hw3lib.anomaly.detector import Detector
+from hw3lib.anomaly.detector import FEWEST, Detector
 from hw3lib.anomaly.onnx.export import Agreement
 from hw3lib.anomaly.onnx.export import export as export_onnx
 from hw3lib.anomaly.registry import load_detector, make_detector
 from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_images
 from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
+from hw3lib.data.depth import say_range
 from hw3lib.data.images import ImageStack, read_image
-from hw3lib.data.parts import FEWEST_TO_FIT
+from hw3lib.data.reading import checked_range
 from hw3lib.errors import Hw3Error
 
 from .photographs import find_photographs, good_photographs, say_sizes
@@ -37,6 +38,7 @@ def fit(
     *,
     held_out: float = 0.2,
     false_alarm_rate: float = 0.05,
+    pixel_range: tuple[float, float] | None = None,
     cache: str | Path | None = None,
     force: bool = False,
     progress: bool = False,
@@ -51,6 +53,7 @@ def fit(
         detector: one of :data:`hw3lib.anomaly.registry.DETECTORS`.
         settings: its hyperparameters, such as ``image_size``.
         held_out, false_alarm_rate: see :meth:`.Detector.fit`.
+        pixel_range: pixel values that are black and white, see :func:`.photographs.good_photographs`.
         cache: folder where the decoded images are kept and mapped from, for more of them than fit into memory; None
             decodes them into memory.
         force: replace a detector at ``out``.
@@ -66,14 +69,15 @@ def fit(
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
         raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")
-    files, sizes = good_photographs(Path(folder))
+    files, sizes, reading = good_photographs(Path(folder), checked_range(pixel_range))
     n, side = len(files), model.image_size
     held = 0 if held_out == 0 else max(1, round(held_out * n))
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is resized to {side}x{side}")
-    if n < FEWEST_TO_FIT:
+    if reading.pixel_range is not None:
+        echo(f"black and white are {say_range(reading.pixel_range)}; so they are when others are scored")
+    if n < FEWEST:
         raise Hw3Error(
-            f"{folder}: found {counted(n, 'good image')}, expected at least {FEWEST_TO_FIT}; "
-            "add photographs of good products"
+            f"{folder}: found {counted(n, 'good image')}, expected at least {FEWEST}; add photographs of good products"
         )
     aside = f"{held} are held out to set the threshold" if held else "none is held out, so there will be no threshold"
     echo(f"{model.name} learns from {n - held} of them, {aside}")
@@ -84,7 +88,10 @@ def fit(
             f"{human_bytes(plan['memory_bank_bytes'])}; all patches, while it is made: "
             f"{human_bytes(plan['patches_bytes'])}"
         )
-    images = ImageStack.load(pd.DataFrame({"image": files}), side, cache=cache, progress=progress)
+    images = ImageStack.load(pd.DataFrame({"image": files}), side, reading=reading, cache=cache, progress=progress)
+    if images.warnings:
+        file, warning = images.warnings[0]
+        echo(f"warning: {counted(len(images.warnings), 'good image')} of {n}, first {file}: {warning}")
     with silence_few_good_images():
         model.fit(images, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
     model.device = "auto"  # where it was fitted; it may be used elsewhere
@@ -124,7 +131,8 @@ def export(
     model, images = load_detector(detector), None
     if check is not None:
         photographs, _ = find_photographs([expanded(check)], lambda _: None)
-        images = np.stack([read_image(p.path, model.image_size).transpose(2, 0, 1) for p in photographs[:16]])
+        read = [read_image(p.path, model.image_size, model.reading_) for p in photographs[:16]]
+        images = np.stack(read).transpose(0, 3, 1, 2)
     done = export_onnx(model, file, images=images)
     maps = "" if done.maps is None else f", maps by {done.maps:.1g}"
     kind = "generated images" if check is None else f"images of {check}"

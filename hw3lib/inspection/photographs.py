@@ -7,6 +7,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -16,8 +17,18 @@ import pandas as pd
 from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
 from hw3lib.data.find import is_category
-from hw3lib.data.images import read_image
-from hw3lib.data.table import IMAGE_SUFFIXES, MASK_FOLDERS, image_names, load_table, read_header
+from hw3lib.data.images import decode_image
+from hw3lib.data.reading import Reading, shared_reading
+from hw3lib.data.table import (
+    IMAGE_SUFFIXES,
+    MASK_FOLDERS,
+    NOT_FINITE,
+    Problem,
+    found_range,
+    image_names,
+    load_table,
+    read_header,
+)
 from hw3lib.errors import Hw3Error
 
 
@@ -89,8 +100,15 @@ def _listed(folder: Path) -> list[str]:
     return found
 
 
-def good_photographs(folder: Path) -> tuple[list[str], list[tuple[int, int]]]:
-    """Paths and sizes (width, height) of the good images of a folder, or of the training part of a category.
+def good_photographs(
+    folder: Path, pixel_range: tuple[float, float] | None = None
+) -> tuple[list[str], list[tuple[int, int]], Reading]:
+    """The good images of a folder, or of the training part of a category: paths, sizes (width, height), how to read.
+
+    Args:
+        folder: the folder, or category.
+        pixel_range: values that are black and white; None takes what ``category.json`` says, or else what all images
+            of more than 8 bits need, see :func:`hw3lib.data.depth.natural_range`.
 
     Raises:
         Hw3Error: no such folder, no image, or any that cannot be read.
@@ -104,21 +122,31 @@ def good_photographs(folder: Path) -> tuple[list[str], list[tuple[int, int]]]:
         if good.empty and not broken:
             raise Hw3Error(f"{folder}: a category without good training images; put some into train/good")
         files, sizes = list(good["image"]), list(zip(good["width"], good["height"], strict=True))
+        reading = shared_reading(table)
+        kept = set(files)
+        broken += [
+            (p["file"], p["message"]) for p in table.attrs["problems"] if p["kind"] == NOT_FINITE and p["file"] in kept
+        ]
     else:
-        files, sizes, broken = [], [], []
+        files, sizes, modes, broken = [], [], [], []
         for path in _listed(folder):
             try:
-                sizes.append(read_header(path)[:2])
+                *size, mode = read_header(path)
                 files.append(path)
+                sizes.append((size[0], size[1]))
+                modes.append(mode)
             except Hw3Error as error:
                 broken.append((path, str(error)))
+        problems: list[Problem] = []
+        reading = Reading(pixel_range or found_range(files, modes, problems))
+        broken += [(problem.file, problem.message) for problem in problems]
     if broken:
+        total = len({*files, *(file for file, _ in broken)})
         lines = "\n  ".join(f"{file}: {reason}" for file, reason in broken[:10])
         raise Hw3Error(
-            f"{folder}: {counted(len(broken), 'good image')} of {len(broken) + len(files)} cannot be read; replace or "
-            f"remove:\n  {lines}"
+            f"{folder}: {counted(len(broken), 'good image')} of {total} cannot be read; replace or remove:\n  {lines}"
         )
-    return files, sizes
+    return files, sizes, reading if pixel_range is None else replace(reading, pixel_range=pixel_range)
 
 
 def _unreadable(table: pd.DataFrame) -> list[dict]:
@@ -148,7 +176,7 @@ def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tup
             found.add(str(place), len(str(place)) - len(place.name), None)
         elif is_category(place):
             root = place.resolve()
-            table = load_table(root.parent, root.name, strict=False)
+            table = load_table(root.parent, root.name, strict=False, find_range=False)  # the detector knows it
             test = table[table["split"] == "test"]
             wrong = [p for p in _unreadable(table) if Path(p["file"]).relative_to(root).parts[0] != "train"]
             failed += [(p["file"], p["message"]) for p in wrong]
@@ -166,24 +194,28 @@ def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tup
 
 
 def read_batches(
-    photographs: Sequence[Photograph], side: int, size: int, pool: ThreadPoolExecutor
-) -> Iterator[tuple[list[Photograph], np.ndarray | None, list[tuple[str, str]]]]:
-    """Images as uint8 ``(n, 3, side, side)`` and those that cannot be read; the next batch is decoded meanwhile."""
+    photographs: Sequence[Photograph], side: int, size: int, pool: ThreadPoolExecutor, reading: Reading
+) -> Iterator[tuple[list[Photograph], np.ndarray | None, list[str], list[tuple[str, str]]]]:
+    """Batches of images: which, as uint8 ``(n, 3, side, side)``, what is odd about the values of each, see
+    :func:`hw3lib.data.images.decode_image`; and those that cannot be read. The next batch is decoded meanwhile.
+    """
     waiting: deque[list[tuple[Photograph, Future]]] = deque()
     for start in range(0, len(photographs) + size, size):
         part = photographs[start : start + size]
-        waiting.append([(p, pool.submit(read_image, p.path, side)) for p in part])
+        waiting.append([(p, pool.submit(decode_image, p.path, side, reading)) for p in part])
         if len(waiting) < 2:
             continue
-        batch, images, failed = [], [], []
+        batch, images, warnings, failed = [], [], [], []
         for photograph, future in waiting.popleft():
             try:
-                images.append(future.result().transpose(2, 0, 1))
+                image, warning = future.result()
+                images.append(image.transpose(2, 0, 1))
+                warnings.append(warning)
                 batch.append(photograph)
             except Hw3Error as error:
                 reason = str(error).removeprefix(f"{photograph.path}: ").partition("; `hw3 data check`")[0]
                 failed.append((str(photograph.path), reason))
-        yield batch, np.stack(images) if images else None, failed
+        yield batch, np.stack(images) if images else None, warnings, failed
 
 
 def say_sizes(sizes: list[tuple[int, int]]) -> str:

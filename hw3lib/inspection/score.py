@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hw3lib.anomaly.detector import Detector
 
 RESULTS, FAILED = "results.csv", "failed.csv"
-COLUMNS = ("file", "score", "p_value", "anomalous", "threshold")
+COLUMNS = ("file", "score", "p_value", "anomalous", "threshold", "warning")
 _TOP = 5  # most anomalous images that are named
 
 
@@ -47,6 +47,7 @@ class Scored:
         said: where the threshold comes from, a sentence.
         top: the highest scores with their p-values (NaN where there are none) and files, highest first.
         failed: ``(file, reason)`` of each image that could not be read.
+        warnings: ``(file, what is odd about its values)``, such as values beyond the range of the good images.
         auroc: of the images whose label is known, 0 to 1, and their numbers, good and defective; or None.
     """
 
@@ -56,6 +57,7 @@ class Scored:
     said: str
     top: list[tuple[float, float, str]]
     failed: list[tuple[str, str]]
+    warnings: list[tuple[str, str]]
     auroc: tuple[float, int, int] | None
 
 
@@ -74,9 +76,9 @@ def score(
 ) -> Scored:
     """Score photographs; memory does not grow with their number.
 
-    Writes one folder, whole or not at all: ``results.csv`` (file, score, p_value, anomalous, threshold), on request
-    ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit floats) at each image's own resolution, and ``failed.csv``
-    (file, reason) if any image could not be read.
+    Writes one folder, whole or not at all: ``results.csv`` (file, score, p_value, anomalous, threshold, and the warning
+    if there is one, see :attr:`Scored.warnings`), on request ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit
+    floats) at each image's own resolution, and ``failed.csv`` (file, reason) if any image could not be read.
 
     Args:
         detector: a detector's folder, or an ONNX file.
@@ -108,6 +110,7 @@ def score(
     count, anomalous = 0, 0
     labels, labelled = array("b"), array("d")
     top: list[tuple[float, float, str]] = []
+    warned: list[tuple[str, str]] = []
     with (
         atomic_folder(out, replace=force) as folder,
         (folder / RESULTS).open("w", newline="", encoding="utf-8") as file,
@@ -118,23 +121,25 @@ def score(
         table.writerow(COLUMNS)
 
         def draw(photograph: Photograph, values: np.ndarray) -> None:
-            image = read_image(photograph.path)
+            image = read_image(photograph.path, reading=model.reading_)
             if colours is not None:
                 _save(overlay(image, values, *colours), folder / "overlays" / f"{photograph.name}.png")
             if tiff:
                 _save(upsample(values, image.shape[:2]), folder / "maps" / f"{photograph.name}.tiff")
 
-        for batch, images, unread in read_batches(photographs, side, model.batch_size, pool):
+        for batch, images, warnings, unread in read_batches(photographs, side, model.batch_size, pool, model.reading_):
             failed += unread
             bar.update(len(batch) + len(unread))
             if images is None:
                 continue
             scores, maps = model.score(images)
             chances = p_values(model.good_scores_, scores) if len(model.good_scores_) else np.full(len(batch), np.nan)
-            for photograph, value, chance in zip(batch, scores.tolist(), chances.tolist(), strict=True):
+            warned += [(str(p.path), text) for p, text in zip(batch, warnings, strict=True) if text]
+            each = zip(batch, scores.tolist(), chances.tolist(), warnings, strict=True)
+            for photograph, value, chance, warning in each:
                 above = value > limit
                 anomalous += above
-                _row(table, photograph, value, chance, above, limit)
+                _row(table, photograph, value, chance, above, limit, warning)
                 heapq.heappush(top, (value, chance, str(photograph.path)))
                 if len(top) > _TOP:
                     heapq.heappop(top)
@@ -151,7 +156,7 @@ def score(
     if len(set(labels)) == 2:
         bad = sum(labels)
         auroc = metrics.image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
-    return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, auroc)
+    return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, warned, auroc)
 
 
 def threshold_and_promise(
@@ -201,10 +206,11 @@ def map_colours(
     return ColourScale.anchored(level, limit), limit
 
 
-def _row(table: Any, photograph: Photograph, value: float, chance: float, above: bool, limit: float) -> None:
-    table.writerow(
-        [photograph.path, f"{value:.9g}", "" if math.isnan(chance) else f"{chance:.6g}", above, f"{limit:.9g}"]
-    )
+def _row(
+    table: Any, photograph: Photograph, value: float, chance: float, above: bool, limit: float, warning: str
+) -> None:
+    p = "" if math.isnan(chance) else f"{chance:.6g}"
+    table.writerow([photograph.path, f"{value:.9g}", p, above, f"{limit:.9g}", warning])
 
 
 def _write_failed(path: Path, failed: list[tuple[str, str]]) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from hw3lib.data.decoding import BROKEN, open_image
 from hw3lib.errors import Hw3Error
 
 _GAP = 24  # pixels between columns
@@ -22,9 +23,9 @@ def load(path: Path) -> Image.Image:
         Hw3Error: it is no picture.
     """
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             picture = file.convert("RGBA")
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+    except BROKEN as error:
         number = path.parents[1].name
         raise Hw3Error(f"{path}: no readable picture ({error}); run `hw3 run {number} --force`") from error
     white = Image.new("RGBA", picture.size, "white")

@@ -30,7 +30,7 @@ def test_cache_is_used_again_and_read_only(category, tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("decoded although cached")
 
-    monkeypatch.setattr("hw3lib.data.images.read_image", never)
+    monkeypatch.setattr("hw3lib.data.images.decode_image", never)
     second = ImageStack.load(table, 24, cache=tmp_path / "cache")
     assert np.array_equal(second.images, plain.images)
     assert isinstance(second.images, np.memmap)

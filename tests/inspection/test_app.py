@@ -35,10 +35,10 @@ NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
 
 
 def test_a_photograph_is_decoded_as_it_is(tmp_path):
-    assert np.array_equal(decode(encoded(NOISE), "a.png"), NOISE)
+    assert np.array_equal(decode(encoded(NOISE), "a.png").pixels, NOISE)
     turned = Image.Exif()
     turned[0x0112] = 6
-    assert decode(encoded(NOISE, "JPEG", exif=turned), "a.jpg").shape == (64, 48, 3)
+    assert decode(encoded(NOISE, "JPEG", exif=turned), "a.jpg").pixels.shape == (64, 48, 3)
 
 
 def bomb():

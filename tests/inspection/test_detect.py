@@ -128,7 +128,7 @@ def test_a_detector_does_not_depend_on_the_device_that_fitted_it(good, tmp_path)
 def test_results_are_those_of_the_library_and_a_damaged_image_does_not_stop_the_rest(detector, today, tmp_path, capsys):
     assert hw3("score", detector, today, "--out", tmp_path / "results") == 1
     table = pd.read_csv(tmp_path / "results" / "results.csv")
-    assert list(table) == ["file", "score", "p_value", "anomalous", "threshold"]
+    assert list(table) == ["file", "score", "p_value", "anomalous", "threshold", "warning"]
     files = [today / name for name in ("0.png", "1.png", "2.png", "4.jpg", "4.png")]
     assert list(table["file"]) == list(map(str, files))
     model = load(detector)
@@ -235,18 +235,18 @@ def test_a_detector_without_held_out_images_needs_a_threshold(good, tmp_path, ca
 def test_memory_does_not_grow_with_the_number_of_images(detector, tmp_path, monkeypatch):
     folder = write_photographs(tmp_path / "many", [f"{i:02d}.png" for i in range(11)])
     read, ahead, sizes = [], [], []
-    decode, judge = photographs.read_image, Autoencoder.score
+    decode, judge = photographs.decode_image, Autoencoder.score
 
-    def reading(path, side):
+    def decoding(path, side, reading):
         read.append(path)
-        return decode(path, side)
+        return decode(path, side, reading)
 
     def scoring_(self, images):
         ahead.append(len(read) - sum(sizes))
         sizes.append(len(images))
         return judge(self, images)
 
-    monkeypatch.setattr(photographs, "read_image", reading)
+    monkeypatch.setattr(photographs, "decode_image", decoding)
     monkeypatch.setattr(Autoencoder, "score", scoring_)
     assert scoring.score(detector, [folder], tmp_path / "results", echo=str).images == 11
     assert sizes == [2, 2, 2, 2, 2, 1] and max(ahead) <= 4  # a batch, and the next one that is decoded meanwhile

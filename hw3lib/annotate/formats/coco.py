@@ -35,7 +35,7 @@ def write(folder: Path, data: Dataset) -> Lost:
             continue
         (folder / split).mkdir()
         for row in rows:
-            save_image(data.sources[row], folder / split / data.names[row], data.sizes[row])
+            save_image(data.sources[row], folder / split / data.names[row], data.sizes[row], data.reading)
         _dump(folder / "annotations" / f"instances_{split}.json", to_coco(data, split))
     return Lost()
 

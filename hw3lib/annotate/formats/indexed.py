@@ -41,7 +41,7 @@ def write(folder: Path, data: Dataset) -> Lost:
         split, name, size = data.splits[row], data.names[row], data.sizes[row]
         for kind in ("images", "masks"):
             (folder / kind / split).mkdir(parents=True, exist_ok=True)
-        save_image(data.sources[row], folder / "images" / split / name, size)
+        save_image(data.sources[row], folder / "images" / split / name, size, data.reading)
         values = np.zeros(size, np.uint8)
         for instance in sorted(found, key=lambda i: -i.area):
             instance.within(values)[instance.crop] = data.classes.index(instance.defect) + 1

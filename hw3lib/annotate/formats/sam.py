@@ -33,7 +33,7 @@ def write(folder: Path, data: Dataset) -> Lost:
     prompts: list[dict[str, Any]] = []
     for row, found in enumerate(data.by_image()):
         name, size = data.names[row], data.sizes[row]
-        save_image(data.sources[row], folder / "images" / name, size)
+        save_image(data.sources[row], folder / "images" / name, size, data.reading)
         listed.append({"file": name, "width": size[1], "height": size[0], "split": data.splits[row]})
         defective = union(found) if found else np.zeros(size, bool)
         for instance in found:

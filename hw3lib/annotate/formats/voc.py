@@ -28,7 +28,7 @@ def write(folder: Path, data: Dataset) -> Lost:
         (folder / name).mkdir(parents=True)
     for row, found in enumerate(data.by_image()):
         name = data.names[row]
-        save_image(data.sources[row], folder / "JPEGImages" / name, data.sizes[row])
+        save_image(data.sources[row], folder / "JPEGImages" / name, data.sizes[row], data.reading)
         tree = ElementTree.ElementTree(_annotation(name, data.sizes[row], found, data.licence.name))
         ElementTree.indent(tree)
         tree.write(folder / "Annotations" / f"{Path(name).stem}.xml", encoding="utf-8", xml_declaration=True)

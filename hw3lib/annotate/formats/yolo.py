@@ -71,7 +71,7 @@ def _write(folder: Path, data: Dataset, rows: Any) -> int:
         split, name = data.splits[row], data.names[row]
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True, exist_ok=True)
-        save_image(data.sources[row], folder / "images" / split / name, data.sizes[row])
+        save_image(data.sources[row], folder / "images" / split / name, data.sizes[row], data.reading)
         lines = [
             " ".join([str(data.classes.index(i.defect)), *(f"{value:.8f}" for value in line)])
             for i in found

@@ -19,6 +19,7 @@ from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.maps import upsample
 from hw3lib.core.intervals import corrected_interval
 from hw3lib.data.images import ImageStack
+from hw3lib.data.reading import readings_of
 from hw3lib.data.splits import repeated_splits
 from hw3lib.errors import Hw3Error
 
@@ -160,7 +161,7 @@ def prepare(
     )
     light = light or LightSegmenter()
     features = light.features(ImageStack.load(images, light.image_size).images)
-    embeddings = embed_files(segmenter, list(images["image"]), cache=cache, progress=progress)
+    embeddings = embed_files(segmenter, list(images["image"]), readings_of(images), cache=cache, progress=progress)
     return Material(segmenter, images, from_masks(images), embeddings, detected, maps, threshold, light, features)
 
 
@@ -178,7 +179,7 @@ def _detected(
         if not len(good):
             raise Hw3Error("the table has no good training image; the detector that makes prompts learns from these")
         detector.fit(ImageStack.load(good, detector.image_size), progress=progress)
-    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size))
+    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size, reading=detector.reading_))
     speck = max(1, round(_SPECK * float(np.median([h * w for h, w in sizes]))))
     return from_maps(maps, detector.map_threshold_, sizes, min_area=speck), maps, detector.map_threshold_
 

@@ -16,13 +16,14 @@ from tqdm.auto import tqdm
 
 from hw3lib.core.files import atomic_path, file_digest
 from hw3lib.data.images import read_image
+from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
 from .sam_network import MOBILE_SAM, SamNetwork, from_hub, mobile_sam
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-_FORMAT = 1  # Raise it when what is stored changes; older caches are then built anew.
+_FORMAT = 2  # Raise it when what is stored changes; older caches are then built anew.
 
 
 class Embedding(NamedTuple):
@@ -174,28 +175,42 @@ def propose(
 
 
 def embed_files(
-    segmenter: Segmenter, paths: Sequence[str | Path], *, cache: str | Path | None = None, progress: bool = False
+    segmenter: Segmenter,
+    paths: Sequence[str | Path],
+    readings: Sequence[Reading] | None = None,
+    *,
+    cache: str | Path | None = None,
+    progress: bool = False,
 ) -> list[Embedding]:
     """Encode image files, each once.
 
     Args:
         paths: image files.
-        cache: folder in which each embedding becomes a ``.npy`` file of about 2 MB, named by the bytes of the image and
-            the encoder's weights, and mapped from there; None keeps them in memory. An interrupted run goes on.
+        readings: how each is read, see :func:`hw3lib.data.reading.readings_of`; None: as by default.
+        cache: folder in which each embedding becomes a ``.npy`` file of about 2 MB, named by the bytes of the image,
+            how it is read and the encoder's weights, and mapped from there; None keeps them in memory. An interrupted
+            run goes on.
         progress: show a bar.
 
     Raises:
         Hw3Error: an image that cannot be decoded, or a cache that cannot be written.
     """
     return [
-        _cached(segmenter, path, Path(cache)) if cache else segmenter.embed(read_image(path))
-        for path in tqdm(paths, desc="embed", unit="image", disable=not progress)
+        _cached(segmenter, path, reading, Path(cache)) if cache else segmenter.embed(read_image(path, reading=reading))
+        for path, reading in tqdm(
+            zip(paths, readings or [PLAIN] * len(paths), strict=True),
+            desc="embed",
+            total=len(paths),
+            unit="image",
+            disable=not progress,
+        )
     ]
 
 
-def _cached(segmenter: Segmenter, path: str | Path, cache: Path) -> Embedding:
-    image = read_image(path)  # its size as a person sees it, which the embedding does not hold
-    key = hashlib.sha256(f"embedding {_FORMAT} {segmenter.encoder_digest} {file_digest(path)}".encode()).hexdigest()
+def _cached(segmenter: Segmenter, path: str | Path, reading: Reading, cache: Path) -> Embedding:
+    image = read_image(path, reading=reading)  # its size as a person sees it, which the embedding does not hold
+    what = f"embedding {_FORMAT} {segmenter.encoder_digest} {file_digest(path)} {reading.as_text()}"
+    key = hashlib.sha256(what.encode()).hexdigest()
     target = cache / f"{key}.npy"
     values = _map(target)
     if values is None:

@@ -12,7 +12,7 @@ import pandas as pd
 from hw3lib.annotate.instances import Instances, union
 from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR
 from hw3lib.annotate.splitting import spread
-from hw3lib.data.images import read_image
+from hw3lib.data.images import read_row
 
 from . import evaluation as measure
 from .finetune import FineTuning
@@ -93,7 +93,7 @@ class MaskStudy:
         if DETECTOR in tuned:
             found["detector's boxes, after"] = masks(tuned[DETECTOR], material.detected)
         return {
-            "images": [read_image(material.table["image"][row]) for row in rows],
+            "images": [read_row(material.table.iloc[row]) for row in rows],
             "truths": [material.truth(row) for row in rows],
             "found": found,
             "names": [material.table["defect"][row] for row in rows],
@@ -103,7 +103,7 @@ class MaskStudy:
         assert self.segmenter is not None
         order = spread(self.defective, np.arange(len(self.defective)), self.seed)
         rows = [row for row in order if self.annotated.of(row)][:SHOWN]
-        pictures = [read_image(self.defective["image"][row]) for row in rows]
+        pictures = [read_row(self.defective.iloc[row]) for row in rows]
         first = [self.annotated.of(row) for row in rows]
         asked = [
             measure.segment(self.segmenter, self.segmenter.embed(picture), instances)

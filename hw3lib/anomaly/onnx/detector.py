@@ -3,7 +3,8 @@
 The file holds the whole detector. Its input ``images`` is uint8 ``(N, 3, H, W)``, its outputs are ``scores`` and, where
 the detector has them, ``maps``. What else is needed stands in the model's metadata as JSON, one value a key:
 ``hw3.detector, hw3.image_size, hw3.batch_size, hw3.threshold, hw3.false_alarm_rate, hw3.threshold_sentence``,
-``hw3.good_scores`` (the table of the p-values, ascending), ``hw3.good_peaks`` and ``hw3.good_level`` (of the maps).
+``hw3.reading`` (how its good images became pixels), ``hw3.good_scores`` (the table of the p-values, ascending),
+``hw3.good_peaks`` and ``hw3.good_level`` (of the maps).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hw3lib.core import optional
+from hw3lib.data.reading import Reading
 from hw3lib.errors import Hw3Error
 
 PREFIX = "hw3."
@@ -32,6 +34,7 @@ class OnnxDetector:
         name: of the detector, ``PatchCore``.
         image_size: side in pixels of the square images that it takes.
         batch_size: images scored at once, so that the largest array of the search stays below about 256 MB.
+        reading_: how its good images became pixels, which others must become in the same way.
         has_maps: whether there are anomaly maps.
         good_scores_: scores of held-out good images, ascending, float32 ``(n,)``; empty if none were held out.
         threshold_: an image with a higher score is called anomalous; None if no good image was held out.
@@ -68,6 +71,7 @@ class OnnxDetector:
         try:
             self.name = str(kept["detector"])
             self.image_size, self.batch_size = (operator.index(kept[key]) for key in ("image_size", "batch_size"))
+            self.reading_ = Reading(**kept.get("reading", {}))  # which files of 8-bit detectors did not have once
             self.good_scores_, self.good_peaks_ = (
                 np.array(kept[key], np.float32).reshape(-1) for key in ("good_scores", "good_peaks")
             )
@@ -77,7 +81,7 @@ class OnnxDetector:
             )
             if min(self.image_size, self.batch_size) < 1 or not np.isfinite(self.good_scores_).all():
                 raise ValueError("sizes of 1 or more and finite scores are needed")
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, Hw3Error) as error:
             raise Hw3Error(
                 f"{file}: its metadata are not those of a detector ({type(error).__name__}: {error}); export it again"
             ) from None

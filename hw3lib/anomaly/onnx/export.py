@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -271,6 +272,7 @@ def _write(graph: _Finished, detector: Detector, file: Path) -> int:
         "hw3lib": __version__,
         "detector": detector.name,
         "image_size": detector.image_size,
+        "reading": asdict(detector.reading_),
         "batch_size": max(1, min(detector.batch_size, _SEARCH // search)) if search else detector.batch_size,
         "threshold": threshold.value if threshold else None,
         "false_alarm_rate": threshold.false_alarm_rate if threshold else None,

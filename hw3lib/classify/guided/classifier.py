@@ -35,7 +35,7 @@ from hw3lib.classify.result import Result
 from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest
 from hw3lib.data.decoding import BROKEN_ARRAYS
-from hw3lib.data.images import read_image
+from hw3lib.data.images import read_row
 from hw3lib.data.labels import Split, as_labels, class_names
 from hw3lib.data.parts import FEWEST_TO_COMPARE
 from hw3lib.data.table import digest
@@ -60,6 +60,7 @@ _CODE = (
     "networks/symmetries.py",
     "networks/backbones.py",
     "data/images.py",
+    "data/depth.py",
 )
 
 
@@ -214,25 +215,23 @@ def _extract(
     side = min(method.image_size, int(images[["width", "height"]].to_numpy().max()))
     held = max(2, len(chosen) // 3)
 
-    def read(paths: list[str], size: int) -> torch.Tensor:
-        stack = np.stack([read_image(path, size) for path in paths])
+    def read(part: pd.DataFrame, size: int) -> torch.Tensor:
+        stack = np.stack([read_row(row, size) for row in part.itertuples()])
         return torch.from_numpy(stack).movedim(-1, 1).to(device)
 
-    paths = good["image"].tolist()
-    memory = GoodPatches(backbone, read([paths[i] for i in chosen[held:]], side), method.memory, generator)
-    apart = read([paths[i] for i in chosen[:held]], side)
+    memory = GoodPatches(backbone, read(good.iloc[chosen[held:]], side), method.memory, generator)
+    apart = read(good.iloc[chosen[:held]], side)
     normal = torch.cat([memory.compare(batch).distance for batch in apart.split(8)])
     scale = FeatureScale(normal.cpu().numpy())
     moved = (mirrored_then_turned(apart, s).split(8) for s in range(len(SYMMETRIES)))
     scores = [torch.cat([memory.compare(batch).distance.amax((1, 2)) for batch in m]).cpu().numpy() for m in moved]
     full = min(_LARGEST, int(images[["width", "height"]].to_numpy().max()))
-    rows = images["image"].tolist()
 
     def see(symmetries: list[int]) -> list[dict[str, np.ndarray]]:
         """All images, moved by each symmetry: features by part, and anomaly maps and regions. Files are read once."""
         seen: list[dict[str, list[np.ndarray]]] = [{} for _ in symmetries]
-        for start in tqdm(range(0, len(rows), 8), desc=method.name, unit="batch", disable=not progress):
-            batch = rows[start : start + 8]
+        for start in tqdm(range(0, len(images), 8), desc=method.name, unit="batch", disable=not progress):
+            batch = images.iloc[start : start + 8]
             small, large = read(batch, side), read(batch, full)
             for symmetry, moved in zip(symmetries, seen, strict=True):
                 compared = memory.compare(mirrored_then_turned(small, symmetry))

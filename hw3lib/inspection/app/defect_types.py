@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from hw3lib.anomaly.maps import upsample
 from hw3lib.core.files import expanded
 from hw3lib.data.images import read_image
+from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.data.table import load_table
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -74,19 +75,20 @@ class DefectTypes:
     _threshold: float | None
 
     @classmethod
-    def fit(cls, folder: str | Path, map_of: MapOf, threshold: float | None) -> DefectTypes:
+    def fit(cls, folder: str | Path, map_of: MapOf, threshold: float | None, reading: Reading = PLAIN) -> DefectTypes:
         """Learn from the labelled defects of a category.
 
         Args:
             folder: the category.
             map_of: gives the anomaly map, float ``(h, w)``, or None, of an image, uint8 ``(H, W, 3)``.
             threshold: of the maps.
+            reading: how photographs are read, the detector's.
 
         Raises:
             Hw3Error: no category, fewer than two types, or a type with a single photograph.
         """
         place = expanded(folder).resolve()
-        table = load_table(place.parent, place.name)
+        table = load_table(place.parent, place.name, find_range=False)
         table = table[table["is_defect"]]
         counts = table["defect"].value_counts()
         if len(counts) < 2 or counts.min() < 2:
@@ -97,7 +99,7 @@ class DefectTypes:
         backbone = backbones.load(ARCH).eval()
         features = []
         for path in table["image"]:
-            image = read_image(path)
+            image = read_image(path, reading=reading)
             features.append(_describe(backbone, image, map_of(image), threshold))
         x, y = np.stack(features), table["defect"].to_numpy(str)
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
@@ -125,7 +127,8 @@ def _describe(
     backbone: backbones.Backbone, image: np.ndarray, anomaly_map: np.ndarray | None, threshold: float | None
 ) -> np.ndarray:
     box = region(anomaly_map, threshold, image.shape[:2])
-    crop = Image.fromarray(image).crop(box).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    left, top, right, bottom = box
+    crop = Image.fromarray(image[top:bottom, left:right]).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     with torch.no_grad():
         pixels = torch.from_numpy(np.array(crop).transpose(2, 0, 1)[None])
         return backbone.embed(pixels)[0].numpy()

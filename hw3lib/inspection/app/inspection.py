@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.maps import overlay
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import p_values
-from hw3lib.data.images import read_image
+from hw3lib.data.decoding import BROKEN, open_image
+from hw3lib.data.images import Decoded, decode_image
+from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.score import map_colours, threshold_and_promise
 
@@ -23,12 +25,11 @@ from .defect_types import DefectTypes
 from .drop import LARGEST
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-MOST_PIXELS = 100 * 10**6
 _SIDE = 800  # pixels of the longer side of the pictures on the page
 
 
-def decode(content: bytes, name: str) -> np.ndarray:
-    """An uploaded photograph, uint8 ``(H, W, 3)``, upright.
+def decode(content: bytes, name: str, reading: Reading = PLAIN) -> Decoded:
+    """An uploaded photograph, uint8 ``(H, W, 3)``, upright, and what is odd about its values.
 
     Size, kind and number of pixels are checked before anything is decoded.
 
@@ -41,16 +42,13 @@ def decode(content: bytes, name: str) -> np.ndarray:
         raise Hw3Error(f"{name} has {len(content) / 1e6:.1f} MB; at most {LARGEST / 1e6:.0f} MB are taken.")
     kinds = ", ".join(FORMATS)
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        open_image(io.BytesIO(content), FORMATS).close()
+    except Image.DecompressionBombError as error:
+        raise Hw3Error(f"{name} {str(error).removeprefix('it ')}.") from None
+    except BROKEN:
         raise Hw3Error(f"{name} is not a photograph that can be read; expected one of {kinds}.") from None
-    if width * height > MOST_PIXELS:
-        raise Hw3Error(
-            f"{name} has {width}x{height} pixels; at most {MOST_PIXELS / 1e6:.0f} million are taken. Make it smaller."
-        )
     try:
-        return read_image(io.BytesIO(content))
+        return decode_image(io.BytesIO(content), reading=reading)
     except Hw3Error as error:
         reason = str(error.__context__ or "it ends too early")
         raise Hw3Error(f"{name} is damaged and cannot be read ({reason}). Copy it again.") from None
@@ -75,7 +73,11 @@ class Inspector:
         self.colours = map_colours(self.model, detector, None, None) if self.model.has_maps else None
         self._lock = threading.Lock()  # one photograph at a time: several would take the memory of several
         limit = self.colours[1] if self.colours else None
-        self.types = None if types is None else DefectTypes.fit(types, lambda image: self._score(image)[1], limit)
+        self.types = (
+            None
+            if types is None
+            else DefectTypes.fit(types, lambda image: self._score(image)[1], limit, self.model.reading_)
+        )
 
     def _score(self, image: np.ndarray) -> tuple[float, np.ndarray | None]:
         """Score and map of an image of any size, resized as ``hw3 detect score`` does."""
@@ -88,13 +90,13 @@ class Inspector:
         """Everything that the page shows; strings, numbers and the bytes of two JPEG pictures.
 
         Returns:
-            ``name, width, height, score, threshold, anomalous, p_value, verdict, chance, limit`` and
+            ``name, width, height, score, threshold, anomalous, p_value, verdict, chance, limit, warning`` and
             ``type`` (sentences), ``photograph`` and ``heat_map`` (JPEG; the latter None for detectors without maps).
 
         Raises:
             Hw3Error: as :func:`decode`.
         """
-        image = decode(content, name)
+        image, warning = decode(content, name, self.model.reading_)
         with self._lock:
             score, map_ = self._score(image)
             anomalous = score > self.threshold
@@ -114,6 +116,7 @@ class Inspector:
             f"{'above' if anomalous else 'not above'} the threshold {self.threshold:.4g}.",
             "chance": say_p_value(p, n),
             "limit": self.said,
+            "warning": f"{name}: {warning}." if warning else "",
             "type": kind,
             "photograph": _jpeg(shown),
             "heat_map": None if map_ is None or self.colours is None else _jpeg(overlay(shown, map_, *self.colours)),

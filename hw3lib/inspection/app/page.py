@@ -75,7 +75,7 @@ def answered(found: dict[str, Any]) -> str:
         pictures += _figure(found["heat_map"], f"Heat map over the photograph {name}", caption)
     else:
         pictures += "<p>This detector looks at the image as a whole and has no heat map.</p>"
-    type_ = f"<p>{escape(found['type'])}</p>" if found["type"] else ""
+    type_ = "".join(f"<p>{escape(found[key])}</p>" for key in ("warning", "type") if found.get(key))
     return (
         f'<div class="hw3-app" role="status"><p class="verdict {"anomalous" if found["anomalous"] else "good"}">'
         f"{escape(found['verdict'])}</p>{type_}<div class='pictures'>{pictures}</div>"

@@ -17,7 +17,7 @@ from hw3lib.anomaly.maps import ColourScale, overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.anomaly.thresholds import Threshold
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import load_masks, read_image
+from hw3lib.data.images import load_masks, read_row
 from hw3lib.errors import Hw3Error
 
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, nothing, outline
@@ -60,7 +60,7 @@ def heat_maps(
         len(rows), 4, figsize=(7.6, 1.85 * len(rows) + 0.3), squeeze=False, layout="constrained"
     )
     for line, row, mask in zip(grid, rows, masks, strict=True):
-        picture, values = read_image(table["image"].iloc[row], TILE), upsample(maps[row], TILE)
+        picture, values = read_row(table.iloc[row], TILE), upsample(maps[row], TILE)
         above = values > threshold
         shown = (picture, picture, overlay(picture, values, scale), np.where(above[..., None], picture, picture // 4))
         for axes, tile in zip(line, shown, strict=True):
@@ -100,7 +100,7 @@ def most_and_least(
     masks = load_masks(table, TILE)
     for line, rows in zip(grid, (order[:columns], order[::-1][:columns]), strict=True):
         for axes, row in zip(line, rows, strict=True):
-            picture = read_image(table["image"].iloc[row], TILE)
+            picture = read_row(table.iloc[row], TILE)
             axes.imshow(overlay(picture, maps[row], scale), interpolation="nearest")
             outline(axes, masks[row])
             axes.set(xticks=[], yticks=[])
@@ -184,7 +184,7 @@ def threshold_page(
         else:
             _not_measured(axes, "needs good and\ndefective images")
     axes = figure.add_subplot(grid[1, 4:])
-    picture, values = read_image(table["image"].iloc[row], TILE), upsample(maps[row], TILE)
+    picture, values = read_row(table.iloc[row], TILE), upsample(maps[row], TILE)
     axes.imshow(overlay(picture, values, scale), interpolation="nearest")
     outline(axes, load_masks(table.iloc[[row]], TILE)[0])
     _contour(axes, values, threshold if map_threshold is None else map_threshold)

@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
 from hw3lib.annotate.boxes.metrics import Boxes
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import read_image
+from hw3lib.data.images import read_row
 from hw3lib.errors import Hw3Error
 
 from .style import BLUE, GREEN, ORANGE, OUTLINE, PURPLE, nothing
@@ -71,7 +71,7 @@ def boxes_on_images(
         axes.set_axis_off()
     for axes, row in zip(grid.flat, rows, strict=False):
         width, height = table["width"].iloc[row], table["height"].iloc[row]
-        axes.imshow(read_image(table["image"].iloc[row], SIDE), extent=(0, width, height, 0), interpolation="nearest")
+        axes.imshow(read_row(table.iloc[row], SIDE), extent=(0, width, height, 0), interpolation="nearest")
         axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
         axes.set_title(pretty(table["defect"].iloc[row]), fontsize=10)
         for box in truth[row].boxes:

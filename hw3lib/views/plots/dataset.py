@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import read_image
+from hw3lib.data.images import read_row
 from hw3lib.data.statistics import class_counts, mean_mask
 
 from .style import BLUE, ORANGE, draw_image, nothing
@@ -42,7 +42,7 @@ def samples(table: pd.DataFrame, columns: int = 5, seed: int = 0) -> Figure:
             axes.set_axis_off()
         for axes, row in zip(line, rows.itertuples(), strict=False):
             axes.set_axis_on()
-            draw_image(axes, row.image, row.mask)
+            draw_image(axes, row, row.mask)
         line[0].set_ylabel(pretty(name), fontsize=10)
     return figure
 
@@ -111,7 +111,7 @@ def working_sizes(rows: list, sizes: list[int]) -> Figure:
     )
     for line, row in zip(grid, rows, strict=True):
         for axes, size in zip(line, sizes, strict=True):
-            axes.imshow(read_image(row.image, size), interpolation="nearest")
+            axes.imshow(read_row(row, size), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
         line[0].set_ylabel(pretty(row.defect), fontsize=10)
     for axes, size in zip(grid[0], sizes, strict=True):

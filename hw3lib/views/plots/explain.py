@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from hw3lib.classify.explain import Explanation, peaks
 from hw3lib.classify.guided.classifier import GuidedFeatures
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import load_masks, read_image
+from hw3lib.data.images import load_masks, read_row
 from hw3lib.errors import Hw3Error
 
 from .style import BLUE, ORANGE, TILE, draw_image, nothing, outline
@@ -67,8 +67,8 @@ def grad_cams(
     for (above, below), number in zip(grid.T, numbers, strict=False):
         row = table.iloc[explanation.rows[number]]
         mask = explanation.masks[number]
-        draw_image(above, row["image"], None, size)
-        below.imshow(read_image(row["image"], size), interpolation="nearest")
+        draw_image(above, row, None, size)
+        below.imshow(read_row(row, size), interpolation="nearest")
         below.imshow(explanation.maps[number], cmap="inferno", vmin=0, vmax=1, alpha=0.6, interpolation="nearest")
         for axes in (above, below):
             outline(axes, mask)
@@ -137,9 +137,9 @@ def regions(features: GuidedFeatures, table: pd.DataFrame, page: int = 0) -> Fig
         axes.set_axis_off()
     for column, number, mask in zip(grid.T, numbers, masks, strict=False):
         row, box = table.iloc[number], features.regions[number]
-        picture = read_image(row["image"])
+        picture = read_row(row)
         height, width = picture.shape[:2]
-        draw_image(column[0], row["image"])
+        draw_image(column[0], row)
         column[1].imshow(
             features.maps[number],
             cmap="inferno",

@@ -6,12 +6,14 @@ that it shows on any picture.
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 from hw3lib.core.fonts import chinese_fonts
-from hw3lib.data.images import read_image, read_mask
+from hw3lib.data.images import read_mask, read_row
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
 OUTLINE = "#FFE600"
@@ -49,9 +51,9 @@ def outline(axes: plt.Axes, mask: np.ndarray) -> None:
         axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
 
 
-def draw_image(axes: plt.Axes, image: str, mask: str | None = None, size: int = TILE) -> None:
-    """One image file in the axes, its defect outlined if a mask file is given (missing values are allowed)."""
-    axes.imshow(read_image(image, size), interpolation="nearest")
+def draw_image(axes: plt.Axes, row: Any, mask: str | None = None, size: int = TILE) -> None:
+    """The image of a table's row in the axes, its defect outlined if a mask file is given (it may be missing)."""
+    axes.imshow(read_row(row, size), interpolation="nearest")
     if isinstance(mask, str):
         outline(axes, read_mask(mask, size))
     axes.set(xticks=[], yticks=[])

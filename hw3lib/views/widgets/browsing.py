@@ -45,7 +45,7 @@ def one_image(table: pd.DataFrame, defect: str, number: int, show_outline: bool 
         return nothing("no image is like this")
     row = rows.iloc[number % len(rows)]
     figure, axes = plt.subplots(figsize=(4, 4.2), layout="constrained")
-    draw_image(axes, row["image"], row["mask"] if show_outline else None, 512)
+    draw_image(axes, row, row["mask"] if show_outline else None, 512)
     name = row["image"].replace("\\", "/").split("/")[-1]
     axes.set_title(f"{row['split']}/{row['defect']}/{name}", fontsize=10)
     return figure

@@ -65,7 +65,7 @@ def mistakes(result: Result, table: pd.DataFrame, true: str | None = None, most:
         axes.set_axis_off()
     for axes, mistake in zip(grid.flat, found, strict=False):
         row = table.iloc[mistake.row]
-        draw_image(axes, row["image"], row["mask"])
+        draw_image(axes, row, row["mask"])
         axes.set_title(
             f"{row['defect']}\ntaken for {mistake.said}\n{mistake.confidence:.0%} sure\n"
             f"wrong {mistake.wrong} of {mistake.tested} times".replace("_", " "),

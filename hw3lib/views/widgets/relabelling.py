@@ -92,7 +92,7 @@ def _show(result: Result, table: pd.DataFrame, choices: Choices, keys: list[str]
 def _tile(mistake: Mistake, table: pd.DataFrame, classes: list[str], chosen: str | None, choose: Any) -> Any:
     image = table.iloc[mistake.row]
     figure, axes = plt.subplots(figsize=(2.3, 2.3), layout="constrained")
-    draw_image(axes, image["image"], image["mask"])
+    draw_image(axes, image, image["mask"])
     said = f"{image['defect']} taken for {mistake.said}, {mistake.confidence:.0%} sure"
     picture = Picture()
     picture.show(png(figure), said)

@@ -22,7 +22,7 @@ from hw3lib.annotate.prompts import interior_point
 from hw3lib.anomaly.maps import contour
 from hw3lib.core.fonts import pretty
 from hw3lib.core.text import counted
-from hw3lib.data.images import read_image, read_mask
+from hw3lib.data.images import read_mask, read_row
 from hw3lib.errors import Hw3Error
 
 from .choices import image_keys
@@ -103,7 +103,7 @@ class Segmentation:
 
     def open(self, number: int) -> None:
         """Turn to the image at a position of the table; clicks that were not accepted are forgotten."""
-        self.row, self.image = number, read_image(self.table["image"].iloc[number])
+        self.row, self.image = number, read_row(self.table.iloc[number])
         self.clear()
 
     def clear(self) -> None:

@@ -18,10 +18,10 @@ from PIL import Image
 
 from hw3lib.annotate.formats.reading import read_indexed
 from hw3lib.annotate.pictures import image_size, kept_suffix
-from hw3lib.data import check_category, digest, load_masks, load_table, read_image, read_mask
+from hw3lib.data import Reading, check_category, digest, load_masks, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
 from hw3lib.data.find import list_categories
-from hw3lib.data.images import _map
+from hw3lib.data.images import _map, decode_image
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from tests.robustness.fuzzing.mutations import NAMES, Files
@@ -39,6 +39,12 @@ def _images(folder: Path) -> None:
         "clear.png": encoded(picture(mode="RGBA"), "PNG"),
         "palette.png": encoded(picture(mode="P"), "PNG", transparency=3),
         "deep.png": encoded(Image.fromarray(np.arange(96, dtype=np.uint16).reshape(8, 12) * 600), "PNG"),
+        "deep colour.png": deep_png(3),
+        "deep clear.png": deep_png(4),
+        "deep both.png": deep_png(2),
+        "deep.tiff": deep_tiff(1),
+        "deep colour.tiff": deep_tiff(3),
+        "signed.tiff": encoded(Image.fromarray(np.arange(-48, 48, dtype=np.int32).reshape(8, 12)), "TIFF"),
         "one.png": encoded(picture(mode="1"), "PNG"),
         "both.png": encoded(picture(mode="LA"), "PNG"),
         "moving.png": encoded(rgb, "PNG", save_all=True, append_images=[picture(seed=1)]),
@@ -60,6 +66,36 @@ def _images(folder: Path) -> None:
         put(folder / str(number) / name, content)
 
 
+def png(header: bytes, pixels: bytes) -> bytes:
+    """A PNG of these fields of its header and these packed pixels."""
+    out = b"\x89PNG\r\n\x1a\n"
+    for name, data in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")):
+        out += len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+    return out
+
+
+def deep_png(channels: int, seed: int = 0) -> bytes:
+    """Noise of 16 bits, 12x9: two channels are grey and alpha, three colours, four both."""
+    rows = np.random.default_rng(seed).integers(0, 256, (9, 1 + 24 * channels), dtype=np.uint8)
+    rows[:, 0] = 0  # not filtered
+    kind = bytes((16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))
+    return png((12).to_bytes(4, "big") + (9).to_bytes(4, "big") + kind, zlib.compress(rows.tobytes()))
+
+
+def deep_tiff(channels: int) -> bytes:
+    """Noise of 16 bits, 12x8, big-endian: grey, or colours, which Pillow does not write."""
+    pixels = np.random.default_rng(channels).bytes(12 * 8 * 2 * channels)
+    fields = [(256, 12), (257, 8), (258, 16), (259, 1), (262, 1 if channels == 1 else 2), (273, 200)]
+    fields += [(277, channels), (278, 8), (279, len(pixels))]
+    made = b"MM\0*" + (8).to_bytes(4, "big") + len(fields).to_bytes(2, "big")
+    for tag, value in fields:
+        count = channels if tag == 258 else 1
+        field = (180).to_bytes(4, "big") if count > 2 else value.to_bytes(2, "big") + b"\0\0"
+        made += tag.to_bytes(2, "big") + b"\0\3" + count.to_bytes(4, "big") + field
+    made += b"\0" * 4
+    return made.ljust(180, b"\0") + (16).to_bytes(2, "big") * 3 + b"\0" * 14 + pixels
+
+
 def _read_image(folder: Path) -> None:
     path = only_file(folder)
     header = None
@@ -67,6 +103,9 @@ def _read_image(folder: Path) -> None:
         header = read_header(path)
         kept_suffix(path)
         image_size(path)
+    for reading in (Reading((0, 4095)), Reading((0, 100))):
+        image, warning = decode_image(path, 16, reading)
+        sane(image.shape == (16, 16, 3) and isinstance(warning, str), "an image of another shape than asked for")
     small = read_image(path, 16)
     sane(small.shape == (16, 16, 3) and small.dtype == np.uint8, "an image of another shape than asked for")
     large = read_image(path)
@@ -92,8 +131,8 @@ def _read_mask(folder: Path) -> None:
     read_indexed(path, mask.shape, path)
 
 
-def category(folder: Path, mvtec: bool = True) -> None:
-    """A category with ten tiny images, in MVTec AD's layout or the simple one."""
+def category(folder: Path, mvtec: bool = True, deep: bool = False) -> None:
+    """A category with ten tiny images, in MVTec AD's layout or the simple one, of 8 bits or of more."""
     marked = np.zeros((9, 12), np.uint8)
     marked[2:5, 3:8] = 255
     places = ("train/good", "test/good", "test/dent", "ground_truth/dent") if mvtec else ("good", "dent", "masks/dent")
@@ -101,12 +140,14 @@ def category(folder: Path, mvtec: bool = True) -> None:
         for number in range(2):
             is_mask = place.split("/")[0] in ("ground_truth", "masks")
             image = Image.fromarray(marked) if is_mask else picture(seed=10 * at + number)
-            put(folder / place / f"{number}{'_mask' if is_mask else ''}.png", encoded(image, "PNG"))
+            content = deep_png(3, 10 * at + number) if deep and not is_mask else encoded(image, "PNG")
+            put(folder / place / f"{number}{'_mask' if is_mask else ''}.png", content)
 
 
 def _categories(folder: Path) -> None:
     category(folder / "0/widget")
     category(folder / "1/widget", mvtec=False)
+    category(folder / "2/widget", deep=True)
 
 
 def _read_category(folder: Path) -> None:
@@ -203,19 +244,20 @@ def _read_stack(folder: Path) -> None:
 
 def bomb(mode: str = "L", side: int = 13_000) -> bytes:
     """A small PNG that is black and large when it is decoded."""
-    depth, colour, row = {"1": (1, 0, side // 8), "L": (8, 0, side), "I;16": (16, 0, 2 * side)}[mode]
-    header = side.to_bytes(4, "big") * 2 + bytes((depth, colour, 0, 0, 0))
-    pixels = zlib.compressobj(9)
-    packed = b"".join(pixels.compress(bytes(row + 1)) for _ in range(side)) + pixels.flush()
-    out = b"\x89PNG\r\n\x1a\n"
-    for name, data in ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")):
-        out += len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
-    return out
+    depth, colour, row = {
+        "1": (1, 0, side // 8),
+        "L": (8, 0, side),
+        "I;16": (16, 0, 2 * side),
+        "RGB;16": (16, 2, 6 * side),
+    }[mode]
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(row + 1)) for _ in range(side)) + packer.flush()
+    return png(side.to_bytes(4, "big") * 2 + bytes((depth, colour, 0, 0, 0)), packed)
 
 
 def _bombs(folder: Path) -> None:
     for number, (mode, side) in enumerate(
-        (("1", 13_000), ("L", 13_000), ("I;16", 9_000), ("L", 20_000), ("1", 65_000))
+        (("1", 13_000), ("L", 13_000), ("I;16", 9_000), ("RGB;16", 7_000), ("L", 20_000), ("1", 65_000))
     ):
         put(folder / str(number) / "bomb.png", bomb(mode, side))
 
@@ -224,7 +266,8 @@ def _read_upload(folder: Path) -> None:
     from hw3lib.inspection.app.inspection import decode
 
     path = only_file(folder)
-    image = decode(path.read_bytes() if path.is_file() and path.resolve().is_relative_to(folder) else b"", path.name)
+    content = path.read_bytes() if path.is_file() and path.resolve().is_relative_to(folder) else b""
+    image = decode(content, path.name).pixels
     sane(image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, "a photograph of another shape")
 
 

@@ -1,0 +1,89 @@
+"""How a file becomes pixels: which values are black and white, and how a photograph comes to a network's square."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from hw3lib.errors import Hw3Error
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Fit = Literal["stretch", "pad", "tile"]
+COLUMN = "reading"  # of a table whose images are not read as the defaults say
+_NEVER_8_BITS = 1  # a range that ends here or below is one of floats
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file becomes pixels; the images of a category share one, and a detector keeps that of its good images.
+
+    Attributes:
+        pixel_range: values that are black and white, such as ``(0, 4095)``. None: files of 8 bits as they are, and one
+            of more by the bits that its own values need, see :func:`.depth.natural_range`.
+        fit: how a photograph comes to a square: ``stretch``, ``pad`` or ``tile``.
+    """
+
+    pixel_range: tuple[float, float] | None = None
+    fit: Fit = "stretch"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pixel_range", checked_range(self.pixel_range))
+        if self.fit not in get_args(Fit):
+            raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(get_args(Fit))}")
+
+    @property
+    def scales_8_bits(self) -> bool:
+        """Whether files of 8 bits are scaled too; a range that none of them can have leaves them as they are."""
+        return self.pixel_range is not None and _NEVER_8_BITS < self.pixel_range[1] <= 255
+
+    def as_text(self) -> str:
+        """JSON, the same for the same reading."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def checked_range(found: Any) -> tuple[float, float] | None:
+    """Black and white as two finite floats, or None.
+
+    Raises:
+        Hw3Error: anything else, or white that is not above black.
+    """
+    if found is None:
+        return None
+    try:
+        low, high = (float(value) for value in found)
+    except (TypeError, ValueError, OverflowError):
+        low = high = float("nan")
+    if not (abs(low) < float("inf") and abs(high) < float("inf") and low < high):
+        raise Hw3Error(f"pixel_range={found!r}: expected two numbers, black and white, such as 0 and 4095")
+    return low, high
+
+
+# Files of 8 bits as they are, each stretched to a square.
+PLAIN = Reading()
+
+
+def reading_of(row: Any) -> Reading:
+    """How the image of a table's row is read, be it a Series or a named tuple."""
+    found = getattr(row, COLUMN, None)
+    return found if isinstance(found, Reading) else PLAIN
+
+
+def readings_of(table: pd.DataFrame) -> list[Reading]:
+    """How each image of a table is read."""
+    found = table[COLUMN] if COLUMN in table else [None] * len(table)
+    return [each if isinstance(each, Reading) else PLAIN for each in found]
+
+
+def shared_reading(table: pd.DataFrame) -> Reading:
+    """How all images of a table are read.
+
+    Raises:
+        Hw3Error: not alike, as in a table that was put together from several categories.
+    """
+    found = set(readings_of(table)) or {PLAIN}
+    if len(found) > 1:
+        raise Hw3Error(f"images are read in {len(found)} ways ({' and '.join(map(str, found))}); expected one category")
+    return found.pop()
