@@ -12,7 +12,7 @@ from .boxes import (
 )
 from .dataset import Dataset, Licence
 from .formats import FORMATS, RoundTrip, Written, round_trip
-from .instances import Instance, Instances, from_maps, from_masks
+from .instances import Instance, Instances, from_maps, from_masks, read_instances, read_points
 from .masks import FineTuning, Segmenter, evaluation, fine_tune, propose
 from .measurement import Measurement
 from .splitting import split_images
@@ -50,6 +50,8 @@ __all__ = [
     "masks",
     "preview",
     "propose",
+    "read_instances",
+    "read_points",
     "round_trip",
     "split_images",
     "truth_of",

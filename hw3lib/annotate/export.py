@@ -15,13 +15,14 @@ import pandas as pd
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.core.files import atomic_folder, refuse_existing
 from hw3lib.core.text import format_table
+from hw3lib.data.annotations import annotation_kinds
 from hw3lib.data.images import ImageStack
 from hw3lib.errors import Hw3Error
 
 from .dataset import SPLITS, Dataset
 from .formats.comparison import RoundTrip, round_trip
 from .formats.registry import Written, find_format
-from .instances import Instances, from_maps, from_masks
+from .instances import Instances, from_maps, read_instances
 from .splitting import split_images
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def export(
     data = Dataset.of(table, instances, splits)
     with atomic_folder(out, replace=force) as folder:
         written = [format_.write(folder / format_.name, data) for format_ in chosen]
-        trips = [round_trip(data, f.read(folder / f.name), f.keeps) for f in chosen]
+        trips = [round_trip(f.held(data), f.read(folder / f.name), f.keeps) for f in chosen]
         if preview:
             from .preview import sheet  # matplotlib, for those who ask for a picture
 
@@ -141,12 +142,16 @@ def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instance
             f"{table.attrs.get('category', 'this category')} has {len(table)} good images and no defective one, so "
             "there is nothing to annotate"
         )
-    if not table["mask"].notna().any():
+    known = annotation_kinds(table)
+    if not known["boxes"].any():
         raise Hw3Error(
             f"{table.attrs.get('category', 'this category')} has no masks; fit a detector on its good images with "
             "`hw3 detect fit` and repeat with --detector DETECTOR for a first annotation to correct"
         )
-    return from_masks(table, min_area=min_area, whole=whole), "ground-truth masks"
+    origin = "ground-truth masks" if known["masks"].any() else "boxes"
+    if boxed := int((known["boxes"] & ~known["masks"]).sum()):
+        origin = f"boxes, without a mask, of {boxed} images" if origin == "boxes" else f"{origin}, and boxes of {boxed}"
+    return read_instances(table, min_area=min_area, whole=whole), origin
 
 
 def by_detector(

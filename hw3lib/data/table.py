@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from hw3lib.core.files import expanded, file_digest
 from hw3lib.errors import Hw3Error
 
+from .annotations import annotations_path
 from .decoding import BROKEN, is_deep, mode_of, open_image, upright_size
 from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
@@ -352,7 +353,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """SHA-256, in hexadecimal, of what a table says: splits, classes, settings, range, bytes of every image and mask.
+    """SHA-256, in hexadecimal, of what a table says, its settings, range, annotations, and the bytes of its files.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
 
@@ -364,6 +365,8 @@ def digest(table: pd.DataFrame) -> str:
     total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
     if COLUMN in table:  # the scale of a part of a table was found from all of its category
         total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
+    if annotations := annotations_path(table):
+        total.update(f"{annotations.name} {file_digest(annotations)}\n".encode())
     for row in table.itertuples():
         image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
