@@ -14,6 +14,7 @@ import pandas as pd
 from hw3lib.anomaly.detector import Detector
 from hw3lib.core import optional
 from hw3lib.core.text import counted
+from hw3lib.data.annotations import annotations_path
 from hw3lib.data.parts import parts_of
 from hw3lib.data.splits import classification_images
 from hw3lib.errors import Hw3Error
@@ -22,7 +23,7 @@ from . import available
 from .boxes.base import BoxDetector
 from .boxes.study import BoxStudy
 from .boxes.yolo import Yolo
-from .instances import Instances, from_masks
+from .instances import Instances, from_masks, read_instances
 from .masks import evaluation
 from .masks.finetune import FineTuning
 from .masks.sam import Segmenter
@@ -48,7 +49,7 @@ class Measurement:
         min_area: components of fewer pixels are no instance.
         echo: is given each sentence about what is left out.
         end: is given why nothing could be annotated at all; it must raise.
-        defective: the images to annotate, rows from 0, and ``origin``: ``masks`` or ``anomaly maps``.
+        defective: the images to annotate, rows from 0, and ``origin``: ``masks``, ``boxes`` or ``anomaly maps``.
         left_out: step to why it, or a part of it, was left out: ``sam``, ``detection``, ``yolo``.
         advice: step to what brings what is left out.
 
@@ -71,7 +72,8 @@ class Measurement:
         masked = int(self.defective["mask"].notna().sum())
         self.echo(f"{masked} defective images with a mask, {len(self.table) - masked} without")
         if why := available.without_measurement(self.defective, self.origin):
-            self.left_out = {SAM: why, DETECTION: why}
+            steps = (SAM,) if self.origin == available.BOXES else (SAM, DETECTION)
+            self.left_out = dict.fromkeys(steps, why)
             self.echo(f"Left out below: {why}.")
 
     @cached_property
@@ -81,12 +83,12 @@ class Measurement:
 
     @property
     def annotator(self) -> Detector | None:
-        """The detector that makes the annotations where there are no masks; None where there are."""
+        """The detector that makes the annotations where none were drawn; None where some were."""
         return self.detector if self.origin == available.MAPS else None
 
     @cached_property
     def annotated(self) -> Instances:
-        """The instances of ``defective``, of masks or of anomaly maps.
+        """The instances of ``defective``: of masks, as they were drawn, or of anomaly maps.
 
         Raises:
             Hw3Error: there is none, and :attr:`end` is not another's.
@@ -103,8 +105,13 @@ class Measurement:
         """Whether boxes made by hand from the masks, ``(row, left, top, right, bottom)``, are the library's."""
         if self.origin == available.MAPS:
             return "no mask to make boxes from: these are made from anomaly maps"
-        same = [(i.row, *i.xyxy) for i in self.annotated] == list(found)
-        return f"the library finds the same boxes: {same}"
+        if self.origin == available.BOXES:
+            return "no mask to make boxes from: these are as they were drawn"
+        made, drawn = self.annotated, annotations_path(self.table)
+        if drawn:
+            made = from_masks(self.defective, min_area=self.min_area)
+        same = f"the library finds the same boxes: {[(i.row, *i.xyxy) for i in made] == list(found)}"
+        return f"{same}; below are the objects that {drawn.name} tells apart" if drawn else same
 
     @cached_property
     def segmenter(self) -> Segmenter | None:
@@ -160,7 +167,7 @@ class Measurement:
             n_splits, test_size: see :func:`.available.detectable`.
         """
         images = classification_images(self.table, random_state=self.seed)
-        boxes = from_masks(images, min_area=self.min_area)
+        boxes = read_instances(images, min_area=self.min_area)
         images, boxes, splits, without = available.detectable(images, boxes, n_splits, test_size, self.seed)
         if without and DETECTION not in self.left_out:
             self.echo("left out: " + ", ".join(f"{count} {name}" for name, count in without.items()))

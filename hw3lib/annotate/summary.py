@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from .available import MASKS
+from .available import BOXES, MASKS
 from .instances import Instances
 
 STEPS = ("sam", "detection", "yolo")
@@ -26,7 +26,7 @@ def describe_annotation(
     """Which data the models need, what they reached here, and why so few images are enough or are not.
 
     Args:
-        instances: of the ground-truth masks, or of anomaly maps.
+        instances: of the ground-truth masks or boxes, or of anomaly maps.
         formats: rows of :meth:`.export.Exported.rows`.
         sam: :meth:`.segmentation.Evaluation.table`; None, or no row, where it was not measured.
         detection: :func:`.detection_summary`; None, or no row, where nothing was trained.
@@ -36,7 +36,9 @@ def describe_annotation(
     """
     left_out = left_out or {}
     made = "Both were made from the masks"
-    if origin != MASKS:
+    if origin == BOXES:
+        made = "Boxes were drawn and masks were not; SAM, asked with them, gives a first mask for a person to correct"
+    elif origin != MASKS:
         made = "Without masks, anomaly maps gave a first annotation for a person to correct"
     images = len({instance.row for instance in instances})
     sentences = [

@@ -10,6 +10,7 @@ import pandas as pd
 from hw3lib.core.text import counted, listed
 from hw3lib.errors import Hw3Error
 
+from .annotations import annotation_kinds
 from .splits import classification_images, splittable
 from .table import NO_TEST_GOOD
 
@@ -27,6 +28,7 @@ class Parts:
         train_good, test_good, test_defects: images.
         spare: good training images that no classifier of defect types sees.
         defects, masked: defective images by type, and those of them that have a mask.
+        boxed, pointed: defective images without a mask that have a box, and those that have points alone.
         classes: images of each class that a classifier can learn from and be tested on; fewer than two: none can.
         too_few: images of each other class.
         lent: what is said where ``train/good`` lends the good test images; empty where it does not.
@@ -40,12 +42,19 @@ class Parts:
     masked: dict[str, int]
     classes: dict[str, int]
     too_few: dict[str, int]
+    boxed: int = 0
+    pointed: int = 0
     lent: str = ""
 
     @property
     def good(self) -> int:
         """Good images of both splits."""
         return self.train_good + self.test_good
+
+    @property
+    def defective(self) -> int:
+        """Defective images of both splits."""
+        return sum(self.defects.values())
 
     @property
     def no_defect(self) -> str:
@@ -77,7 +86,7 @@ class Parts:
 
     def no_masks(self, without: str, some: str) -> str:
         """What is not there without any mask, and what is done with the images that lack one where others have one."""
-        images, masks = sum(self.defects.values()), sum(self.masked.values())
+        images, masks = self.defective, sum(self.masked.values())
         if masks == images:
             return ""
         if not masks:
@@ -138,14 +147,20 @@ def _anomaly(parts: Parts) -> dict[str, str]:
 
 
 def _annotate(parts: Parts) -> dict[str, str]:
+    drawn, some = sum(parts.masked.values()) + parts.boxed, counted(parts.defective, "defective image")
     nothing = f"{parts.no_defect}, so there is nothing to annotate" if parts.no_defect else ""
-    if not parts.masked and not nothing and parts.no_fit:
-        nothing = f"{parts.no_fit}, and without it nothing draws a first annotation where there are no masks"
-    prompts = f"{parts.no_fit}, so SAM is not asked with a detector's boxes" if parts.no_fit else ""
+    if parts.no_fit and not drawn and not nothing:
+        nothing = f"{parts.no_fit}, and without it nothing draws a first annotation where there is no mask or box"
+    asked = f"{parts.no_fit}, so SAM is not asked with a detector's boxes"
+    bare = f"{parts.defective - drawn} of {some} have no mask or box and are not annotated"
+    boxes = f"{parts.boxed} of {some} have boxes alone: detectors learn from them, SAM does not"
+    points = f"{parts.pointed} of {some} have points alone, which bound no defect"
     return {
         "formats": nothing,
-        "masks": parts.no_masks("", "they are left out of the annotations") if parts.masked else "",
-        "prompts": prompts,
+        "drawn": bare if 0 < drawn < parts.defective else "",
+        "boxes": boxes if parts.boxed else "",
+        "points": points if parts.pointed else "",
+        "prompts": asked if parts.no_fit and parts.masked else "",
     }
 
 
@@ -174,6 +189,8 @@ def parts_of(table: pd.DataFrame, n_splits: int = 2, test_size: float | int = 0.
     images = classification_images(table, random_state)
     spare = train & ~bad & ~table["image"].isin(images["image"])
     said = [p["message"] for p in table.attrs.get("problems", []) if p["kind"] == NO_TEST_GOOD]
+    known = annotation_kinds(table[bad])
+    alone = known["boxes"] & table.loc[bad, "mask"].isna()
     classes, too_few = _splittable(images, n_splits, test_size, random_state)
     return Parts(
         train_good=int((train & ~bad).sum()),
@@ -184,6 +201,8 @@ def parts_of(table: pd.DataFrame, n_splits: int = 2, test_size: float | int = 0.
         masked=_counts(table[bad & table["mask"].notna()]),
         classes=classes,
         too_few=too_few,
+        boxed=int(alone.sum()),
+        pointed=int((known["points"] & ~known["boxes"]).sum()),
         lent=said[0] if said else "",
     )
 

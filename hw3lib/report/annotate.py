@@ -47,6 +47,8 @@ def annotation(run: Run) -> Question:
     caption = "Annotations made from the masks."
     if run.has(METRICS, "/origin") and run.value(METRICS, "/origin") != "masks":
         caption = "A first annotation, made from anomaly maps for a person to correct."
+        if run.value(METRICS, "/origin") == "boxes":
+            caption = "Annotations as they were drawn: boxes without masks."
     notices = [block for block in tables if block and block["kind"] == "absent"]
     tables = [block for block in tables if block not in notices]
     question.blocks = [beside([*paragraphs, *notices], tables, 84)]

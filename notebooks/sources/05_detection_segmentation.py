@@ -84,8 +84,8 @@ defective = study.defective
 # diagonal neighbours included, is one instance. SciPy labels the components; each gets the smallest box round it.
 # **Predict first**: will there be more instances than images?
 #
-# A category without masks begins with what an anomaly detector, which has seen good images only, marks above its
-# threshold: a first annotation for a person to correct. It says where and not what, so the class is the folder's.
+# A category without masks or boxes begins with what an anomaly detector, which has seen good images only, marks above
+# its threshold: a first annotation for a person to correct. It says where and not what, so the class is the folder's.
 
 # %%
 # NBVAL_CHECK_OUTPUT

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from hw3lib.annotate.instances import Instance, Instances, from_maps, from_masks
+from hw3lib.annotate.instances import Instance, Instances, from_maps, read_instances
 from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_click
 from hw3lib.annotate.splitting import spread
 from hw3lib.anomaly.detector import Detector
@@ -162,7 +162,9 @@ def prepare(
     light = light or LightSegmenter()
     features = light.features(ImageStack.load(images, light.image_size).images)
     embeddings = embed_files(segmenter, list(images["image"]), readings_of(images), cache=cache, progress=progress)
-    return Material(segmenter, images, from_masks(images), embeddings, detected, maps, threshold, light, features)
+    return Material(
+        segmenter, images, read_instances(images, boxes=False), embeddings, detected, maps, threshold, light, features
+    )
 
 
 def _detected(
