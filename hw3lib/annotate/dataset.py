@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hw3lib.core.text import file_name
 from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.data.reading import PLAIN, Reading, readings_of, shared_reading
 from hw3lib.errors import Hw3Error
@@ -187,10 +188,12 @@ def file_names(table: pd.DataFrame) -> list[str]:
 
     MVTec AD calls the first image of every folder ``000.png``. Names are unique without their suffix, for labels are
     named after it, and where case does not count: those that collide say their split too, and a number if need be.
+    Characters that some systems and formats cannot take become ``_``.
     """
     stems = [Path(image).stem for image in table["image"]]
-    first = [f"{defect}_{stem}" for defect, stem in zip(table["defect"], stems, strict=True)]
-    longer = [f"{d}_{split}_{stem}" for d, split, stem in zip(table["defect"], table["split"], stems, strict=True)]
+    first = [file_name(f"{defect}_{stem}") for defect, stem in zip(table["defect"], stems, strict=True)]
+    splits = zip(table["defect"], table["split"], stems, strict=True)
+    longer = [file_name(f"{defect}_{split}_{stem}") for defect, split, stem in splits]
     often = Counter(name.lower() for name in first)
     names, used = [], {name.lower() for name in first if often[name.lower()] == 1}
     for short, long in zip(first, longer, strict=True):

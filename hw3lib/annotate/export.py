@@ -16,6 +16,7 @@ from hw3lib.anomaly.registry import load_detector
 from hw3lib.core.files import atomic_folder, refuse_existing
 from hw3lib.core.text import format_table
 from hw3lib.data.annotations import annotation_kinds
+from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.images import ImageStack
 from hw3lib.errors import Hw3Error
 
@@ -109,6 +110,7 @@ def export(
     """
     out = Path(out)
     chosen = [find_format(name) for name in dict.fromkeys(formats)]
+    refuse_inside_category(out, table.attrs.get("folder", ""))
     refuse_existing(out, force, SUMMARY, "a folder of annotations")
     attrs = dict(table.attrs)
     table = table[(table["split"] == "test") | (train_good & ~table["is_defect"])].reset_index(drop=True)

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from hw3lib.core.fonts import pretty
+from hw3lib.core.fonts import literal, pretty
 from hw3lib.core.text import counted
 from hw3lib.data.images import read_image
 
@@ -96,7 +96,7 @@ def _draw(axes, data: Dataset, row: int, found: list[Instance]) -> None:
             path_effects=dark,
         )
     count = counted(len(found), "instance")
-    axes.set_title(f"{data.names[row]}\n{data.splits[row]}, {count}", fontsize=7)
+    axes.set_title(f"{literal(data.names[row])}\n{data.splits[row]}, {count}", fontsize=7)
     axes.set(xlim=(0, width), ylim=(height, 0))
 
 

@@ -42,10 +42,13 @@ def annotate(
 ) -> int:
     from hw3lib.annotate.export import PREVIEW, export, summary_text
     from hw3lib.data.find import find_root
-    from hw3lib.data.table import load_table
+    from hw3lib.data.table import load_table, warnings_of
 
+    table = load_table(find_root(category, data), category)
+    if told := warnings_of(table):
+        say(told)
     done = export(
-        load_table(find_root(category, data), category),
+        table,
         formats,
         out,
         split=split,

@@ -147,7 +147,10 @@ def settings(
     category: Annotated[str, option("for example bottle")],
     *,
     data: Data = None,
-    good: Annotated[str | None, option("class folder that holds good products", metavar="FOLDER")] = None,
+    good: Annotated[
+        str | None,
+        option("class folder that holds good products, or a pattern of several such as 'ok_*'", metavar="FOLDER"),
+    ] = None,
     range: Annotated[
         tuple[float, ...] | None, option("pixel values that are black and white", nargs=2, metavar=("LOW", "HIGH"))
     ] = None,

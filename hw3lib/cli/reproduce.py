@@ -38,7 +38,7 @@ def reproduce(
     from hw3lib.classify.guided import classifier
     from hw3lib.classify.student_reports import result
     from hw3lib.classify.student_reports import run as reproduction
-    from hw3lib.data.table import load_table
+    from hw3lib.data.table import load_table, warnings_of
     from hw3lib.networks.devices import default_accelerator
     from hw3lib.views.plots import student_reports
 
@@ -53,6 +53,8 @@ def reproduce(
         root, found = reproduction.locate(meant.name, category, data, echo)
     echo(f"{meant.name} report on {found} in {root}")
     table = load_table(root, found)
+    if told := warnings_of(table):
+        echo(told)
 
     def beyond(images, splits, kept, seed):
         good = classifier.good_images(table, images)

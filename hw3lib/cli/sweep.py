@@ -42,6 +42,7 @@ def sweep(
     from hw3lib import sweep
     from hw3lib.core.files import atomic_path
     from hw3lib.core.places import project_root
+    from hw3lib.data.find import refuse_inside_category
     from hw3lib.runs.kernel import sigterm_interrupts
 
     name = name or Path(spec).stem
@@ -49,6 +50,7 @@ def sweep(
         raise Hw3Error(f"the sweep's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
     folder = project_root() / "runs" / "sweeps" / name
     with sigterm_interrupts():
+        refuse_inside_category(folder, option="the sweep's folder")
         cells = sweep.plan(sweep.read_spec(spec), data, folder, progress=sys.stderr.isatty())
         store = sweep.Store(folder)
         todo = [cell for cell in cells if not store.finished(cell.key)]

@@ -51,7 +51,12 @@ class MissingFont(UserWarning):
 def pretty(name: str) -> str:
     """The name of a class as it is written in figures; warns where it can only be drawn as boxes."""
     warn_of_boxes(name)
-    return name.replace("_", " ")
+    return literal(name.replace("_", " "))
+
+
+def literal(text: str) -> str:
+    """The text as figures draw it as it is: matplotlib reads a formula between two dollars."""
+    return text.replace("$", r"\$")
 
 
 def warn_of_boxes(*names: str) -> None:

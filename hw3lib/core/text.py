@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -55,6 +58,43 @@ def json_text(content: Any, indent: int | None = None) -> str:
 def printable(text: str) -> str:
     """The text with half characters, which JSON can hold and no UTF-8 can, as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def composed(text: str) -> str:
+    """The text with accents composed (NFC): ``é`` is one character, also where a Mac wrote ``e`` and an accent."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def class_name(folder: str) -> str:
+    """The name of a class from that of its folder: composed, in one line, without spaces around it."""
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", composed(folder)).split()) or "_"
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file on any system, with ``_`` for what some cannot have; different texts may meet."""
+    return re.sub(r'[\\/:*?"<>|]', "_", class_name(text)).strip(" .") or "_"
+
+
+def slug(text: str, most: int = 120) -> str:
+    """A text as a part of a folder's name: letters and digits of any script, spaces, ``. _ - +``; others become ``-``.
+
+    What loses something gets a mark of the whole text behind it, so that different texts stay different.
+
+    Args:
+        text: such as a category's name.
+        most: bytes that are kept.
+    """
+    whole = composed(text).replace("/", "-")
+    kept = re.sub(r"[^\w.+ -]+", "-", whole).strip(" .-+").encode()[:most].decode("utf-8", "ignore")
+    if kept == whole:
+        return kept
+    mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{kept}-{mark}" if kept else mark
+
+
+def one_line(text: str) -> str:
+    """The text with escapes for line breaks and other control characters, which a file's name can hold."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:

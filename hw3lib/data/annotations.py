@@ -94,7 +94,7 @@ def names_below(table: pd.DataFrame) -> list[str]:
 
     A table that no longer knows its folder (``table.attrs``) gives ``<split>/<class>/<name>``.
     """
-    root = Path(table.attrs.get("root", "")) / table.attrs.get("category", "")
+    root = _folder_of(table)
     names = []
     for row in table.itertuples():
         image = Path(row.image)
@@ -103,11 +103,15 @@ def names_below(table: pd.DataFrame) -> list[str]:
     return names
 
 
+def _folder_of(table: pd.DataFrame) -> Path:
+    return Path(table.attrs.get("folder") or Path(table.attrs.get("root", ""), table.attrs.get("category", "")))
+
+
 def annotations_path(table: pd.DataFrame) -> Path | None:
     """The ``annotations.json`` of a table's category; None where there is none."""
     if not table.attrs.get("category"):
         return None
-    path = Path(table.attrs.get("root", "")) / table.attrs["category"] / FILE
+    path = _folder_of(table) / FILE
     return path if path.is_file() else None
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from hw3lib.core.text import one_line
 from hw3lib.errors import Hw3Error
 
 from .annotations import annotated_images, annotations_of, annotations_path
@@ -18,9 +19,10 @@ from .decoding import BROKEN, is_deep, open_image
 from .depth import say_range
 from .fetch.official import OFFICIAL
 from .images import decode_image
+from .layouts import SEVERITIES, Problem
 from .reading import Reading, readings_of
 from .statistics import class_counts
-from .table import NOT_FINITE, Problem, settings_of
+from .table import NOT_FINITE, settings_of
 from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size
@@ -33,7 +35,8 @@ class CheckReport:
     """Result of :func:`check_category`.
 
     Attributes:
-        problems: one row a problem: ``severity`` (``error`` or ``warning``), ``kind``, ``file``, ``message``.
+        problems: one row a problem: ``severity`` (``error``, ``warning``, or ``note`` of what is not wrong), ``kind``,
+            ``file``, ``message``; errors first.
         counts: images by class and split.
         official: the outcome of the comparison with the published counts, in words; empty for other categories.
         pixel_range: which values are black and white, in words; empty where files of 8 bits stay as they are.
@@ -59,10 +62,9 @@ class CheckReport:
         ]
         lines += [said for said in (self.official, self.pixel_range) if said]
         for row in self.problems.itertuples():
-            lines.append(f"{row.severity.upper():7} {row.kind}: {row.file}: {row.message}")
-        errors = int((self.problems["severity"] == "error").sum())
-        warnings = len(self.problems) - errors
-        lines.append("nothing wrong" if not len(self.problems) else f"{errors} errors, {warnings} warnings")
+            lines.append(f"{row.severity.upper():7} {row.kind}: {one_line(row.file)}: {one_line(row.message)}")
+        errors, warnings = (int((self.problems["severity"] == kind).sum()) for kind in ("error", "warning"))
+        lines.append(f"{errors} errors, {warnings} warnings" if errors or warnings else "nothing wrong")
         return "\n".join(lines)
 
 
@@ -70,11 +72,12 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     """Decode every image and mask of a table and look for what would spoil the work that follows.
 
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
-    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes); images with the same pixels within a split
-    (warning) or across splits or classes (error: the test would be known from training); masks that are empty or hold
-    values other than 0 and one other (error); mixed sizes, modes or bit depths, images that are nearly black, and
-    values beyond the range that was given for the category (warnings); NaN (error); and counts that differ from the
-    published ones in the 15 categories of MVTec AD (error).
+    ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes; folders and files that are passed over,
+    images where no class is said, no good images to learn from, defects in ``train/``); images with the same pixels
+    within a split (warning) or across splits or classes (error: the test would be known from training); masks that are
+    empty or hold values other than 0 and one other (error); mixed sizes, modes or bit depths, images that are nearly
+    black, and values beyond the range that was given for the category (warnings); NaN (error); and counts that differ
+    from the published ones in the 15 categories of MVTec AD (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
     known = {p.file for p in problems if p.kind in ("unreadable", NOT_FINITE)}
@@ -100,7 +103,8 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     official, differs = _compare_counts(category, counts)
     problems += differs
     frame = pd.DataFrame([asdict(p) for p in problems], columns=["severity", "kind", "file", "message"])
-    frame = frame.sort_values(["severity", "kind", "file"], ignore_index=True)
+    order = frame["severity"].map(SEVERITIES.index)
+    frame = frame.assign(order=order).sort_values(["order", "kind", "file"], ignore_index=True).drop(columns="order")
     return CheckReport(category, frame, counts, official, _say_reading(table))
 
 
@@ -168,7 +172,7 @@ def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
 
 
 def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
-    root = table.attrs.get("root", "")
+    root = table.attrs.get("folder", "")
     sizes = table.groupby(["width", "height"]).size().sort_values(ascending=False)
     if len(sizes) > 1:
         text = ", ".join(f"{w}x{h} ({n} images)" for (w, h), n in list(sizes.items())[:6])

@@ -11,15 +11,40 @@ from hw3lib.core.places import data_roots
 from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
 
+from .folders import image_names, own_output, subfolders
+from .layouts import bases, class_folders, has_good
+from .names import find_name
+from .settings import FILE
+
 LAYOUTS = """expected one of
   MVTec AD:   CATEGORY/train/good/*.png, CATEGORY/test/good/*.png, CATEGORY/test/DEFECT/*.png,
               CATEGORY/ground_truth/DEFECT/STEM_mask.png
-  own folder: CATEGORY/good/*.png, CATEGORY/DEFECT/*.png, and if there are masks CATEGORY/masks/DEFECT/STEM.png"""
+  own folder: CATEGORY/good/*.png, CATEGORY/DEFECT/*.png, and if there are masks CATEGORY/masks/DEFECT/STEM.png
+Another folder than good, OK, normal, ... holds good products? hw3 data settings CATEGORY --good NAME"""
 
 
 def is_category(folder: Path) -> bool:
-    """Whether a folder looks like a category in one of the two layouts."""
-    return any(os.path.isdir(folder / part) for part in ("train/good", "test/good", "good"))  # also of odd names
+    """Whether a folder looks like a category: one with good products, or with settings of a category."""
+    return os.path.isfile(folder / FILE) or any(has_good(base.folder) for base in bases(folder))
+
+
+def holds_classes(folder: Path) -> bool:
+    """Whether a folder that is named as a category can be one, be it of defects alone: its sub-folders hold images."""
+    classes = (path for base in bases(folder) for path in class_folders(base.folder))
+    return is_category(folder) or any(image_names(path) and not own_output(path) for path in classes)
+
+
+def named(root: Path, category: str) -> Path:
+    """Where a category of this name is, or would be: its name may have accents composed, and its folder apart."""
+    place = root / category
+    if os.path.isdir(place):
+        return place
+    found = root
+    for part in Path(category).parts:
+        if (name := find_name(part, [path.name for path in subfolders(found)], cases=False)) is None:
+            return place
+        found = found / name
+    return found
 
 
 def list_categories(root: Path) -> list[str]:
@@ -30,7 +55,8 @@ def list_categories(root: Path) -> list[str]:
 
 def root_of(category: str, roots: Iterable[Path]) -> Path | None:
     """The first of some folders that holds the category."""
-    return next((root for root in roots if is_category(root / category)), None)
+    roots = list(roots)
+    return next((root for kind in (is_category, holds_classes) for root in roots if kind(named(root, category))), None)
 
 
 def find_root(category: str, data: str | Path | None = None) -> Path:
@@ -49,15 +75,15 @@ def category_folder(category: str, data: str | Path | None = None) -> Path:
         Hw3Error: no folder of this name.
     """
     roots = data_roots(data)
-    root = root_of(category, roots) or next((r for r in roots if os.path.isdir(r / category)), None)
-    return root / category if root else find_category(roots[0], category)
+    root = root_of(category, roots) or next((r for r in roots if os.path.isdir(named(r, category))), None)
+    return named(root, category) if root else find_category(roots[0], category)
 
 
 def find_category(root: Path, category: str) -> Path:
     """Folder of a category, or an error that says what is there instead and which level was meant."""
     if not os.path.isdir(root):
         raise Hw3Error(f"{root}: no such folder; expected the folder that holds the category {category!r}")
-    folder = root / category
+    folder = named(root, category)
     if is_category(folder):
         return folder
     if is_category(root):
@@ -65,6 +91,8 @@ def find_category(root: Path, category: str) -> Path:
             f"{root} is itself a category, one level too low: pass {root.parent} as the folder and "
             f"{root.name!r} as the category"
         )
+    if holds_classes(folder):
+        return folder
     name = escape(category)
     for level in (f"*/{name}", f"*/*/{name}", f"{name}/*"):
         try:
@@ -84,3 +112,27 @@ def find_category(root: Path, category: str) -> Path:
         + (f"{near} Found there: " if near else "; found there: ")
         + (", ".join(known) or "no category at all")
     )
+
+
+def refuse_inside_category(out: str | Path, *read: str | Path, option: str = "--out") -> None:
+    """Refuse to write into a category, where what is written would be taken for a class of products, before any work.
+
+    Args:
+        out: a file or folder that is to be written.
+        read: folders that the command reads, of which those that are categories are protected; categories with splits
+            always are.
+        option: what names ``out``.
+
+    Raises:
+        Hw3Error: ``out`` is in a category, or is one.
+    """
+    place = Path(out).resolve()
+    inside = {Path(folder).resolve() for folder in read if folder and holds_classes(Path(folder))}
+    for above in (place, *place.parents):
+        splits = (base.folder for base in bases(above) if base.folder != above)
+        if above in inside or os.path.isfile(above / FILE) or any(map(has_good, splits)):
+            better = above.parent / (f"{above.name}-{place.name}" if place != above else f"{above.name}-results")
+            raise Hw3Error(
+                f"{option} {out}: lies in the category {above}, whose folders are read as classes of products; "
+                f"choose a place outside, such as {better}"
+            )

@@ -11,8 +11,8 @@ from hw3lib.core.text import counted, listed
 from hw3lib.errors import Hw3Error
 
 from .annotations import annotation_kinds
+from .layouts import NO_TEST_GOOD
 from .splits import classification_images, splittable
-from .table import NO_TEST_GOOD
 
 FEWEST_TO_FIT = 4  # good images; with fewer nothing says what is normal and what is chance
 FEWEST_TO_COMPARE = 6  # good images besides those to classify, from which a second look learns what is usual

@@ -22,7 +22,8 @@ class CategorySettings:
     """What a person has said of a category; the defaults stand for "not said".
 
     Attributes:
-        good: name of the class folder that holds good products, where it is none of the names that are understood.
+        good: name of the class folder that holds good products, where it is none of the names that are understood, or a
+            pattern of several, ``ok_*``.
         pixel_range: values that are black and white, such as ``(0, 4095)``; None finds them from the images.
         fit: how a photograph comes to a network's square: ``stretch``, ``pad`` or ``tile``.
         groups: regular expression whose first group, found in a file's name, names the product that it shows; or the

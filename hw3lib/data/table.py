@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,36 +16,22 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.core.files import expanded, file_digest
+from hw3lib.core.text import composed
 from hw3lib.errors import Hw3Error
 
 from .annotations import annotations_path
 from .decoding import BROKEN, is_deep, mode_of, open_image, upright_size
 from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
+from .folders import image_names
+from .layouts import ClassFolder, Layout, Problem, list_classes
 from .reading import COLUMN, PLAIN, Reading, readings_of
 from .settings import CategorySettings, read_settings
 from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MASK_FOLDERS = ("ground_truth", "masks")
-NO_TEST_GOOD = "no test/good"  # kind of the problem that says that train/good lends some
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # what such a file begins with
 NOT_FINITE = "not finite"  # the kind of problem
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a category: ``severity`` is ``error`` or ``warning``."""
-
-    severity: str
-    kind: str
-    file: str
-    message: str
-
-    def __post_init__(self) -> None:
-        for name in ("file", "message"):  # names that are no UTF-8 are shown with escapes: no table takes them
-            object.__setattr__(self, name, getattr(self, name).encode("utf-8", "backslashreplace").decode())
 
 
 class _Row(NamedTuple):
@@ -68,11 +55,18 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     layout a defect type, has no mask folder at all, its masks are missing values; where it has one, every image needs
     its mask.
 
+    Names are understood as people write them (``Good``, ``OK``, ``normal``, ``良品``; ``Masks``; accents composed or
+    not), see :mod:`hw3lib.data.names`; the class of good products is always called ``good`` here. Variants are read as
+    they are downloaded: BTAD, MVTec LOCO and others with ``validation/``, whose good images are ``train``; the colour
+    images of MVTec 3D-AD; VisA's ``Data/Images`` with its ``split_csv/1cls.csv``. Defects in ``train/`` are rows of
+    ``train``, or of ``test`` where there are no others. What is passed over is told in ``problems``.
+
     Args:
         root: folder that holds the category.
         category: name of the folder below ``root``, ``"bottle"`` or ``"synthetic/bottle"``.
         strict: raise if anything is wrong. Otherwise the problems are in ``table.attrs["problems"]``, for
-            :func:`hw3lib.data.check`, and what can be read is in the table.
+            :func:`hw3lib.data.check`, and what can be read is in the table; images that cannot are in
+            ``table.attrs["unreadable"]``, with ``image``, ``split``, ``defect`` and ``reason``.
         find_range: find what is black and white; False decodes nothing, for those who do not look at the images or
             know it already.
 
@@ -81,21 +75,23 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
         (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
         ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for
         colours of 16 bits). Where images are not read as by default, the column ``reading`` says how, see
-        :func:`.images.read_row`. What ``category.json`` says is in ``table.attrs["settings"]``, see
+        :func:`.images.read_row`. The category's folder is in ``table.attrs["folder"]``, what ``category.json`` says in
+        ``table.attrs["settings"]``, see
         :func:`settings_of`.
 
     Raises:
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
             mask, mask of another size, two images of one stem.
     """
-    root = expanded(root).resolve()
+    root = expanded(root).absolute()  # links stay: files are told of under the path that was given
     folder = find_category(root, category)
     settings = read_settings(folder)
-    classes, problems = _list_classes(folder)
+    layout = list_classes(folder, settings.good)
+    classes, problems = layout.classes, layout.problems
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
-        rows += _rows(*classes.pop(0), problems)
-    problems += _orphaned_masks(folder, rows)
+        rows += _rows(classes.pop(0), problems)
+    problems += _orphaned_masks(layout, rows)
     rows = _named_in_utf8(rows, problems)
     sizes, modes = np.zeros((len(rows), 2), int), []
     headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
@@ -106,7 +102,11 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
     columns["is_defect"] = [row.defect != "good" for row in rows]
     table = pd.DataFrame(columns | {"width": sizes[:, 0], "height": sizes[:, 1], "mode": modes}, columns=COLUMNS)
+    unreadable = []
     if not sizes[:, 0].all():
+        reasons = {p.file: p.message for p in problems if p.kind == "unreadable"}
+        for row in (rows[i] for i in np.flatnonzero(sizes[:, 0] == 0)):
+            unreadable.append(row._asdict() | {"reason": reasons[row.image]})
         table = table[sizes[:, 0] > 0].reset_index(drop=True)
     table = table.astype({"is_defect": bool, "width": int, "height": int})
     pixel_range = settings.pixel_range
@@ -115,13 +115,22 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     reading = Reading(pixel_range, settings.fit)
     if reading != PLAIN:
         table[COLUMN] = [reading] * len(table)
-    table.attrs = {"root": str(root), "category": category, "problems": [asdict(p) for p in problems]}
+    table.attrs = {"root": str(root), "category": composed(category), "folder": str(folder)}
+    table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
     if strict:
         errors = [p for p in problems if p.severity == "error"]
         if errors:
             raise Hw3Error(_say(category, errors))
     return table
+
+
+def load_folder(folder: str | Path, *, strict: bool = True, find_range: bool = True) -> pd.DataFrame:
+    """As :func:`load_table`, of a category's own folder."""
+    place = expanded(folder).absolute()
+    if ".." in place.parts or not place.name:  # the folder above is not where its name says
+        place = place.resolve()
+    return load_table(place.parent, place.name, strict=strict, find_range=find_range)
 
 
 def found_range(images: Iterable[str], modes: Iterable[str], problems: list[Problem]) -> tuple[float, float] | None:
@@ -155,6 +164,18 @@ def settings_of(table: pd.DataFrame) -> CategorySettings:
     return CategorySettings(**table.attrs.get("settings", {}))
 
 
+def warnings_of(table: pd.DataFrame) -> str:
+    """What was passed over when the table was read, in a line for the terminal; empty where nothing was.
+
+    ``hw3 data check`` names each file.
+    """
+    kinds = Counter(p["kind"] for p in table.attrs.get("problems", []) if p["severity"] == "warning")
+    if not kinds:
+        return ""
+    found = ", ".join(kind if number == 1 else f"{kind} ({number})" for kind, number in sorted(kinds.items()))
+    return f"{table.attrs['category']}: warnings: {found}; `hw3 data check` says more"
+
+
 def _say(category: str, errors: list[Problem], most: int = 10) -> str:
     lines = [f"{e.file}: {e.message}" for e in errors[:most]]
     if len(errors) > most:
@@ -164,78 +185,14 @@ def _say(category: str, errors: list[Problem], most: int = 10) -> str:
     return f"{len(errors)} problems in category {category!r} (all of them: hw3 data check):\n  " + "\n  ".join(lines)
 
 
-def _folders(parent: Path) -> list[Path]:
-    if not parent.is_dir():
-        return []
-    return sorted(
-        (p for p in parent.iterdir() if p.is_dir() and not p.name.startswith(".")),
-        key=lambda p: (p.name != "good", p.name),
-    )
-
-
-def image_names(folder: Path) -> list[str]:
-    """Names of the image files in a folder, sorted, without hidden ones."""
-    names = (n for n in os.listdir(folder) if os.path.splitext(n)[1].lower() in IMAGE_SUFFIXES and n[0] != ".")
-    return sorted(names, key=os.path.normcase)
-
-
-def _list_classes(folder: Path) -> tuple[list[tuple[str, Path, list[str], Path | None]], list[Problem]]:
-    """Classes as ``(split, folder, names of images, mask folder or None)``, and the empty ones as problems."""
-    masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
-    if (folder / "good").is_dir():
-        places = [("test", p) for p in _folders(folder) if p.name not in MASK_FOLDERS]
-        optional = True
-    else:
-        places = [(split, p) for split in ("train", "test") for p in _folders(folder / split)]
-        optional = False
-    classes: list[tuple[str, Path, list[str], Path | None]] = []
-    problems: list[Problem] = []
-    for split, place in places:
-        files = image_names(place)
-        if not files:
-            problems.append(
-                Problem(
-                    "error",
-                    "empty class",
-                    str(place),
-                    f"no image in this class; expected files ending in {', '.join(IMAGE_SUFFIXES)}",
-                )
-            )
-        mask_folder = None
-        if masks and place.name != "good" and split == "test" and (not optional or (masks / place.name).is_dir()):
-            mask_folder = masks / place.name
-        if optional and place.name == "good":
-            classes.append(("train", place, [f for i, f in enumerate(files) if i % 5], None))
-            files = files[::5]
-        classes.append((split, place, files, mask_folder))
-    if not any(split == "test" and place.name == "good" for split, place, *_ in classes):
-        _lend_to_the_test(classes, problems)
-    order = {"train": 0, "test": 1}
-    return sorted(classes, key=lambda c: (order[c[0]], c[1].name != "good", c[1].name)), problems
-
-
-def _lend_to_the_test(classes: list[tuple[str, Path, list[str], Path | None]], problems: list[Problem]) -> None:
-    """Without ``test/good`` every fifth image of ``train/good`` is tested on, as in a simple folder, and is told."""
-    for i, (split, place, files, _) in enumerate(classes):
-        if split == "train" and place.name == "good" and len(files) > 1:
-            lent = files[::5]
-            classes[i] = ("train", place, [f for n, f in enumerate(files) if n % 5], None)
-            classes.append(("test", place, lent, None))
-            said = (
-                f"there is no test/good: {len(lent)} of {len(files)} images of train/good, every fifth, are tested on"
-            )
-            problems.append(Problem("warning", NO_TEST_GOOD, str(place), said))
-            return
-
-
-def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, problems: list[Problem]) -> list[_Row]:
-    stems: dict[str, str] = {}
+def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
+    mask_folder, stems = found.masks, dict[str, str]()
     masks = {}
     if mask_folder and mask_folder.is_dir():
-        masks = {os.path.splitext(n)[0]: n for n in image_names(mask_folder)}
-    folder, defect, rows = str(place), place.name, []
-    for name in files:
-        stem, file = os.path.splitext(name)[0], os.path.join(folder, name)
+        masks = {_stem(n): n for n in image_names(mask_folder)}
+    folder, rows = str(found.folder), []
+    for name in found.names:
+        stem, file = _stem(name), os.path.join(folder, name)
         if stem in stems:
             problems.append(
                 Problem(
@@ -256,8 +213,13 @@ def _rows(split: str, place: Path, files: list[str], mask_folder: Path | None, p
                     f"has no mask; expected {mask_folder / (stem + '_mask.png')}",
                 )
             )
-        rows.append(_Row(file, split, defect, os.path.join(str(mask_folder), mask) if mask else None))
+        rows.append(_Row(file, found.split, found.defect, os.path.join(str(mask_folder), mask) if mask else None))
     return rows
+
+
+def _stem(name: str) -> str:
+    """What a mask and its image have in common: a Mac may have written one of them with accents apart."""
+    return composed(os.path.splitext(name)[0])
 
 
 def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
@@ -271,9 +233,9 @@ def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
     return kept
 
 
-def _orphaned_masks(folder: Path, rows: list[_Row]) -> list[Problem]:
+def _orphaned_masks(layout: Layout, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
-    every = (str(f / n) for name in MASK_FOLDERS for f in _folders(folder / name) for n in image_names(f))
+    every = (str(folder / name) for folder in layout.masks for name in image_names(folder))
     return [
         Problem(
             "error",

@@ -18,6 +18,7 @@ from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_ima
 from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
 from hw3lib.data.depth import say_range
+from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.images import ImageStack, read_image
 from hw3lib.data.reading import checked_range
 from hw3lib.errors import Hw3Error
@@ -65,6 +66,7 @@ def fit(
             :meth:`.Detector.fit`.
     """
     model = make_detector(detector, settings or {})
+    refuse_inside_category(out, expanded(folder))
     refuse_existing(Path(out), force, _KEPT, "a detector")
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
@@ -122,10 +124,12 @@ def export(
         force: replace ``file``.
 
     Raises:
-        Hw3Error: as :func:`hw3lib.anomaly.onnx.export.export`, another suffix, or ``file`` exists.
+        Hw3Error: as :func:`hw3lib.anomaly.onnx.export.export`, another suffix, ``file`` in a category, or
+            one that exists.
     """
     if Path(file).suffix != ".onnx":
         raise Hw3Error(f"--out {file}: expected a file name that ends in .onnx")
+    refuse_inside_category(file, *([expanded(check)] if check is not None else []))
     if Path(file).exists() and not force:
         raise Hw3Error(f"{file} exists already and is not replaced; choose another name, or --force")
     model, images = load_detector(detector), None

@@ -12,23 +12,15 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 import numpy as np
-import pandas as pd
 
 from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
-from hw3lib.data.find import is_category
+from hw3lib.data.find import holds_classes, is_category
+from hw3lib.data.folders import IMAGE_SUFFIXES, image_names
 from hw3lib.data.images import decode_image
+from hw3lib.data.layouts import Problem
 from hw3lib.data.reading import Reading, shared_reading
-from hw3lib.data.table import (
-    IMAGE_SUFFIXES,
-    MASK_FOLDERS,
-    NOT_FINITE,
-    Problem,
-    found_range,
-    image_names,
-    load_table,
-    read_header,
-)
+from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header
 from hw3lib.errors import Hw3Error
 
 
@@ -114,11 +106,14 @@ def good_photographs(
         Hw3Error: no such folder, no image, or any that cannot be read.
     """
     folder = expanded(folder)
-    if is_category(folder):
-        place = folder.resolve()
-        table = load_table(place.parent, place.name, strict=False)
+    if is_category(folder) or (holds_classes(folder) and not image_names(folder)):
+        table = load_folder(folder, strict=False)
         good = table[(table["split"] == "train") & ~table["is_defect"]]
-        broken = [(p["file"], p["message"]) for p in _unreadable(table) if Path(p["file"]).parent.name == "good"]
+        broken = [
+            (row["image"], row["reason"])
+            for row in table.attrs["unreadable"]
+            if row["split"] == "train" and row["defect"] == "good"
+        ]
         if good.empty and not broken:
             raise Hw3Error(f"{folder}: a category without good training images; put some into train/good")
         files, sizes = list(good["image"]), list(zip(good["width"], good["height"], strict=True))
@@ -149,13 +144,6 @@ def good_photographs(
     return files, sizes, reading if pixel_range is None else replace(reading, pixel_range=pixel_range)
 
 
-def _unreadable(table: pd.DataFrame) -> list[dict]:
-    """Images of a category that its table leaves out; masks are not looked at here."""
-    found = [p for p in table.attrs["problems"] if p["kind"] == "unreadable"]
-    root = Path(table.attrs["root"]) / table.attrs["category"]
-    return [p for p in found if Path(p["file"]).relative_to(root).parts[0] not in MASK_FOLDERS]
-
-
 def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tuple[Photographs, list[tuple[str, str]]]:
     """The images to score, each with a name of its own.
 
@@ -175,13 +163,12 @@ def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tup
         if place.is_file():
             found.add(str(place), len(str(place)) - len(place.name), None)
         elif is_category(place):
-            root = place.resolve()
-            table = load_table(root.parent, root.name, strict=False, find_range=False)  # the detector knows it
+            table = load_folder(place, strict=False, find_range=False)  # the detector knows it
             test = table[table["split"] == "test"]
-            wrong = [p for p in _unreadable(table) if Path(p["file"]).relative_to(root).parts[0] != "train"]
-            failed += [(p["file"], p["message"]) for p in wrong]
+            failed += [(row["image"], row["reason"]) for row in table.attrs["unreadable"] if row["split"] == "test"]
+            start = len(str(Path(table.attrs["folder"], "_"))) - 1
             for image, is_bad in zip(test["image"], test["is_defect"], strict=True):
-                found.add(image, len(str(root / "_")) - 1, bool(is_bad))
+                found.add(image, start, bool(is_bad))
             bad = int(test["is_defect"].sum())
             echo(f"{place}: a category; its {len(test)} test images, {bad} of them defective, are scored")
         else:

@@ -23,6 +23,7 @@ from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import conformal_threshold, p_values, silence_few_good_images
 from hw3lib.core.files import atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import counted
+from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.images import read_image
 from hw3lib.errors import Hw3Error
 
@@ -102,6 +103,7 @@ def score(
         raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to draw or save")
     limit, said = threshold_and_promise(model, detector, false_alarm_rate, threshold)
     colours = map_colours(model, detector, false_alarm_rate, threshold) if overlays else None
+    refuse_inside_category(out, *map(expanded, places))
     refuse_existing(Path(out), force, RESULTS, "a folder of results")
     photographs, failed = find_photographs([expanded(place) for place in places], echo)
     side = model.image_size

@@ -10,6 +10,8 @@ from typing import Any
 
 from hw3lib.core.files import atomic_path
 from hw3lib.core.fonts import without_font
+from hw3lib.core.text import composed
+from hw3lib.data.find import refuse_inside_category
 from hw3lib.errors import Hw3Error
 
 from . import pages, web
@@ -91,7 +93,7 @@ def build(
     """
     run = Run(run_folder)
     found = str(run.metrics[run.chapters[0]].get("category"))
-    if category not in (None, found):
+    if category is not None and composed(category) != composed(found):
         raise Hw3Error(f"the run is on {found}, and category is {category!r}: set category to {found!r}")
     questions = answers(run)
     words = {str(q.number): sum(count(run.plain(text)) for text in q.paragraphs()) for q in questions}
@@ -108,6 +110,7 @@ def build(
     made = pages.fit(title, questions, closing, run.plain, date, dpi)
     numbers = run.numbers([title, *(text for q in questions for text in q.texts()), *closing])
     pdf = _target(out if out is not None else run.folder / "report")
+    refuse_inside_category(pdf)
     html, record = pdf.with_suffix(".html"), pdf.with_suffix(".json")
     content = {
         "run": run.folder.resolve().name,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.core.places import project_root
+from hw3lib.core.text import composed
 from hw3lib.errors import Hw3Error
 
 MEASURED = ("01", "02", "03", "04", "05")  # chapters that measure; 06 is the report
@@ -307,6 +308,6 @@ def newest_run(runs_dir: str | Path, category: str | None = None) -> Path | None
                 run = Run(folder)
             except Hw3Error:
                 continue  # of mixed or damaged results; named, it would say so
-            if category in (None, run.metrics["01"].get("category")):
+            if category is None or composed(category) == composed(str(run.metrics["01"].get("category"))):
                 found.append((run.finished(), folder))
     return max(found)[1] if found else None

@@ -17,9 +17,10 @@ import nbformat
 from hw3lib.core import cores
 from hw3lib.core.files import clear_write_errors, is_no_regular_file
 from hw3lib.core.places import course_folder, project_root
-from hw3lib.core.text import did_you_mean
+from hw3lib.core.text import did_you_mean, slug
 from hw3lib.data.fetch.sources import get
-from hw3lib.data.table import digest, load_table
+from hw3lib.data.find import find_root, named, refuse_inside_category
+from hw3lib.data.table import digest, load_table, warnings_of
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.kernel import lock, sigterm_interrupts, this_kernel
 
@@ -76,7 +77,7 @@ def run_notebooks(
     check_parameters(parameters, notebooks)
     if profile not in PROFILES:
         raise Hw3Error(f"profile is {profile!r}; expected {' or '.join(PROFILES)}")
-    name = name or f"{category.strip('/').replace('/', '-')}-{profile}"
+    name = name or f"{slug(category.strip('/'))}-{profile}"
     if not re.fullmatch(r"\w[\w.+ -]*", name):
         raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
     folder = Path(runs_dir or project_root() / "runs").resolve() / name
@@ -85,7 +86,8 @@ def run_notebooks(
     outcomes: dict[str, Outcome] = {}
     with ExitStack() as stack:
         stack.enter_context(sigterm_interrupts())
-        root, data_digest = prepare_data(category, data, profile)
+        refuse_inside_category(folder, named(find_root(category, data), category), option="the run's folder")
+        root, data_digest = prepare_data(category, data, profile, echo)
         stack.enter_context(clear_write_errors(folder, "Earlier results are as they were."))
         stack.enter_context(lock(folder))
         stack.enter_context(this_kernel(threads))
@@ -102,10 +104,15 @@ def run_notebooks(
     return [outcomes[notebook.path.stem] for notebook in notebooks]
 
 
-def prepare_data(category: str, data: str | Path | None, profile: str) -> tuple[Path, str]:
-    """Folder that holds the category, made or fetched if need be, and the digest of what is in it."""
-    root = Path(get(category, data, profile=profile, progress=sys.stderr.isatty())).resolve()
-    return root, digest(load_table(root, category))
+def prepare_data(
+    category: str, data: str | Path | None, profile: str, echo: Callable[[str], object] = print
+) -> tuple[Path, str]:
+    """Folder that holds the category, made or fetched if need be, and the digest of its images; warnings are told."""
+    root = Path(get(category, data, profile=profile, progress=sys.stderr.isatty())).absolute()
+    table = load_table(root, category)
+    if told := warnings_of(table):
+        echo(told)
+    return root, digest(table)
 
 
 def choose(chosen: Sequence[str], folder: Path) -> list[Notebook]:

@@ -37,7 +37,7 @@ def plan(spec: Spec, data: str | Path | None, folder: str | Path, *, progress: b
         for category in spec.categories:
             own = category.startswith("synthetic/") and len(spec.profiles) > 1
             place = Path(folder) / "data" / profile if own else data
-            root = Path(get(category, place, profile=profile, progress=progress)).resolve()
+            root = Path(get(category, place, profile=profile, progress=progress)).absolute()
             table = load_table(root, category)
             found = digest(table)
             n_splits = spec.n_splits or PROFILES[profile]

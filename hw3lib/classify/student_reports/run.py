@@ -17,10 +17,10 @@ from hw3lib.classify.experiment import check_attempt, run_attempt
 from hw3lib.classify.result import Result
 from hw3lib.core.files import clear_write_errors
 from hw3lib.core.places import data_roots, project_root
-from hw3lib.core.text import did_you_mean
+from hw3lib.core.text import did_you_mean, slug
 from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.data.fetch.sources import SYNTHETIC, get
-from hw3lib.data.find import find_category, is_category, root_of
+from hw3lib.data.find import find_category, is_category, refuse_inside_category, root_of
 from hw3lib.data.labels import Split
 from hw3lib.data.splits import classification_images
 from hw3lib.errors import Hw3Error
@@ -127,10 +127,11 @@ def reproduce(
     processes = default_accelerator()
     if not processes.is_main_process:
         echo = _say_nothing
-    name = name or f"reproduce-{report.name}-{table.attrs['category'].replace('/', '-')}"
+    name = name or f"reproduce-{report.name}-{slug(table.attrs['category'])}"
     if not re.fullmatch(r"\w[\w.+ -]*", name):
         raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
     folder = Path(runs_dir or project_root() / "runs").resolve() / name
+    refuse_inside_category(folder, table.attrs["folder"], option="the run's folder")
     chosen = {report.row(number).number for number in numbers} or {row.number for row in report.rows}
     if report.baseline not in chosen:
         echo(f"row {report.baseline} runs too: it is the baseline that differences are from")

@@ -13,6 +13,7 @@ from hw3lib.core import optional
 from hw3lib.core.files import atomic_folder, existing_parent, expanded
 from hw3lib.core.places import data_roots
 from hw3lib.core.text import did_you_mean
+from hw3lib.data.find import named
 from hw3lib.errors import Hw3Error
 
 from .archive import extract
@@ -93,6 +94,11 @@ def get(
         Hw3Error: unknown category, wrong folder level, licence not accepted, no source answers (with instructions for
             doing it by hand), a damaged or hostile archive, or a folder that cannot be written.
     """
+    if os.path.isabs(category) and os.path.isdir(category):
+        place = Path(category)
+        raise Hw3Error(
+            f"category {category!r} is a path: give {str(place.parent)!r} as --data and {place.name!r} as it"
+        )
     category = category.strip("/")
     if source not in ("auto", *SOURCES):
         raise Hw3Error(f"source is {source!r}; expected auto, {', '.join(SOURCES)}.")
@@ -103,7 +109,7 @@ def get(
     if not category or ".." in Path(category).parts:
         raise _unknown(category, data)
     for root in data_roots(data):
-        if _names(root / category):
+        if _names(named(root, category)):
             return root
         _check_level(root, category)
 

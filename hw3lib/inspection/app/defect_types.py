@@ -16,10 +16,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hw3lib.anomaly.maps import upsample
-from hw3lib.core.files import expanded
 from hw3lib.data.images import read_image
 from hw3lib.data.reading import PLAIN, Reading
-from hw3lib.data.table import load_table
+from hw3lib.data.table import load_folder
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 
@@ -87,8 +86,7 @@ class DefectTypes:
         Raises:
             Hw3Error: no category, fewer than two types, or a type with a single photograph.
         """
-        place = expanded(folder).resolve()
-        table = load_table(place.parent, place.name, find_range=False)
+        table = load_folder(folder, find_range=False)
         table = table[table["is_defect"]]
         counts = table["defect"].value_counts()
         if len(counts) < 2 or counts.min() < 2:
@@ -105,7 +103,7 @@ class DefectTypes:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
         folds = StratifiedKFold(min(5, int(counts.min())), shuffle=True, random_state=0)
         right = int((cross_val_predict(model, x, y, cv=folds) == y).sum())
-        return cls(sorted(counts.index), (right, len(y)), place.name, model.fit(x, y), backbone, threshold)
+        return cls(sorted(counts.index), (right, len(y)), table.attrs["category"], model.fit(x, y), backbone, threshold)
 
     def probabilities(self, image: np.ndarray, anomaly_map: np.ndarray | None) -> np.ndarray:
         """Of each class, float64 ``(classes,)``; ``image`` is uint8 ``(H, W, 3)``, the map float ``(h, w)``."""

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hw3lib.classify.explain import Explanation
+from hw3lib.core.fonts import literal
 from hw3lib.data.statistics import class_counts, defect_statistics
 from hw3lib.views.plots import explain as explain_plots
 from hw3lib.views.plots.explain import DECISIONS, PAGE
@@ -47,7 +48,7 @@ def one_image(table: pd.DataFrame, defect: str, number: int, show_outline: bool 
     figure, axes = plt.subplots(figsize=(4, 4.2), layout="constrained")
     draw_image(axes, row, row["mask"] if show_outline else None, 512)
     name = row["image"].replace("\\", "/").split("/")[-1]
-    axes.set_title(f"{row['split']}/{row['defect']}/{name}", fontsize=10)
+    axes.set_title(literal(f"{row['split']}/{row['defect']}/{name}"), fontsize=10)
     return figure
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hw3lib.classify.result import Result
+from hw3lib.core.fonts import pretty
 from hw3lib.errors import Hw3Error
 from hw3lib.views.plots.style import draw_image
 
@@ -67,8 +68,8 @@ def mistakes(result: Result, table: pd.DataFrame, true: str | None = None, most:
         row = table.iloc[mistake.row]
         draw_image(axes, row, row["mask"])
         axes.set_title(
-            f"{row['defect']}\ntaken for {mistake.said}\n{mistake.confidence:.0%} sure\n"
-            f"wrong {mistake.wrong} of {mistake.tested} times".replace("_", " "),
+            f"{pretty(row['defect'])}\ntaken for {pretty(mistake.said)}\n{mistake.confidence:.0%} sure\n"
+            f"wrong {mistake.wrong} of {mistake.tested} times",
             fontsize=8,
         )
     if not found:

@@ -27,6 +27,7 @@ from hw3lib.errors import Hw3Error
 from tests.robustness.fuzzing.mutations import NAMES, Files
 from tests.robustness.fuzzing.reader import Reader, encoded, only_file, picture, put, sane
 
+_SPLIT = (("train", "Normal/0.JPG"), ("test", "Normal/1.JPG"), ("test", "Anomaly/0.JPG"))
 _EVIL = ("../up", "/abs", "a/../../b", "c:/x", "a\\b", "./a", "a//b", "a/./b", "", "a\0b", "x" * 300, *NAMES)
 
 
@@ -148,6 +149,14 @@ def _categories(folder: Path) -> None:
     category(folder / "0/widget")
     category(folder / "1/widget", mvtec=False)
     category(folder / "2/widget", deep=True)
+    for place, name in (("Normal", "0.JPG"), ("Normal", "1.JPG"), ("Anomaly", "0.JPG")):
+        put(folder / "3/widget/Data/Images" / place / name, encoded(picture(seed=len(place + name)), "JPEG"))
+    rows = [f"widget,{split},,widget/Data/Images/{place},\n" for split, place in _SPLIT]
+    put(folder / "3/split_csv/1cls.csv", "object,split,label,image,mask\n" + "".join(rows))
+    put(folder / "4/widget/category.json", '{"good": "fine", "groups": "^(.)"}')
+    for place in ("train/fine", "validation/fine", "test/fine", "test/dent"):
+        put(folder / "4/widget" / place / "rgb/0.png", encoded(picture(seed=len(place)), "PNG"))
+    put(folder / "4/widget/runs/widget-quick/01/metrics.json", '{"data_digest": ""}')
 
 
 def _read_category(folder: Path) -> None:
