@@ -156,7 +156,9 @@ run.figure(plots.imbalance.made_images(stack.images, labels, made, made_labels),
 run.figure(plots.imbalance.latent_map(deepsmote, labels, made_labels), "latent_map")
 
 # %%
-ends = np.flatnonzero(labels == imbalance.class_sizes(tail[tail["is_defect"]]).index[0])[:2]
+sizes = imbalance.class_sizes(tail)
+walked = max(sizes[sizes > 1].index, key=lambda name: (name != "good", sizes[name]))
+ends = np.flatnonzero(labels == walked)[:2]
 run.figure(plots.imbalance.latent_walk(deepsmote, *stack.images[ends]), "latent_walk")
 # %%
 widgets.in_person(widgets.walk, deepsmote, stack.images, tail)
