@@ -14,8 +14,8 @@ from .annotations import annotation_kinds
 from .layouts import NO_TEST_GOOD
 from .splits import classification_images, splittable
 
-FEWEST_TO_FIT = 4  # good images; with fewer nothing says what is normal and what is chance
-FEWEST_TO_COMPARE = 6  # good images besides those to classify, from which a second look learns what is usual
+FEWEST_TO_FIT = 4  # good images that a detector asks for, see hw3lib.anomaly.detector
+FEWEST_TO_COMPARE = 6  # good images besides those to classify that the second look asks for, see hw3lib.classify.guided
 # Of each chapter the key in metrics.json without which nothing is left of it.
 WHOLE = {"02": "leaderboard", "03": "methods", "04": "detectors", "05": "formats"}
 

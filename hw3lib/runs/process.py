@@ -208,7 +208,7 @@ def _execute(
 
 def _without_marks(executed: Path) -> None:
     """Take out the cells by which papermill calls the end of a notebook a failure."""
-    import nbformat
+    import nbformat  # slow, and this process alone needs it
     from papermill.execute import remove_error_markers
 
     nbformat.write(remove_error_markers(nbformat.read(executed, as_version=4)), executed)

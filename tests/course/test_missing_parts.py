@@ -3,8 +3,11 @@
 import nbformat
 import pytest
 
+from hw3lib.anomaly import detector
+from hw3lib.classify.guided import classifier
 from hw3lib.core.places import project_root
 from hw3lib.course.build import convert
+from hw3lib.data.parts import FEWEST_TO_COMPARE, FEWEST_TO_FIT
 from hw3lib.report import build
 from hw3lib.runs.run import run_notebooks
 
@@ -19,6 +22,10 @@ def chapters(tmp_path):
     for source in (project_root() / "notebooks/sources").glob("[0-9][0-9]_*.py"):
         nbformat.write(convert(source), folder / f"{source.stem}.ipynb")
     return folder
+
+
+def test_the_numbers_of_images_that_are_said_are_those_that_are_asked_for():
+    assert (FEWEST_TO_FIT, FEWEST_TO_COMPARE) == (detector.FEWEST, classifier._FEWEST_GOOD)
 
 
 def test_good_images_alone_end_three_chapters_in_a_sentence(tmp_path, make_category, chapters):
