@@ -94,25 +94,29 @@ def names_below(table: pd.DataFrame) -> list[str]:
 
     A table that no longer knows its folder (``table.attrs``) gives ``<split>/<class>/<name>``.
     """
-    root = _folder_of(table)
+    folder = _folder(table)
     names = []
     for row in table.itertuples():
         image = Path(row.image)
-        inside = bool(table.attrs) and image.is_relative_to(root)
-        names.append((image.relative_to(root) if inside else Path(row.split, row.defect, image.name)).as_posix())
+        if folder is not None and image.is_relative_to(folder):
+            names.append(image.relative_to(folder).as_posix())
+        else:
+            names.append(Path(row.split, row.defect, image.name).as_posix())
     return names
 
 
-def _folder_of(table: pd.DataFrame) -> Path:
-    return Path(table.attrs.get("folder") or Path(table.attrs.get("root", ""), table.attrs.get("category", "")))
+def _folder(table: pd.DataFrame) -> Path | None:
+    """The folder of a table's category; None of a table that is of none."""
+    if folder := table.attrs.get("folder"):
+        return Path(folder)
+    category = table.attrs.get("category")
+    return Path(table.attrs.get("root", "")) / category if category else None
 
 
 def annotations_path(table: pd.DataFrame) -> Path | None:
     """The ``annotations.json`` of a table's category; None where there is none."""
-    if not table.attrs.get("category"):
-        return None
-    path = _folder_of(table) / FILE
-    return path if path.is_file() else None
+    folder = _folder(table)
+    return folder / FILE if folder is not None and (folder / FILE).is_file() else None
 
 
 def annotations_of(table: pd.DataFrame) -> list[Annotation]:

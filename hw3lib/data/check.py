@@ -96,8 +96,8 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     problems += [p for p in in_order(_mask_problem, masks) if p is not None]
     problems += _duplicates(table, keys)
     problems += _mixed(table)
-    problems += _ranges(table, levels, beyond)
     problems += _annotations(table)
+    problems += _ranges(table, levels, beyond)
     counts = class_counts(table)
     category = table.attrs.get("category", "")
     official, differs = _compare_counts(category, counts)
@@ -189,6 +189,29 @@ def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
         )
 
 
+def _annotations(table: pd.DataFrame) -> Iterator[Problem]:
+    """What is wrong with the category's ``annotations.json``; its regions are decoded where they become instances."""
+    path = annotations_path(table)
+    if path is None:
+        return
+    try:
+        found = annotations_of(table)
+        for annotation in found:
+            size = int(table["height"].iloc[annotation.row]), int(table["width"].iloc[annotation.row])
+            if annotation.has_region:
+                annotation.region(size)
+            elif annotation.box:
+                annotation.pixel_box(size)
+            _ = annotation.points
+        gone = [name for name in annotated_images(path) if not (path.parent / name).is_file()] if found else []
+    except Hw3Error as error:
+        yield Problem("error", "annotations", str(path), str(error).removeprefix(f"{path}: "))
+        return
+    if gone:
+        said = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
+        yield Problem("warning", "orphaned annotation", str(path), f"{len(gone)} annotated images are gone: {said}")
+
+
 def _ranges(table: pd.DataFrame, levels: np.ndarray, beyond: list[tuple[str, str]]) -> Iterator[Problem]:
     """What the images make of the values that are black and white; ``levels`` are their brightest values."""
     deep = np.array([is_deep(mode) for mode in table["mode"]], bool)
@@ -230,29 +253,6 @@ def _say_reading(table: pd.DataFrame) -> str:
         return ""
     said = "category.json says" if settings_of(table).pixel_range else "found from all images"
     return f"values that are black and white ({said}): {', '.join(say_range(each) for each in found if each)}"
-
-
-def _annotations(table: pd.DataFrame) -> Iterator[Problem]:
-    """What is wrong with the category's ``annotations.json``; its regions are decoded where they become instances."""
-    path = annotations_path(table)
-    if path is None:
-        return
-    try:
-        found = annotations_of(table)
-        for annotation in found:
-            size = int(table["height"].iloc[annotation.row]), int(table["width"].iloc[annotation.row])
-            if annotation.has_region:
-                annotation.region(size)
-            elif annotation.box:
-                annotation.pixel_box(size)
-            _ = annotation.points
-        gone = [name for name in annotated_images(path) if not (path.parent / name).is_file()] if found else []
-    except Hw3Error as error:
-        yield Problem("error", "annotations", str(path), str(error).removeprefix(f"{path}: "))
-        return
-    if gone:
-        said = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
-        yield Problem("warning", "orphaned annotation", str(path), f"{len(gone)} annotated images are gone: {said}")
 
 
 def _compare_counts(category: str, counts: pd.DataFrame) -> tuple[str, list[Problem]]:

@@ -58,6 +58,8 @@ def open_image(source: str | Path | IO[bytes], formats: Sequence[str] | None = N
         raise Image.DecompressionBombError(
             f"it has {width}x{height} pixels; at most {most // 10**6} million are taken, make it smaller"
         )
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(0x0112, 1) != 1:
+        image.filename = ""  # Pillow maps a file that has a name, and one that lies on its side with exchanged sides
     return image
 
 

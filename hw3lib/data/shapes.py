@@ -83,6 +83,16 @@ def polygon(points: np.ndarray, size: tuple[int, int]) -> Region | None:
     return placed(crop, int(low[0]), int(low[1]), size)
 
 
+def outlined(points: np.ndarray, size: tuple[int, int]) -> Region | None:
+    """The pixels that an outline, int ``(n, 2)``, goes through and those within; None where it leaves the image."""
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    if left < 0 or top < 0 or right >= size[1] or bottom >= size[0]:
+        return None
+    canvas = Image.new("1", (right - left + 1, bottom - top + 1))
+    ImageDraw.Draw(canvas).polygon([tuple(p) for p in (points - (left, top)).tolist()], fill=1, outline=1)
+    return Region.of(np.asarray(canvas), left, top)
+
+
 def ellipse(
     x: float, y: float, across: float, down: float, size: tuple[int, int], degrees: float = 0.0
 ) -> Region | None:

@@ -325,10 +325,10 @@ def digest(table: pd.DataFrame) -> str:
     sums = in_order(file_digest, _files(table))
     said = settings_of(table).said()
     total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
-    if COLUMN in table:  # the scale of a part of a table was found from all of its category
-        total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
     if annotations := annotations_path(table):
         total.update(f"{annotations.name} {file_digest(annotations)}\n".encode())
+    if COLUMN in table:  # the scale of a part of a table was found from all of its category
+        total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
     for row in table.itertuples():
         image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())

@@ -76,7 +76,7 @@ def fit(
     held = 0 if held_out == 0 else max(1, round(held_out * n))
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is resized to {side}x{side}")
     if reading.pixel_range is not None:
-        echo(f"black and white are {say_range(reading.pixel_range)}; so they are when others are scored")
+        echo(f"{say_range(reading.pixel_range)} are black and white, here and in every photograph that is scored")
     if n < FEWEST:
         raise Hw3Error(
             f"{folder}: found {counted(n, 'good image')}, expected at least {FEWEST}; add photographs of good products"

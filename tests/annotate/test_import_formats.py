@@ -1,10 +1,12 @@
 """hw3lib.annotate.imports: what each format's shapes become, against masks and boxes computed by hand."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from hw3lib.annotate.imports import import_category
 from hw3lib.annotate.instances import read_instances, read_points
@@ -14,6 +16,7 @@ from tests.helpers.annotated import (
     HEIGHT,
     SQUARE,
     WIDTH,
+    brush_rle,
     coco,
     cvat,
     cvat_image,
@@ -185,6 +188,14 @@ def test_cvat_tags_are_classes_and_images_in_folders_are_found(tmp_path):
     assert Image.open(tmp_path / "bolts/dent/a.png").width == WIDTH
 
 
+def test_cvat_masks_that_are_larger_than_their_image_are_never_decoded(folder, tmp_path):
+    mask = '<mask label="d" rle="1,899999999" left="0" top="0" width="30000" height="30000"/>'
+    box = '<box label="d" xtl="1" ytl="1" xbr="5" ybr="5"/>'
+    cvat(folder / "a.xml", cvat_image("a.png", mask, box))
+    (found,), _, said = taken(folder, tmp_path)
+    assert found.kind == "box" and "masks that are larger than their image" in said
+
+
 def test_cvat_for_video_is_refused_with_what_to_do(folder, tmp_path):
     cvat(folder / "a.xml", '<track id="0" label="dent"><box frame="0" xtl="1" ytl="1" xbr="9" ybr="9"/></track>')
     with pytest.raises(Hw3Error, match="CVAT for video; expected CVAT for images 1.1"):
@@ -192,25 +203,6 @@ def test_cvat_for_video_is_refused_with_what_to_do(folder, tmp_path):
 
 
 # Label Studio
-
-
-def rle_pack(mask):
-    """Bits as Label Studio packs them, all in runs of at most 16 bytes, written from the description of the format."""
-    values = np.repeat((mask * 255).astype(np.uint8)[..., None], 4, 2).ravel()
-    bits = f"{len(values):032b}{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
-    at = 0
-    while at < len(values):
-        run = 1
-        while at + run < len(values) and values[at + run] == values[at] and run < 2**16:
-            run += 1
-        if run == 1:
-            bits += f"000{0:03b}{values[at]:08b}"
-        else:
-            kind, width = next((k, w) for k, w in enumerate((3, 4, 8, 16)) if run <= 2**w)
-            bits += f"1{kind:02b}{run - 1:0{width}b}{values[at]:08b}"
-        at += run
-    bits += "0" * (-len(bits) % 8)
-    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
 
 
 def test_label_studio_brushes_polygons_and_ellipses_are_masks(folder, tmp_path):
@@ -222,7 +214,7 @@ def test_label_studio_brushes_polygons_and_ellipses_are_masks(folder, tmp_path):
         [
             task(
                 "/data/upload/1/1a2b3c4d-a.png",
-                region("brush", "hole", format="rle", rle=rle_pack(mask)),
+                region("brush", "hole", format="rle", rle=brush_rle(mask)),
                 region("polygon", points=percent),
                 region("ellipse", "hole", x=75, y=50, radiusX=8 * 100 / WIDTH, radiusY=8 * 100 / HEIGHT, rotation=30),
                 region("bitmask", imageDataURL=f"data:image/png;base64,{png(square())}"),
@@ -339,6 +331,20 @@ def test_coco_polygons_run_lengths_boxes_and_keypoints(folder, tmp_path):
     assert points[0].points.tolist() == [[1, 2]]
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_coco_run_lengths_of_another_size_are_left_out(said, folder, tmp_path):
+    other = {"size": [WIDTH, HEIGHT], "counts": [400, 1000, 1000]}
+    path = coco(folder / "a.json", ["a.png"], {"segmentation": other}, {"bbox": [1, 1, 4, 4]})
+    if not said:
+        content = json.loads(path.read_text())
+        put(path, content | {"images": [{"id": 0, "file_name": "a.png"}]})
+        with pytest.raises(Hw3Error, match="annotated with 40x60 pixels, their files have 60x40"):
+            import_category(path, tmp_path / "bolts")
+        return
+    found, _, told = taken(path, tmp_path)
+    assert [i.kind for i in found] == ["box"] and "run lengths of another size" in told
+
+
 def test_coco_crowds_are_their_connected_regions(folder, tmp_path):
     rings = [np.ravel(SQUARE).tolist(), [40, 30, 50, 30, 50, 35, 40, 35]]
     coco(folder / "a.json", ["a.png"], {"segmentation": rings, "iscrowd": 1})
@@ -368,7 +374,7 @@ def test_voc_boxes_count_from_one_and_include_the_last_pixel(tmp_path):
 
 
 def test_voc_polygons_and_turned_boxes_of_other_tools(folder, tmp_path):
-    corners = "".join(f"<x{i}>{x}</x{i}><y{i}>{y}</y{i}>" for i, (x, y) in enumerate(SQUARE, 1))
+    corners = "".join(f"<x{i}>{x + 1}</x{i}><y{i}>{y + 1}</y{i}>" for i, (x, y) in enumerate(SQUARE, 1))
     turned = "<cx>40</cx><cy>20</cy><w>20</w><h>4</h><angle>1.5707963267948966</angle>"
     voc(
         folder / "a.xml",
@@ -461,6 +467,13 @@ def test_yolo_keypoints_are_points(tmp_path):
     assert found[0].xyxy == (10, 8, 30, 20) and points[0].points.tolist() == [[30, 20]]
 
 
+def test_yolo_images_that_share_a_stem_share_their_label(tmp_path):
+    yolo(tmp_path / "in", {"a": BOX}, ["dent"])
+    photograph(tmp_path / "in/images/train/a.jpg")
+    found, _, _ = taken(tmp_path / "in", tmp_path)
+    assert len(found) == 2 and not list((tmp_path / "bolts/good").glob("a*"))
+
+
 @pytest.mark.parametrize("layout", ["beside", "roboflow", "by list", "nameless"])
 def test_yolo_layouts_of_other_tools(layout, tmp_path):
     folder = tmp_path / "in"
@@ -484,6 +497,23 @@ def test_a_polygon_thinner_than_a_pixel_is_no_smaller_than_one(folder, tmp_path)
     labelme(folder / "a.json", {"points": [(5, 10.1), (40, 10.1), (40, 10.3), (5, 10.3)]})
     found = only(folder, tmp_path)
     assert found.xywh[3] == 1 and found.area >= 35
+
+
+def test_outlines_of_opencv_hold_their_border(folder, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(0)
+    blobs = [ndimage.gaussian_filter(rng.normal(size=(HEIGHT, WIDTH)), 3) > 0.06 for _ in range(4)]
+    labels = [ndimage.label(blob) for blob in blobs]
+    masks = [found == at for found, count in labels for at in range(1, count + 1)]
+    masks = [ndimage.binary_fill_holes(m) for m in masks if m.sum() > 20]
+    lines = [
+        cv2.findContours(m.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0][0][:, 0] for m in masks
+    ]
+    labelme(folder / "a.json", *({"points": line.tolist()} for line in lines))
+    found, _, said = taken(folder, tmp_path)
+    assert len(found) == len(masks) > 10 and "as of OpenCV" in said
+    ious = [iou(instance.mask, mask) for instance, mask in zip(found, masks, strict=True)]
+    assert np.mean([value == 1 for value in ious]) > 0.8, ious
 
 
 def test_polygons_are_filled_as_scikit_image_fills_them(folder, tmp_path):

@@ -268,6 +268,19 @@ def test_colours_of_16_bits_in_separate_planes_are_refused(tmp_path):
             read(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits", "floats", "colours of 16 bits"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_tiffs_that_lie_on_their_side_are_turned_upright(kind, compression, tmp_path):
+    """Those that Pillow maps into memory it would scramble."""
+    values = {"8 bits": GREY, "floats": (GREY / 255).astype(np.float32), "16 bits": deepened(GREY, 16)}
+    values["colours of 16 bits"] = deepened(np.repeat(GREY[..., None], 3, 2), 16)
+    photometric = "rgb" if kind.startswith("colours") else "minisblack"
+    options = {"photometric": photometric, "compression": compression, "extratags": [(274, "H", 1, 6, True)]}
+    tifffile.imwrite(tmp_path / "a.tif", values[kind], **options)
+    assert np.array_equal(read_image(tmp_path / "a.tif")[..., 0], np.rot90(GREY, -1))
+    assert read_header(tmp_path / "a.tif")[:2] == (32, 40)
+
+
 def test_a_tiff_of_an_unknown_kind_is_called_one(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", (COLOUR / 255).astype(np.float32), photometric="rgb")
     with pytest.raises(Hw3Error, match="TIFF of a kind that cannot be read"):

@@ -137,3 +137,22 @@ def yolo(folder: Path, labels: dict[str, str], names: list[str] | None = None) -
     if names:
         (folder / "data.yaml").write_text(json.dumps({"train": "images/train", "names": names}), encoding="utf-8")
     return folder
+
+
+def brush_rle(mask: np.ndarray) -> list[int]:
+    """Bits as Label Studio packs them, all in runs of at most 16 bytes, written from the description of the format."""
+    values = np.repeat((mask * 255).astype(np.uint8)[..., None], 4, 2).ravel()
+    bits = f"{len(values):032b}{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
+    at = 0
+    while at < len(values):
+        run = 1
+        while at + run < len(values) and values[at + run] == values[at] and run < 2**16:
+            run += 1
+        if run == 1:
+            bits += f"000{0:03b}{values[at]:08b}"
+        else:
+            kind, width = next((k, w) for k, w in enumerate((3, 4, 8, 16)) if run <= 2**w)
+            bits += f"1{kind:02b}{run - 1:0{width}b}{values[at]:08b}"
+        at += run
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]

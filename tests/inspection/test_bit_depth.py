@@ -61,7 +61,7 @@ def test_twelve_bits_are_scored_as_the_eight_that_they_were_made_of(fitted, tmp_
 
 def test_the_range_is_said_and_kept_with_the_detector(fitted, tmp_path, capsys):
     assert hw3("fit", fitted / "good12", "--out", tmp_path / "a", *QUICK) == 0
-    assert "12 bits: 0 to 4095" in capsys.readouterr().out
+    assert "\n12 bits: 0 to 4095 are black and white" in capsys.readouterr().out
     kept = json.loads((tmp_path / "a/detector.json").read_text(encoding="utf-8"))
     assert kept["reading"] == {"pixel_range": [0, 4095], "fit": "stretch"}
     assert load(tmp_path / "a").reading_ == Reading((0, 4095))
@@ -72,7 +72,7 @@ def test_the_range_is_said_and_kept_with_the_detector(fitted, tmp_path, capsys):
 def test_a_given_range_goes_before_the_one_that_is_found_and_what_it_cuts_off_is_said(fitted, tmp_path, capsys):
     assert hw3("fit", fitted / "good12", "--out", tmp_path / "a", *QUICK, "--range", 0, 2000) == 0
     out = capsys.readouterr().out
-    assert "black and white are 0 to 2000" in out and "warning: 7 good images of 7, first " in out
+    assert "\n0 to 2000 are black and white" in out and "warning: 7 good images of 7, first " in out
     assert load(tmp_path / "a").reading_.pixel_range == (0, 2000)
     assert hw3("fit", fitted / "good12", "--out", tmp_path / "b", *QUICK, "--range", 5, 5) == 2
     assert "expected two numbers, black and white" in capsys.readouterr().err

@@ -27,7 +27,7 @@ from hw3lib.data.shapes import Region, merged, pixel_box
 from hw3lib.data.table import IMAGE_SUFFIXES, read_header
 from hw3lib.errors import Hw3Error
 
-from .drawn import Bounds, Entry, Shape, Told, bounds_of, upright
+from .drawn import Bitmap, Bounds, Entry, Polygon, Shape, Told, bounds_of, upright
 from .files import ImageFiles
 from .registry import find_source
 
@@ -36,7 +36,8 @@ UNLABELLED = ("good", "leave")
 COMBINED = "combined"  # the class of an image with several labels, on request
 _GOOD = ("good", "ok", "normal")
 _NOT_CLASSES = ("good", "masks", "ground_truth", "train", "test")
-_MOST_DRAWN = 5 * 10**9  # pixels of all shapes of an image: hours for those who draw a hundred thousand times all of it
+_MOST_DRAWN = 10**9  # pixels of all shapes of an image, which are held at once
+_OUTLINES = "polygons from pixel to pixel, as of OpenCV, whose border belongs to them"
 _ORIENTATION = 0x0112
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
 
@@ -136,7 +137,7 @@ def import_category(
     if not listed:
         raise Hw3Error(f"{source}: no annotated image is left: {_first(done.told)}")
     with atomic_folder(out) as folder:
-        _Writer(folder, done, several, unlabelled, link, entries).write()
+        _Writer(folder, done, several, unlabelled, link, entries).write(source)
     return done
 
 
@@ -217,13 +218,13 @@ class _Writer:
         self.annotations: list[dict[str, Any]] = []
         self.categories: dict[str, int] = {}
 
-    def write(self) -> None:
+    def write(self, source: Path) -> None:
         for entry in self.entries:
             self._write_image(entry)
         if not self.done.counts:
-            raise Hw3Error(f"no image is left: {_first(self.told)}")
+            raise Hw3Error(f"{source}: no image is left: {_first(self.told)}")
         if set(self.done.counts) == {"good"} and not any(entry.tags for entry in self.entries):
-            raise Hw3Error(f"no annotation is left, so that every image would be good: {_first(self.told)}")
+            raise Hw3Error(f"{source}: no annotation is left, so that every image would be good: {_first(self.told)}")
         info = {"description": f"imported by hw3lib from {self.done.format}", "version": "1.0"}
         content = {
             "info": info | {"left_out": self.told.left_out, "changed": self.told.changed},
@@ -306,8 +307,13 @@ class _Writer:
                 drawn += _pixels(bounds, size)
                 if drawn > _MOST_DRAWN:
                     raise Hw3Error(f"{entry.where}: its shapes have over {_MOST_DRAWN:,} pixels in all; expected fewer")
+                if isinstance(part, Bitmap) and (part.shape[0] > size[0] or part.shape[1] > size[1]):
+                    self.told.leave("masks that are larger than their image", where)
+                    continue
                 if region := part.region(size):
                     regions.append(region)
+                    if isinstance(part, Polygon) and part.is_outline:
+                        self.told.change(_OUTLINES, where)
                 if _outside(bounds, size):
                     kind = "reach out of their image, and were cut" if region else "lie outside of their image"
                     (self.told.change if region else self.told.leave)(f"shapes that {kind}", where)

@@ -67,7 +67,10 @@ def _file(content: dict[str, Any], path: Path, images: ImageFiles, told: Told) -
         if record.get("width") and record.get("height"):
             height, width = (number(record[side], f"{where}: {side}") for side in ("height", "width"))
             size = int(height), int(width)
-        yield Entry(name, where, source, size, _resolved(drawn[record["id"]], size, where, told))
+        shapes = drawn[record["id"]]
+        if size is None:  # then run lengths say it
+            size = next((part.shape for shape in shapes for part in shape.parts if isinstance(part, Bitmap)), None)
+        yield Entry(name, where, source, size, _resolved(shapes, size, where, told))
 
 
 def _shape(record: dict[str, Any], label: str, where: str, told: Told) -> Shape | None:

@@ -11,6 +11,7 @@ import numpy as np
 from hw3lib.data import shapes
 from hw3lib.data.shapes import Region
 
+_ROUNDED = 0.006  # pixels: what is left of a whole number in shares of five decimals
 Bounds = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -23,7 +24,22 @@ class Polygon:
     def bounds(self) -> Bounds:
         return bounds_of(self.points)
 
+    @property
+    def is_outline(self) -> bool:
+        """Whether it goes from pixel to pixel, as OpenCV follows the border of a mask, so that these belong to it.
+
+        Corners are whole numbers then, and sides level, upright or at 45 degrees, as nobody draws eight of them.
+        """
+        corners = np.round(self.points)
+        if len(corners) < 8 or np.abs(self.points - corners).max() > _ROUNDED:
+            return False
+        across, down = np.abs(np.roll(corners, -1, 0) - corners).T
+        diagonal = across == down
+        return bool((diagonal | (across == 0) | (down == 0)).all() and (diagonal & (across > 0)).any())
+
     def region(self, size: tuple[int, int]) -> Region | None:
+        if self.is_outline and (found := shapes.outlined(np.round(self.points).astype(int), size)):
+            return found
         return shapes.polygon(self.points, size)
 
 

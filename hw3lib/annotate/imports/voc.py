@@ -17,7 +17,7 @@ from hw3lib.data.decoding import BROKEN, open_image
 from hw3lib.data.shapes import Region, box_corners
 from hw3lib.errors import Hw3Error
 
-from .drawn import Bitmap, Entry, Polygon, Shape, Told, bounds_of, box
+from .drawn import Bitmap, Entry, Part, Polygon, Shape, Told, bounds_of, box
 from .files import ImageFiles, NotFound, files_below
 from .markup import finite, size_of
 
@@ -81,10 +81,17 @@ def _object(place: Element, where: str, told: Told) -> Shape | None:
     def values(names: str, tag: str) -> list[float]:
         return [finite(place.findtext(f"{tag}/{name}"), f"{where}: {tag}/{name}") for name in names.split()]
 
-    if (outline := place.find("polygon")) is not None and outline.find("x1") is not None:
-        count = sum(child.tag.startswith("x") for child in outline)
-        corners = [values(f"x{at} y{at}", "polygon") for at in range(1, count + 1)]
-        return Shape(label, [Polygon(np.array(corners))])
+    outlines = [outline for outline in place.findall("polygon") if outline.find("x1") is not None]
+    if outlines:
+        parts: list[Part] = []
+        for outline in outlines:
+            count = sum(child.tag.startswith("x") for child in outline)
+            corners = [
+                [finite(outline.findtext(f"{axis}{at}"), f"{where}: polygon/{axis}{at}") for axis in "xy"]
+                for at in range(1, count + 1)
+            ]
+            parts.append(Polygon(np.array(corners) - 1))  # from 1 on, as all of VOC
+        return Shape(label, parts)
     if place.find("robndbox") is not None:
         x, y, width, height, angle = values("cx cy w h angle", "robndbox")
         turned = box_corners(x - width / 2, y - height / 2, width, height, float(np.rad2deg(angle)), (x, y))

@@ -27,17 +27,17 @@ def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:
     names, keypoints = _classes(source, folder)
     labels = {p for p in files_below(folder) if p.suffix.lower() == ".txt" and p.name not in _LISTS}
     rows: dict[Path, list[tuple[int, np.ndarray, str]]] = {}
+    used: set[Path] = set()
     for image in images.all():
-        place = _label_of(image, labels)
-        if place is not None and place not in rows:
-            labels.discard(place)
+        if place := _label_of(image, labels):
+            used.add(place)
             rows[image] = _rows(place)
     if not any(rows.values()):
         raise Hw3Error(
             f"{folder}: no image with a label, rows such as '0 0.5 0.5 0.1 0.2'; expected labels/<name>.txt for "
             "images/<name>.jpg, or the one beside the other"
         )
-    for path in sorted(labels):
+    for path in sorted(labels - used):
         told.leave("texts that are no image's labels", path.name)
     turned = _all_turned([values for found in rows.values() for _, values, _ in found], keypoints)
     for image, found in rows.items():
