@@ -55,7 +55,7 @@ def fit_detector(table: pd.DataFrame, seed: int = 0) -> Detector:
             "makes prompts and first annotations learns; put photographs of good products into train/good"
         )
     detector = PatchCore(image_size=224, seed=seed)
-    return detector.fit(ImageStack.load(good, 224), held_out=0.25, false_alarm_rate=0.1)
+    return detector.fit(ImageStack.load(good, 224, tiles=True), held_out=0.25, false_alarm_rate=0.1)
 
 
 def annotate(defective: pd.DataFrame, detector: Detector | None = None, *, min_area: int = 1) -> Instances:

@@ -127,7 +127,7 @@ class Dataset:
             [str(table["image"].iloc[row]) for row in kept],
             [(int(table["height"].iloc[row]), int(table["width"].iloc[row])) for row in kept],
             [str(splits[row]) for row in kept],
-            Instances(found, instances.dropped, instances.min_area),
+            replace(instances, found=found),
             list(instances.classes if classes is None else classes),
             licence or licence_of(table.attrs.get("category", "")),
             shared_reading(table),

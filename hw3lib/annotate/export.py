@@ -14,7 +14,7 @@ import pandas as pd
 
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.core.files import atomic_folder, refuse_existing
-from hw3lib.core.text import format_table
+from hw3lib.core.text import counted, format_table, short_paths
 from hw3lib.data.annotations import annotation_kinds
 from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.images import ImageStack
@@ -29,7 +29,18 @@ from .splitting import split_images
 if TYPE_CHECKING:
     from hw3lib.anomaly.detector import Detector
 
-SUMMARY, PREVIEW = "summary.json", "preview.png"
+SUMMARY, PREVIEW, TO_DRAW = "summary.json", "preview.png", "to_draw.csv"
+MASKS = "ground-truth masks"
+_MOST_NAMES = 50  # printed; the file has them all
+
+
+@dataclass(frozen=True)
+class ToDraw:
+    """A defective image that is left out, because a person must draw its defect first: its path, class and why."""
+
+    image: str
+    defect: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class ExportedAnnotations:
         data: the images with their instances and splits.
         written: one each format.
         trips: what came back when each was read again, in the same order.
-        left_out: defective images without an instance, by class.
+        to_draw: defective images without an instance, which are left out.
         origin: where the instances come from, in words.
     """
 
@@ -49,8 +60,13 @@ class ExportedAnnotations:
     data: Dataset
     written: list[Written]
     trips: list[RoundTrip]
-    left_out: dict[str, int]
+    to_draw: list[ToDraw]
     origin: str
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many images of which class are in ``to_draw``."""
+        return dict(Counter(image.defect for image in self.to_draw))
 
     def rows(self) -> list[dict[str, Any]]:
         """One each format: ``format, images, instances, files, lost, round_trip, exact, lowest_iou``.
@@ -89,7 +105,8 @@ def export(
 ) -> ExportedAnnotations:
     """Write a category in several formats, one folder each, with ``summary.json``; all of it or nothing.
 
-    Each format is read again and compared with what was written.
+    Each format is read again and compared with what was written. Defective images without an instance are left out,
+    since a detector would learn from them that the defect is background; ``to_draw.csv`` names them with the reason.
 
     Args:
         table: see :func:`hw3lib.data.load_table`. Its test split is taken, where the defects are, good images included.
@@ -97,9 +114,9 @@ def export(
         out: folder to make.
         split, seed: see :func:`.split_images`.
         min_area: components of fewer pixels are dropped and reported.
-        whole: one instance an image instead of one for each 8-connected component.
-        detector: a fitted detector, or its folder: the instances come from its anomaly maps, for a person to correct,
-            and not from masks.
+        whole: one instance a mask file instead of one for each 8-connected component.
+        detector: a fitted detector, or its folder: the instances of images without a mask come from its anomaly maps,
+            for a person to correct.
         train_good: take the good images of the training split too.
         preview: draw ``preview.png``.
         force: replace an earlier export.
@@ -119,11 +136,14 @@ def export(
     if detector is None:
         instances, origin = _of_masks(table, min_area, whole)
     else:
-        instances, origin = by_detector(table, detector, min_area=min_area, whole=whole, echo=echo)
+        instances, origin = _filled_in(table, detector, min_area, whole, echo)
     if not len(instances):
-        raise Hw3Error(f"no instance: {instances.summary().splitlines()[-1]}; nothing is written. Lower --min-area?")
-    annotated = {instance.row for instance in instances}
-    left_out = Counter(d for row, d in enumerate(table["defect"]) if d != "good" and row not in annotated)
+        hint = "Lower --min-area?" if instances.dropped else "A person must draw every defect."
+        raise Hw3Error(f"no instance: {instances.summary().splitlines()[-1]}; nothing is written. {hint}")
+    if to_draw := _to_draw(table, instances, detector is not None):
+        left = ~table["image"].isin([image.image for image in to_draw]).to_numpy()
+        splits = np.array(splits, object)  # of what is written, in proportion
+        splits[left] = split_images(table[left], split, seed)
     data = Dataset.of(table, instances, splits)
     with atomic_folder(out, replace=force) as folder:
         written = [format_.write(folder / format_.name, data) for format_ in chosen]
@@ -132,9 +152,12 @@ def export(
             from .preview import sheet  # matplotlib, for those who ask for a picture
 
             sheet(data).savefig(folder / PREVIEW, dpi=100)
-        done = ExportedAnnotations(out, data, written, trips, dict(left_out), origin)
+        done = ExportedAnnotations(out, data, written, trips, to_draw, origin)
         content = _content(done, table, split, seed, min_area, whole)
         (folder / SUMMARY).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        if to_draw:
+            listed = pd.DataFrame([asdict(image) for image in to_draw])
+            listed.to_csv(folder / TO_DRAW, index=False, encoding="utf-8-sig")
     return done
 
 
@@ -150,10 +173,47 @@ def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instance
             f"{table.attrs.get('category', 'this category')} has no masks; fit a detector on its good images with "
             "`hw3 detect fit` and repeat with --detector DETECTOR for a first annotation to correct"
         )
-    origin = "ground-truth masks" if known["masks"].any() else "boxes"
+    return _drawn(table, known, min_area, whole)
+
+
+def _drawn(table: pd.DataFrame, known: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instances, str]:
+    """Instances of masks, regions and boxes, and where they come from; ``known`` is of :func:`.annotation_kinds`."""
+    origin = MASKS if known["masks"].any() else "boxes"
     if boxed := int((known["boxes"] & ~known["masks"]).sum()):
         origin = f"boxes, without a mask, of {boxed} images" if origin == "boxes" else f"{origin}, and boxes of {boxed}"
     return read_instances(table, min_area=min_area, whole=whole), origin
+
+
+def _filled_in(
+    table: pd.DataFrame, detector: Detector | str | Path, min_area: int, whole: bool, echo: Callable[[str], None]
+) -> tuple[Instances, str]:
+    """Instances of the masks and, of images without one, of the detector's maps."""
+    known = annotation_kinds(table)
+    masks, drawn = _drawn(table, known, min_area, whole)
+    rows = np.flatnonzero((table["is_defect"] & ~known["boxes"]).to_numpy(bool))
+    masked = int(known["boxes"].sum())
+    if masked and not len(rows):
+        echo("every defective image has a mask; the detector has nothing to draw")
+        return masks, drawn
+    found, origin = by_detector(table.iloc[rows], detector, min_area=min_area, whole=whole, echo=echo)
+    found = found.at(rows)
+    if not masked:
+        return found, origin
+    both = sorted([*masks.found, *found.found], key=lambda instance: instance.row)
+    instances = Instances(both, [*masks.dropped, *found.dropped], min_area, masks.smoothed)
+    return instances, f"{drawn} of {counted(masked, 'image')}; of {len(rows)} without a mask, {origin}"
+
+
+def _to_draw(table: pd.DataFrame, instances: Instances, detected: bool) -> list[ToDraw]:
+    """The defective images of a table that have no instance."""
+    annotated, dropped = {i.row for i in instances}, {d.row for d in instances.dropped}
+    small, missing = f"nothing of {counted(instances.min_area, 'pixel')} or more", "no mask"
+    missing = "the detector found nothing" if detected else missing
+    return [
+        ToDraw(str(row.image), str(row.defect), small if at in dropped else missing)
+        for at, row in enumerate(table.itertuples())
+        if row.is_defect and at not in annotated
+    ]
 
 
 def by_detector(
@@ -185,7 +245,7 @@ def by_detector(
     maps: list[np.ndarray] = []
     for start in range(0, len(rows), 64):
         part = table.iloc[rows[start : start + 64]]
-        stack = ImageStack.load(part, model.image_size, reading=model.reading_)
+        stack = ImageStack.load(part, model.image_size, reading=model.reading_, tiles=True)
         for file, warning in stack.warnings:
             echo(f"warning: {file}: {warning}")
         found = model.score(stack)
@@ -219,6 +279,7 @@ def _content(done: ExportedAnnotations, table, split, seed, min_area, whole) -> 
         "images": {name: len(data.rows(name)) for name in SPLITS if name in data.splits},
         "instances": {name: {k: int(v) for k, v in row.items()} for name, row in data.counts().T.to_dict().items()},
         "left_out": done.left_out,
+        "to_draw": [asdict(image) for image in done.to_draw],
         "dropped": [asdict(d) | {"image": str(table["image"].iloc[d.row])} for d in data.instances.dropped],
         "formats": done.rows(),
     }
@@ -238,6 +299,8 @@ def summary_text(done: ExportedAnnotations) -> str:
         again = "equal" if row["exact"] else f"IoU {row['round_trip']:.4f}"
         formats.append((row["format"], str(row["images"]), str(row["instances"]), again, str(written.lost)))
     lines.append(format_table(formats))
+    if smoothed := data.instances.smoothed:
+        lines.append(f"{counted(len(smoothed), 'mask')} with a smooth border: what is above half is defect")
     if dropped := data.instances.dropped:
         lines.append(
             f"{len(dropped)} components below {data.instances.min_area} pixels dropped, "
@@ -245,7 +308,9 @@ def summary_text(done: ExportedAnnotations) -> str:
         )
     if done.left_out:
         said = ", ".join(f"{name} {count}" for name, count in sorted(done.left_out.items()))
-        lines.append(f"left out, for they are defective and have no instance: {said}")
+        lines.append(f"left out, for they are defective and have no instance: {said}. To be drawn, see {TO_DRAW}:")
+        lines += [f"  {short_paths([i.image])}: {i.reason}" for i in done.to_draw[:_MOST_NAMES]]
+        lines += [f"  and {len(done.to_draw) - _MOST_NAMES} more"] if len(done.to_draw) > _MOST_NAMES else []
     small = [name for name, row in counts.iterrows() if (row == 0).any()]
     if small:
         lines.append(f"not in every split, for there are too few images: {', '.join(small)}")

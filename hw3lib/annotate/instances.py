@@ -12,8 +12,9 @@ import pandas as pd
 from scipy import ndimage
 
 from hw3lib.anomaly.maps import upsample
+from hw3lib.core.text import counted
 from hw3lib.data.annotations import annotations_of
-from hw3lib.data.images import read_mask
+from hw3lib.data.masks import read_regions
 from hw3lib.data.shapes import Region, merged
 from hw3lib.data.statistics import EIGHT_CONNECTED
 from hw3lib.errors import Hw3Error
@@ -114,11 +115,13 @@ class Instances(Sequence[Instance]):
         found: the instances.
         dropped: components below ``min_area``.
         min_area: smallest area kept, pixels.
+        smoothed: rows whose masks hold values between background and defect, so that half was the border.
     """
 
     found: list[Instance]
     dropped: list[Dropped] = field(default_factory=list)
     min_area: int = 1
+    smoothed: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.found)
@@ -139,7 +142,7 @@ class Instances(Sequence[Instance]):
         """The same with ``rows[row]`` as each row: those of a part of a table as those of the whole."""
         found = [replace(item, row=int(rows[item.row])) for item in self.found]
         dropped = [replace(item, row=int(rows[item.row])) for item in self.dropped]
-        return Instances(found, dropped, self.min_area)
+        return Instances(found, dropped, self.min_area, [int(rows[row]) for row in self.smoothed])
 
     def summary(self) -> str:
         """How many of which class in how many images, and what was dropped, as a few lines of text."""
@@ -153,6 +156,8 @@ class Instances(Sequence[Instance]):
                 f"{sum(d.area for d in self.dropped)} pixels in all"
                 + (f"; {len(lost)} images are left without any" if lost else "")
             )
+        if self.smoothed:
+            lines.append(f"{counted(len(self.smoothed), 'mask')} with a smooth border: what is above half is defect")
         return "\n".join(lines)
 
 
@@ -168,29 +173,32 @@ def from_masks(table: pd.DataFrame, *, min_area: int = 1, whole: bool = False) -
     """Instances of a table's ground-truth masks.
 
     Args:
-        table: rows with the columns ``image``, ``defect`` and ``mask``; rows without a mask give none.
+        table: rows with the columns ``image``, ``defect`` and ``mask``; rows without a mask give none. Of a folder of
+            masks each file has its own instances, also where they touch or overlap.
         min_area: components of fewer pixels are dropped and reported.
-        whole: one instance an image with all its components, instead of one for each 8-connected component.
+        whole: one instance a mask file with all its components, instead of one for each 8-connected component.
 
     Raises:
         Hw3Error: a mask that cannot be read, that is not its image's size, or that is empty.
     """
-    masks = []
+    masks, smoothed = [], []
     for row, (path, defect, width, height) in enumerate(
         zip(table["mask"], table["defect"], table["width"], table["height"], strict=True)
     ):
         if not isinstance(path, str):
             continue
-        mask = read_mask(path)
-        if mask.shape != (height, width):
+        regions = read_regions(path)
+        found = [region.marked for region in regions]
+        if found[0].shape != (height, width):
             raise Hw3Error(
-                f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, its image is {width}x{height}; "
-                "expected the same size"
+                f"{regions[0].file}: the mask is {found[0].shape[1]}x{found[0].shape[0]}, its image is "
+                f"{width}x{height}; expected the same size"
             )
-        if not mask.any():
+        if not any(mask.any() for mask in found):
             raise Hw3Error(f"{path}: the mask is empty; expected the defect of a {defect} image, or no mask")
-        masks.append((row, defect, mask))
-    return components(masks, min_area=min_area, whole=whole)
+        masks += [(row, defect, mask) for mask in found]
+        smoothed += [row] if any(region.between for region in regions) else []
+    return replace(components(masks, min_area=min_area, whole=whole), smoothed=smoothed)
 
 
 def read_instances(table: pd.DataFrame, *, min_area: int = 1, whole: bool = False, boxes: bool = True) -> Instances:
@@ -230,7 +238,8 @@ def read_instances(table: pd.DataFrame, *, min_area: int = 1, whole: bool = Fals
             dropped.append(Dropped(row, label, area))
         else:
             kept.append(Instance(row, label, x, y, crop, sizes[row]))
-    return Instances(sorted(kept, key=lambda i: i.row), sorted(dropped, key=lambda d: d.row), min_area)
+    kept, dropped = sorted(kept, key=lambda i: i.row), sorted(dropped, key=lambda d: d.row)
+    return Instances(kept, dropped, min_area, masked.smoothed)
 
 
 def read_points(table: pd.DataFrame) -> list[Points]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from hw3lib.anomaly.detector import Detector
 from hw3lib.core import optional
-from hw3lib.core.text import counted
+from hw3lib.core.text import counted, short_paths
 from hw3lib.data.annotations import annotations_path
 from hw3lib.data.parts import parts_of
 from hw3lib.data.splits import classification_images
@@ -71,6 +71,11 @@ class Measurement:
         self.defective, self.origin = available.defective_images(self.table)
         masked = int(self.defective["mask"].notna().sum())
         self.echo(f"{masked} defective images with a mask, {len(self.table) - masked} without")
+        if without := int(self.table["is_defect"].sum()) - len(self.defective):
+            there = self.table["image"].isin(self.defective["image"])
+            names = self.table.loc[self.table["is_defect"] & ~there, "image"]
+            lack = "box" if self.origin == available.BOXES else "mask"
+            self.echo(f"Left out below, for they have no {lack}: {without} defective images ({short_paths(names)}).")
         if why := available.without_measurement(self.defective, self.origin):
             steps = (SAM,) if self.origin == available.BOXES else (SAM, DETECTION)
             self.left_out = dict.fromkeys(steps, why)

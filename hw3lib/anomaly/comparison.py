@@ -11,9 +11,11 @@ import pandas as pd
 
 from hw3lib.core.intervals import auroc_interval, wilson_interval
 from hw3lib.core.text import listed
-from hw3lib.data.images import ImageStack, read_mask
+from hw3lib.data.images import ImageStack
+from hw3lib.data.masks import read_mask
 from hw3lib.errors import Hw3Error
 
+from .assembly import Maps
 from .detector import Detector
 from .maps import upsample
 from .metrics.metrics import ImageMetrics, PixelMetrics, image_metrics
@@ -29,7 +31,7 @@ class DetectorEvaluation:
         label: as it stands in tables.
         is_defect: bool ``(N,)``.
         scores: float32 ``(N,)``.
-        maps: float32 ``(N, image_size, image_size)``, or None.
+        maps: float32, see :class:`hw3lib.anomaly.detector.Scores`, or None.
         metrics: ``image_auroc, average_precision, f1_max, pixel_auroc, pixel_ap, aupro`` (0 to 1; NaN without maps or
             masks, or without good and defective test images), ``fit_seconds, ms_per_image, memory_bank, threshold,
             false_alarm_rate`` and ``detection_rate`` (share of the good and of the defective test images above the
@@ -40,7 +42,7 @@ class DetectorEvaluation:
     label: str
     is_defect: np.ndarray
     scores: np.ndarray
-    maps: np.ndarray | None
+    maps: Maps | None
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -110,7 +112,7 @@ def share(called: np.ndarray) -> float:
     return float(called.mean()) if len(called) else np.nan
 
 
-def pixel_metrics(table: pd.DataFrame, maps: np.ndarray | None) -> dict[str, float]:
+def pixel_metrics(table: pd.DataFrame, maps: Maps | None) -> dict[str, float]:
     """``pixel_auroc``, ``pixel_ap`` and ``aupro`` at the masks' full resolution, one image after the other.
 
     NaN where there are no maps; defective images without a mask are left out, and so is a category without any.

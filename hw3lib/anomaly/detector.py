@@ -23,27 +23,32 @@ from hw3lib import __version__
 from hw3lib.core.files import atomic_folder, file_digest
 from hw3lib.core.saved import save_tensors
 from hw3lib.data.images import ImageStack
-from hw3lib.data.parts import FEWEST_TO_FIT
 from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
+from .assembly import Maps, of_images, stacked
 from .maps import ColourScale
 from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values, required_good_images
 
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
 
-FEWEST = FEWEST_TO_FIT
+FEWEST = 4  # good images; with fewer nothing says what is normal and what is chance
 _LEVEL = 256  # held-out images whose maps tell the level of good ones
 _SETTINGS, _STATE = "detector.json", "state.safetensors"
 _FORMAT = 1
 
 
 class Scores(NamedTuple):
-    """Scores ``(N,)`` and, of detectors that have them, maps ``(N, H, W)``; float32, higher is more anomalous."""
+    """Scores ``(N,)`` and, of detectors that have them, maps; float32, higher is more anomalous.
+
+    A map covers its image at the resolution that the detector saw it at: ``(N, image_size, image_size)`` of images that
+    were stretched to squares. Of padded or tiled ones it has the image's aspect ratio, and where not all have the same
+    the maps are a list; see :class:`hw3lib.data.geometry.Geometry`.
+    """
 
     scores: np.ndarray
-    maps: np.ndarray | None
+    maps: Maps | None
 
 
 @dataclass(kw_only=True)
@@ -93,7 +98,8 @@ class Detector(ABC):
         """Learn from good images; some of them are held out and set the threshold.
 
         Args:
-            good: uint8 ``(N, 3, image_size, image_size)``, 0 to 255, RGB; an ImageStack, an array or a list of images.
+            good: uint8 ``(N, 3, image_size, image_size)``, 0 to 255, RGB; an array or a list of images, or an
+                ImageStack, which knows how photographs that are no squares lie in them.
             held_out: share of them that is not learned from. 0 learns from all: then there is no threshold and no
                 p-value.
             false_alarm_rate: share of good images that may be called anomalous, see
@@ -112,7 +118,7 @@ class Detector(ABC):
         if reading is None:
             raise Hw3Error(f"{self.name}: good images that are not all read alike; expected those of one category")
         images = self._check(good)
-        _refuse_constant(images, self.name)
+        _refuse_constant(images.images, self.name)
         if not 0 <= held_out <= 0.9:
             raise Hw3Error(f"{self.name}: held_out={held_out!r}, expected a share of the good images, 0 to 0.9")
         order = np.random.default_rng(self.seed).permutation(len(images))
@@ -125,27 +131,27 @@ class Detector(ABC):
             )
         self._torch_device = pick_device(self.device)
         vars(self).pop("n_good_", None)  # a failure from here on leaves a detector that says it is not fitted
-        self._fit(Rows(images, learned), progress)
+        self._fit(Rows(images.images, images.squares_of(learned)), progress)
         self.n_good_, self.reading_ = len(learned), reading
         self.good_scores_, self.good_peaks_, self.good_level_ = np.zeros(0, np.float32), np.zeros(0, np.float32), np.nan
         if apart:
-            self._score_held_out(Rows(images, np.sort(order[:apart])), progress)
+            self._score_held_out(images, np.sort(order[:apart]), progress)
         self.set_false_alarm_rate(false_alarm_rate)
         return self
 
-    def _score_held_out(self, images: Rows, progress: bool) -> None:
+    def _score_held_out(self, images: ImageStack, rows: np.ndarray, progress: bool) -> None:
         """Scores and peaks of all of them; of the maps, which may be larger than memory, some tell the level."""
-        level_rows = {*np.linspace(0, len(images) - 1, min(len(images), _LEVEL)).astype(int).tolist()}
+        level_rows = {*np.linspace(0, len(rows) - 1, min(len(rows), _LEVEL)).astype(int).tolist()}
         scores, peaks, kept, done = [], [], [], 0
-        for score, maps in self._score_batches(images, progress):
+        for score, maps in self._score_batches(images, rows, progress):
             scores.append(score)
             if maps is not None:
-                peaks.append(maps.max((1, 2)))
-                kept += [m for row, m in enumerate(maps, done) if row in level_rows]
+                peaks += [m.max() for m in maps]
+                kept += [m.ravel() for row, m in enumerate(maps, done) if row in level_rows]
             done += len(score)
         self.good_scores_ = np.sort(np.concatenate(scores))
         if peaks:
-            self.good_peaks_, self.good_level_ = np.sort(np.concatenate(peaks)), float(np.median(kept))
+            self.good_peaks_, self.good_level_ = np.sort(np.array(peaks)), float(np.median(np.concatenate(kept)))
 
     def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
         """Choose the threshold again, from the good images that were held out; nothing is learned again."""
@@ -173,40 +179,44 @@ class Detector(ABC):
 
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
-        self._require_fit()
-        self._compare_reading(images)
         scores, maps = [], []
-        for score, map_ in self._score_batches(self._check(images), progress):
+        for score, map_ in self._score_batches(self._check_reading(images), progress=progress):
             scores.append(score)
-            if map_ is not None:
-                maps.append(map_)
-        return Scores(np.concatenate(scores), np.concatenate(maps) if self.has_maps else None)
+            maps += [] if map_ is None else [*map_]
+        return Scores(np.concatenate(scores), stacked(maps) if self.has_maps else None)
 
-    def _score_batches(self, images: np.ndarray | Rows, progress: bool = False) -> Iterator[Scores]:
+    def _score_batches(
+        self, images: ImageStack, rows: np.ndarray | None = None, progress: bool = False
+    ) -> Iterator[Scores]:
+        """Of the images at these positions, or of all, a batch at a time."""
+        squares: np.ndarray | Rows = images.images
+        geometries = images.geometries
+        if rows is not None:
+            squares = Rows(squares, images.squares_of(rows))
+            geometries = None if geometries is None else [geometries[row] for row in rows]
+        return (Scores(*found) for found in of_images(self._score_squares(squares, progress), geometries))
+
+    def _score_squares(
+        self, images: np.ndarray | Rows, progress: bool
+    ) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
         starts = range(0, len(images), self.batch_size)
         for start in tqdm(starts, desc=f"{self.name}: score", unit="batch", disable=not progress):
             batch = torch.from_numpy(np.array(images[start : start + self.batch_size], order="C"))
             with torch.no_grad():
                 score, map_ = self._score(batch.to(self._torch_device))
             maps = None if map_ is None else self._finish(map_)
-            if score is not None:
-                yield Scores(score.float().cpu().numpy(), maps)
-            else:
-                assert maps is not None  # of a detector without scores of its own
-                yield Scores(maps.max((1, 2)), maps)
+            yield None if score is None else score.float().cpu().numpy(), maps
 
     def decision_function(self, images: Images) -> np.ndarray:
         """Scores, float32 ``(N,)``, of uint8 images ``(N, 3, image_size, image_size)``; higher is more anomalous.
 
         Raises:
-            Hw3Error: not fitted, or images of another size, or NaN.
+            Hw3Error: not fitted, or images of another size or fit, or NaN.
         """
-        self._require_fit()
-        self._compare_reading(images)
-        return np.concatenate([batch.scores for batch in self._score_batches(self._check(images))])
+        return np.concatenate([batch.scores for batch in self._score_batches(self._check_reading(images))])
 
-    def anomaly_map(self, images: Images) -> np.ndarray:
-        """Anomaly maps, float32 ``(N, image_size, image_size)``; higher is more anomalous.
+    def anomaly_map(self, images: Images) -> Maps:
+        """Anomaly maps, float32, see :class:`Scores`; higher is more anomalous.
 
         Raises:
             Hw3Error: as :meth:`decision_function`, and where the detector looks at the image as a whole.
@@ -302,23 +312,28 @@ class Detector(ABC):
         large = interpolate(maps[:, None].float(), size=side, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
         return gaussian_filter(large, (0, self.smoothing, self.smoothing)) if self.smoothing else large
 
-    def _check(self, images: Images) -> np.ndarray:
-        images = as_images(images)
-        if images.shape[2:] != (self.image_size, self.image_size):
+    def _check(self, images: Images) -> ImageStack:
+        squares = as_images(images)
+        if squares.shape[2:] != (self.image_size, self.image_size):
             raise Hw3Error(
-                f"{self.name}: images of {images.shape[3]}x{images.shape[2]} pixels, expected "
+                f"{self.name}: images of {squares.shape[3]}x{squares.shape[2]} pixels, expected "
                 f"{self.image_size}x{self.image_size}; load them at that size or set image_size"
             )
-        return images
+        return images if isinstance(images, ImageStack) else ImageStack(squares)
 
-    def _compare_reading(self, images: Images) -> None:
-        """Warn of images that became pixels in another way than those that were learned from."""
+    def _check_reading(self, images: Images) -> ImageStack:
+        """Images to score, which must lie in their squares as the good ones did, and should have become pixels as they
+        did."""
+        self._require_fit()
         if isinstance(images, ImageStack) and images.reading != self.reading_:
-            warnings.warn(
+            said = (
                 f"{self.name} learned from images read as {self.reading_}, and these were read as {images.reading}; "
-                "load them with ImageStack.load(table, size, reading=detector.reading_)",
-                stacklevel=3,
+                "load them with ImageStack.load(table, size, reading=detector.reading_)"
             )
+            if {geometry.fit for geometry in images.geometries or ()} | {"stretch"} != {self.reading_.fit, "stretch"}:
+                raise Hw3Error(said)
+            warnings.warn(said, stacklevel=3)
+        return self._check(images)
 
     def _require_fit(self) -> None:
         if not hasattr(self, "n_good_"):

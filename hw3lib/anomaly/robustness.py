@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
+from hw3lib.data.images import ImageStack
+
 from .comparison import DetectorEvaluation, ranking, share
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -56,7 +58,7 @@ CONDITIONS: dict[str, Change] = {
 
 def robustness_table(
     evaluations: Sequence[DetectorEvaluation],
-    images: np.ndarray,
+    images: ImageStack | np.ndarray,
     rows: np.ndarray | None = None,
     *,
     conditions: Mapping[str, Change] | None = None,
@@ -66,7 +68,8 @@ def robustness_table(
 
     Args:
         evaluations: fitted detectors with thresholds, all of one image size.
-        images: test images of the evaluations, uint8 ``(n, 3, H, W)``.
+        images: test images of the evaluations, uint8 ``(n, 3, H, W)`` or, where they are padded or cut into tiles, an
+            ImageStack: then the images are changed, and not what is around them.
         rows: their positions among the evaluations' images; None: they are all of them.
         conditions: name and change; None: :data:`CONDITIONS`.
         asked_rate: false-alarm rate that the thresholds were to keep, for the figure.
@@ -77,7 +80,7 @@ def robustness_table(
     """
     found = []
     for name, change in (conditions or CONDITIONS).items():
-        changed = change(images)
+        changed = _changed(images, change)
         for e in evaluations:
             scores = e.detector.decision_function(changed)
             is_defect = e.is_defect if rows is None else e.is_defect[rows]
@@ -93,12 +96,22 @@ def robustness_table(
     return pd.DataFrame(found)
 
 
+def _changed(images: ImageStack | np.ndarray, change: Change) -> ImageStack | np.ndarray:
+    if not isinstance(images, ImageStack):
+        return change(images)
+    if images.geometries is None:
+        return change(images.images)
+    return images.changed(lambda image: change(image.transpose(2, 0, 1)[None])[0].transpose(1, 2, 0))
+
+
 def _to_uint8(images: np.ndarray) -> np.ndarray:
     return np.rint(images).clip(0, 255).astype(np.uint8)
 
 
 def _sample(images: np.ndarray, matrix: torch.Tensor) -> np.ndarray:
-    """Images ``(N, 3, H, W)``, squares, resampled: ``matrix`` takes target to source places in units of -1 to 1."""
+    """Images ``(N, 3, H, W)`` resampled: ``matrix`` takes target to source places in units of half a square's side."""
+    height, width = images.shape[2:]
+    matrix = matrix * torch.tensor([[1, height / width, 1], [width / height, 1, 1]])  # the sides are 2 units each
     parts = []
     for part in np.array_split(images, max(1, len(images) // 16)):
         batch = torch.from_numpy(np.ascontiguousarray(part)).float()

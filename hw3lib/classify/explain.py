@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.ndimage import distance_transform_edt
 from torch import nn
+from torch.nn.functional import interpolate
 
 from hw3lib.core.intervals import wilson_interval
-from hw3lib.data.images import load_masks
+from hw3lib.data.geometry import Geometry
 from hw3lib.data.labels import Split
+from hw3lib.data.masks import load_masks
+from hw3lib.data.reading import reading_of
 from hw3lib.errors import Hw3Error
 
 from .attempts import Attempt
@@ -35,6 +39,7 @@ class Explanation:
         y, y_pred: true and predicted labels, int64 ``(N,)``.
         probabilities: float32 ``(N, classes)``.
         maps: Grad-CAM of the predicted class, float32 ``(N, image_size, image_size)``, 0 to 1; see :func:`grad_cam`.
+            Each covers its image, both sides of which are brought to ``image_size``, and no padding.
         masks: the defects at the same size, bool; all False where an image has no mask.
     """
 
@@ -108,10 +113,20 @@ def explain_attempt(
         parts.append((rows, fitted.labels[rows], y_pred, probabilities, maps))
     rows, y, y_pred, probabilities, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(rows)
-    masks = load_masks(table.iloc[rows[order]], attempt.image_size)
-    return Explanation(
-        attempt, fitted.classes, rows[order], y[order], y_pred[order], probabilities[order], maps[order], masks
-    )
+    explained = table.iloc[rows[order]]
+    masks = load_masks(explained, attempt.image_size, fit="stretch")
+    maps = np.stack([_on_image(m, row) for m, row in zip(maps[order], explained.itertuples(), strict=True)])
+    return Explanation(attempt, fitted.classes, rows[order], y[order], y_pred[order], probabilities[order], maps, masks)
+
+
+def _on_image(values: np.ndarray, row: Any) -> np.ndarray:
+    """The part of a map ``(size, size)`` that lies on the image of a table's row, both sides brought to ``size``."""
+    fit, size = reading_of(row).fit, len(values)
+    if fit == "stretch":
+        return values
+    inside = torch.from_numpy(Geometry(row.width, row.height, size, fit).join(values[None])[None, None].copy())
+    inside = interpolate(inside, size=(size, size), mode="bilinear", align_corners=False)[0, 0].numpy()
+    return inside / max(inside.max(), np.finfo(np.float32).tiny)
 
 
 def grad_cam(

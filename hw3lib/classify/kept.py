@@ -23,6 +23,7 @@ _CODE = (
     "networks/trainer.py",
     "networks/backbones.py",
     "data/images.py",
+    "data/geometry.py",
     "data/labels.py",
     "data/splits.py",
 )

@@ -8,7 +8,7 @@ from hw3lib.cli.options import Data, command, option, say
 
 @command(
     "Export a category's defects for detection and segmentation: boxes and masks in the usual formats.\n"
-    "They come from its masks or, where it has none, from a fitted detector's anomaly maps.",
+    "They come from its masks and, with --detector, where there is none from the detector's anomaly maps.",
     "hw3 annotate bottle --data ../mvtec_ad --format coco yolo --out bottle-annotations",
     "hw3 annotate synthetic/carpet --format yolo-seg --split 0.8 0.2 --min-area 20 --out carpet --preview",
     "hw3 annotate bolts --detector bolts-detector --format coco --out bolts-to-correct --preview",
@@ -32,9 +32,9 @@ def annotate(
     ] = (0.6, 0.2, 0.2),
     seed: Annotated[int, option("of the split (default: %(default)s)")] = 0,
     min_area: Annotated[int, option("drop components of fewer pixels (default: %(default)s)", metavar="N")] = 1,
-    whole: Annotated[bool, option("one instance an image (default: one for each connected component)")] = False,
+    whole: Annotated[bool, option("one instance a mask file (default: one for each connected component)")] = False,
     detector: Annotated[
-        str | None, option("folder of a detector to annotate by, for want of masks", metavar="DETECTOR")
+        str | None, option("folder of a detector, to annotate images without a mask by", metavar="DETECTOR")
     ] = None,
     train_good: Annotated[bool, option("take the good images of the training split too, as background")] = False,
     preview: Annotated[bool, option("draw a sheet of annotated images, preview.png")] = False,

@@ -40,6 +40,13 @@ def fit(
             metavar=("LOW", "HIGH"),
         ),
     ] = None,
+    fit: Annotated[
+        str | None,
+        option(
+            "how a photograph comes to a square: stretch, pad or tile (default: as the category says, or stretch)",
+            choices=("stretch", "pad", "tile"),
+        ),
+    ] = None,
     cache: Annotated[
         str | None,
         option("keep the decoded images there, not in memory; for large sets, with --memory-limit", metavar="DIR"),
@@ -63,6 +70,7 @@ def fit(
         held_out=held_out,
         false_alarm_rate=false_alarm_rate,
         pixel_range=range,
+        fit=fit,
         cache=cache,
         force=force,
         progress=sys.stderr.isatty(),

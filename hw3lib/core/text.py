@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import Any
 
 
@@ -30,6 +31,13 @@ def counted(number: int, what: str) -> str:
 def sentence(words: str) -> str:
     """What stands in the middle of a text as a sentence of its own: a capital letter, and a full stop."""
     return f"{words[:1].upper()}{words[1:]}."
+
+
+def short_paths(paths: Iterable[str], most: int = 20) -> str:
+    """``dent/002.png, dent/003.png and 5 more``: the ends of some paths."""
+    names = ["/".join(PurePath(path).parts[-2:]) for path in paths]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def did_you_mean(name: Any, known: Iterable[str], most: int = 1, shown: Callable[[str], str] = repr) -> str:

@@ -1,8 +1,9 @@
 from .check import CheckReport, check_category
 from .fetch.sources import get
 from .find import list_categories
-from .images import ImageStack, load_masks, read_image, read_mask, read_row
+from .images import ImageStack, read_image, read_row
 from .labels import class_names
+from .masks import load_masks, read_mask
 from .reading import Reading
 from .splits import classification_images, repeated_splits, sample_per_class, splittable, stratified_split
 from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask

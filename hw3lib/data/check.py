@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,18 +11,20 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.text import one_line
+from hw3lib.core.text import counted, one_line, short_paths
 from hw3lib.errors import Hw3Error
 
 from .annotations import annotated_images, annotations_of, annotations_path
-from .decoding import BROKEN, is_deep, open_image
+from .decoding import is_deep
 from .depth import say_range
 from .fetch.official import OFFICIAL
+from .geometry import Geometry, say_fit, say_squeezed
 from .images import decode_image
 from .layouts import SEVERITIES, Problem
+from .masks import read_regions
 from .reading import Reading, readings_of
 from .statistics import class_counts
-from .table import NOT_FINITE, settings_of
+from .table import NOT_FINITE, mask_files, settings_of
 from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size
@@ -75,12 +77,13 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes; folders and files that are passed over,
     images where no class is said, no good images to learn from, defects in ``train/``); images with the same pixels
     within a split (warning) or across splits or classes (error: the test would be known from training); masks that are
-    empty or hold values other than 0 and one other (error); mixed sizes, modes or bit depths, images that are nearly
-    black, and values beyond the range that was given for the category (warnings); NaN (error); and counts that differ
-    from the published ones in the 15 categories of MVTec AD (error).
+    empty (error), smoothed or more than half marked (warning); mixed sizes, modes or bit depths, images that are nearly
+    black or that stretching squeezes, and values beyond the range that was given for the category (warnings); NaN, and
+    images too long for tiles (errors); and counts that differ from the published ones in the 15 categories of MVTec AD
+    (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
-    known = {p.file for p in problems if p.kind in ("unreadable", NOT_FINITE)}
+    known = {p.file for p in problems if p.kind in ("unreadable", "size mismatch", NOT_FINITE)}
     keys = np.zeros((len(table), _KEY), np.uint8)  # zeros: not readable
     levels = np.full(len(table), np.nan)
     beyond: list[tuple[str, str]] = []
@@ -92,9 +95,9 @@ def check_category(table: pd.DataFrame) -> CheckReport:
                 beyond.append((table["image"].iloc[i], content.beyond))
         elif content.file not in known:
             problems.append(content)
-    masks = (m for m in table["mask"] if isinstance(m, str) and m not in known)
-    problems += [p for p in in_order(_mask_problem, masks) if p is not None]
+    problems += _masks([m for m in table["mask"] if isinstance(m, str) and known.isdisjoint([m, *mask_files(m)])])
     problems += _duplicates(table, keys)
+    problems += _shapes(table)
     problems += _mixed(table)
     problems += _annotations(table)
     problems += _ranges(table, levels, beyond)
@@ -106,6 +109,10 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     order = frame["severity"].map(SEVERITIES.index)
     frame = frame.assign(order=order).sort_values(["order", "kind", "file"], ignore_index=True).drop(columns="order")
     return CheckReport(category, frame, counts, official, _say_reading(table))
+
+
+def _unreadable(path: str, error: Hw3Error) -> Problem:
+    return Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
 
 
 class _Content(NamedTuple):
@@ -121,31 +128,59 @@ def _content(path: str, reading: Reading) -> _Content | Problem:
     try:
         pixels, warning = decode_image(path, reading=reading)
     except Hw3Error as error:
-        return Problem("error", "unreadable", path, str(error).removeprefix(f"{path}: "))
+        return _unreadable(path, error)
     key = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
     counts = np.bincount(pixels.ravel(), minlength=256)
     level = np.searchsorted(counts.cumsum(), _BRIGHTEST * pixels.size)
     return _Content(key, float(level), warning)
 
 
-def _mask_problem(path: str) -> Problem | None:
-    try:
-        with open_image(path) as image:
-            values = np.unique(np.asarray(image.convert("L") if image.mode not in ("1", "L", "I;16") else image))
-    except BROKEN as error:
-        return Problem("error", "unreadable", path, f"mask cannot be decoded: {error}")
-    if not values.any():
-        return Problem("error", "empty mask", path, "no pixel is marked; expected at least one defective pixel")
-    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
-        shown = ", ".join(str(v) for v in values[:6])
-        return Problem(
-            "error",
-            "mask not binary",
-            path,
-            f"holds {len(values)} grey values ({shown}{', ...' if len(values) > 6 else ''}); expected 0 and "
-            "255; a lossy format or a resize with interpolation does this",
+class _Mask(NamedTuple):
+    path: str
+    between: int
+    share: float  # of the image that is marked
+
+
+def _masks(paths: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with masks: each that cannot be used, and once what is read as it may not be meant."""
+    read: list[_Mask] = []
+    for found in in_order(_mask, paths):
+        yield from found[1]
+        read += found[0]
+    smoothed = [mask for mask in read if mask.between]
+    if smoothed:
+        yield Problem(
+            "warning",
+            "smoothed mask",
+            smoothed[0].path,
+            f"{len(smoothed)} of {counted(len(paths), 'mask')} hold values between background and defect, "
+            f"{counted(sum(mask.between for mask in smoothed), 'pixel')} in all, as JPEG and resizing make them; what "
+            f"is above half counts as defect: {short_paths(mask.path for mask in smoothed)}",
         )
-    return None
+    inverted = [mask for mask in read if mask.share > 0.5]
+    if inverted:
+        yield Problem(
+            "warning",
+            "inverted mask",
+            inverted[0].path,
+            f"{len(inverted)} of {counted(len(paths), 'mask')} mark more than half of their image, up to "
+            f"{max(mask.share for mask in inverted):.0%}; if their background is what is marked, invert them: "
+            f"{short_paths(mask.path for mask in inverted)}",
+        )
+
+
+def _mask(path: str) -> tuple[list[_Mask], list[Problem]]:
+    try:
+        regions = read_regions(path)
+    except Hw3Error as error:
+        return [], [_unreadable(path, error)]
+    empty = [
+        Problem("error", "empty mask", region.file, "no pixel is marked; expected at least one defective pixel")
+        for region in regions
+        if not region.marked.any()
+    ]
+    marked = np.logical_or.reduce([region.marked for region in regions])
+    return [_Mask(path, sum(region.between for region in regions), float(marked.mean()))], empty
 
 
 def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
@@ -171,12 +206,27 @@ def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
             yield Problem("warning", "duplicate within split", first, f"same pixels as {names}")
 
 
+def _shapes(table: pd.DataFrame) -> Iterator[Problem]:
+    """What becomes of images that are no squares."""
+    fit = settings_of(table).fit
+    first = table.drop_duplicates(["width", "height"])
+    if squeezed := say_squeezed(fit, zip(first["width"], first["height"], strict=True)):
+        remedy = f"`hw3 data settings {table.attrs.get('category', 'CATEGORY')} --fit pad` keeps their shape"
+        yield Problem("warning", "squeezed", table.attrs.get("folder", ""), f"{squeezed}; {remedy}")
+    for row in first.itertuples():
+        try:
+            Geometry(row.width, row.height, 224, fit)
+        except Hw3Error as error:
+            yield Problem("error", "too long", row.image, str(error))
+
+
 def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
     root = table.attrs.get("folder", "")
     sizes = table.groupby(["width", "height"]).size().sort_values(ascending=False)
     if len(sizes) > 1:
         text = ", ".join(f"{w}x{h} ({n} images)" for (w, h), n in list(sizes.items())[:6])
-        yield Problem("warning", "mixed sizes", root, f"{text}: all are resized to one square")
+        what = say_fit(settings_of(table).fit, None, [(int(w), int(h)) for w, h in sizes.index])
+        yield Problem("warning", "mixed sizes", root, f"{text}: each is {what}")
     modes = table["mode"].value_counts()
     if len(modes) > 1:
         text = ", ".join(f"{m} ({n} images)" for m, n in modes.items())

@@ -31,6 +31,7 @@ BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
     *(RuntimeError, NotImplementedError, struct.error, zlib.error, Image.DecompressionBombError),
 )
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap the sides: a camera stores such a picture lying and says so
 BROKEN_ARRAYS = (*BROKEN, tokenize.TokenError, zipfile.BadZipFile)  # numpy trusts a header with the right mark as well
 
 
@@ -133,11 +134,20 @@ def upright_size(image: Image.Image, path: Path) -> tuple[int, int]:
     width, height = image.size
     if isinstance(image, TiffImageFile):  # whose size Pillow has turned already
         width, height = int(image.tag_v2[IMAGEWIDTH]), int(image.tag_v2[IMAGELENGTH])
+    return (height, width) if orientation(image, path) in SIDEWAYS else (width, height)
+
+
+def orientation(image: Image.Image, path: Path) -> int:
+    """How the stored pixels of an image just opened are to be turned or mirrored: 1, as they are, to 8, as cameras say.
+
+    Raises:
+        Exception: one of :data:`BROKEN`.
+    """
     marks = _orientation_marks(path) if image.format == "PNG" else {False}
     if True in marks:
         image.load()  # Pillow follows the last mark, and reads what is behind the pixels only after them
-    # Cameras store a picture lying on its side and say so; orientations 5 to 8 swap the sides.
-    return (height, width) if marks and image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
+    found = image.getexif().get(0x0112, 1) if marks else 1
+    return found if found in range(1, 9) else 1
 
 
 def _orientation_marks(path: Path) -> set[bool]:

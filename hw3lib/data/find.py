@@ -18,7 +18,7 @@ from .settings import FILE
 
 LAYOUTS = """expected one of
   MVTec AD:   CATEGORY/train/good/*.png, CATEGORY/test/good/*.png, CATEGORY/test/DEFECT/*.png,
-              CATEGORY/ground_truth/DEFECT/STEM_mask.png
+              CATEGORY/ground_truth/DEFECT/STEM_mask.png, or a folder of masks CATEGORY/ground_truth/DEFECT/STEM/
   own folder: CATEGORY/good/*.png, CATEGORY/DEFECT/*.png, and if there are masks CATEGORY/masks/DEFECT/STEM.png
 Another folder than good, OK, normal, ... holds good products? hw3 data settings CATEGORY --good NAME"""
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +17,7 @@ from tqdm.auto import tqdm
 from hw3lib.core.files import atomic_path, file_digest
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN, BROKEN_ARRAYS, DEEP_COLOURS, is_deep, mode_of, open_image
+from .decoding import BROKEN, BROKEN_ARRAYS, DEEP_COLOURS, is_deep, mode_of, open_image, upright_size
 from .depth import (
     Extremes,
     is_inverted,
@@ -25,6 +28,7 @@ from .depth import (
     say_range,
     values_of,
 )
+from .geometry import Geometry, refuse_tiles
 from .reading import PLAIN, Reading, reading_of, readings_of
 from .threads import in_order
 
@@ -41,6 +45,14 @@ class Decoded(NamedTuple):
     warning: str
 
 
+class Squares(NamedTuple):
+    """An image as a network sees it: uint8 ``(n, size, size, 3)``, where they lie in it, and its warning."""
+
+    pixels: np.ndarray
+    geometry: Geometry
+    warning: str
+
+
 def read_image(path: str | Path | IO[bytes], size: int | None = None, reading: Reading = PLAIN) -> np.ndarray:
     """Decode an image as a person sees it: upright, RGB, 8 bits.
 
@@ -49,28 +61,36 @@ def read_image(path: str | Path | IO[bytes], size: int | None = None, reading: R
 
     Args:
         path: image file, or one that is open.
-        size: side of the square it is resized to (bilinear, antialiased; the sides are scaled independently), or None.
-        reading: which values are black and white. By default files of 8 bits stay as they are, and one of more is
+        size: side of the square that it is brought to (bilinear, antialiased), or None. How is said by the reading's
+            ``fit``: by default the sides are scaled independently; see :class:`.Geometry`.
+        reading: which values are black and white, too. By default files of 8 bits stay as they are, and one of more is
             scaled by the bits that it alone needs; :func:`read_row` takes what all images of its category need.
 
     Returns:
         uint8 ``(H, W, 3)``, 0 to 255.
 
     Raises:
-        Hw3Error: the file is missing, truncated or no image, or holds NaN.
+        Hw3Error: the file is missing, truncated or no image, or holds NaN; it would be cut into several squares.
     """
     return decode_image(path, size, reading).pixels
 
 
 def read_row(row: Any, size: int | None = None) -> np.ndarray:
-    """The image of a table's row, a Series or a named tuple, read as its category is; see :func:`read_image`."""
-    return read_image(row.image, size, reading_of(row))
+    """The image of a table's row, a Series or a named tuple, for people: with a size, both sides are scaled to it.
+
+    Black and white are those of its category; see :func:`read_image`. What a network sees is in an :class:`ImageStack`.
+    """
+    return read_image(row.image, size, replace(reading_of(row), fit="stretch"))
 
 
 def decode_image(path: str | Path | IO[bytes], size: int | None = None, reading: Reading = PLAIN) -> Decoded:
     """As :func:`read_image`, and whether values are beyond the range, or of another depth than it is for."""
-    try:
-        image, warning = _decoded(path, size, reading)
+    if size is not None:
+        squares, geometry, warning = decode_squares(path, size, reading)
+        refuse_tiles(path, geometry)
+        return Decoded(squares[0], warning)
+    with _named(path):
+        image, warning = _decoded(path, reading)
         boxes = row_boxes(image.size)
         if len(boxes) == 1:
             return Decoded(np.asarray(image), warning)
@@ -78,13 +98,32 @@ def decode_image(path: str | Path | IO[bytes], size: int | None = None, reading:
         for box in boxes:
             found[box[1] : box[3]] = np.asarray(image.crop(box))
         return Decoded(found, warning)
+
+
+def decode_squares(path: str | Path | IO[bytes], size: int, reading: Reading = PLAIN) -> Squares:
+    """Decode an image as the squares that a network sees of it: several if the reading's ``fit`` is ``tile``.
+
+    Raises:
+        Hw3Error: as :func:`read_image`, or the image is so long that too many tiles would be cut.
+    """
+    with _named(path):
+        image, warning = _decoded(path, reading)
+        geometry = Geometry(*image.size, size, reading.fit)
+        return Squares(geometry.squares(image), geometry, warning)
+
+
+@contextmanager
+def _named(path: str | Path | IO[bytes]) -> Iterator[None]:
+    """Errors name the file."""
+    try:
+        yield
     except Hw3Error as error:
         raise Hw3Error(f"{path}: {error}") from None
     except BROKEN as error:
         raise Hw3Error(f"{path}: cannot be decoded: {error}; `hw3 data check` lists every such file") from None
 
 
-def _decoded(path: str | Path | IO[bytes], size: int | None, reading: Reading) -> tuple[Image.Image, str]:
+def _decoded(path: str | Path | IO[bytes], reading: Reading) -> tuple[Image.Image, str]:
     with open_image(path) as file:
         file.seek(0)
         mode = mode_of(file)
@@ -101,7 +140,7 @@ def _decoded(path: str | Path | IO[bytes], size: int | None, reading: Reading) -
             image = image.convert("RGB")
         if not is_deep(mode) and reading.pixel_range is not None:
             image, warning = _scaled(image, reading)
-        return image if size is None else image.resize((size, size), Image.Resampling.BILINEAR), warning
+        return image, warning
 
 
 def _over_white(image: Image.Image) -> Image.Image:
@@ -160,55 +199,82 @@ def _beyond(found: Extremes, black: float, white: float) -> str:
     return f"holds values of {' and '.join(wrong)}, beyond the range {say_range((black, white))}; they are cut off"
 
 
-def read_mask(path: str | Path, size: int | None = None) -> np.ndarray:
-    """Decode a mask: bool ``(H, W)``, True on the defect.
-
-    With ``size`` it is reduced to ``(size, size)`` so that a pixel is True if any part of it is defective: thin defects
-    survive.
-    """
-    try:
-        with open_image(path) as image:
-            mask = np.asarray(image.convert("L")) > 0
-    except BROKEN as error:
-        raise Hw3Error(f"{path}: mask cannot be decoded: {error}") from None
-    if size is None:
-        return mask
-    grey = Image.fromarray(mask.astype(np.float32))
-    return np.asarray(grey.resize((size, size), Image.Resampling.BOX)) > 1e-6
-
-
-def load_masks(table: pd.DataFrame, size: int) -> np.ndarray:
-    """Masks of a table's images, bool ``(N, size, size)``; all False where an image has none."""
-    result = np.zeros((len(table), size, size), bool)
-    for i, path in enumerate(table["mask"]):
-        if isinstance(path, str):
-            result[i] = read_mask(path, size)
-    return result
-
-
 class ImageStack:
     """All images of a table as one uint8 array ``(N, 3, size, size)``, RGB, 0 to 255, in the table's order.
 
     Attributes:
-        images: the array; a read-only memory map where it is cached on disk.
+        images: the array; a read-only memory map where it is cached on disk. Of images that are cut into tiles all
+            squares, those of an image one after the other.
         size: side in pixels.
         key: SHA-256 of the files' content, size and interpolation: what the cache is looked up by.
         reading: how the files became pixels; None where not all of them were read alike.
+        geometries: where each image lies in its squares; None where each fills its one square.
         warnings: ``(file, what is odd about its values)`` of images decoded just now, see :func:`decode_image`.
     """
 
-    def __init__(self, images: np.ndarray, key: str = "", reading: Reading | None = PLAIN):
+    def __init__(
+        self,
+        images: np.ndarray,
+        key: str = "",
+        reading: Reading | None = PLAIN,
+        geometries: Sequence[Geometry] | None = None,
+    ):
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise Hw3Error(f"images: found {images.dtype} {images.shape}, expected uint8 (N, 3, H, W)")
         self.images, self.key, self.size, self.reading = images, key, images.shape[-1], reading
+        self.geometries = None if geometries is None else list(geometries)
+        counts = [1] * len(images) if geometries is None else [len(g) for g in geometries]
+        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        if self._starts[-1] != len(images):
+            raise Hw3Error(f"images: found {len(images)} squares, expected {self._starts[-1]} as geometries say")
         self.warnings: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
-        return len(self.images)
+        """Number of images, whatever that of the squares."""
+        return len(self._starts) - 1
 
     def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
-        """Images at these positions, uint8, ``(3, H, W)`` for one and ``(n, 3, H, W)`` for several."""
-        return self.images[rows]
+        """Images at these positions, uint8, ``(3, H, W)`` for one and ``(n, 3, H, W)`` for several, or their tiles."""
+        if len(self) == len(self.images):
+            return self.images[rows]
+        return self.images[self.squares_of(np.atleast_1d(np.arange(len(self))[rows]))]
+
+    def squares_of(self, rows: np.ndarray) -> np.ndarray:
+        """Positions in :attr:`images` of the squares of these images, int64."""
+        if len(self) == len(self.images):
+            return np.asarray(rows)
+        return np.concatenate([np.arange(self._starts[row], self._starts[row + 1]) for row in rows])
+
+    def part(self, rows: np.ndarray) -> ImageStack:
+        """Some of the images, as int positions or bool for each."""
+        rows = np.arange(len(self))[rows]
+        geometries = None if self.geometries is None else [self.geometries[row] for row in rows]
+        return ImageStack(self.images[self.squares_of(rows)], "", self.reading, geometries)
+
+    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> ImageStack:
+        """The same images after ``change``, from uint8 ``(H, W, 3)`` to another of any shape; padding is not changed.
+
+        They are changed at the resolution that the squares have.
+        """
+        found = []
+        for row in range(len(self)):
+            squares = self.images[self._starts[row] : self._starts[row + 1]].transpose(0, 2, 3, 1)
+            geometry = self._geometry(row)
+            image = change(np.rint(geometry.join(squares)).astype(np.uint8))
+            geometry = replace(geometry, width=image.shape[1], height=image.shape[0])
+            found.append(Squares(geometry.squares(Image.fromarray(np.ascontiguousarray(image))), geometry, ""))
+        return self.of(found, self.reading)
+
+    def _geometry(self, row: int) -> Geometry:
+        return Geometry(self.size, self.size, self.size) if self.geometries is None else self.geometries[row]
+
+    @classmethod
+    def of(cls, images: Sequence[Squares], reading: Reading | None) -> ImageStack:
+        """A stack of images that are decoded already, see :func:`decode_squares`; at least one."""
+        squares = np.concatenate([image.pixels for image in images]).transpose(0, 3, 1, 2)
+        geometries = [image.geometry for image in images]
+        plain = all(geometry.fit == "stretch" for geometry in geometries)
+        return cls(np.ascontiguousarray(squares), "", reading, None if plain else geometries)
 
     @classmethod
     def load(
@@ -217,6 +283,7 @@ class ImageStack:
         size: int,
         *,
         reading: Reading | None = None,
+        tiles: bool = False,
         cache: str | Path | None = None,
         workers: int | None = None,
         progress: bool = False,
@@ -227,13 +294,15 @@ class ImageStack:
             table: needs the column ``image``.
             size: side of the squares in pixels.
             reading: how all of them become pixels, such as a detector's; None: as their category is read.
+            tiles: whether the reader of the stack can do with several squares an image, as anomaly detectors can.
             cache: folder for memory-mapped stacks; None keeps the stack in memory. The name of a cached stack is the
                 hash of the images' bytes and of how they are read, so changed images never meet an old stack.
             workers: decoding threads; None takes one a core.
             progress: show a bar.
 
         Raises:
-            Hw3Error: an image cannot be decoded, ``size`` is not positive, or the cache cannot be written.
+            Hw3Error: an image cannot be decoded, ``size`` is not positive, or the cache cannot be written; one would be
+                cut into tiles that are not wanted.
         """
         if not isinstance(size, int | np.integer) or size < 1:
             raise Hw3Error(f"size={size!r}: expected the side in pixels, an integer of 1 or more")
@@ -241,9 +310,13 @@ class ImageStack:
         readings = readings_of(table) if reading is None else [reading] * len(paths)
         different = set(readings)
         shared = different.pop() if len(different) == 1 else None if different else PLAIN
+        geometries = _geometries(table, readings, int(size), workers)
+        if not tiles:
+            for path, geometry in zip(paths, geometries or [], strict=False):
+                refuse_tiles(path, geometry)
         warnings: list[tuple[str, str]] = []
-        images = _decode(paths, readings, size, workers, progress, warnings)
-        shape = (len(paths), 3, size, size)
+        images = _decode(paths, readings, geometries, size, workers, progress, warnings)
+        shape = (len(paths) if geometries is None else sum(map(len, geometries)), 3, size, size)
         if cache is None:
             array, key = np.empty(shape, np.uint8), ""
             for i, image in enumerate(images):
@@ -251,9 +324,30 @@ class ImageStack:
         else:
             key = _key(in_order(file_digest, paths, workers), readings, size)
             array = _through_cache(Path(cache) / f"{key}.npy", shape, images)
-        stack = cls(array, key, shared)
+        stack = cls(array, key, shared, geometries)
         stack.warnings = warnings
         return stack
+
+
+def _geometries(table: pd.DataFrame, readings: list[Reading], size: int, workers: int | None) -> list[Geometry] | None:
+    """Where each image of a table lies in its squares; None where each fills one."""
+    if all(reading.fit == "stretch" for reading in readings):
+        return None
+    if {"width", "height"} <= set(table.columns):
+        shapes = zip(table["width"].tolist(), table["height"].tolist(), strict=True)
+    else:
+        shapes = in_order(_shape, table["image"], workers)
+    known = lru_cache(maxsize=None)(Geometry)  # most images have the shape of others
+    found = []
+    for path, (width, height), reading in zip(table["image"], shapes, readings, strict=True):
+        with _named(path):
+            found.append(known(width, height, size, reading.fit))
+    return found
+
+
+def _shape(path: str | Path) -> tuple[int, int]:
+    with _named(path), open_image(path) as image:
+        return upright_size(image, Path(path))
 
 
 def _through_cache(target: Path, shape: tuple[int, ...], images: Iterator[np.ndarray]) -> np.ndarray:
@@ -293,15 +387,21 @@ def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 def _decode(
     paths: list[str],
     readings: list[Reading],
+    geometries: list[Geometry] | None,
     size: int,
     workers: int | None,
     progress: bool,
     warnings: list[tuple[str, str]],
 ) -> Iterator[np.ndarray]:
-    """Images in order, uint8 ``(3, size, size)`` each, decoded ahead by threads, a few at a time."""
-    images = in_order(lambda pair: decode_image(pair[0], size, pair[1]), zip(paths, readings, strict=True), workers)
+    """Squares in order, uint8 ``(3, size, size)`` each, decoded ahead by threads, a few images at a time."""
+    images = in_order(lambda pair: decode_squares(pair[0], size, pair[1]), zip(paths, readings, strict=True), workers)
     each = tqdm(images, total=len(paths), unit="image", desc="decode", disable=not progress)
-    for path, (image, warning) in zip(paths, each, strict=True):
+    for path, wanted, (squares, found, warning) in zip(paths, geometries or [None] * len(paths), each, strict=True):
+        if wanted not in (None, found):
+            raise Hw3Error(
+                f"{path}: has {found.width}x{found.height} pixels, and the table says {wanted.width}x{wanted.height}; "
+                "read the category again"
+            )
         if warning:
             warnings.append((path, warning))
-        yield image.transpose(2, 0, 1)
+        yield from squares.transpose(0, 3, 1, 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from .images import load_masks, read_mask
+from .masks import load_masks, read_regions
 
 # Diagonal neighbours belong together, as in the official evaluation of MVTec AD.
 EIGHT_CONNECTED = np.ones((3, 3), int)
@@ -45,10 +45,10 @@ def defect_statistics(table: pd.DataFrame) -> pd.DataFrame:
     """Measure every mask at its full resolution.
 
     Returns:
-        One row a mask: ``image``, ``defect``, ``area`` (share of the image, 0 to 1), ``regions`` (8-connected
-        components), ``x`` and ``y`` (centre of mass, share of width and height, y downwards), ``largest`` (area of the
-        largest region), ``width`` and ``height`` (of the box round all regions, shares). An empty mask has missing
-        positions.
+        One row a mask, so none for an image that is not annotated: ``image``, ``defect``, ``area`` (share of the
+        image, 0 to 1), ``regions`` (8-connected components; of a folder of masks, those of each file), ``x`` and ``y``
+        (centre of mass, share of width and height, y downwards), ``largest`` (area of the largest region), ``width``
+        and ``height`` (of the box round all regions, shares). An empty mask has missing positions.
     """
     rows = table[table["mask"].notna()]
     with ThreadPoolExecutor() as pool:
@@ -61,18 +61,18 @@ def defect_statistics(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measure(path: str) -> tuple:
-    mask = read_mask(path)
+    regions = [region.marked for region in read_regions(path)]
+    mask = np.logical_or.reduce(regions)
     area = mask.mean()
     if area == 0:
         return 0.0, 0, 0.0, np.nan, np.nan, np.nan, np.nan
-    labels, regions = ndimage.label(mask, EIGHT_CONNECTED)
-    sizes = np.bincount(labels.ravel())[1:]
+    sizes = np.concatenate([np.bincount(ndimage.label(m, EIGHT_CONNECTED)[0].ravel())[1:] for m in regions])
     y, x = ndimage.center_of_mass(mask)
     down, right = ndimage.find_objects(mask.astype(int))[0]
     height, width = mask.shape
     return (
         float(area),
-        regions,
+        len(sizes),
         float(sizes.max() / mask.size),
         (x + 0.5) / width,
         (y + 0.5) / height,
@@ -84,7 +84,7 @@ def _measure(path: str) -> tuple:
 def mean_mask(table: pd.DataFrame, size: int = 64) -> dict[str, np.ndarray]:
     """Where the defects of each type lie: float32 ``(size, size)``, share of its images that are defective there."""
     rows = table[table["mask"].notna()]
-    masks = load_masks(rows, size)
+    masks = load_masks(rows, size, fit="stretch")
     return {
         d: masks[(rows["defect"] == d).to_numpy()].mean(0, dtype=np.float32) for d in sorted(rows["defect"].unique())
     }

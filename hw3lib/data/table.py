@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -16,14 +17,14 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.core.files import expanded, file_digest
-from hw3lib.core.text import composed
+from hw3lib.core.text import composed, counted, short_paths
 from hw3lib.errors import Hw3Error
 
 from .annotations import annotations_path
-from .decoding import BROKEN, is_deep, mode_of, open_image, upright_size
+from .decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
 from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
-from .folders import image_names
+from .folders import image_names, subfolders
 from .layouts import ClassFolder, Layout, Problem, list_classes
 from .reading import COLUMN, PLAIN, Reading, readings_of
 from .settings import CategorySettings, read_settings
@@ -51,9 +52,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
     its defects are ``test``, and so is every fifth good image in name order; the other good images are ``train``.
     MVTec AD's layout without ``test/good`` is split likewise, with a warning.
-    A mask belongs to the image whose stem it has, alone or followed by ``_mask``. Where a category, or in the simple
-    layout a defect type, has no mask folder at all, its masks are missing values; where it has one, every image needs
-    its mask.
+    A mask belongs to the image whose stem it has, alone or followed by ``_mask``; a folder of that name holds a mask
+    for each of its defects, as in MVTec LOCO. A defective image without one is not annotated: its mask is missing.
 
     Names are understood as people write them (``Good``, ``OK``, ``normal``, ``良品``; ``Masks``; accents composed or
     not), see :mod:`hw3lib.data.names`; the class of good products is always called ``good`` here. Variants are read as
@@ -72,16 +72,18 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
 
     Returns:
         One row an image, sorted by split, defect (good first) and name, with the columns ``image`` (path), ``split``
-        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path or missing),
-        ``width`` and ``height`` (pixels, as seen upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for
-        colours of 16 bits). Where images are not read as by default, the column ``reading`` says how, see
-        :func:`.images.read_row`. The category's folder is in ``table.attrs["folder"]``, what ``category.json`` says in
-        ``table.attrs["settings"]``, see
-        :func:`settings_of`.
+        (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path of a file or of
+        a folder of masks, or missing; see :func:`hw3lib.data.read_mask`), ``width`` and ``height`` (pixels, as seen
+        upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for colours of 16 bits). Where images are not
+        read as by default, the column ``reading`` says how, see :func:`.images.read_row`. The category's folder is in
+        ``table.attrs["folder"]``, what ``category.json`` says in ``table.attrs["settings"]``, see :func:`settings_of`.
 
     Raises:
-        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, missing or orphaned
-            mask, mask of another size, two images of one stem.
+        Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, orphaned mask,
+            mask of another size, two images of one stem.
+
+    Warns:
+        UserWarning: once, with their number, of masks that may have been drawn before their images were turned.
     """
     root = expanded(root).absolute()  # links stay: files are told of under the path that was given
     folder = find_category(root, category)
@@ -91,14 +93,16 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     rows: list[_Row] = []
     while classes:  # names are let go of as soon as they are paths
         rows += _rows(classes.pop(0), problems)
-    problems += _orphaned_masks(layout, rows)
+    problems += [*_orphaned_masks(layout, rows), *_unannotated(rows)]
     rows = _named_in_utf8(rows, problems)
-    sizes, modes = np.zeros((len(rows), 2), int), []
+    sizes, modes, unsure = np.zeros((len(rows), 2), int), [], []
     headers = in_order(lambda row: _read_headers(row.image, row.mask), rows)
-    for i, (width, height, mode, found) in enumerate(headers):
-        sizes[i] = width, height
-        modes.append(mode)
-        problems += found
+    for i, header in enumerate(headers):
+        sizes[i] = header.width, header.height
+        modes.append(header.mode)
+        problems += header.problems
+        unsure += [rows[i].image] if header.unsure else []
+    problems += _turned(unsure, sum(row.mask is not None for row in rows))
     columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
     columns["is_defect"] = [row.defect != "good" for row in rows]
     table = pd.DataFrame(columns | {"width": sizes[:, 0], "height": sizes[:, 1], "mode": modes}, columns=COLUMNS)
@@ -119,6 +123,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
     if strict:
+        if turned := next((p for p in problems if p.kind == "turned image"), None):
+            warnings.warn(f"{turned.file}: {turned.message}", UserWarning, stacklevel=2)
         errors = [p for p in problems if p.severity == "error"]
         if errors:
             raise Hw3Error(_say(category, errors))
@@ -185,11 +191,20 @@ def _say(category: str, errors: list[Problem], most: int = 10) -> str:
     return f"{len(errors)} problems in category {category!r} (all of them: hw3 data check):\n  " + "\n  ".join(lines)
 
 
+def _mask_names(folder: Path) -> dict[str, str]:
+    """The masks of a class by their stems: files, and folders of files; of one stem, the file."""
+    folders = {composed(path.name): path.name for path in subfolders(folder) if image_names(path)}
+    return folders | ({_stem(name): name for name in image_names(folder)} if folder.is_dir() else {})
+
+
+def mask_files(mask: str | Path) -> list[str]:
+    """The files of a mask, see the column ``mask``: itself, or those of a folder."""
+    return [os.path.join(mask, name) for name in image_names(Path(mask))] if os.path.isdir(mask) else [str(mask)]
+
+
 def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
     mask_folder, stems = found.masks, dict[str, str]()
-    masks = {}
-    if mask_folder and mask_folder.is_dir():
-        masks = {_stem(n): n for n in image_names(mask_folder)}
+    masks = _mask_names(mask_folder) if mask_folder else {}
     folder, rows = str(found.folder), []
     for name in found.names:
         stem, file = _stem(name), os.path.join(folder, name)
@@ -204,15 +219,6 @@ def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
             )
         stems[stem] = name
         mask = masks.get(f"{stem}_mask") or masks.get(stem)
-        if mask_folder and mask is None:
-            problems.append(
-                Problem(
-                    "error",
-                    "missing mask",
-                    file,
-                    f"has no mask; expected {mask_folder / (stem + '_mask.png')}",
-                )
-            )
         rows.append(_Row(file, found.split, found.defect, os.path.join(str(mask_folder), mask) if mask else None))
     return rows
 
@@ -220,6 +226,23 @@ def _rows(found: ClassFolder, problems: list[Problem]) -> list[_Row]:
 def _stem(name: str) -> str:
     """What a mask and its image have in common: a Mac may have written one of them with accents apart."""
     return composed(os.path.splitext(name)[0])
+
+
+def _unannotated(rows: list[_Row]) -> Iterator[Problem]:
+    """Classes in which defective images have no mask, where others have one."""
+    defective = [row for row in rows if row.defect != "good"]
+    if not any(row.mask for row in defective):
+        return
+    for name, total in Counter(row.defect for row in defective).items():
+        images = [row.image for row in defective if row.defect == name and row.mask is None]
+        if images:
+            yield Problem(
+                "warning",
+                "missing mask",
+                images[0],
+                f"{len(images)} of {counted(total, 'image')} of {name} have no mask and are left out where masks "
+                f"count: {short_paths(images)}; `hw3 annotate` lists them, and fills them in with --detector",
+            )
 
 
 def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
@@ -235,7 +258,8 @@ def _named_in_utf8(rows: list[_Row], problems: list[Problem]) -> list[_Row]:
 
 def _orphaned_masks(layout: Layout, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
-    every = (str(folder / name) for folder in layout.masks for name in image_names(folder))
+    every = [str(folder / name) for folder in layout.masks for name in image_names(folder)]
+    every += [str(path) for folder in layout.masks for path in subfolders(folder) if image_names(path)]
     return [
         Problem(
             "error",
@@ -254,19 +278,25 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
     Raises:
         Hw3Error: the file is not an image, is empty, or ends before its last byte.
     """
+    return _header(path)[:3]
+
+
+def _header(path: str | Path) -> tuple[int, int, str, int]:
+    """What :func:`read_header` gives, and the orientation, 1 to 8, that the file asks for."""
     path = Path(path)
     try:
         if path.stat().st_size == 0:
             raise Hw3Error("is empty (0 bytes); expected an image")
         with open_image(path) as image:
             mode, kind = mode_of(image), image.format
+            turned = orientation(image, path)
             width, height = upright_size(image, path)
         if kind == "PNG":
             with path.open("rb") as file:
                 file.seek(-min(64, path.stat().st_size), os.SEEK_END)
                 if b"IEND" not in file.read():
                     raise Hw3Error("is truncated: the PNG has no end chunk; copy or download it again")
-        return width, height, mode
+        return width, height, mode, turned
     except UnidentifiedImageError:
         with path.open("rb") as file:
             start = file.read(16)
@@ -283,35 +313,74 @@ def read_header(path: str | Path) -> tuple[int, int, str]:
         raise Hw3Error(f"cannot be read: {error}") from None
 
 
-def _read_headers(image: str, mask: str | None) -> tuple[int, int, str, list[Problem]]:
+class _Headers(NamedTuple):
+    """What the headers of an image and its mask say; a width of 0 if the image's cannot be read.
+
+    Attributes:
+        unsure: the image is turned or mirrored as its file asks for, and the mask, whose file asks for nothing, has the
+            right size before and after.
+    """
+
+    width: int
+    height: int
+    mode: str
+    problems: list[Problem]
+    unsure: bool = False
+
+
+def _read_headers(image: str, mask: str | None) -> _Headers:
     try:
-        width, height, mode = read_header(image)
+        width, height, mode, turned = _header(image)
     except Hw3Error as error:
-        return 0, 0, "", [Problem("error", "unreadable", image, str(error))]
-    found = []
-    if mask is not None:
+        return _Headers(0, 0, "", [Problem("error", "unreadable", image, str(error))])
+    found, unsure = [], False
+    files = [] if mask is None else mask_files(mask)
+    if mask is not None and not files:
+        found.append(Problem("error", "unreadable", mask, "is a folder without a mask; expected a file a defect"))
+    for file in files:
         try:
-            size = read_header(mask)[:2]
-            if size != (width, height):
-                found.append(
-                    Problem(
-                        "error",
-                        "size mismatch",
-                        mask,
-                        f"mask is {size[0]}x{size[1]} pixels, its image {image} is {width}x{height}; "
-                        "expected the same size",
-                    )
-                )
+            mask_width, mask_height, _, mask_turned = _header(file)
         except Hw3Error as error:
-            found.append(Problem("error", "unreadable", mask, str(error)))
-    return width, height, mode, found
+            found.append(Problem("error", "unreadable", file, str(error)))
+            continue
+        unmarked = turned != 1 and mask_turned == 1
+        if (mask_width, mask_height) == (width, height):
+            unsure |= unmarked and (width == height or turned not in SIDEWAYS)
+            continue
+        said = (
+            f"mask is {mask_width}x{mask_height} pixels, its image {image} is {width}x{height}; expected the same size"
+        )
+        if unmarked and turned in SIDEWAYS and (mask_height, mask_width) == (width, height):
+            said += (
+                f". The image is shown turned, as its file asks for (EXIF orientation {turned}), and the mask was "
+                "likely drawn on the pixels as they are stored: turn it as well, or take the mark out of the image"
+            )
+        found.append(Problem("error", "size mismatch", file, said))
+    return _Headers(width, height, mode, found, unsure)
+
+
+def _turned(unsure: list[str], masks: int) -> list[Problem]:
+    """Masks of which no size tells whether they were drawn on the stored pixels or on the upright ones."""
+    if not unsure:
+        return []
+    return [
+        Problem(
+            "warning",
+            "turned image",
+            unsure[0],
+            f"{len(unsure)} of {counted(masks, 'image')} with a mask {'is' if len(unsure) == 1 else 'are'} turned or "
+            "mirrored, as a camera's mark in the file asks for (EXIF orientation), and their masks fit before and "
+            "after; if these were drawn on the pixels as they are stored, the defects are in the wrong place: look at "
+            "one, and take the marks out or turn the masks",
+        )
+    ]
 
 
 def _files(table: pd.DataFrame) -> Iterator[str]:
     for image, mask in zip(table["image"], table["mask"], strict=True):
         yield image
         if isinstance(mask, str):
-            yield mask
+            yield from mask_files(mask)
 
 
 def digest(table: pd.DataFrame) -> str:
@@ -330,6 +399,7 @@ def digest(table: pd.DataFrame) -> str:
     if COLUMN in table:  # the scale of a part of a table was found from all of its category
         total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
     for row in table.itertuples():
-        image, mask = next(sums), next(sums) if isinstance(row.mask, str) else "-"
+        image = next(sums)
+        mask = "+".join(next(sums) for _ in mask_files(row.mask)) if isinstance(row.mask, str) else "-"
         total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
     return total.hexdigest()

@@ -22,8 +22,9 @@ from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest, read_kept
 from hw3lib.core.scores import balanced_accuracy
 from hw3lib.data.decoding import BROKEN_ARRAYS
-from hw3lib.data.images import ImageStack, load_masks
+from hw3lib.data.images import ImageStack
 from hw3lib.data.labels import Split, as_labels, class_names
+from hw3lib.data.masks import load_masks
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -43,6 +44,7 @@ _VIEWS_CODE = (
     "networks/devices.py",
     "networks/trainer.py",
     "data/images.py",
+    "data/geometry.py",
     "data/depth.py",
 )
 _CODE = (
@@ -54,6 +56,7 @@ _CODE = (
         for name in ("autoencoder", "base", "copy_paste", "deepsmote", "lro", "smote")
     ),
     "networks/augment.py",
+    "data/masks.py",
     *_VIEWS_CODE,
 )
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from hw3lib.anomaly.detector import FEWEST, Detector
@@ -19,8 +18,9 @@ from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
 from hw3lib.data.depth import say_range
 from hw3lib.data.find import refuse_inside_category
-from hw3lib.data.images import ImageStack, read_image
-from hw3lib.data.reading import checked_range
+from hw3lib.data.geometry import Geometry, say_fit, say_squeezed
+from hw3lib.data.images import ImageStack, decode_squares
+from hw3lib.data.reading import Fit, checked_range
 from hw3lib.errors import Hw3Error
 
 from .photographs import find_photographs, good_photographs, say_sizes
@@ -40,6 +40,7 @@ def fit(
     held_out: float = 0.2,
     false_alarm_rate: float = 0.05,
     pixel_range: tuple[float, float] | None = None,
+    fit: Fit | None = None,
     cache: str | Path | None = None,
     force: bool = False,
     progress: bool = False,
@@ -55,6 +56,7 @@ def fit(
         settings: its hyperparameters, such as ``image_size``.
         held_out, false_alarm_rate: see :meth:`.Detector.fit`.
         pixel_range: pixel values that are black and white, see :func:`.photographs.good_photographs`.
+        fit: how images come to squares, ``stretch``, ``pad`` or ``tile``; likewise.
         cache: folder where the decoded images are kept and mapped from, for more of them than fit into memory; None
             decodes them into memory.
         force: replace a detector at ``out``.
@@ -71,10 +73,12 @@ def fit(
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
         raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")
-    files, sizes, reading = good_photographs(Path(folder), checked_range(pixel_range))
+    files, sizes, reading = good_photographs(Path(folder), checked_range(pixel_range), fit)
     n, side = len(files), model.image_size
     held = 0 if held_out == 0 else max(1, round(held_out * n))
-    echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is resized to {side}x{side}")
+    echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is {say_fit(reading.fit, side, sizes)}")
+    if squeezed := say_squeezed(reading.fit, sizes):
+        echo(f"warning: {squeezed}; --fit pad keeps their shape")
     if reading.pixel_range is not None:
         echo(f"{say_range(reading.pixel_range)} are black and white, here and in every photograph that is scored")
     if n < FEWEST:
@@ -84,13 +88,14 @@ def fit(
     aside = f"{held} are held out to set the threshold" if held else "none is held out, so there will be no threshold"
     echo(f"{model.name} learns from {n - held} of them, {aside}")
     if hasattr(model, "plan") and not progress:  # the detector tells it beside its bars
-        plan = model.plan(n - held)
+        plan = model.plan(sum(len(Geometry(*size, side, reading.fit)) for size in sizes) * (n - held) // n)
         echo(
             f"memory bank: {plan['memory_bank']:,} of {plan['patches']:,} patches, {plan['channels']} numbers each: "
             f"{human_bytes(plan['memory_bank_bytes'])}; all patches, while it is made: "
             f"{human_bytes(plan['patches_bytes'])}"
         )
-    images = ImageStack.load(pd.DataFrame({"image": files}), side, reading=reading, cache=cache, progress=progress)
+    table = pd.DataFrame({"image": files, "width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
+    images = ImageStack.load(table, side, reading=reading, tiles=True, cache=cache, progress=progress)
     if images.warnings:
         file, warning = images.warnings[0]
         echo(f"warning: {counted(len(images.warnings), 'good image')} of {n}, first {file}: {warning}")
@@ -135,8 +140,8 @@ def export(
     model, images = load_detector(detector), None
     if check is not None:
         photographs, _ = find_photographs([expanded(check)], lambda _: None)
-        read = [read_image(p.path, model.image_size, model.reading_) for p in photographs[:16]]
-        images = np.stack(read).transpose(0, 3, 1, 2)
+        read = [decode_squares(p.path, model.image_size, model.reading_) for p in photographs[:16]]
+        images = ImageStack.of(read, model.reading_).images
     done = export_onnx(model, file, images=images)
     maps = "" if done.maps is None else f", maps by {done.maps:.1g}"
     kind = "generated images" if check is None else f"images of {check}"

@@ -11,15 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, overload
 
-import numpy as np
-
 from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
 from hw3lib.data.find import holds_classes, is_category
 from hw3lib.data.folders import IMAGE_SUFFIXES, image_names
-from hw3lib.data.images import decode_image
+from hw3lib.data.images import ImageStack, decode_squares
 from hw3lib.data.layouts import Problem
-from hw3lib.data.reading import Reading, shared_reading
+from hw3lib.data.reading import Fit, Reading, shared_reading
 from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header
 from hw3lib.errors import Hw3Error
 
@@ -93,7 +91,7 @@ def _listed(folder: Path) -> list[str]:
 
 
 def good_photographs(
-    folder: Path, pixel_range: tuple[float, float] | None = None
+    folder: Path, pixel_range: tuple[float, float] | None = None, fit: Fit | None = None
 ) -> tuple[list[str], list[tuple[int, int]], Reading]:
     """The good images of a folder, or of the training part of a category: paths, sizes (width, height), how to read.
 
@@ -101,6 +99,8 @@ def good_photographs(
         folder: the folder, or category.
         pixel_range: values that are black and white; None takes what ``category.json`` says, or else what all images
             of more than 8 bits need, see :func:`hw3lib.data.depth.natural_range`.
+        fit: how they come to squares, see :class:`hw3lib.data.geometry.Geometry`; None takes what ``category.json``
+            says, or else ``stretch``.
 
     Raises:
         Hw3Error: no such folder, no image, or any that cannot be read.
@@ -141,7 +141,8 @@ def good_photographs(
         raise Hw3Error(
             f"{folder}: {counted(len(broken), 'good image')} of {total} cannot be read; replace or remove:\n  {lines}"
         )
-    return files, sizes, reading if pixel_range is None else replace(reading, pixel_range=pixel_range)
+    said = {name: value for name, value in (("pixel_range", pixel_range), ("fit", fit)) if value is not None}
+    return files, sizes, replace(reading, **said)
 
 
 def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tuple[Photographs, list[tuple[str, str]]]:
@@ -182,27 +183,26 @@ def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tup
 
 def read_batches(
     photographs: Sequence[Photograph], side: int, size: int, pool: ThreadPoolExecutor, reading: Reading
-) -> Iterator[tuple[list[Photograph], np.ndarray | None, list[str], list[tuple[str, str]]]]:
-    """Batches of images: which, as uint8 ``(n, 3, side, side)``, what is odd about the values of each, see
+) -> Iterator[tuple[list[Photograph], ImageStack | None, list[str], list[tuple[str, str]]]]:
+    """Batches of images: which, as squares of ``side`` pixels, what is odd about the values of each, see
     :func:`hw3lib.data.images.decode_image`; and those that cannot be read. The next batch is decoded meanwhile.
     """
     waiting: deque[list[tuple[Photograph, Future]]] = deque()
     for start in range(0, len(photographs) + size, size):
         part = photographs[start : start + size]
-        waiting.append([(p, pool.submit(decode_image, p.path, side, reading)) for p in part])
+        waiting.append([(p, pool.submit(decode_squares, p.path, side, reading)) for p in part])
         if len(waiting) < 2:
             continue
         batch, images, warnings, failed = [], [], [], []
         for photograph, future in waiting.popleft():
             try:
-                image, warning = future.result()
-                images.append(image.transpose(2, 0, 1))
-                warnings.append(warning)
+                images.append(future.result())
+                warnings.append(images[-1].warning)
                 batch.append(photograph)
             except Hw3Error as error:
                 reason = str(error).removeprefix(f"{photograph.path}: ").partition("; `hw3 data check`")[0]
                 failed.append((str(photograph.path), reason))
-        yield batch, np.stack(images) if images else None, warnings, failed
+        yield batch, ImageStack.of(images, reading) if images else None, warnings, failed
 
 
 def say_sizes(sizes: list[tuple[int, int]]) -> str:

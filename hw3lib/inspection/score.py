@@ -24,6 +24,7 @@ from hw3lib.anomaly.thresholds import conformal_threshold, p_values, silence_few
 from hw3lib.core.files import atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import counted
 from hw3lib.data.find import refuse_inside_category
+from hw3lib.data.geometry import say_fit
 from hw3lib.data.images import read_image
 from hw3lib.errors import Hw3Error
 
@@ -83,8 +84,8 @@ def score(
 
     Args:
         detector: a detector's folder, or an ONNX file.
-        places: images, folders of images, and categories, of which the test images are scored. Each image is resized
-            to the detector's size.
+        places: images, folders of images, and categories, of which the test images are scored. Each image comes to
+            the detector's size as the good ones did, whatever a category says.
         out: folder of the results.
         overlays: heat map and outline of what is above the map's threshold, over the image.
         tiff: the maps' values.
@@ -107,7 +108,7 @@ def score(
     refuse_existing(Path(out), force, RESULTS, "a folder of results")
     photographs, failed = find_photographs([expanded(place) for place in places], echo)
     side = model.image_size
-    echo(f"{counted(len(photographs), 'image')} for {model.name}; each is resized to {side}x{side}")
+    echo(f"{counted(len(photographs), 'image')} for {model.name}; each is {say_fit(model.reading_.fit, side)}")
 
     count, anomalous = 0, 0
     labels, labelled = array("b"), array("d")

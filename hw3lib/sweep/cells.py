@@ -65,7 +65,9 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
     good = table[(table["split"] == "train") & ~table["is_defect"]]
     test = table[table["split"] == "test"].reset_index(drop=True)
     # Decoded once for all seeds and detectors of a size.
-    stacks = [ImageStack.load(part, detector.image_size, cache=folders.shared, workers=2) for part in (good, test)]
+    stacks = [
+        ImageStack.load(part, detector.image_size, tiles=True, cache=folders.shared, workers=2) for part in (good, test)
+    ]
     with anomaly.silence_few_good_images():
         done = anomaly.evaluate(
             detector, stacks[0], test, stacks[1], held_out=s["held_out"], false_alarm_rate=s["false_alarm_rate"]

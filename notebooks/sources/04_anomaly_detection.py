@@ -87,8 +87,8 @@ print(f"{len(good)} good images to learn from")
 print(f"{len(test)} to test on: {(~test['is_defect']).sum()} good, {test['is_defect'].sum()} defective")
 
 # %%
-good_images = ImageStack.load(good, image_size)
-test_images = ImageStack.load(test, image_size)
+good_images = ImageStack.load(good, image_size, tiles=True)  # a detector can do with several squares an image
+test_images = ImageStack.load(test, image_size, tiles=True)
 
 # %% [markdown]
 # ## What is normal? One vector, or many patches
@@ -298,7 +298,7 @@ most = {"quick": 12, "full": len(test)}[profile]  # good and defective images ea
 some = np.sort([row for _, rows in test.groupby("is_defect").indices.items() for row in rng.permutation(rows)[:most]])
 subset = [evaluations[name] for name in chosen]
 changed = run.table(
-    anomaly.robustness_table(subset, test_images[some], rows=some, asked_rate=false_alarm_rate), "robustness"
+    anomaly.robustness_table(subset, test_images.part(some), rows=some, asked_rate=false_alarm_rate), "robustness"
 )
 changed.pivot(index="condition", columns="detector", values="image_auroc").loc[changed["condition"].unique()].round(2)
 

@@ -1,8 +1,11 @@
 """hw3 annotate: from a category, or from a detector's maps, to folders that others read."""
 
+import csv
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from hw3lib.annotate import FORMATS, from_masks
-from hw3lib.annotate.export import by_detector, export
+from hw3lib.annotate.export import by_detector, export, summary_text
+from hw3lib.annotate.instances import union
 from hw3lib.annotate.preview import COLOURS, sheet
 from hw3lib.cli.main import main
 from hw3lib.data import load_table
@@ -177,3 +181,82 @@ def test_the_preview_has_a_row_a_class_and_colours_that_differ(category):
     assert texts == ["dent"] * 3 + ["scratch"] * 3
     boxes = [axes.patches[0].get_edgecolor() for axes in drawn]
     assert len(set(boxes)) == 2 and len(set(COLOURS)) == 7
+
+
+@pytest.fixture
+def partly(spotted, tmp_path):
+    """The category of ``spotted`` with masks of two of its five defects, and with a defect that cannot be seen."""
+    place, corners = spotted
+    folder = tmp_path / "partly/bolts"
+    shutil.copytree(place / "bolts", folder)
+    for name in ("0", "3"):
+        x, y = corners[f"{name}.png"]
+        mask = np.zeros((64, 64), np.uint8)
+        mask[y : y + 16, x : x + 16] = 255
+        (folder / "masks/bright").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(folder / f"masks/bright/{name}.png")
+    shutil.copy(folder / "good/1.png", folder / "bright/900.png")
+    return folder.parent
+
+
+def drawn_later(out) -> list[list[str]]:
+    """The rows of ``to_draw.csv``: name and reason, and the header's."""
+    text = (out / "to_draw.csv").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbf")  # Excel takes it for UTF-8 by this
+    rows = list(csv.reader(text.decode("utf-8-sig").splitlines()))
+    assert rows[0] == ["image", "defect", "reason"] and all(row[1] == "bright" for row in rows[1:])
+    return [[Path(row[0]).name, row[2]] for row in rows[1:]]
+
+
+def test_images_without_a_mask_are_left_out_and_named(partly, tmp_path, capsys):
+    out = tmp_path / "out"
+    hw3("bolts", "--data", str(partly), "--format", "yolo", "--out", str(out), "--split", "0.5", "0.5")
+    missing = ["1.png", "2.png", "4.png", "900.png"]
+    assert drawn_later(out) == [[name, "no mask"] for name in missing]
+    said, summary = capsys.readouterr().out, json.loads((out / "summary.json").read_text())
+    for name, image in zip(missing, summary["to_draw"], strict=True):
+        assert f"  bright/{name}: no mask" in said and image["image"].endswith(f"/bright/{name}")
+    assert summary["left_out"] == {"bright": 4} and summary["instances"] == {"bright": {"train": 1, "val": 1}}
+    # An image without a label is background to YOLO: it must be none with a defect.
+    images = {p.stem for p in (out / "yolo/images").rglob("*.png")}
+    labels = {p.stem for p in (out / "yolo/labels").rglob("*.txt")}
+    assert labels == {"bright_0", "bright_3"} and all(name.startswith("good_") for name in images - labels)
+
+
+def test_a_detector_fills_in_the_images_without_a_mask(partly, spotted, tmp_path, capsys):
+    place, corners = spotted
+    table = load_table(partly, "bolts")
+    masks = from_masks(table)
+    done = export(table, ["coco", "yolo"], tmp_path / "out", detector=place / "detector", echo=lambda _: None)
+    instances = {Path(name).stem: found for name, found in zip(done.data.names, done.data.by_image(), strict=True)}
+    for name, mask in zip(("bright_0", "bright_3"), masks, strict=True):
+        assert [(i.xywh, i.area) for i in instances[name]] == [(mask.xywh, 256)]
+    for name in ("bright_1", "bright_2", "bright_4"):
+        x, y = corners[f"{name[-1]}.png"]
+        painted = np.zeros((64, 64), bool)
+        painted[y : y + 16, x : x + 16] = True
+        assert (union(instances[name]) & painted).sum() >= 0.6 * 256
+    assert drawn_later(tmp_path / "out") == [["900.png", "the detector found nothing"]]
+    assert "bright/900.png: the detector found nothing" in summary_text(done)
+    assert done.origin.startswith("ground-truth masks of 2 images; of 4 without a mask, anomaly maps of PaDiM above")
+    assert not any(name.startswith("bright_900") for name in done.data.names)
+
+
+def test_a_detector_draws_nothing_where_every_defect_has_a_mask(category, tmp_path):
+    said: list[str] = []
+    table = load_table(category.parent, "widget")
+    done = export(table, ["coco"], tmp_path / "out", detector=tmp_path / "unread", echo=said.append)
+    assert done.origin == "ground-truth masks" and len(done.data.instances) == 7 and not done.to_draw
+    assert said == ["every defective image has a mask; the detector has nothing to draw"]
+    assert not (tmp_path / "out/to_draw.csv").exists()
+
+
+def test_nothing_is_written_where_a_detector_finds_nothing(spotted, tmp_path):
+    place, _ = spotted
+    folder = tmp_path / "bolts"
+    shutil.copytree(place / "bolts/good", folder / "good")
+    (folder / "bright").mkdir()
+    shutil.copy(folder / "good/1.png", folder / "bright/900.png")
+    with pytest.raises(Hw3Error, match="no instance.*nothing is written. A person must draw every defect"):
+        export(load_table(tmp_path, "bolts"), ["coco"], tmp_path / "out", detector=place / "detector")
+    assert not (tmp_path / "out").exists()

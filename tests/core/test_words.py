@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw3lib.core.text import counted, did_you_mean
+from hw3lib.core.text import counted, did_you_mean, short_paths
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_the_nearest_names_are_offered():
     assert did_you_mean("botle", known) == "; did you mean 'bottle'?"
     assert did_you_mean("bottle2", known, 2, str) == "; did you mean bottle or battle?"
     assert did_you_mean("zebra", known) == did_you_mean(None, known) == did_you_mean("x", []) == ""
+
+
+def test_many_paths_are_shown_by_the_ends_of_the_first():
+    assert short_paths(["/a/dent/1.png"]) == "dent/1.png" and short_paths([]) == ""
+    assert short_paths((f"/a/dent/{n}.png" for n in range(5)), 2) == "dent/0.png, dent/1.png and 3 more"

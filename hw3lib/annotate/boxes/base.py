@@ -23,7 +23,9 @@ from hw3lib.core.files import atomic_folder
 from hw3lib.core.registry import Registry
 from hw3lib.core.saved import save_tensors
 from hw3lib.core.untrusted import read_json
+from hw3lib.data.geometry import Geometry
 from hw3lib.data.images import ImageStack
+from hw3lib.data.reading import reading_of
 from hw3lib.data.splits import stratified_split
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.schedules import tenth_then_cosine
@@ -48,7 +50,8 @@ Target = tuple[torch.Tensor, torch.Tensor]  # boxes float32 (n, 4) in pixels of 
 class BoxDetector(ABC):
     """A network that finds defects and says where and of which class they are.
 
-    Images are brought to squares of ``size`` pixels. Fields are settings, attributes that end in ``_`` are fitted.
+    Images are brought to squares of ``size`` pixels, as their category is read: stretched or padded. Fields are
+    settings, attributes that end in ``_`` are fitted.
 
     Attributes:
         size: side of the square in pixels, a multiple of 32.
@@ -181,8 +184,12 @@ class BoxDetector(ABC):
         return learn["row"].to_numpy(), held["row"].to_numpy()
 
     def _target(self, boxes: Boxes, row: pd.Series) -> Target:
-        scale = np.float32(self.size) / np.array([row["width"], row["height"]] * 2, np.float32)
-        return torch.from_numpy(boxes.boxes * scale), torch.from_numpy(boxes.labels)
+        if reading_of(row).fit == "stretch":
+            scale = np.float32(self.size) / np.array([row["width"], row["height"]] * 2, np.float32)
+            return torch.from_numpy(boxes.boxes * scale), torch.from_numpy(boxes.labels)
+        geometry = Geometry(row["width"], row["height"], self.size, reading_of(row).fit)
+        placed = geometry.to_square(boxes.boxes).astype(np.float32)
+        return torch.from_numpy(placed), torch.from_numpy(boxes.labels)
 
     def _learn(self, images: torch.Tensor, targets: list[Target], held: tuple, tell: Callable, progress: bool) -> None:
         if not self.epochs:
@@ -240,17 +247,18 @@ class BoxDetector(ABC):
         if not self.classes_:
             raise Hw3Error(f"{self.name}: not fitted; call fit or load first")
         chosen = table if rows is None else table.iloc[np.asarray(rows, int)]
-        stack, found = ImageStack.load(chosen, self.size).images, []
+        loaded, found = ImageStack.load(chosen, self.size), []
+        stack = loaded.images
         self._network.eval()
         with torch.no_grad():
             for start in range(0, len(stack), 8):
                 images = torch.from_numpy(np.ascontiguousarray(stack[start : start + 8]))
                 found += self._detect(images.to(self._torch_device).float())
-        sides = chosen[["width", "height", "width", "height"]].to_numpy(np.float32) / self.size
-        return [
-            Boxes(boxes.cpu().numpy() * side, scores.cpu().numpy(), labels.cpu().numpy())
-            for (boxes, scores, labels), side in zip(found, sides, strict=True)
-        ]
+        placed = [Boxes(*(values.cpu().numpy() for values in image)) for image in found]
+        if loaded.geometries is None:
+            sides = chosen[["width", "height", "width", "height"]].to_numpy(np.float32) / self.size
+            return [b._replace(boxes=b.boxes * side) for b, side in zip(placed, sides, strict=True)]
+        return [_on_image(boxes, geometry) for boxes, geometry in zip(placed, loaded.geometries, strict=True)]
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Write ``detector.json`` and ``weights.safetensors``; nothing in them is executed when they are loaded."""
@@ -305,3 +313,10 @@ class BoxDetector(ABC):
     def _empty(self) -> nn.Module:
         """The network without its weights, for :meth:`load` to fill."""
         return self._build()
+
+
+def _on_image(found: Boxes, geometry: Geometry) -> Boxes:
+    """Boxes of a square on its image, cut off at the image's edges; those that lie in the padding are left out."""
+    boxes = geometry.to_image(found.boxes).clip(0, [geometry.width, geometry.height] * 2).astype(np.float32)
+    kept = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    return Boxes(boxes[kept], found.scores[kept], found.labels[kept])

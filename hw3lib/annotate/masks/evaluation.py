@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from hw3lib.annotate.instances import Instance, Instances, from_maps, read_instances
 from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_click
 from hw3lib.annotate.splitting import spread
+from hw3lib.anomaly.assembly import Maps
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.maps import upsample
@@ -54,7 +55,7 @@ class Material:
         instances: of their masks.
         embeddings: one an image.
         detected: what the detector's maps show above its threshold, boxes to ask SAM about.
-        maps: the detector's anomaly maps, float32 ``(N, h, w)``; None without a detector.
+        maps: the detector's anomaly maps, float32 ``(h, w)`` each; None without a detector.
         map_threshold: of the detector, which has seen good images only.
         light: the segmenter without prompts, and ``features`` for it.
     """
@@ -64,7 +65,7 @@ class Material:
     instances: Instances
     embeddings: list[Embedding]
     detected: Instances
-    maps: np.ndarray | None
+    maps: Maps | None
     map_threshold: float
     light: LightSegmenter
     features: FrozenFeatures
@@ -160,7 +161,7 @@ def prepare(
         _detected(table, images, sizes, detector, progress) if detect else (Instances([]), None, np.nan)
     )
     light = light or LightSegmenter()
-    features = light.features(ImageStack.load(images, light.image_size).images)
+    features = light.features(ImageStack.load(images, light.image_size))
     embeddings = embed_files(segmenter, list(images["image"]), readings_of(images), cache=cache, progress=progress)
     return Material(
         segmenter, images, read_instances(images, boxes=False), embeddings, detected, maps, threshold, light, features
@@ -173,15 +174,15 @@ def _detected(
     sizes: list[tuple[int, int]],
     detector: Detector | None,
     progress: bool,
-) -> tuple[Instances, np.ndarray, float]:
+) -> tuple[Instances, Maps, float]:
     """What a detector finds in the images, its maps, and their threshold."""
     detector = detector or PatchCore(image_size=224)
     if not hasattr(detector, "n_good_"):
         good = table[(table["split"] == "train") & ~table["is_defect"]]
         if not len(good):
             raise Hw3Error("the table has no good training image; the detector that makes prompts learns from these")
-        detector.fit(ImageStack.load(good, detector.image_size), progress=progress)
-    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size, reading=detector.reading_))
+        detector.fit(ImageStack.load(good, detector.image_size, tiles=True), progress=progress)
+    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size, reading=detector.reading_, tiles=True))
     speck = max(1, round(_SPECK * float(np.median([h * w for h, w in sizes]))))
     return from_maps(maps, detector.map_threshold_, sizes, min_area=speck), maps, detector.map_threshold_
 

@@ -20,7 +20,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.networks.losses import dice_loss_per_image
 from hw3lib.networks.schedules import warm_up_then_cosine
 
-from .sam import Embedding, Segmenter, _inside
+from .sam import Embedding, Segmenter, padded
 
 # Of the decoder: what turns its tokens into masks. The attention, which finds the object, stays as it was.
 _HEADS = ("upscale_", "output_hypernetworks_mlps.0.", "iou_prediction_head")
@@ -316,8 +316,6 @@ def _iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def low_resolution(mask: np.ndarray, side: int) -> np.ndarray:
     """A mask, bool ``(H, W)``, as the decoder sees it: float32 ``(side, side)``, the defective share of each pixel."""
-    height, width = _inside(mask.shape, side)
-    target = np.zeros((side, side), np.float32)
-    small = Image.fromarray(mask.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
-    target[:height, :width] = np.asarray(small)
-    return target
+    geometry = padded((mask.shape[0], mask.shape[1]), side)
+    small = Image.fromarray(mask.astype(np.float32)).resize(geometry.frame, Image.Resampling.BOX)
+    return geometry.cut(np.array(small))[0]

@@ -12,6 +12,8 @@ from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
+from hw3lib.data.geometry import Geometry
+from hw3lib.data.images import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
@@ -20,14 +22,23 @@ from hw3lib.networks.patches import stage_names
 
 
 class FrozenFeatures(NamedTuple):
-    """Maps of stride 8 and 16, float16 ``(N, channels, h, w)`` each."""
+    """Maps of stride 8 and 16, float16 ``(N, channels, h, w)`` each, and where the images lie in their squares.
+
+    ``geometries`` is None where each image fills its square.
+    """
 
     low: np.ndarray
     high: np.ndarray
+    geometries: list[Geometry] | None = None
 
     def of(self, rows: np.ndarray) -> FrozenFeatures:
         """Those of some images."""
-        return FrozenFeatures(self.low[rows], self.high[rows])
+        geometries = None if self.geometries is None else [self.geometries[row] for row in rows]
+        return FrozenFeatures(self.low[rows], self.high[rows], geometries)
+
+    def geometry(self, row: int) -> Geometry | None:
+        """Where an image lies in its square; None if it fills it."""
+        return None if self.geometries is None else self.geometries[row]
 
 
 class _SegmentationHead(LRASPPHead):
@@ -74,8 +85,11 @@ class LightSegmenter:
         self._layers = stage_names(self._backbone)[:2]
 
     @torch.inference_mode()
-    def features(self, images: np.ndarray) -> FrozenFeatures:
+    def features(self, images: ImageStack | np.ndarray) -> FrozenFeatures:
         """What the backbone makes of uint8 images ``(N, 3, image_size, image_size)``; made once for all splits."""
+        geometries = None
+        if isinstance(images, ImageStack):
+            images, geometries = images.images, images.geometries
         if images.shape[1:] != (3, self.image_size, self.image_size):
             raise Hw3Error(f"images: found {images.shape}, expected (N, 3, {self.image_size}, {self.image_size})")
         found = []
@@ -83,10 +97,11 @@ class LightSegmenter:
             batch = torch.from_numpy(np.array(images[start : start + 8])).to(self._device)
             maps = self._backbone.feature_maps(batch, self._layers)
             found.append([maps[layer].half().cpu().numpy() for layer in self._layers])
-        return FrozenFeatures(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        low, high = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return FrozenFeatures(low, high, geometries)
 
     def fit(self, features: FrozenFeatures, masks: list[np.ndarray]) -> LightSegmenter:
-        """Learn from images' features and their masks, bool ``(H, W)`` of any size.
+        """Learn from images' features and their masks, bool ``(H, W)`` of the images' sizes.
 
         Raises:
             Hw3Error: not one mask an image, fewer than two images, or a loss that is no longer finite.
@@ -94,8 +109,9 @@ class LightSegmenter:
         if len(masks) != len(features.low) or len(masks) < 2:
             raise Hw3Error(f"{len(masks)} masks for {len(features.low)} images: expected one each, of 2 images or more")
         side = features.low.shape[-1]
-        target = torch.from_numpy(np.stack([_square(mask, side) for mask in masks]))
-        low, high = (torch.from_numpy(m).float() for m in features)
+        squares = [_square(mask, side, features.geometry(row)) for row, mask in enumerate(masks)]
+        target = torch.from_numpy(np.stack(squares))
+        low, high = (torch.from_numpy(m).float() for m in (features.low, features.high))
         rng = np.random.default_rng(self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
@@ -131,13 +147,20 @@ class LightSegmenter:
             raise Hw3Error("the segmenter has not learned anything yet; call fit first")
         cut = math.log(self.threshold / (1 - self.threshold))
         masks = []
-        for low, high, size in zip(*features, sizes, strict=True):
+        for row, (low, high, size) in enumerate(zip(features.low, features.high, sizes, strict=True)):
             given = {"low": torch.from_numpy(low)[None].float(), "high": torch.from_numpy(high)[None].float()}
             logits = self._head({name: m.to(self._device) for name, m in given.items()})
+            if (geometry := features.geometry(row)) is not None:
+                whole = interpolate(logits, size=geometry.size, mode="bilinear", align_corners=False)
+                logits = torch.from_numpy(geometry.join(whole[0].cpu().numpy()).copy())[None, None]
             masks.append(interpolate(logits, size=size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy() > cut)
         return masks
 
 
-def _square(mask: np.ndarray, side: int) -> np.ndarray:
-    """A mask as images are brought to squares: both sides scaled on their own."""
-    return np.asarray(Image.fromarray(mask.astype(np.float32)).resize((side, side), Image.Resampling.BOX))
+def _square(mask: np.ndarray, side: int, geometry: Geometry | None) -> np.ndarray:
+    """A mask as its image was brought to a square: float32 ``(side, side)``, the defective share of each pixel."""
+    share = Image.fromarray(mask.astype(np.float32))
+    if geometry is not None:
+        frame = share.resize(geometry.frame, Image.Resampling.BOX)
+        share = Image.fromarray(geometry.cut(np.asarray(frame))[0])
+    return np.asarray(share.resize((side, side), Image.Resampling.BOX))

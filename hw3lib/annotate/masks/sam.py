@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
 from hw3lib.core.files import atomic_path, file_digest
+from hw3lib.data.geometry import Geometry
 from hw3lib.data.images import read_image
 from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
@@ -89,13 +90,13 @@ class Segmenter:
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise Hw3Error(f"image: found {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
-        size, side = image.shape[:2], self.network.image_size
-        height, width = _inside(size, side)
-        resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), np.float32)
-        square = np.zeros((3, side, side), np.float32)
-        square[:, :height, :width] = ((resized - _MEAN) / np.array(_STD, np.float32)).transpose(2, 0, 1)
+        size = image.shape[:2]
+        geometry = padded(size, self.network.image_size)
+        resized = np.asarray(Image.fromarray(image).resize(geometry.frame, Image.Resampling.BILINEAR), np.float32)
+        normalised = ((resized - _MEAN) / np.array(_STD, np.float32)).astype(np.float32)
+        square = np.ascontiguousarray(geometry.cut(normalised).transpose(0, 3, 1, 2))
         with torch.inference_mode():
-            values = self.network.encoder(torch.from_numpy(square)[None].to(self.network.device))[0]
+            values = self.network.encoder(torch.from_numpy(square).to(self.network.device))[0]
         return Embedding(values.cpu().numpy().astype(np.float16), size)
 
     def predict(
@@ -139,7 +140,7 @@ class Segmenter:
     def enlarge(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Logits ``(N, S / 4, S / 4)`` brought to an image of ``size``, ``(N, H, W)``, the padding cut off."""
         side = self.network.image_size
-        height, width = _inside(size, side)
+        width, height = padded(size, side).frame
         full = interpolate(logits[:, None], size=(side, side), mode="bilinear", align_corners=False)
         return interpolate(full[..., :height, :width], size=size, mode="bilinear", align_corners=False)[:, 0]
 
@@ -235,10 +236,10 @@ def _map(path: Path) -> np.ndarray | None:
     return values if values.dtype == np.float16 and values.ndim == 3 else None
 
 
-def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Height and width of an image of ``(H, W)`` whose longer side is brought to ``side``."""
-    height, width = (max(1, int(length * side / max(size) + 0.5)) for length in size)
-    return height, width
+def padded(size: tuple[int, int], side: int) -> Geometry:
+    """Where an image of ``(H, W)`` lies in SAM's square: in the upper left corner, as its weights were trained,
+    whatever the ``fit`` of its category."""
+    return Geometry(size[1], size[0], side, "pad", centred=False)
 
 
 def _checked(

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly import coreset
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.core.files import human_bytes
+from hw3lib.data.geometry import FILL
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
@@ -178,11 +179,28 @@ class PatchCore(Detector):
         flat = patches.flatten(0, 2)
         distance, index = self._nearest.query(flat, 1)
         distance, index = distance.view(n, -1), index.view(n, -1)
-        scores, most = distance.max(1)
+        scores, most = self.counted(distance, images, (height, width)).max(1)
         if self.neighbours and len(self._bank) > 1:
             rows = torch.arange(n, device=most.device)
             scores = scores * self._weight(flat.view(n, height * width, -1)[rows, most], scores, index[rows, most])
         return scores, distance.view(n, height, width)
+
+    def counted(self, distance: torch.Tensor, images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """Distances ``(n, patches)`` with 0 for patches whose centre lies in padding, where images are padded.
+
+        Padding is told by its colour, which fills whole rows or columns; so the graph of an ONNX file tells it too.
+        """
+        if self.reading_.fit != "pad":
+            return distance
+        fill = torch.tensor(FILL, dtype=torch.uint8, device=images.device)[:, None, None]
+        padding = (images == fill).all(1)
+        rows, columns = padding.all(2), padding.all(1)
+        down, across = (
+            (2 * torch.arange(k, device=images.device) + 1) * side // (2 * k)
+            for k, side in zip(grid, images.shape[2:], strict=True)
+        )
+        outside = rows[:, down, None] | columns[:, None, across]
+        return distance.masked_fill(outside.flatten(1), 0.0)
 
     def _weight(self, patch: torch.Tensor, distance: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
         """Equation 7: one less the share of the nearest good patch in the exponentials of the distances to its own

@@ -3,19 +3,22 @@
 The file holds the whole detector. Its input ``images`` is uint8 ``(N, 3, H, W)``, its outputs are ``scores`` and, where
 the detector has them, ``maps``. What else is needed stands in the model's metadata as JSON, one value a key:
 ``hw3.detector, hw3.image_size, hw3.batch_size, hw3.threshold, hw3.false_alarm_rate, hw3.threshold_sentence``,
-``hw3.reading`` (how its good images became pixels), ``hw3.good_scores`` (the table of the p-values, ascending),
-``hw3.good_peaks`` and ``hw3.good_level`` (of the maps).
+``hw3.reading`` (how its good images became pixels), ``hw3.scores_are_peaks`` (of the maps), ``hw3.good_scores`` (the
+table of the p-values, ascending), ``hw3.good_peaks`` and ``hw3.good_level`` (of the maps).
 """
 
 from __future__ import annotations
 
 import json
 import operator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from hw3lib.anomaly.assembly import Maps, of_images, stacked
 from hw3lib.core import optional
+from hw3lib.data.images import ImageStack
 from hw3lib.data.reading import Reading
 from hw3lib.errors import Hw3Error
 
@@ -87,33 +90,47 @@ class OnnxDetector:
             ) from None
         self.good_level_ = float("nan") if level is None else level
         self.has_maps = len(self._session.get_outputs()) > 1
+        self._scores_are_peaks = self.has_maps and kept.get("scores_are_peaks") is True
 
-    def score(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores ``(N,)`` and anomaly maps ``(N, image_size, image_size)``, or None; float32, higher is more anomalous.
+    def score(self, images: ImageStack | np.ndarray) -> tuple[np.ndarray, Maps | None]:
+        """Scores ``(N,)`` and anomaly maps, or None; float32, higher is more anomalous.
+
+        Maps are as :class:`hw3lib.anomaly.detector.Scores` has them.
 
         Args:
-            images: uint8 ``(N, 3, image_size, image_size)``, RGB, 0 to 255.
+            images: uint8 ``(N, 3, image_size, image_size)``, RGB, 0 to 255, or an ImageStack, which knows how
+                photographs that are no squares lie in them.
 
         Raises:
-            Hw3Error: images of another dtype or size, or none.
+            Hw3Error: images of another dtype, size or fit, or none.
         """
-        side, images = self.image_size, np.asarray(images)
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (3, side, side) or not len(images):
+        geometries, reading = None, self.reading_
+        if isinstance(images, ImageStack):
+            geometries, reading, images = images.geometries, images.reading or reading, images.images
+        side, squares = self.image_size, np.asarray(images)
+        if squares.dtype != np.uint8 or squares.ndim != 4 or squares.shape[1:] != (3, side, side) or not len(squares):
             raise Hw3Error(
-                f"images: found {images.dtype} {images.shape}, expected uint8 (N, 3, {side}, {side}), N at least 1"
+                f"images: found {squares.dtype} {squares.shape}, expected uint8 (N, 3, {side}, {side}), N at least 1"
             )
-        batches = [
-            self._session.run(None, {"images": np.ascontiguousarray(images[i : i + self.batch_size])})
-            for i in range(0, len(images), self.batch_size)
-        ]
-        joined = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-        return joined[0], joined[1] if self.has_maps else None
+        if reading.fit != self.reading_.fit:
+            raise Hw3Error(f"images: read with fit={reading.fit}, and the good ones were with fit={self.reading_.fit}")
+        scores, maps = [], []
+        for score, map_ in of_images(self._batches(squares), geometries):
+            scores.append(score)
+            maps += [] if map_ is None else [*map_]
+        return np.concatenate(scores), stacked(maps) if self.has_maps else None
 
-    def decision_function(self, images: np.ndarray) -> np.ndarray:
+    def _batches(self, squares: np.ndarray) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+        for i in range(0, len(squares), self.batch_size):
+            batch = np.ascontiguousarray(squares[i : i + self.batch_size])
+            scores, *maps = self._session.run(None, {"images": batch})
+            yield None if self._scores_are_peaks else scores, maps[0] if maps else None
+
+    def decision_function(self, images: ImageStack | np.ndarray) -> np.ndarray:
         """Scores, float32 ``(N,)``; see :meth:`score`."""
         return self.score(images)[0]
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: ImageStack | np.ndarray) -> np.ndarray:
         """True for each image whose score is above the threshold, bool ``(N,)``.
 
         Raises:

@@ -177,7 +177,7 @@ class _PatchCore(_Whole):
         flat = patches.flatten(0, 2) - self.mean
         distance, nearest = self.search(flat)
         distance, nearest = distance.view(-1, height * width), nearest.view(-1, height * width)
-        scores, most = distance.max(1, keepdim=True)
+        scores, most = self._detector.counted(distance, images, (height, width)).max(1, keepdim=True)
         if self._weighs:
             chosen = flat.view(-1, height * width, channels).gather(1, most[:, :, None].expand(-1, 1, channels))
             around = self.bank[self.around[nearest.gather(1, most)[:, 0]]]
@@ -198,8 +198,9 @@ class _Finished(nn.Module):
         super().__init__()
         self.raw = graph  # "graph" is a name that torch.export needs
         with torch.no_grad():
-            _, maps = graph(torch.zeros(1, 3, detector.image_size, detector.image_size, dtype=torch.uint8))
+            scores, maps = graph(torch.zeros(1, 3, detector.image_size, detector.image_size, dtype=torch.uint8))
         self.has_maps = maps is not None
+        self.scores_are_peaks = scores is None
         self.patches = 0 if maps is None else maps[0].numel()
         if self.has_maps:
             for name, length in zip(("rows", "columns"), maps.shape[1:], strict=True):
@@ -273,6 +274,7 @@ def _write(graph: _Finished, detector: Detector, file: Path) -> int:
         "detector": detector.name,
         "image_size": detector.image_size,
         "reading": asdict(detector.reading_),
+        "scores_are_peaks": graph.scores_are_peaks,
         "batch_size": max(1, min(detector.batch_size, _SEARCH // search)) if search else detector.batch_size,
         "threshold": threshold.value if threshold else None,
         "false_alarm_rate": threshold.false_alarm_rate if threshold else None,

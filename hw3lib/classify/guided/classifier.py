@@ -35,9 +35,9 @@ from hw3lib.classify.result import Result
 from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest
 from hw3lib.data.decoding import BROKEN_ARRAYS
-from hw3lib.data.images import read_row
+from hw3lib.data.images import read_image
 from hw3lib.data.labels import Split, as_labels, class_names
-from hw3lib.data.parts import FEWEST_TO_COMPARE
+from hw3lib.data.reading import reading_of
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -51,6 +51,7 @@ from .memory import GoodPatches, symmetry_test
 PARTS = ("patches", "stage", "statistics", "region")
 WHOLE = ("whole",)  # the embedding alone, for comparison: the same network, size and views, without guidance
 _LARGEST = 1024  # pixels of the side at which a region is cut out; larger photographs are reduced to it
+_FEWEST_GOOD = 6
 # What is seen of an image depends on these; the classifier is trained again each time.
 _CODE = (
     "classify/guided/classifier.py",
@@ -60,6 +61,7 @@ _CODE = (
     "networks/symmetries.py",
     "networks/backbones.py",
     "data/images.py",
+    "data/geometry.py",
     "data/depth.py",
 )
 
@@ -94,7 +96,7 @@ class DefectGuided:
     def __post_init__(self) -> None:
         if self.parts != WHOLE and (not self.parts or not set(self.parts) <= set(PARTS)):
             raise Hw3Error(f"{self.name!r}: parts={self.parts!r}, expected some of {', '.join(PARTS)}, or WHOLE")
-        for name, low in (("image_size", 64), ("region_size", 64), ("memory", 100), ("good_images", FEWEST_TO_COMPARE)):
+        for name, low in (("image_size", 64), ("region_size", 64), ("memory", 100), ("good_images", _FEWEST_GOOD)):
             if getattr(self, name) < low:
                 raise Hw3Error(f"{self.name!r}: {name}={getattr(self, name)!r}, expected {low} or more")
         if not 0 < self.region <= 1:
@@ -121,7 +123,8 @@ class GuidedFeatures:
         parts: features, float32 ``(8, N, features)`` for each of :data:`PARTS` and ``whole``; the first axis is
             :data:`hw3lib.networks.symmetries.SYMMETRIES`. NaN where no split could accept the symmetry.
         maps: anomaly maps of the unmoved images, float32 ``(N, h, w)``.
-        regions: where the unmoved image was looked at again, ``x0, y0, x1, y1`` as shares of its sides, ``(N, 4)``.
+        regions: where the unmoved image was looked at again, ``x0, y0, x1, y1`` as shares of the sides of its square,
+            which it fills unless it is padded, ``(N, 4)``.
         scores: highest anomaly of each unmoved image, ``(N,)``.
         good_scores: the same of good images that the memory does not hold, for each symmetry, ``(8, n)``.
         is_defect: whether an image is defective, bool ``(N,)``; used for :attr:`symmetries` alone.
@@ -184,9 +187,9 @@ def extract_features(
     Raises:
         Hw3Error: fewer than six good images, some of them among ``images``, missing weights.
     """
-    if len(good) < FEWEST_TO_COMPARE:
+    if len(good) < _FEWEST_GOOD:
         raise Hw3Error(
-            f"{method.name!r} learns from good images and found {len(good)}, expected at least {FEWEST_TO_COMPARE} in "
+            f"{method.name!r} learns from good images and found {len(good)}, expected at least {_FEWEST_GOOD} in "
             "train/good that are not among the images to classify; add some"
         )
     if set(map(str, good["image"])) & set(map(str, images["image"])):
@@ -216,7 +219,7 @@ def _extract(
     held = max(2, len(chosen) // 3)
 
     def read(part: pd.DataFrame, size: int) -> torch.Tensor:
-        stack = np.stack([read_row(row, size) for row in part.itertuples()])
+        stack = np.stack([read_image(row.image, size, reading_of(row)) for row in part.itertuples()])
         return torch.from_numpy(stack).movedim(-1, 1).to(device)
 
     memory = GoodPatches(backbone, read(good.iloc[chosen[held:]], side), method.memory, generator)

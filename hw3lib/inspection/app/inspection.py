@@ -16,7 +16,8 @@ from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import p_values
 from hw3lib.data.decoding import BROKEN, open_image
-from hw3lib.data.images import Decoded, decode_image
+from hw3lib.data.geometry import Geometry
+from hw3lib.data.images import Decoded, ImageStack, Squares, decode_image
 from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.score import map_colours, threshold_and_promise
@@ -80,10 +81,10 @@ class Inspector:
         )
 
     def _score(self, image: np.ndarray) -> tuple[float, np.ndarray | None]:
-        """Score and map of an image of any size, resized as ``hw3 detect score`` does."""
-        side = self.model.image_size
-        small = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
-        scores, maps = self.model.score(small.transpose(2, 0, 1)[None])
+        """Score and map of an image of any size, brought to squares as ``hw3 detect score`` does."""
+        geometry = Geometry(image.shape[1], image.shape[0], self.model.image_size, self.model.reading_.fit)
+        squares = Squares(geometry.squares(Image.fromarray(image)), geometry, "")
+        scores, maps = self.model.score(ImageStack.of([squares], self.model.reading_))
         return float(scores[0]), None if maps is None else maps[0]
 
     def inspect(self, content: bytes, name: str) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from hw3lib.anomaly.assembly import Maps
 from hw3lib.anomaly.maps import ColourScale, overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.anomaly.thresholds import Threshold
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import load_masks, read_row
+from hw3lib.data.images import read_row
+from hw3lib.data.masks import load_masks
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, nothing, outline
+from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, keep_aspect, nothing, outline
 
 PAGE = 6  # images on a page
 _BLUES = sns.light_palette(BLUE, as_cmap=True)
@@ -28,7 +30,7 @@ _BLUES = sns.light_palette(BLUE, as_cmap=True)
 
 def heat_maps(
     table: pd.DataFrame,
-    maps: np.ndarray,
+    maps: Maps,
     scale: ColourScale,
     threshold: float,
     scores: np.ndarray | None = None,
@@ -38,7 +40,7 @@ def heat_maps(
 
     Args:
         table: the images, columns ``image, mask, defect``.
-        maps: float ``(N, h, w)``, in the table's order.
+        maps: float ``(N, h, w)``, or ``(h, w)`` each, in the table's order; each covers its image.
         scale: colours shared by all images, see :func:`hw3lib.anomaly.maps.good_scale`.
         threshold: in the unit of the maps.
         scores: ``(N,)``, written beside the images.
@@ -55,7 +57,7 @@ def heat_maps(
         return nothing("no image")
     if min(rows) < 0 or max(rows) >= len(table):
         raise Hw3Error(f"rows={list(rows)}: expected positions from 0 to {len(table) - 1}")
-    masks = load_masks(table.iloc[list(rows)], TILE)
+    masks = load_masks(table.iloc[list(rows)], TILE, fit="stretch")
     figure, grid = plt.subplots(
         len(rows), 4, figsize=(7.6, 1.85 * len(rows) + 0.3), squeeze=False, layout="constrained"
     )
@@ -65,10 +67,13 @@ def heat_maps(
         shown = (picture, picture, overlay(picture, values, scale), np.where(above[..., None], picture, picture // 4))
         for axes, tile in zip(line, shown, strict=True):
             axes.imshow(tile, interpolation="nearest")
+            keep_aspect(axes, table.iloc[row])
             axes.set(xticks=[], yticks=[])
         for axes in line[1:]:
             outline(axes, mask)
         _contour(line[3], values, threshold)
+        if table["defect"].iloc[row] != "good" and not isinstance(table["mask"].iloc[row], str):
+            line[1].set_xlabel("no mask", fontsize=9)
         name = fill(pretty(table["defect"].iloc[row]), 14)
         line[0].set_ylabel(name if scores is None else f"{name}\nscore {scores[row]:.3g}", fontsize=10)
     for axes, name in zip(grid[0], ("image", "mask", "heat map", "above the threshold"), strict=True):
@@ -78,7 +83,7 @@ def heat_maps(
 
 def most_and_least(
     table: pd.DataFrame,
-    maps: np.ndarray,
+    maps: Maps,
     scores: np.ndarray,
     p_values: np.ndarray,
     scale: ColourScale,
@@ -97,11 +102,12 @@ def most_and_least(
     if not columns:
         return nothing("no image")
     figure, grid = plt.subplots(2, columns, figsize=(1.9 * columns, 5.2), squeeze=False, layout="constrained")
-    masks = load_masks(table, TILE)
+    masks = load_masks(table, TILE, fit="stretch")
     for line, rows in zip(grid, (order[:columns], order[::-1][:columns]), strict=True):
         for axes, row in zip(line, rows, strict=True):
             picture = read_row(table.iloc[row], TILE)
             axes.imshow(overlay(picture, maps[row], scale), interpolation="nearest")
+            keep_aspect(axes, table.iloc[row])
             outline(axes, masks[row])
             axes.set(xticks=[], yticks=[])
             axes.set_title(
@@ -146,7 +152,7 @@ def threshold_page(
     table: pd.DataFrame,
     scores: np.ndarray,
     threshold: float,
-    maps: np.ndarray,
+    maps: Maps,
     scale: ColourScale,
     map_threshold: float | None = None,
     row: int | None = None,
@@ -186,7 +192,8 @@ def threshold_page(
     axes = figure.add_subplot(grid[1, 4:])
     picture, values = read_row(table.iloc[row], TILE), upsample(maps[row], TILE)
     axes.imshow(overlay(picture, values, scale), interpolation="nearest")
-    outline(axes, load_masks(table.iloc[[row]], TILE)[0])
+    keep_aspect(axes, table.iloc[row])
+    outline(axes, load_masks(table.iloc[[row]], TILE, fit="stretch")[0])
     _contour(axes, values, threshold if map_threshold is None else map_threshold)
     axes.set(xticks=[], yticks=[])
     said = "called anomalous" if scores[row] > threshold else "called good"
@@ -302,10 +309,13 @@ def robustness(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _check(table: pd.DataFrame, maps: np.ndarray, scores: np.ndarray | None) -> None:
-    if np.ndim(maps) != 3 or len(maps) != len(table) or (scores is not None and len(scores) != len(table)):
+def _check(table: pd.DataFrame, maps: Maps, scores: np.ndarray | None) -> None:
+    shapes = [np.shape(values) for values in maps]
+    wrong = len(shapes) != len(table) or any(len(shape) != 2 for shape in shapes)
+    if wrong or (scores is not None and len(scores) != len(table)):
         found = "" if scores is None else f" and {len(scores)} scores"
-        raise Hw3Error(f"maps: {np.shape(maps)}{found} for {len(table)} images; expected maps (N, h, w), one an image")
+        first = f" of {shapes[0]}" if shapes else ""
+        raise Hw3Error(f"{len(shapes)} maps{first}{found} for {len(table)} images; expected maps (h, w), one an image")
 
 
 def _value(threshold: Threshold | float | None) -> float | None:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import read_row
+from hw3lib.data.images import decode_squares
+from hw3lib.data.reading import reading_of
 from hw3lib.data.statistics import class_counts, mean_mask
 
 from .style import BLUE, ORANGE, draw_image, nothing
@@ -101,7 +102,7 @@ def defect_position(table: pd.DataFrame, size: int = 64) -> Figure:
 
 
 def working_sizes(rows: list, sizes: list[int]) -> Figure:
-    """The same images as a network sees them at several sizes, shown equally large."""
+    """The same images as a network sees them at several sizes, shown equally large; of tiles the first."""
     figure, grid = plt.subplots(
         len(rows),
         len(sizes),
@@ -111,7 +112,7 @@ def working_sizes(rows: list, sizes: list[int]) -> Figure:
     )
     for line, row in zip(grid, rows, strict=True):
         for axes, size in zip(line, sizes, strict=True):
-            axes.imshow(read_row(row, size), interpolation="nearest")
+            axes.imshow(decode_squares(row.image, size, reading_of(row)).pixels[0], interpolation="nearest")
             axes.set(xticks=[], yticks=[])
         line[0].set_ylabel(pretty(row.defect), fontsize=10)
     for axes, size in zip(grid[0], sizes, strict=True):

@@ -9,13 +9,17 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from hw3lib.anomaly.maps import upsample
 from hw3lib.classify.explain import Explanation, peaks
 from hw3lib.classify.guided.classifier import GuidedFeatures
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import load_masks, read_row
+from hw3lib.data.geometry import Geometry
+from hw3lib.data.images import read_row
+from hw3lib.data.masks import load_masks
+from hw3lib.data.reading import reading_of
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, ORANGE, TILE, draw_image, nothing, outline
+from .style import BLUE, ORANGE, TILE, draw_image, keep_aspect, nothing, outline
 
 PAGE = 6  # images in a line
 DECISIONS = ("all", "hits", "misses", "wrong")
@@ -71,6 +75,7 @@ def grad_cams(
         below.imshow(read_row(row, size), interpolation="nearest")
         below.imshow(explanation.maps[number], cmap="inferno", vmin=0, vmax=1, alpha=0.6, interpolation="nearest")
         for axes in (above, below):
+            keep_aspect(axes, row)
             outline(axes, mask)
             axes.set(xticks=[], yticks=[])
         line, column = peaks(explanation.maps[number : number + 1])[0]
@@ -131,17 +136,18 @@ def regions(features: GuidedFeatures, table: pd.DataFrame, page: int = 0) -> Fig
     numbers = np.lexsort((table["defect"], table["is_defect"], turn))
     page %= -(-len(numbers) // PAGE)
     numbers = numbers[page * PAGE : (page + 1) * PAGE]
-    masks = load_masks(table.iloc[numbers], TILE)
+    masks = load_masks(table.iloc[numbers], TILE, fit="stretch")
     figure, grid = plt.subplots(3, PAGE, figsize=(1.9 * PAGE, 6.3), squeeze=False, layout="constrained")
     for axes in grid[:, len(numbers) :].flat:
         axes.set_axis_off()
     for column, number, mask in zip(grid.T, numbers, masks, strict=False):
-        row, box = table.iloc[number], features.regions[number]
+        row = table.iloc[number]
+        box, values = _on_image(features.regions[number], features.maps[number], row)
         picture = read_row(row)
         height, width = picture.shape[:2]
         draw_image(column[0], row)
         column[1].imshow(
-            features.maps[number],
+            values,
             cmap="inferno",
             vmin=0,
             vmax=features.scores.max(),
@@ -149,6 +155,7 @@ def regions(features: GuidedFeatures, table: pd.DataFrame, page: int = 0) -> Fig
             interpolation="nearest",
         )
         for axes in column[:2]:
+            keep_aspect(axes, row)
             outline(axes, mask)
             x0, y0, x1, y1 = box * TILE - 0.5
             for colour, line in (("black", 3.2), ("white", 1.6)):
@@ -167,3 +174,13 @@ def regions(features: GuidedFeatures, table: pd.DataFrame, page: int = 0) -> Fig
     for axes, name in zip(grid[:, 0], ("image", "anomaly map", "second look"), strict=True):
         axes.set_ylabel(name, fontsize=10)
     return figure
+
+
+def _on_image(box: np.ndarray, values: np.ndarray, row: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """A box in shares of the sides of its image, and what of a map lies on it, for those of the image's square."""
+    fit, side = reading_of(row).fit, 512
+    if fit == "stretch":
+        return box, values
+    geometry = Geometry(row["width"], row["height"], side, fit)
+    whole = [row["width"], row["height"]] * 2
+    return geometry.to_image(box * side).clip(0, whole) / whole, geometry.join(upsample(values, side)[None])

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hw3lib.core.fonts import chinese_fonts
-from hw3lib.data.images import read_mask, read_row
+from hw3lib.data.images import read_row
+from hw3lib.data.masks import read_mask
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
 OUTLINE = "#FFE600"
@@ -51,9 +52,17 @@ def outline(axes: plt.Axes, mask: np.ndarray) -> None:
         axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
 
 
+def keep_aspect(axes: plt.Axes, row: Any) -> None:
+    """Show a picture whose sides were both brought to one size as its photograph is: what is round stays round."""
+    width, height = (getattr(row, name, 1) for name in ("width", "height"))
+    if width != height:
+        axes.set_aspect(height / width)
+
+
 def draw_image(axes: plt.Axes, row: Any, mask: str | None = None, size: int = TILE) -> None:
     """The image of a table's row in the axes, its defect outlined if a mask file is given (it may be missing)."""
     axes.imshow(read_row(row, size), interpolation="nearest")
+    keep_aspect(axes, row)
     if isinstance(mask, str):
         outline(axes, read_mask(mask, size))
     axes.set(xticks=[], yticks=[])

@@ -17,11 +17,13 @@ import numpy as np
 from PIL import Image
 
 from hw3lib.annotate.formats.reading import read_indexed
+from hw3lib.annotate.instances import from_masks
 from hw3lib.annotate.pictures import image_size, kept_suffix
 from hw3lib.data import Reading, check_category, digest, load_masks, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
 from hw3lib.data.find import list_categories
 from hw3lib.data.images import _map, decode_image
+from hw3lib.data.masks import read_regions
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from tests.robustness.fuzzing.mutations import NAMES, Files
@@ -120,8 +122,34 @@ def _masks(folder: Path) -> None:
     mask = Image.fromarray(marked)
     kinds = {"grey.png": mask, "one.png": mask.convert("1"), "rgb.png": mask.convert("RGB")}
     kinds |= {"deep.png": Image.fromarray(marked.astype(np.uint16) * 257), "palette.png": mask.convert("P")}
+    kinds |= {"alpha.png": Image.merge("LA", (mask, mask)), "clear.png": Image.merge("RGBA", (mask,) * 4)}
+    kinds |= {"half.png": mask.convert("P"), "lossy.jpg": mask, "lossy.webp": mask.convert("RGBA")}
+    kinds |= {"share.tiff": Image.fromarray(marked.astype(np.float32) / 255)}
     for number, (name, image) in enumerate(kinds.items()):
-        put(folder / str(number) / name, encoded(image, "PNG"))
+        kind = {"jpg": "JPEG"}.get(name[-3:], Path(name).suffix[1:].upper())
+        put(folder / str(number) / name, encoded(image, kind, **({"transparency": 0} if name == "half.png" else {})))
+
+
+def _folders_of_masks(folder: Path) -> None:
+    """A category in which one image has a mask for each of its defects, as in MVTec LOCO."""
+    category(folder / "0/widget")
+    place = folder / "0/widget/ground_truth/dent"
+    content = (place / "0_mask.png").read_bytes()
+    (place / "0_mask.png").unlink()
+    for name in ("000.png", "001.png"):
+        put(place / "0" / name, content)
+
+
+def _read_folder_of_masks(folder: Path) -> None:
+    table = load_table(folder, "widget", strict=False)
+    check_category(table).summary().encode()
+    digest(table)
+    for mask in table["mask"].dropna():
+        union = read_mask(mask)
+        regions = read_regions(mask)
+        sane(np.array_equal(union, np.logical_or.reduce([r.marked for r in regions])), "regions that are not the mask")
+    instances = from_masks(load_table(folder, "widget"))
+    sane(all(0 <= i.row < len(table) and i.area > 0 for i in instances), "an instance of nothing")
 
 
 def _read_mask(folder: Path) -> None:
@@ -271,6 +299,11 @@ def _bombs(folder: Path) -> None:
         put(folder / str(number) / "bomb.png", bomb(mode, side))
 
 
+def _read_bomb(folder: Path) -> None:
+    path = only_file(folder)
+    sane(not read_mask(path, 16).any(), "a black mask that marks something")
+
+
 def _read_upload(folder: Path) -> None:
     from hw3lib.inspection.app.inspection import decode
 
@@ -283,6 +316,8 @@ def _read_upload(folder: Path) -> None:
 READERS = (
     Reader("images", _images, _read_image, 5),
     Reader("masks", _masks, _read_mask, 3),
+    Reader("folders of masks", _folders_of_masks, _read_folder_of_masks, 0.5),
+    Reader("mask bombs", _bombs, _read_bomb, 0.005),
     Reader("picture bombs", _bombs, _read_image, 0.005),
     Reader("categories", _categories, _read_category, 0.2),
     Reader("archives", _archives, _extract, 3, _pack),
