@@ -84,6 +84,12 @@ class Parts:
             return f"there is a single class ({sizes}), so there is nothing to {done}"
         return f"too few images of all classes but one to learn from some and test on others ({sizes})"
 
+    @property
+    def few_images(self) -> str:
+        """Which classes a classifier leaves out."""
+        few = [f"{name} ({count})" for name, count in self.too_few.items()]
+        return f"too few images to learn from some and test on others: {listed(few)}" if few else ""
+
     def no_masks(self, without: str, some: str) -> str:
         """What is not there without any mask, and what is done with the images that lack one where others have one."""
         images, masks = self.defective, sum(self.masked.values())
@@ -120,7 +126,7 @@ def _classify(parts: Parts) -> dict[str, str]:
     game = "whether a decision points at the defect cannot be told", "the pointing game is played on the others"
     return {
         "leaderboard": parts.no_classes("classify"),
-        "classes": _too_few(parts),
+        "classes": parts.few_images,
         "second_look": "" if parts.spare >= FEWEST_TO_COMPARE else few,
         "pointing": parts.no_masks(*game),
     }
@@ -132,7 +138,7 @@ def _imbalance(parts: Parts) -> dict[str, str]:
     )
     return {
         "methods": parts.no_classes("balance"),
-        "classes": _too_few(parts),
+        "classes": parts.few_images,
         "copy_paste": f"{parts.no_good}, onto which copy-paste would put defects" if parts.no_good else paste,
     }
 
@@ -171,11 +177,6 @@ _LACKING: dict[str, Callable[[Parts], dict[str, str]]] = {
     "04": _anomaly,
     "05": _annotate,
 }
-
-
-def _too_few(parts: Parts) -> str:
-    few = [f"{name} ({count})" for name, count in parts.too_few.items()]
-    return f"too few images to learn from some and test on others: {listed(few)}" if few else ""
 
 
 def parts_of(table: pd.DataFrame, n_splits: int = 2, test_size: float | int = 0.2, random_state: int = 0) -> Parts:
