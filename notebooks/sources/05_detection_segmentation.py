@@ -137,7 +137,13 @@ print("read back as written:", ", ".join(formats.index[formats["exact"]]))
 # width and height and gives the centre; COCO's run lengths go down the columns. MVTec AD names its images `000.png` in
 # every folder, so the files are renamed to `<defect>_<stem>.png`.
 
+
 # %%
+def first_line(path):
+    """Of a file; nothing where a format left the image out: polygons hold no box without a mask."""
+    return path.read_text().splitlines()[0] if path.is_file() and path.stat().st_size else ""
+
+
 dataset = annotations.data
 first = dataset.instances[0]
 name, split = dataset.names[first.row], dataset.splits[first.row]
@@ -150,8 +156,8 @@ print(f"{name} ({split}), box from {first.xyxy[:2]} up to, not including, {first
 print("COCO:      ", {k: entry[k] for k in ("category_id", "bbox", "area", "iscrowd")})
 box = (folder / "voc" / "Annotations" / f"{stem}.xml").read_text().partition("<bndbox>")[2].partition("</bndbox>")[0]
 print("Pascal VOC:", " ".join(box.split()))
-print("YOLO:      ", (folder / "yolo" / "labels" / split / f"{stem}.txt").read_text().splitlines()[0])
-polygon = (folder / "yolo-seg" / "labels" / split / f"{stem}.txt").read_text().splitlines()[0]
+print("YOLO:      ", first_line(folder / "yolo" / "labels" / split / f"{stem}.txt"))
+polygon = first_line(folder / "yolo-seg" / "labels" / split / f"{stem}.txt")
 print("YOLO seg.: ", polygon[:70], "..." if len(polygon) > 70 else "")
 changes = np.flatnonzero(np.diff(np.pad(first.mask.ravel(order="F"), 1).astype(int)))
 print("run lengths:", np.diff([0, *changes])[:8].tolist(), "...")
