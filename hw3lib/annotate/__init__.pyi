@@ -1,4 +1,4 @@
-from . import available, boxes, export, formats, instances, masks, preview, weights
+from . import available, boxes, export, formats, imports, instances, masks, preview, weights
 from .boxes import (
     Fcos,
     YoloV8,
@@ -44,6 +44,7 @@ __all__ = [
     "formats",
     "from_maps",
     "from_masks",
+    "imports",
     "instances",
     "kept_vocabulary",
     "learning_curve",

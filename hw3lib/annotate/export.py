@@ -173,14 +173,8 @@ def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instance
             f"{table.attrs.get('category', 'this category')} has no masks; fit a detector on its good images with "
             "`hw3 detect fit` and repeat with --detector DETECTOR for a first annotation to correct"
         )
-    return _drawn(table, known, min_area, whole)
-
-
-def _drawn(table: pd.DataFrame, known: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instances, str]:
-    """Instances of masks, regions and boxes, and where they come from; ``known`` is of :func:`.annotation_kinds`."""
-    origin = MASKS if known["masks"].any() else "boxes"
-    if boxed := int((known["boxes"] & ~known["masks"]).sum()):
-        origin = f"boxes, without a mask, of {boxed} images" if origin == "boxes" else f"{origin}, and boxes of {boxed}"
+    boxed = bool((known["boxes"] & ~known["masks"]).any())
+    origin = " and ".join([MASKS] * bool(known["masks"].any()) + ["boxes without a mask"] * boxed)
     return read_instances(table, min_area=min_area, whole=whole), origin
 
 
@@ -189,16 +183,17 @@ def _filled_in(
 ) -> tuple[Instances, str]:
     """Instances of the masks and, of images without one, of the detector's maps."""
     known = annotation_kinds(table)
-    masks, drawn = _drawn(table, known, min_area, whole)
     rows = np.flatnonzero((table["is_defect"] & ~known["boxes"]).to_numpy(bool))
     masked = int(known["boxes"].sum())
     if masked and not len(rows):
-        echo("every defective image has a mask; the detector has nothing to draw")
-        return masks, drawn
+        drawn = "a mask" if known["masks"][known["boxes"]].all() else "a mask or a box"
+        echo(f"every defective image has {drawn}; the detector has nothing to draw")
+        return _of_masks(table, min_area, whole)
     found, origin = by_detector(table.iloc[rows], detector, min_area=min_area, whole=whole, echo=echo)
     found = found.at(rows)
     if not masked:
         return found, origin
+    masks, drawn = _of_masks(table, min_area, whole)
     both = sorted([*masks.found, *found.found], key=lambda instance: instance.row)
     instances = Instances(both, [*masks.dropped, *found.dropped], min_area, masks.smoothed)
     return instances, f"{drawn} of {counted(masked, 'image')}; of {len(rows)} without a mask, {origin}"
@@ -245,7 +240,7 @@ def by_detector(
     maps: list[np.ndarray] = []
     for start in range(0, len(rows), 64):
         part = table.iloc[rows[start : start + 64]]
-        stack = ImageStack.load(part, model.image_size, reading=model.reading_, tiles=True)
+        stack = ImageStack.load(part, model.image_size, reading=model.reading_, tiles=True, look=False)
         for file, warning in stack.warnings:
             echo(f"warning: {file}: {warning}")
         found = model.score(stack)

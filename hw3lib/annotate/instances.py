@@ -149,6 +149,8 @@ class Instances(Sequence[Instance]):
         counts, images = Counter(i.defect for i in self.found), {i.row for i in self.found}
         lines = [f"{len(self.found)} instances in {len(images)} images"]
         lines += [f"  {name}: {counts[name]}" for name in self.classes]
+        if self.smoothed:
+            lines.append(f"{counted(len(self.smoothed), 'mask')} with a smooth border: what is above half is defect")
         if self.dropped:
             lost = {d.row for d in self.dropped} - images
             lines.append(
@@ -156,8 +158,6 @@ class Instances(Sequence[Instance]):
                 f"{sum(d.area for d in self.dropped)} pixels in all"
                 + (f"; {len(lost)} images are left without any" if lost else "")
             )
-        if self.smoothed:
-            lines.append(f"{counted(len(self.smoothed), 'mask')} with a smooth border: what is above half is defect")
         return "\n".join(lines)
 
 

@@ -71,11 +71,11 @@ class Measurement:
         self.defective, self.origin = available.defective_images(self.table)
         masked = int(self.defective["mask"].notna().sum())
         self.echo(f"{masked} defective images with a mask, {len(self.table) - masked} without")
-        if without := int(self.table["is_defect"].sum()) - len(self.defective):
-            there = self.table["image"].isin(self.defective["image"])
-            names = self.table.loc[self.table["is_defect"] & ~there, "image"]
-            lack = "box" if self.origin == available.BOXES else "mask"
-            self.echo(f"Left out below, for they have no {lack}: {without} defective images ({short_paths(names)}).")
+        there = self.table["image"].isin(self.defective["image"])
+        missing = self.table.loc[self.table["is_defect"] & ~there, "image"]
+        if len(missing):
+            number, lack = counted(len(missing), "defective image"), {"boxes": "box"}.get(self.origin, "mask")
+            self.echo(f"Left out below, for they have no {lack}: {number} ({short_paths(missing)}).")
         if why := available.without_measurement(self.defective, self.origin):
             steps = (SAM,) if self.origin == available.BOXES else (SAM, DETECTION)
             self.left_out = dict.fromkeys(steps, why)

@@ -160,15 +160,20 @@ def settings(
     groups: Annotated[
         str | None,
         option(
-            "regular expression of a file's name whose first group is the product, or a CSV file", metavar="PATTERN"
+            "regular expression of a file's name whose first group is the product, a CSV file, or near",
+            metavar="PATTERN",
         ),
     ] = None,
     reset: Annotated[bool, option("forget what was said before")] = False,
 ) -> int:
     from dataclasses import replace
 
+    from hw3lib.core.text import counted
     from hw3lib.data.find import category_folder
+    from hw3lib.data.groups import find_groups
+    from hw3lib.data.reading import readings_of
     from hw3lib.data.settings import CategorySettings, read_settings, write_settings
+    from hw3lib.data.table import load_table
 
     folder = category_folder(category, data)
     said: dict[str, Any] = {"good": good, "pixel_range": range, "fit": fit, "groups": groups}
@@ -176,7 +181,13 @@ def settings(
     found = CategorySettings() if reset else read_settings(folder)
     if changes or reset:
         found = replace(found, **changes)
+        names = None
+        if groups is not None:  # what does not fit is refused before it is kept
+            table = load_table(folder.parent, folder.name, strict=False)
+            names = find_groups(table["image"].tolist(), groups, folder, readings_of(table))
         print(write_settings(folder, found))
+        if names is not None:
+            print(f"{counted(len(names), 'image')} of {counted(len(set(names)), 'product')}")
     for name, value in found.said().items():
         print(f"{name}: {value}")
     if not found.said():

@@ -96,7 +96,7 @@ def test_labelme_rectangles_are_boxes_and_points_and_lines_points(folder, tmp_pa
     found, points, said = taken(folder, tmp_path)
     assert [(i.kind, i.xyxy) for i in found] == [("box", (10, 8, 30, 20)), ("box", (10, 10, 30, 30))]
     assert [p.points.tolist() for p in points] == [[[5, 6]], [[1, 2], [3, 4]], [[7, 7]]]
-    assert "1 lines, taken as points" in said and "kind 'sphere'" in said and "1 turned boxes" in said
+    assert "1, lines, taken as points" in said and "kind 'sphere'" in said and "1, turned boxes" in said
     assert not (tmp_path / "bolts/masks").exists()
 
 
@@ -278,8 +278,8 @@ def test_label_studio_takes_the_last_annotation_and_predictions_where_there_is_n
     )
     found, _, said = taken(tmp_path / "in", tmp_path)
     assert [i.x for i in found] == [30, 12, 6]
-    assert "1 images whose annotations were all cancelled: c.png" in said
-    assert "2 images with several annotations" in said and "prediction is taken: b.png" in said
+    assert "1, images whose annotations were all cancelled: c.png" in said
+    assert "2, images with several annotations" in said and "prediction is taken: b.png" in said
     assert not list((tmp_path / "bolts").rglob("c.png"))
 
 
@@ -490,6 +490,30 @@ def test_yolo_layouts_of_other_tools(layout, tmp_path):
     assert ("called by their number" in said) == (layout == "nameless")
 
 
+# A library that reads three of the formats, and what is lost in it
+
+
+def test_supervision_takes_boxes_for_masks_and_drops_points(tmp_path):
+    sv = pytest.importorskip("supervision")
+    photograph(tmp_path / "in/a.png")
+    box = {"bbox": [1, 2, 3, 4], "area": 12, "segmentation": []}
+    drawn = {"segmentation": [np.ravel(SQUARE).tolist()], "bbox": [10, 8, 20, 12], "area": 240}
+    path = coco(tmp_path / "in/a.json", ["a.png"], drawn, box | {"keypoints": [2, 3, 2]})
+    ((_, _, theirs),) = sv.DetectionDataset.from_coco(str(path.parent), str(path))
+    assert theirs.mask.shape[0] == 2 and not theirs.mask[1].any() and "keypoints" not in theirs.data
+    done = import_category(path, tmp_path / "bolts")
+    assert done.counts["dent"]["instances"] == 2
+    content = json.loads((tmp_path / "bolts/annotations.json").read_text())
+    assert content["annotations"][1]["segmentation"] == [] and content["annotations"][1]["keypoints"] == [2, 3, 2]
+    yolo(tmp_path / "y", {"a": f"{BOX}\n1 {shares([(40, 20), (58, 20), (40, 38)])}\n"}, ["dent", "hole"])
+    places = tmp_path / "y/images/train", tmp_path / "y/labels/train", tmp_path / "y/data.yaml"
+    ((_, _, theirs),) = sv.DetectionDataset.from_yolo(*map(str, places))
+    assert theirs.mask[0].any()  # the box is a mask there
+    import_category(tmp_path / "y", tmp_path / "bars")
+    content = json.loads((tmp_path / "bars/annotations.json").read_text())
+    assert [bool(record["segmentation"]) for record in content["annotations"]] == [False, True]
+
+
 # All
 
 
@@ -543,5 +567,5 @@ def test_a_clipped_polygon_is_what_is_left_of_it(folder, tmp_path):
     )
     (found,), _, said = taken(folder, tmp_path)
     assert iou(found.mask, np.asarray(canvas)[HEIGHT : 2 * HEIGHT, WIDTH : 2 * WIDTH] > 0) > 0.95
-    assert "1 shapes that reach out of their image, and were cut" in said
-    assert "1 shapes that lie outside of their image" in said and "1 shapes without an area" in said
+    assert "1, shapes that reach out of their image, and were cut" in said
+    assert "1, shapes that lie outside of their image" in said and "1, shapes without an area" in said

@@ -17,28 +17,24 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from hw3lib.annotate.instances import components
 from hw3lib.core.files import atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import format_table
 from hw3lib.data.annotations import FILE
-from hw3lib.data.decoding import BROKEN, open_image
+from hw3lib.data.decoding import open_image
+from hw3lib.data.folders import IMAGE_SUFFIXES
 from hw3lib.data.images import read_image
-from hw3lib.data.shapes import Region, merged, pixel_box
-from hw3lib.data.table import IMAGE_SUFFIXES, read_header
+from hw3lib.data.names import SPLITS, good_names, is_junk, is_masks, key
+from hw3lib.data.shapes import merged
 from hw3lib.errors import Hw3Error
 
-from .drawn import Bitmap, Bounds, Entry, Polygon, Shape, Told, bounds_of, upright
+from .drawn import Entry, Shape, Told
 from .files import ImageFiles
+from .objects import Object, Objects, Unfit, is_good, mask_of
 from .registry import find_source
 
 SEVERAL = ("largest", "combined")
 UNLABELLED = ("good", "leave")
 COMBINED = "combined"  # the class of an image with several labels, on request
-_GOOD = ("good", "ok", "normal")
-_NOT_CLASSES = ("good", "masks", "ground_truth", "train", "test")
-_MOST_DRAWN = 10**9  # pixels of all shapes of an image, which are held at once
-_OUTLINES = "polygons from pixel to pixel, as of OpenCV, whose border belongs to them"
-_ORIENTATION = 0x0112
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
 
 
@@ -69,27 +65,10 @@ class Imported:
         for title, found in (("left out", self.told.left_out), ("changed", self.told.changed)):
             for reason, names in found.items():
                 shown = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-                lines.append(f"{title}: {len(names)} {reason}: {shown}")
+                lines.append(f"{title}: {len(names)}, {reason}: {shown}")
         if self.told.left_out or self.told.changed:
             lines.append(f"all of them: {self.folder / FILE}, under 'info'")
         return "\n".join(lines)
-
-
-@dataclass
-class _Object:
-    """One object of an image as pixels, a box or points; ``corners`` of a box that is turned."""
-
-    label: str
-    region: Region | None = None
-    bounds: Bounds | None = None
-    corners: np.ndarray | None = None
-    points: np.ndarray | None = None
-
-    @property
-    def area(self) -> float:
-        if self.region is not None:
-            return float(self.region.crop.sum())
-        return (self.bounds[2] - self.bounds[0]) * (self.bounds[3] - self.bounds[1]) if self.bounds else 0.0
 
 
 def import_category(
@@ -161,7 +140,7 @@ def _folders(source: Path, images: Path | None) -> list[Path]:
 
 
 def _first(told: Told) -> str:
-    said = [f"{len(names)} {reason}" for reason, names in told.left_out.items()]
+    said = [f"{len(names)}, {reason}" for reason, names in told.left_out.items()]
     return "; ".join(said[:5]) or "there is none"
 
 
@@ -197,6 +176,8 @@ def _print(shape: Shape) -> tuple:
 def _without(known: ImageFiles, whole: bool, source: Path, lists: bool, told: Told) -> list[Entry]:
     """Images of the folder that no annotation names: without annotation where a folder was given, else left out."""
     rest = known.unused()
+    for path in known.others():
+        told.leave("photographs of a kind that is not read", path.name)
     if whole:
         return [Entry(path.name, str(path), path) for path in rest]
     beside = [path for path in rest if path.parent == _real(source.parent)]
@@ -213,6 +194,7 @@ class _Writer:
         self.several, self.unlabelled, self.link, self.entries = several, unlabelled, link, entries
         labels = {shape.label for entry in entries for shape in entry.shapes} | {t for e in entries for t in e.tags}
         self.names = _folder_names(sorted(labels), self.told)
+        self.objects = Objects(self.names, self.told)
         self.used: dict[str, set[str]] = defaultdict(set)
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
@@ -240,17 +222,11 @@ class _Writer:
             self.told.leave("images without annotation", entry.name)
             return
         try:
-            size, turn = self._size(entry)
-        except Hw3Error as error:
-            self.told.leave(f"images that cannot be taken: {error}", entry.name)
+            found, size = self.objects.of(entry)
+        except Unfit as error:
+            self.told.leave(f"images that {error}", entry.name)
             return
-        except BROKEN as error:
-            self.told.leave(f"images that cannot be read: {str(error)[:200]}", entry.name)
-            return
-        found = self._objects(entry, size if turn is None else turn[1])
-        if turn is not None:
-            found = [_turned(each, *turn) for each in found]
-        if not found and not all(_is_good(shape.label) for shape in entry.shapes):
+        if not found and not all(is_good(shape.label) for shape in entry.shapes):
             self.told.leave("images of whose annotations nothing is left", entry.name)
             return
         name = self._class(found, entry)
@@ -267,102 +243,12 @@ class _Writer:
         if regions:
             place = self.folder / "masks" / name
             place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(_mask(merged(regions), size)).save(place / f"{target.stem}_mask.png")
+            Image.fromarray(mask_of(merged(regions), size)).save(place / f"{target.stem}_mask.png")
 
-    def _size(self, entry: Entry) -> tuple[tuple[int, int], tuple[int, tuple[int, int]] | None]:
-        """``(H, W)`` upright; and, if the shapes are for the pixels as stored, the orientation and the stored size."""
-        if isinstance(entry.source, bytes):
-            with open_image(io.BytesIO(entry.source)) as image:
-                orientation, size = image.getexif().get(_ORIENTATION, 1), image.size[::-1]
-            size = size[::-1] if orientation in (5, 6, 7, 8) else size
-        else:
-            width, height, _ = read_header(entry.source)
-            with open_image(entry.source) as image:
-                orientation = image.getexif().get(_ORIENTATION, 1)
-            size = height, width
-        stored = size[::-1] if orientation in (5, 6, 7, 8) else size
-        if entry.size is not None and entry.shapes and entry.size not in (size, stored):
-            said, real = (f"{each[1]}x{each[0]}" for each in (entry.size, size))
-            raise Hw3Error(f"annotated with {said} pixels, their files have {real}")
-        if orientation in range(2, 9) and entry.shapes:
-            if entry.size == stored != size:
-                self.told.change("images annotated lying on their side, whose annotations were turned", entry.name)
-                return size, (orientation, stored)
-            if stored == size:
-                self.told.change("images with an orientation mark, taken to be annotated as one sees them", entry.name)
-        return size, None
-
-    def _objects(self, entry: Entry, size: tuple[int, int]) -> list[_Object]:
-        found: list[_Object] = []
-        drawn = 0
-        for at, shape in enumerate(entry.shapes):
-            where = f"{entry.name}: {shape.label} {at + 1}"
-            if _is_good(shape.label):
-                self.told.leave("objects labelled as good, where nothing is defective", where)
-                continue
-            label = self.names[shape.label]
-            regions = []
-            for part in shape.parts:
-                bounds = part.bounds()
-                drawn += _pixels(bounds, size)
-                if drawn > _MOST_DRAWN:
-                    raise Hw3Error(f"{entry.where}: its shapes have over {_MOST_DRAWN:,} pixels in all; expected fewer")
-                if isinstance(part, Bitmap) and (part.shape[0] > size[0] or part.shape[1] > size[1]):
-                    self.told.leave("masks that are larger than their image", where)
-                    continue
-                if region := part.region(size):
-                    regions.append(region)
-                    if isinstance(part, Polygon) and part.is_outline:
-                        self.told.change(_OUTLINES, where)
-                if _outside(bounds, size):
-                    kind = "reach out of their image, and were cut" if region else "lie outside of their image"
-                    (self.told.change if region else self.told.leave)(f"shapes that {kind}", where)
-                elif not region:
-                    self.told.leave("shapes without an area", where)
-            points = self._points(shape, size, where)
-            if regions:
-                whole = merged(regions)
-                parts = self._crowd(whole, where) if shape.crowd else [whole]
-                found += [_Object(label, part, points=points if at == 0 else None) for at, part in enumerate(parts)]
-            elif shape.box is not None:
-                found += self._box(shape, label, points, size, where)
-            elif points is not None:
-                found.append(_Object(label, points=points))
-        return found
-
-    def _crowd(self, region: Region, where: str) -> list[Region]:
-        self.told.change("crowds, of which each connected region is an object", where)
-        return [Region(region.x + i.x, region.y + i.y, i.crop) for i in components([(0, "", region.crop)])]
-
-    def _points(self, shape: Shape, size: tuple[int, int], where: str) -> np.ndarray | None:
-        if shape.points is None:
-            return None
-        inside = ((shape.points >= 0) & (shape.points <= [size[1], size[0]])).all(1)
-        if not inside.all():
-            self.told.leave("points outside of their image", where)
-        return shape.points[inside] if inside.any() else None
-
-    def _box(self, shape: Shape, label: str, points, size: tuple[int, int], where: str) -> list[_Object]:
-        assert shape.box is not None
-        bounds = bounds_of(shape.box)
-        left, top, right, bottom = (
-            min(max(value, 0.0), float(most)) for value, most in zip(bounds, (size[1], size[0]) * 2, strict=True)
-        )
-        if not (right > left and bottom > top) or pixel_box((left, top, right - left, bottom - top), size) is None:
-            kind = "boxes that lie outside of their image" if _outside(bounds, size) else "boxes without an area"
-            self.told.leave(kind, where)
-            return []
-        if _outside(bounds, size):
-            self.told.change("shapes that reach out of their image, and were cut", where)
-        corners = None if upright(shape.box) else shape.box
-        if corners is not None:
-            self.told.change("turned boxes, kept with the upright box around them", where)
-        return [_Object(label, None, (left, top, right, bottom), corners, points)]
-
-    def _class(self, found: list[_Object], entry: Entry) -> str:
+    def _class(self, found: list[Object], entry: Entry) -> str:
         """The class of an image: of its objects, or else of its labels as a whole."""
         if not found:
-            tags = [tag for tag in dict.fromkeys(entry.tags) if not _is_good(tag)]
+            tags = [tag for tag in dict.fromkeys(entry.tags) if not is_good(tag)]
             if len(tags) > 1:
                 self.told.change(f"images with several labels, of the class {self._rule()}", entry.name)
                 if self.several == COMBINED:
@@ -416,7 +302,7 @@ class _Writer:
             shutil.copyfile(entry.source, target)
         return target
 
-    def _note(self, entry: Entry, target: Path, size: tuple[int, int], found: list[_Object]) -> None:
+    def _note(self, entry: Entry, target: Path, size: tuple[int, int], found: list[Object]) -> None:
         image = {"id": len(self.images) + 1, "file_name": target.relative_to(self.folder).as_posix()}
         self.images.append(image | {"width": size[1], "height": size[0], "source": entry.name})
         for each in found:
@@ -431,7 +317,7 @@ class _Writer:
             if each.region is not None:
                 height, width = each.region.crop.shape
                 record["bbox"] = [each.region.x, each.region.y, width, height]
-                encoded = coco_mask.encode(np.asfortranarray(_mask(each.region, size), np.uint8))
+                encoded = coco_mask.encode(np.asfortranarray(mask_of(each.region, size), np.uint8))
                 record["segmentation"] = {"size": list(size), "counts": encoded["counts"].decode("ascii")}
             elif each.bounds is not None:
                 left, top, right, bottom = each.bounds
@@ -444,55 +330,9 @@ class _Writer:
             self.annotations.append(record)
 
 
-def _is_good(label: str) -> bool:
-    return label.strip().lower() in _GOOD
-
-
-def _pixels(bounds: Bounds, size: tuple[int, int]) -> int:
-    """About how many pixels of an image lie within bounds."""
-    width, height = min(bounds[2], size[1]) - max(bounds[0], 0), min(bounds[3], size[0]) - max(bounds[1], 0)
-    return int(max(width, 0) * max(height, 0))
-
-
-def _outside(bounds: Bounds, size: tuple[int, int]) -> bool:
-    """Whether anything lies more than a pixel out of the image."""
-    return bounds[0] < -1 or bounds[1] < -1 or bounds[2] > size[1] + 1 or bounds[3] > size[0] + 1
-
-
-def _mask(region: Region, size: tuple[int, int]) -> np.ndarray:
-    full = np.zeros(size, bool)
-    height, width = region.crop.shape
-    full[region.y : region.y + height, region.x : region.x + width] = region.crop
-    return full
-
-
-def _turned(found: _Object, orientation: int, size: tuple[int, int]) -> _Object:
-    """An object of an image as it is stored, with ``size`` ``(H, W)``, as one sees it."""
-    height, width = size
-
-    def points(values: np.ndarray) -> np.ndarray:
-        x, y = values.T
-        turned = {
-            2: (width - x, y),
-            3: (width - x, height - y),
-            4: (x, height - y),
-            5: (y, x),
-            6: (height - y, x),
-            7: (height - y, width - x),
-            8: (y, width - x),
-        }[orientation]
-        return np.stack(turned, 1)
-
-    region, bounds = found.region, found.bounds
-    if region is not None:
-        mask = _mask(region, size)
-        turned = {5: mask.T, 6: np.rot90(mask, -1), 7: np.rot90(mask, 2).T, 8: np.rot90(mask)}
-        turned |= {2: mask[:, ::-1], 3: mask[::-1, ::-1], 4: mask[::-1]}
-        region = Region.of(turned[orientation])
-    if bounds is not None:
-        bounds = bounds_of(points(np.array(bounds).reshape(2, 2)))
-    corners, marks = (None if each is None else points(each) for each in (found.corners, found.points))
-    return _Object(found.label, region, bounds, corners, marks)
+def _is_no_class(name: str) -> bool:
+    """Whether a folder of this name would be taken for something else than a class of defects."""
+    return is_masks(name) or is_junk(name) or key(name) in SPLITS or bool(good_names([name])[0])
 
 
 def _safe(name: str) -> str:
@@ -507,15 +347,16 @@ def _safe(name: str) -> str:
 def _folder_names(labels: list[str], told: Told) -> dict[str, str]:
     """The folder of each label: the label, or one like it that can be a class folder and is no other label's."""
     names: dict[str, str] = {}
-    used = {*_NOT_CLASSES, COMBINED}
+    used = {COMBINED}
     for label in labels:
         stem = _safe(label) or "defect"
-        name, number = stem if stem.casefold() not in _NOT_CLASSES else f"{stem}_defect", 1
+        stem = f"defect_{stem}" if _is_no_class(stem) else stem
+        name, number = stem, 1
         while name.casefold() in used and label != COMBINED:
             number += 1
             name = f"{stem}_{number}"
         used.add(name.casefold())
         names[label] = name
-        if name != label and not _is_good(label):
+        if name != label and not is_good(label):
             told.change("labels that no class folder can have, renamed", f"{label} to {name}")
     return names

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hw3lib.data.table import IMAGE_SUFFIXES
+from hw3lib.data.folders import IMAGE_SUFFIXES, OTHER_PHOTOGRAPHS
+from hw3lib.data.names import is_junk
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _FETCHED = "at a URL, which is not fetched: download them, and name their folder by --images"
-_SYSTEM = ("__MACOSX", "@eaDir")
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the name of an uploaded file
 
 
@@ -25,7 +25,7 @@ class NotFound(Exception):
 def files_below(folder: Path) -> Iterator[Path]:
     """All files of a folder and of those in it, in order of their names, without hidden ones and links to folders."""
     for place, names, files in os.walk(folder):
-        names[:] = sorted(name for name in names if name[0] != "." and name not in _SYSTEM)
+        names[:] = sorted(name for name in names if not is_junk(name))
         yield from (Path(place, name) for name in sorted(files) if name[0] != ".")
 
 
@@ -46,11 +46,14 @@ class ImageFiles:
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         self._used: set[Path] = set()
         self._images: list[Path] = []
+        self._others: list[Path] = []
         for path in dict.fromkeys(path for folder in self.folders for path in files_below(folder)):
             self._by_name[_key(path.name)].append(path)
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 self._images.append(path)
                 self._by_stem[_key(path.stem)].append(path)
+            elif path.suffix.lower() in OTHER_PHOTOGRAPHS:
+                self._others.append(path)
 
     def find(self, name: str, beside: Path, *, upload: bool = False) -> Path:
         """The file of an image.
@@ -152,6 +155,10 @@ class ImageFiles:
     def unused(self) -> list[Path]:
         """Images that no annotation has named."""
         return [path for path in self._images if Path(os.path.realpath(path)) not in self._used and self._inside(path)]
+
+    def others(self) -> list[Path]:
+        """Photographs of kinds that a category does not hold, and that no annotation has named."""
+        return [path for path in self._others if Path(os.path.realpath(path)) not in self._used]
 
     def all(self) -> list[Path]:
         """All images."""
