@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from hw3lib.data.groups import products
+from hw3lib.data.splits import product_counts, take_products
 from hw3lib.errors import Hw3Error
 
 from .dataset import SPLITS
@@ -16,7 +18,8 @@ def split_images(table: pd.DataFrame, shares: Sequence[float] = (0.6, 0.2, 0.2),
     """A split for each image of a table; each class is divided by itself.
 
     A class is divided by largest remainders. One with at least as many images as there are parts is in each of them; a
-    smaller one fills training first, then validation.
+    smaller one fills training first, then validation. Where the table says which images show the same product (column
+    ``group``), products are divided, and all images of one are in one part.
 
     Args:
         table: needs the column ``defect``.
@@ -42,12 +45,26 @@ def split_images(table: pd.DataFrame, shares: Sequence[float] = (0.6, 0.2, 0.2),
             f"split {' '.join(f'{share:g}' for share in wanted.ravel())}: expected the shares of training, validation "
             "and test, two or three numbers that add up to 1, such as 0.6 0.2 0.2"
         )
+    if (groups := products(table)) is not None:
+        return _split_products(table, groups, wanted, seed)
     result = np.empty(len(table), object)
     for number, (_, rows) in enumerate(sorted(table.groupby("defect").indices.items())):
         rng = np.random.default_rng([seed, number])
         parts = np.repeat(np.array(SPLITS[: len(wanted)], object), _divide(len(rows), wanted))
         result[rng.permutation(rows)] = parts
     return result.tolist()
+
+
+def _split_products(table: pd.DataFrame, groups: np.ndarray, shares: np.ndarray, seed: int) -> list[str]:
+    """The last part is taken first, and what no other part takes is for training."""
+    counts = product_counts(table, groups).to_numpy()
+    parts = np.full(len(counts), SPLITS[0], object)
+    rng, wanted = np.random.default_rng(seed), counts.sum(0)
+    for part in reversed(np.flatnonzero(shares)[1:]):
+        rest = np.flatnonzero(parts == SPLITS[0])
+        others = int((shares[:part] > 0).sum())
+        parts[rest[take_products(counts[rest], shares[part] * wanted, rng, others)]] = SPLITS[part]
+    return parts[groups].tolist()
 
 
 def _divide(count: int, shares: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hw3lib.core.intervals import auroc_interval
 from hw3lib.core.text import listed
+from hw3lib.data.groups import products
 from hw3lib.data.images import ImageStack
 from hw3lib.data.masks import read_mask
 from hw3lib.errors import Hw3Error
@@ -34,6 +35,7 @@ class DetectorEvaluation:
         metrics: ``image_auroc, average_precision, f1_max, pixel_auroc, pixel_ap, aupro`` (0 to 1; NaN without maps or
             masks), ``fit_seconds, ms_per_image, memory_bank, threshold, false_alarm_rate`` and ``detection_rate``
             (share of the good and of the defective test images above the threshold).
+        groups: numbers of the products that the images show, int64 ``(N,)``; None: each shows another.
     """
 
     detector: Detector
@@ -42,6 +44,7 @@ class DetectorEvaluation:
     scores: np.ndarray
     maps: Maps | None
     metrics: dict[str, float] = field(default_factory=dict)
+    groups: np.ndarray | None = None
 
 
 def evaluate(
@@ -59,8 +62,8 @@ def evaluate(
 
     Args:
         detector: not fitted yet.
-        good: good training images, at the detector's size.
-        table: test images, columns ``mask, is_defect, width, height``.
+        good: good training images, at the detector's size; whole products are held out where they have groups.
+        table: test images, columns ``mask, is_defect, width, height``, and ``group`` where several show one product.
         images: the same images, at the detector's size.
         label: name in tables; None: the detector's.
         held_out, false_alarm_rate, progress: see :meth:`Detector.fit`.
@@ -91,7 +94,7 @@ def evaluate(
             "false_alarm_rate": above[~is_defect].mean(),
             "detection_rate": above[is_defect].mean(),
         }
-    return DetectorEvaluation(detector, label or detector.name, is_defect, scores, maps, metrics)
+    return DetectorEvaluation(detector, label or detector.name, is_defect, scores, maps, metrics, products(table))
 
 
 def pixel_metrics(table: pd.DataFrame, maps: Maps | None) -> dict[str, float]:
@@ -130,8 +133,8 @@ def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) 
     best, rows = ranked[0], []
     for e in ranked:
         row = {"detector": e.label, **e.metrics}
-        _, row["auroc_low"], row["auroc_high"] = auroc_interval(e.is_defect, e.scores, seed=seed)
-        behind = auroc_interval(best.is_defect, best.scores, e.scores, seed=seed)
+        _, row["auroc_low"], row["auroc_high"] = auroc_interval(e.is_defect, e.scores, seed=seed, groups=e.groups)
+        behind = auroc_interval(best.is_defect, best.scores, e.scores, seed=seed, groups=best.groups)
         row["behind"], row["behind_low"], row["behind_high"] = behind
         rows.append(row)
     return pd.DataFrame(rows)

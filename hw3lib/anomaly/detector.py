@@ -22,6 +22,8 @@ from tqdm.auto import tqdm
 from hw3lib import __version__
 from hw3lib.core.files import atomic_folder, file_digest
 from hw3lib.core.saved import save_tensors
+from hw3lib.core.text import counted
+from hw3lib.data.groups import as_numbers, joined_groups, pixel_twins
 from hw3lib.data.images import ImageStack
 from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
@@ -66,6 +68,8 @@ class Detector(ABC):
         device: ``auto``, ``cpu``, ``cuda``, ...
         good_scores_: scores of the good images that :meth:`fit` held out, ascending, float32 ``(n,)``.
         good_peaks_: highest value of each of their maps, ascending, float32 ``(n,)``; empty without maps.
+        good_groups_, peak_groups_: the products that they show, int64 ``(n,)``, in the order of the scores and in that
+            of the peaks; None where each shows another.
         good_level_: median pixel of their maps, of 256 of them evenly spaced if there are more; NaN without maps.
         threshold_: an image with a higher score is called anomalous.
         map_threshold_: the same for a pixel of a map: as many good images have a pixel above it.
@@ -93,15 +97,27 @@ class Detector(ABC):
         return True
 
     def fit(
-        self, good: Images, *, held_out: float = 0.2, false_alarm_rate: float = 0.05, progress: bool = False
+        self,
+        good: Images,
+        *,
+        groups: Sequence | np.ndarray | None = None,
+        held_out: float = 0.2,
+        false_alarm_rate: float = 0.05,
+        progress: bool = False,
     ) -> Detector:
         """Learn from good images; some of them are held out and set the threshold.
+
+        Where several images show one product, whole products are held out, and the threshold counts products: one set
+        on photographs of products that were learned from would promise what no new product keeps. Images of the same
+        pixels show one product.
 
         Args:
             good: uint8 ``(N, 3, image_size, image_size)``, 0 to 255, RGB; an array or a list of images, or an
                 ImageStack, which knows how photographs that are no squares lie in them.
-            held_out: share of them that is not learned from. 0 learns from all: then there is no threshold and no
-                p-value.
+            groups: the product that each image shows, ``(N,)``, anything that can be compared; None takes those of the
+                ImageStack, which has them of its table, or else each image shows another product.
+            held_out: share of them that is not learned from, or of the products. 0 learns from all: then there is no
+                threshold and no p-value.
             false_alarm_rate: share of good images that may be called anomalous, see
                 :func:`hw3lib.anomaly.conformal_threshold`.
             progress: show bars.
@@ -110,8 +126,9 @@ class Detector(ABC):
             The detector.
 
         Raises:
-            Hw3Error: too few images, images of another size or of several, NaN, or images that are all the same; a
-                share or a rate out of range. What was learned before is kept then, but not if learning itself fails.
+            Hw3Error: too few images, images of another size or of several, NaN, or images that are all the same; all
+                of one product; not one group each; a share or a rate out of range. What was learned before is kept
+                then, but not if learning itself fails.
         """
         required_good_images(false_alarm_rate)  # refuses a wrong rate before the work, not after
         reading = good.reading if isinstance(good, ImageStack) else PLAIN
@@ -121,9 +138,9 @@ class Detector(ABC):
         _refuse_constant(images.images, self.name)
         if not 0 <= held_out <= 0.9:
             raise Hw3Error(f"{self.name}: held_out={held_out!r}, expected a share of the good images, 0 to 0.9")
-        order = np.random.default_rng(self.seed).permutation(len(images))
-        apart = max(1, round(held_out * len(images))) if held_out else 0
-        learned = np.sort(order[apart:])
+        own = self._products(good, groups, images)
+        learned, apart_rows = self.divide(len(images), own, held_out)
+        apart = len(apart_rows)
         if len(learned) < FEWEST - 1:
             raise Hw3Error(
                 f"{self.name}: found {len(images)} good images, of which {apart} are held out; expected at least "
@@ -134,12 +151,47 @@ class Detector(ABC):
         self._fit(Rows(images.images, images.squares_of(learned)), progress)
         self.n_good_, self.reading_ = len(learned), reading
         self.good_scores_, self.good_peaks_, self.good_level_ = np.zeros(0, np.float32), np.zeros(0, np.float32), np.nan
+        self.good_groups_: np.ndarray | None = None
+        self.peak_groups_: np.ndarray | None = None
         if apart:
-            self._score_held_out(images, np.sort(order[:apart]), progress)
+            self._score_held_out(images, apart_rows, None if own is None else own[apart_rows], progress)
         self.set_false_alarm_rate(false_alarm_rate)
         return self
 
-    def _score_held_out(self, images: ImageStack, rows: np.ndarray, progress: bool) -> None:
+    def _products(self, good: Images, groups: Sequence | np.ndarray | None, images: ImageStack) -> np.ndarray | None:
+        """The product of each image as a number, int64 ``(N,)``; None where each shows another."""
+        if groups is None and isinstance(good, ImageStack):
+            return good.groups
+        if groups is not None and np.shape(groups) != (len(images),):
+            raise Hw3Error(f"{self.name}: groups of shape {np.shape(groups)}, expected one for each of {len(images)}")
+        return joined_groups(None if groups is None else as_numbers(groups), pixel_twins(images.squares()), len(images))
+
+    def divide(self, n: int, groups: np.ndarray | None, held_out: float) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of images that :meth:`fit` learns from and of those it holds out, ascending; no product in both.
+
+        Args:
+            n: good images.
+            groups: numbers of the products that they show, from 0, int64 ``(n,)``; None: another one each.
+            held_out: see :meth:`fit`.
+
+        Raises:
+            Hw3Error: no product would be left to learn from.
+        """
+        units = n if groups is None else int(groups.max()) + 1
+        order = np.random.default_rng(self.seed).permutation(units)
+        apart = max(1, round(held_out * units)) if held_out else 0
+        if groups is None:
+            return np.sort(order[apart:]), np.sort(order[:apart])
+        if apart >= units:
+            raise Hw3Error(
+                f"{self.name}: found {n} good images of {counted(units, 'product')}, of which {apart} would be held "
+                "out; expected one or more to learn from as well. Add photographs of other products, or fit with "
+                "held_out=0, which sets no threshold"
+            )
+        held = np.isin(groups, order[:apart])
+        return np.flatnonzero(~held), np.flatnonzero(held)
+
+    def _score_held_out(self, images: ImageStack, rows: np.ndarray, groups: np.ndarray | None, progress: bool) -> None:
         """Scores and peaks of all of them; of the maps, which may be larger than memory, some tell the level."""
         level_rows = {*np.linspace(0, len(rows) - 1, min(len(rows), _LEVEL)).astype(int).tolist()}
         scores, peaks, kept, done = [], [], [], 0
@@ -149,13 +201,16 @@ class Detector(ABC):
                 peaks += [m.max() for m in maps]
                 kept += [m.ravel() for row, m in enumerate(maps, done) if row in level_rows]
             done += len(score)
-        self.good_scores_ = np.sort(np.concatenate(scores))
+        self.good_scores_, self.good_groups_ = _ascending(np.concatenate(scores), groups)
         if peaks:
-            self.good_peaks_, self.good_level_ = np.sort(np.array(peaks)), float(np.median(np.concatenate(kept)))
+            self.good_peaks_, self.peak_groups_ = _ascending(np.array(peaks), groups)
+            self.good_level_ = float(np.median(np.concatenate(kept)))
 
     def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
         """Choose the threshold again, from the good images that were held out; nothing is learned again."""
-        self.thresholds_ = conformal_threshold(self.good_scores_, false_alarm_rate) if len(self.good_scores_) else None
+        self.thresholds_ = None
+        if len(self.good_scores_):
+            self.thresholds_ = conformal_threshold(self.good_scores_, false_alarm_rate, groups=self.good_groups_)
 
     @property
     def threshold_(self) -> float:
@@ -168,7 +223,7 @@ class Detector(ABC):
             raise Hw3Error(f"{self.name} looks at the image as a whole and has no anomaly map")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewGoodImages)  # said when the threshold was set
-            return conformal_threshold(self.good_peaks_, rate).value
+            return conformal_threshold(self.good_peaks_, rate, groups=self.peak_groups_).value
 
     @property
     def scale_(self) -> ColourScale:
@@ -192,7 +247,7 @@ class Detector(ABC):
         squares: np.ndarray | Rows = images.images
         geometries = images.geometries
         if rows is not None:
-            squares = Rows(squares, images.squares_of(rows))
+            squares = Rows(images.images, images.squares_of(rows))
             geometries = None if geometries is None else [geometries[row] for row in rows]
         return (Scores(*found) for found in of_images(self._score_squares(squares, progress), geometries))
 
@@ -235,7 +290,7 @@ class Detector(ABC):
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """Conformal p-values of scores ``(N,)`` against the held-out good images, see :func:`.p_values`."""
         self._threshold()
-        return p_values(self.good_scores_, scores)
+        return p_values(self.good_scores_, scores, groups=self.good_groups_)
 
     def save(self, folder: str | Path) -> None:
         """Write the detector into one folder, whole or not at all: ``detector.json`` and ``state.safetensors``.
@@ -251,6 +306,9 @@ class Detector(ABC):
             state = {"good_scores_": torch.from_numpy(self.good_scores_)}
             state["good_peaks_"] = torch.from_numpy(self.good_peaks_)
             state["good_level_"] = torch.tensor(self.good_level_)
+            for name in ("good_groups_", "peak_groups_"):
+                if (groups := getattr(self, name)) is not None:
+                    state[name] = torch.from_numpy(groups)
             state |= {f"state.{name}": value.detach().cpu().contiguous() for name, value in self._state().items()}
             save_tensors(state, temporary / _STATE)
             threshold = self.thresholds_
@@ -278,6 +336,8 @@ class Detector(ABC):
         detector.reading_ = Reading(**settings.get("reading", {}))  # which detectors of 8-bit images did not have once
         detector.good_scores_ = state["good_scores_"].numpy()
         detector.good_peaks_, detector.good_level_ = state["good_peaks_"].numpy(), float(state["good_level_"])
+        for name in ("good_groups_", "peak_groups_"):
+            setattr(detector, name, state[name].numpy() if name in state else None)
         inner = {name.removeprefix("state."): value for name, value in state.items() if name.startswith("state.")}
         detector._restore(inner)
         if settings["false_alarm_rate"] is None:
@@ -347,6 +407,12 @@ class Detector(ABC):
                 "fit it with held_out=0.2"
             )
         return self.thresholds_
+
+
+def _ascending(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values in order, and the groups they belong to in the same."""
+    order = np.argsort(values, kind="stable")
+    return values[order], None if groups is None else groups[order]
 
 
 def as_images(images: Images) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hw3lib.core.intervals import corrected_interval
 from hw3lib.core.scores import balanced_accuracy
-from hw3lib.data.labels import Split, as_labels, class_names
+from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
 from hw3lib.errors import Hw3Error
 
 from . import evaluate
@@ -87,7 +87,7 @@ class Result:
         if len(probabilities) != len(splits):
             raise Hw3Error(f"{attempt.name!r}: found probabilities of {len(probabilities)} splits, not {len(splits)}")
         labels = as_labels(table["defect"], classes)
-        result = cls(attempt, classes, len(splits[0][0]), len(splits[0][1]))
+        result = cls(attempt, classes, *split_sizes(splits))
         for (_, test), p in zip(splits, probabilities, strict=True):
             p = np.asarray(p, np.float32)
             if p.shape != (len(test), len(classes)):

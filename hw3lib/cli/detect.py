@@ -13,6 +13,7 @@ from hw3lib.cli.options import Parameters, byte_count, command, group, option, p
     "hw3 detect fit photos/good --out bolts-detector",
     "hw3 detect fit ../mvtec_ad/bottle --out bottle --detector padim --image-size 256",
     "hw3 detect fit photos/good --out bolts --ratio 0.01 --memory-limit 2GB -p neighbours 0",
+    "hw3 detect fit photos/good --out bolts --groups '^([^_]+)_'",
 )
 def fit(
     folder: Annotated[str, option("photographs of good products, or a category", metavar="FOLDER")],
@@ -29,6 +30,14 @@ def fit(
     false_alarm_rate: Annotated[
         float, option("share of good products that may be called anomalous (default: %(default)s)", metavar="R")
     ] = 0.05,
+    groups: Annotated[
+        str | None,
+        option(
+            "products that are photographed several times: a regular expression of a file's name whose first group is "
+            "the product, a CSV file (image,group), or near: find them (default: as the category says)",
+            metavar="PATTERN",
+        ),
+    ] = None,
     held_out: Annotated[
         float, option("of the good images, to set the threshold by (default: %(default)s)", metavar="SHARE")
     ] = 0.2,
@@ -57,6 +66,7 @@ def fit(
     force: Annotated[bool, option("replace the detector that is there")] = False,
 ) -> int:
     from hw3lib.core.untrusted import parse_value
+    from hw3lib.data.reading import checked_range
     from hw3lib.inspection import fit as fitting
 
     settings = {"image_size": image_size, "seed": seed, "device": device}
@@ -67,9 +77,10 @@ def fit(
         out,
         detector,
         settings | {name: parse_value(text) for name, text in parameters},
+        groups=groups,
         held_out=held_out,
         false_alarm_rate=false_alarm_rate,
-        pixel_range=range,
+        pixel_range=checked_range(range),
         fit=fit,
         cache=cache,
         force=force,

@@ -18,7 +18,9 @@ def corrected_interval(
     """Mean of a figure over repeated random splits with its corrected resampled t interval.
 
     The splits share images, so the plain standard error is too small; Nadeau and Bengio (Machine Learning 52, 2003,
-    section 3) widen its variance from ``s2 / n`` to ``s2 (1/n + n_test/n_train)``.
+    section 3) widen its variance from ``s2 / n`` to ``s2 (1/n + n_test/n_train)``. Where whole products are split, they
+    are what is drawn: that figures differ more from split to split for it is in ``s2``, and the two sizes count as
+    their ratio alone, which is that of the products.
 
     Args:
         values: one figure a split, ``(n_splits,)``, or one difference a split for a paired comparison.
@@ -55,7 +57,11 @@ def difference_interval(a: tuple[float, float, float], b: tuple[float, float, fl
 
 
 def auroc_interval(
-    is_defect: np.ndarray, scores: np.ndarray, less: np.ndarray | None = None, seed: int = 0
+    is_defect: np.ndarray,
+    scores: np.ndarray,
+    less: np.ndarray | None = None,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
     """Image AUROC, or the difference of two on the same images, with its 95 % bootstrap interval.
 
@@ -68,18 +74,31 @@ def auroc_interval(
         scores: ``(N,)``.
         less: scores ``(N,)`` whose AUROC is subtracted.
         seed: of the drawing.
+        groups: numbers of the products that the images show, from 0, ``(N,)``: all images of one are drawn together
+            (Davison and Hinkley 1997, section 3.8); None: each shows another.
 
     Returns:
         Value, lower and upper end; fractions of one.
     """
-    rng = np.random.default_rng(seed)
+    rng, is_defect = np.random.default_rng(seed), np.asarray(is_defect)
     wins = _wins(is_defect, scores) - (0 if less is None else _wins(is_defect, less))
     defects, goods = wins.shape
     # An AUROC is a mean over pairs, so a drawing is a pair of weight vectors.
-    weights = [rng.multinomial(n, np.full(n, 1 / n), _REPEATS) / n for n in (defects, goods)]
+    if groups is None:
+        weights = [rng.multinomial(n, np.full(n, 1 / n), _REPEATS) / n for n in (defects, goods)]
+    else:
+        weights = [_drawn_products(groups[rows], rng) for rows in (is_defect, ~is_defect)]
     drawn = np.einsum("rd,dg,rg->r", weights[0], wins, weights[1], optimize=True)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(wins.mean()), float(low), float(high)
+
+
+def _drawn_products(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shares of the images of products that are drawn with replacement, ``(repeats, n)``."""
+    _, which = np.unique(groups, return_inverse=True)
+    n = which.max() + 1
+    weights = rng.multinomial(n, np.full(n, 1 / n), _REPEATS)[:, which]
+    return weights / weights.sum(1, keepdims=True)
 
 
 def _wins(is_defect: np.ndarray, scores: np.ndarray) -> np.ndarray:

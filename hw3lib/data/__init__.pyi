@@ -1,11 +1,19 @@
 from .check import CheckReport, check_category
 from .fetch.sources import get
 from .find import list_categories
+from .groups import find_groups, products
 from .images import ImageStack, read_image, read_row
 from .labels import class_names
 from .masks import load_masks, read_mask
 from .reading import Reading
-from .splits import classification_images, repeated_splits, sample_per_class, splittable, stratified_split
+from .splits import (
+    classification_images,
+    repeated_splits,
+    sample_per_class,
+    splittable,
+    stratified_folds,
+    stratified_split,
+)
 from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
 from .table import digest, load_table
 
@@ -19,6 +27,7 @@ __all__ = [
     "classification_images",
     "defect_statistics",
     "digest",
+    "find_groups",
     "get",
     "image_dimensions",
     "imbalance_ratio",
@@ -26,11 +35,13 @@ __all__ = [
     "load_masks",
     "load_table",
     "mean_mask",
+    "products",
     "read_image",
     "read_mask",
     "read_row",
     "repeated_splits",
     "sample_per_class",
     "splittable",
+    "stratified_folds",
     "stratified_split",
 ]

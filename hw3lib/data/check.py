@@ -14,13 +14,16 @@ import pandas as pd
 from hw3lib.core.text import counted, one_line, short_paths
 from hw3lib.errors import Hw3Error
 
+from .annotations import annotated_images, annotations_of, annotations_path
 from .decoding import is_deep
 from .depth import say_range
 from .fetch.official import OFFICIAL
 from .geometry import Geometry, say_fit, say_squeezed
+from .groups import GROUP, joined_groups, pairs_of_equals, products
 from .images import decode_image
 from .layouts import SEVERITIES, Problem
 from .masks import read_regions
+from .near import find_near_twins, say_near_twins, untold, view, worth_a_word
 from .reading import Reading, readings_of
 from .statistics import class_counts
 from .table import NOT_FINITE, mask_files, settings_of
@@ -75,7 +78,9 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     Reported are: unreadable or truncated files; the problems that ``load_table(..., strict=False)`` left in
     ``table.attrs`` (missing and orphaned masks, wrong sizes, empty classes; folders and files that are passed over,
     images where no class is said, no good images to learn from, defects in ``train/``); images with the same pixels
-    within a split (warning) or across splits or classes (error: the test would be known from training); masks that are
+    (error: the test would be known from training, now or when a class is split again; a warning where they are said to
+    show one product); products with photographs in both splits (error); images that look like shots of one product
+    which nobody said (warning); masks that are
     empty (error), smoothed or more than half marked (warning); mixed sizes, modes or bit depths, images that are nearly
     black or that stretching squeezes, and values beyond the range that was given for the category (warnings); NaN, and
     images too long for tiles (errors); and counts that differ from the published ones in the 15 categories of MVTec AD
@@ -86,18 +91,26 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     keys = np.zeros((len(table), _KEY), np.uint8)  # zeros: not readable
     levels = np.full(len(table), np.nan)
     beyond: list[tuple[str, str]] = []
-    pairs = zip(table["image"], readings_of(table), strict=True)
-    for i, content in enumerate(in_order(lambda pair: _content(*pair), pairs)):
-        if not isinstance(content, Problem):
-            keys[i], levels[i] = np.frombuffer(content.key, np.uint8), content.level
-            if content.beyond:
-                beyond.append((table["image"].iloc[i], content.beyond))
-        elif content.file not in known:
-            problems.append(content)
+
+    def views() -> Iterator[np.ndarray]:
+        pairs = zip(table["image"], readings_of(table), strict=True)
+        for i, content in enumerate(in_order(lambda pair: _content(*pair), pairs)):
+            if not isinstance(content, Problem):
+                keys[i], levels[i] = np.frombuffer(content.key, np.uint8), content.level
+                if content.beyond:
+                    beyond.append((table["image"].iloc[i], content.beyond))
+                yield content.view
+            elif content.file not in known:
+                problems.append(content)
+
+    twins = find_near_twins(views())
     problems += _masks([m for m in table["mask"] if isinstance(m, str) and known.isdisjoint([m, *mask_files(m)])])
     problems += _duplicates(table, keys)
+    problems += _products_on_both_sides(table)
+    problems += _near_twins(table, keys, np.flatnonzero(keys.any(1))[twins])
     problems += _shapes(table)
     problems += _mixed(table)
+    problems += _annotations(table)
     problems += _ranges(table, levels, beyond)
     counts = class_counts(table)
     category = table.attrs.get("category", "")
@@ -115,11 +128,12 @@ def _unreadable(path: str, error: Hw3Error) -> Problem:
 
 class _Content(NamedTuple):
     """Of an image: hash of its pixels, so that a re-encoded copy is known again; its brightest value but for a few
-    outliers, 0 to 255; and what is beyond its range, in words."""
+    outliers, 0 to 255; what is beyond its range, in words; and what is compared with others to find near twins."""
 
     key: bytes
     level: float
     beyond: str
+    view: np.ndarray
 
 
 def _content(path: str, reading: Reading) -> _Content | Problem:
@@ -130,7 +144,7 @@ def _content(path: str, reading: Reading) -> _Content | Problem:
     key = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
     counts = np.bincount(pixels.ravel(), minlength=256)
     level = np.searchsorted(counts.cumsum(), _BRIGHTEST * pixels.size)
-    return _Content(key, float(level), warning)
+    return _Content(key, float(level), warning, view(pixels))
 
 
 class _Mask(NamedTuple):
@@ -186,6 +200,8 @@ def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
     start = keys[:, :8].copy().view(np.uint64)[:, 0]  # whose start repeats may repeat
     rows = np.flatnonzero(pd.Series(start).duplicated(keep=False) & keys.any(1))
     groups = table.iloc[rows][["image", "split", "defect"]].assign(key=[key.tobytes() for key in keys[rows]])
+    said = settings_of(table).groups is not None and GROUP in table
+    groups = groups.assign(product=table[GROUP].iloc[rows] if said else range(len(rows)))
     for _, group in groups.groupby("key", sort=False):
         if len(group) < 2:
             continue
@@ -200,8 +216,53 @@ def _duplicates(table: pd.DataFrame, keys: np.ndarray) -> Iterator[Problem]:
             )
         elif group["defect"].nunique() > 1:
             yield Problem("error", "duplicate across classes", first, f"same pixels as {names}: one image, two labels")
-        else:
+        elif group["product"].nunique() == 1:
             yield Problem("warning", "duplicate within split", first, f"same pixels as {names}")
+        else:
+            yield Problem(
+                "error",
+                "duplicate within split",
+                first,
+                f"same pixels as {names}: a class that is split again would be tested on what it was trained on, and "
+                "until then they count as one; take the copies out",
+            )
+
+
+def _products_on_both_sides(table: pd.DataFrame) -> Iterator[Problem]:
+    """Only of what was said: copies of one file are duplicates."""
+    if settings_of(table).groups is None or GROUP not in table:
+        return
+    sides = table.groupby(GROUP)["split"].nunique()
+    both = table[table[GROUP].isin(sides.index[sides > 1])]
+    if len(both):
+        names = list(both[GROUP].unique())
+        shown = ", ".join(map(str, names[:6])) + (", ..." if len(names) > 6 else "")
+        yield Problem(
+            "error",
+            "product across splits",
+            both["image"].iloc[0],
+            f"{counted(len(names), 'product')} ({shown}) in train and in test, {len(both)} images: a test image is "
+            "known from training; move all of a product to one side, or, if names begin anew in each folder, let the "
+            "expression of --groups hold a / to see the folder",
+        )
+
+
+def _near_twins(table: pd.DataFrame, keys: np.ndarray, pairs: np.ndarray) -> Iterator[Problem]:
+    """Across the splits one is too many; within a class, which is split again, a few do not matter."""
+    rows = np.flatnonzero(keys.any(1)).tolist()
+    same = pairs_of_equals([keys[row].tobytes() for row in rows], rows)  # these are told as duplicates
+    pairs = untold(pairs, joined_groups(products(table), same, len(table)))
+    tested = np.flatnonzero(table["split"] == "test")
+    both = np.isin(pairs, tested).sum(1) == 1
+    if both.any():
+        found = np.intersect1d(pairs[both], tested)
+        said = say_near_twins(len(found), len(tested), "test images", " in train")
+        yield Problem("warning", "near twins across splits", str(table["image"].iloc[found[0]]), said)
+    for (_, defect), part in table.groupby(["split", "defect"], sort=False).indices.items():
+        found = np.unique(pairs[np.isin(pairs, part).all(1)])
+        if worth_a_word(len(found), len(part)):
+            said = say_near_twins(len(found), len(part), f"images of {defect}")
+            yield Problem("warning", "near twins", str(table["image"].iloc[found[0]]), said)
 
 
 def _shapes(table: pd.DataFrame) -> Iterator[Problem]:
@@ -235,6 +296,29 @@ def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
             str(Path(odd)),
             f"{text}: all are read as RGB; a class that alone is stored differently would be given away by it",
         )
+
+
+def _annotations(table: pd.DataFrame) -> Iterator[Problem]:
+    """What is wrong with the category's ``annotations.json``; its regions are decoded where they become instances."""
+    path = annotations_path(table)
+    if path is None:
+        return
+    try:
+        found = annotations_of(table)
+        for annotation in found:
+            size = int(table["height"].iloc[annotation.row]), int(table["width"].iloc[annotation.row])
+            if annotation.has_region:
+                annotation.region(size)
+            elif annotation.box:
+                annotation.pixel_box(size)
+            _ = annotation.points
+        gone = [name for name in annotated_images(path) if not (path.parent / name).is_file()] if found else []
+    except Hw3Error as error:
+        yield Problem("error", "annotations", str(path), str(error).removeprefix(f"{path}: "))
+        return
+    if gone:
+        said = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
+        yield Problem("warning", "orphaned annotation", str(path), f"{len(gone)} annotated images are gone: {said}")
 
 
 def _ranges(table: pd.DataFrame, levels: np.ndarray, beyond: list[tuple[str, str]]) -> Iterator[Problem]:

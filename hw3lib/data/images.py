@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from warnings import warn
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,6 +30,8 @@ from .depth import (
     values_of,
 )
 from .geometry import Geometry, refuse_tiles
+from .groups import joined_groups, pixel_twins, products
+from .near import NearTwins, find_near_twins, say_near_twins, untold, view, worth_a_word
 from .reading import PLAIN, Reading, reading_of, readings_of
 from .threads import in_order
 
@@ -181,8 +184,8 @@ def _scaled(image: Image.Image, reading: Reading) -> tuple[Image.Image, str]:
         return image, f"8 bits a pixel, read as they are and not by the range {say_range(reading.pixel_range)}"
     if (black, white) == (0, 255):
         return image, ""
-    bands = [band.getextrema() for band in image.split()]
-    found = Extremes(float(min(low for low, _ in bands)), float(max(high for _, high in bands)), False)
+    present = np.flatnonzero(np.reshape(image.histogram(), (3, 256)).any(0))
+    found = Extremes(float(present[0]), float(present[-1]), False)
     return image.point(scaled(np.arange(256), black, white).tolist() * 3), _beyond(found, black, white)
 
 
@@ -209,6 +212,7 @@ class ImageStack:
         key: SHA-256 of the files' content, size and interpolation: what the cache is looked up by.
         reading: how the files became pixels; None where not all of them were read alike.
         geometries: where each image lies in its squares; None where each fills its one square.
+        groups: the product that each image shows as a number, int64 ``(N,)``; None where each shows another.
         warnings: ``(file, what is odd about its values)`` of images decoded just now, see :func:`decode_image`.
     """
 
@@ -218,10 +222,11 @@ class ImageStack:
         key: str = "",
         reading: Reading | None = PLAIN,
         geometries: Sequence[Geometry] | None = None,
+        groups: np.ndarray | None = None,
     ):
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise Hw3Error(f"images: found {images.dtype} {images.shape}, expected uint8 (N, 3, H, W)")
-        self.images, self.key, self.size, self.reading = images, key, images.shape[-1], reading
+        self.images, self.key, self.size, self.reading, self.groups = images, key, images.shape[-1], reading, groups
         self.geometries = None if geometries is None else list(geometries)
         counts = [1] * len(images) if geometries is None else [len(g) for g in geometries]
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -249,7 +254,21 @@ class ImageStack:
         """Some of the images, as int positions or bool for each."""
         rows = np.arange(len(self))[rows]
         geometries = None if self.geometries is None else [self.geometries[row] for row in rows]
-        return ImageStack(self.images[self.squares_of(rows)], "", self.reading, geometries)
+        groups = None if self.groups is None else self.groups[rows]
+        return ImageStack(self.images[self.squares_of(rows)], "", self.reading, geometries, groups)
+
+    def squares(self) -> Iterator[np.ndarray]:
+        """The squares of one image after the other, uint8 ``(squares, 3, size, size)``."""
+        return (self.images[self._starts[row] : self._starts[row + 1]] for row in range(len(self)))
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """One image after the other, as far as the squares show it, uint8 ``(h, w, 3)``."""
+        for row, squares in enumerate(self.squares()):
+            channels_last = squares.transpose(0, 2, 3, 1)
+            if self.geometries is None:
+                yield channels_last[0]
+            else:
+                yield np.rint(self._geometry(row).join(channels_last)).astype(np.uint8)
 
     def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> ImageStack:
         """The same images after ``change``, from uint8 ``(H, W, 3)`` to another of any shape; padding is not changed.
@@ -257,10 +276,8 @@ class ImageStack:
         They are changed at the resolution that the squares have.
         """
         found = []
-        for row in range(len(self)):
-            squares = self.images[self._starts[row] : self._starts[row + 1]].transpose(0, 2, 3, 1)
-            geometry = self._geometry(row)
-            image = change(np.rint(geometry.join(squares)).astype(np.uint8))
+        for row, picture in enumerate(self.pictures()):
+            geometry, image = self._geometry(row), change(picture)
             geometry = replace(geometry, width=image.shape[1], height=image.shape[0])
             found.append(Squares(geometry.squares(Image.fromarray(np.ascontiguousarray(image))), geometry, ""))
         return self.of(found, self.reading)
@@ -287,11 +304,14 @@ class ImageStack:
         cache: str | Path | None = None,
         workers: int | None = None,
         progress: bool = False,
+        look: bool = True,
     ) -> ImageStack:
         """Decode a table's images in parallel, or map them from the cache.
 
+        Images of the same pixels show one product. Others that look like shots of one are told, and not joined.
+
         Args:
-            table: needs the column ``image``.
+            table: needs the column ``image``; a column ``group`` says which images show one product.
             size: side of the squares in pixels.
             reading: how all of them become pixels, such as a detector's; None: as their category is read.
             tiles: whether the reader of the stack can do with several squares an image, as anomaly detectors can.
@@ -299,6 +319,10 @@ class ImageStack:
                 hash of the images' bytes and of how they are read, so changed images never meet an old stack.
             workers: decoding threads; None takes one a core.
             progress: show a bar.
+            look: for shots of one product that the table does not say.
+
+        Warns:
+            NearTwins: some of the images look like shots of one product.
 
         Raises:
             Hw3Error: an image cannot be decoded, ``size`` is not positive, or the cache cannot be written; one would be
@@ -326,6 +350,11 @@ class ImageStack:
             array = _through_cache(Path(cache) / f"{key}.npy", shape, images)
         stack = cls(array, key, shared, geometries)
         stack.warnings = warnings
+        stack.groups = joined_groups(products(table), pixel_twins(stack.squares()), len(stack))
+        if look:
+            found = len(np.unique(untold(find_near_twins(map(view, stack.pictures())), stack.groups)))
+            if worth_a_word(found, len(stack)):
+                warn(say_near_twins(found, len(stack)), NearTwins, stacklevel=2)
         return stack
 
 
@@ -397,7 +426,7 @@ def _decode(
     images = in_order(lambda pair: decode_squares(pair[0], size, pair[1]), zip(paths, readings, strict=True), workers)
     each = tqdm(images, total=len(paths), unit="image", desc="decode", disable=not progress)
     for path, wanted, (squares, found, warning) in zip(paths, geometries or [None] * len(paths), each, strict=True):
-        if wanted not in (None, found):
+        if wanted is not None and wanted != found:
             raise Hw3Error(
                 f"{path}: has {found.width}x{found.height} pixels, and the table says {wanted.width}x{wanted.height}; "
                 "read the category again"

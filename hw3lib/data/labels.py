@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 Split = tuple[np.ndarray, np.ndarray]
+
+
+def split_sizes(splits: Sequence[Split]) -> tuple[int, int]:
+    """Images of the training and of the test parts; their means, where whole products make them differ in length."""
+    train, test = (round(float(np.mean([len(split[side]) for split in splits]))) for side in (0, 1))
+    return train, test
 
 
 def class_names(table: pd.DataFrame) -> list[str]:

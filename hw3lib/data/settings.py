@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +11,7 @@ from hw3lib.core.files import atomic_path
 from hw3lib.core.untrusted import read_json
 from hw3lib.errors import Hw3Error
 
+from .groups import check_groups
 from .reading import Fit, checked_range
 
 FILE = "category.json"
@@ -27,8 +27,9 @@ class CategorySettings:
         pixel_range: values that are black and white, such as ``(0, 4095)``; None finds them from the images.
         fit: how a photograph comes to a network's square: ``stretch``, ``pad`` or ``tile``.
         groups: regular expression whose first group, found in a file's name, names the product that it shows; or the
-            path of a CSV file, relative to the category, with the columns ``image`` and ``group``; None: every
-            photograph shows another product.
+            path of a CSV file, relative to the category, with the columns ``image`` and ``group``; or ``near``:
+            photographs that look like shots of one product; None: every photograph shows another product. See
+            :func:`hw3lib.data.groups.find_groups`.
     """
 
     good: str | None = None
@@ -45,17 +46,7 @@ class CategorySettings:
         if self.fit not in get_args(Fit):
             raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(get_args(Fit))}")
         if self.groups is not None:
-            if not isinstance(self.groups, str) or not self.groups:
-                raise Hw3Error(f"groups={self.groups!r}: expected a regular expression or the name of a CSV file")
-            if not self.groups.endswith(".csv"):
-                try:
-                    groups = re.compile(self.groups).groups
-                except re.error as error:
-                    raise Hw3Error(f"groups={self.groups!r}: no regular expression: {error}") from None
-                if groups < 1:
-                    raise Hw3Error(
-                        f"groups={self.groups!r}: expected brackets around what names the product, such as '^([^_]+)_'"
-                    )
+            check_groups(self.groups)
 
     def said(self) -> dict[str, Any]:
         """What differs from the defaults."""

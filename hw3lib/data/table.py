@@ -20,13 +20,15 @@ from hw3lib.core.files import expanded, file_digest
 from hw3lib.core.text import composed, counted, short_paths
 from hw3lib.errors import Hw3Error
 
+from .annotations import annotations_path
 from .decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
 from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
 from .folders import image_names, subfolders
+from .groups import GROUP, NEAR, grouped, products
 from .layouts import ClassFolder, Layout, Problem, list_classes
 from .reading import COLUMN, PLAIN, Reading, readings_of
-from .settings import CategorySettings, read_settings
+from .settings import FILE, CategorySettings, read_settings
 from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
@@ -73,12 +75,14 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
         (``train`` or ``test``), ``defect`` (``good`` or the type), ``is_defect`` (bool), ``mask`` (path of a file or of
         a folder of masks, or missing; see :func:`hw3lib.data.read_mask`), ``width`` and ``height`` (pixels, as seen
         upright), ``mode`` (Pillow's: ``RGB``, ``L``, ..., or ``RGB;16`` for colours of 16 bits). Where images are not
-        read as by default, the column ``reading`` says how, see :func:`.images.read_row`. The category's folder is in
-        ``table.attrs["folder"]``, what ``category.json`` says in ``table.attrs["settings"]``, see :func:`settings_of`.
+        read as by default, the column ``reading`` says how, see :func:`.images.read_row`; where it is said which of
+        them show one product, or two files are the same, the column ``group`` is the product, see
+        :mod:`hw3lib.data.groups`. The category's folder is in ``table.attrs["folder"]``, what ``category.json`` says in
+        ``table.attrs["settings"]``, see :func:`settings_of`.
 
     Raises:
         Hw3Error: unknown category, wrong folder level, empty class, unreadable or truncated image, orphaned mask,
-            mask of another size, two images of one stem.
+            mask of another size, two images of one stem, images whose product is not said where others' are.
 
     Warns:
         UserWarning: once, with their number, of masks that may have been drawn before their images were turned.
@@ -117,6 +121,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     reading = Reading(pixel_range, settings.fit)
     if reading != PLAIN:
         table[COLUMN] = [reading] * len(table)
+    groups = settings.groups if find_range or settings.groups != NEAR else None  # which decodes
+    table = _with_groups(table, folder, groups, problems)
     table.attrs = {"root": str(root), "category": composed(category), "folder": str(folder)}
     table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
@@ -127,6 +133,26 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
         if errors:
             raise Hw3Error(_say(category, errors))
     return table
+
+
+def _with_groups(table: pd.DataFrame, folder: Path, groups: str | None, problems: list[Problem]) -> pd.DataFrame:
+    """With the column ``group`` where it is needed; a folder that lends test images to itself lends whole products."""
+    try:
+        table = grouped(table, groups, folder)
+    except Hw3Error as error:
+        problems.append(Problem("error", "groups", str(folder / FILE), str(error)))
+        table = grouped(table, None, folder)
+    if GROUP not in table:
+        return table
+    folders = table["image"].map(os.path.dirname)
+    lends = table.groupby(folders)["split"].transform("nunique") > 1
+    for _, part in table[lends].groupby("defect"):
+        part = part.sort_values("image", key=lambda paths: paths.map(os.path.normcase), kind="stable")
+        turn = pd.factorize(part[GROUP])[0]
+        table.loc[part.index, "split"] = np.where(turn % 5, "train", "test")
+    keys = zip(table["split"], table["defect"], table["image"], strict=True)
+    places = [(split == "test", name != "good", name, os.path.normcase(image)) for split, name, image in keys]
+    return table.iloc[sorted(range(len(table)), key=places.__getitem__)].reset_index(drop=True)
 
 
 def load_folder(folder: str | Path, *, strict: bool = True, find_range: bool = True) -> pd.DataFrame:
@@ -382,7 +408,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """SHA-256, in hexadecimal, of what a table says: splits, classes, settings, range, bytes of every image and mask.
+    """SHA-256, in hexadecimal, of what a table says: splits, classes, products, settings, range, annotations, files.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
 
@@ -392,10 +418,14 @@ def digest(table: pd.DataFrame) -> str:
     sums = in_order(file_digest, _files(table))
     said = settings_of(table).said()
     total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
+    groups = products(table)
+    if annotations := annotations_path(table):
+        total.update(f"{annotations.name} {file_digest(annotations)}\n".encode())
     if COLUMN in table:  # the scale of a part of a table was found from all of its category
         total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
-    for row in table.itertuples():
+    for i, row in enumerate(table.itertuples()):
         image = next(sums)
         mask = "+".join(next(sums) for _ in mask_files(row.mask)) if isinstance(row.mask, str) else "-"
-        total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}\n".encode())
+        own = "" if groups is None else f" {groups[i]}"
+        total.update(f"{row.split}/{row.defect}/{Path(row.image).name} {image} {mask}{own}\n".encode())
     return total.hexdigest()

@@ -22,8 +22,9 @@ from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest, read_kept
 from hw3lib.core.scores import balanced_accuracy
 from hw3lib.data.decoding import BROKEN_ARRAYS
+from hw3lib.data.groups import GROUP, products
 from hw3lib.data.images import ImageStack
-from hw3lib.data.labels import Split, as_labels, class_names
+from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
 from hw3lib.data.masks import load_masks
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
@@ -184,13 +185,13 @@ def compare_methods(
 
     Args:
         table: images with their classes, as :func:`hw3lib.data.classification_images` gives them.
-        splits: positions ``(train, test)`` in the table, two or more. Where none shares an image with another, they
-            are taken for independent draws.
+        splits: positions ``(train, test)`` in the table, two or more. Where none shares an image, or a product, with
+            another, they are taken for independent draws.
         methods: names in :data:`METHODS`; ``plain`` is always among them.
         ratios: largest over smallest defect type, each above 1.
         turns: tails that each split is run with; its figures are their means. As many as there are defect types make
             every type the tail once in each split: the narrowest intervals, at that many times the cost.
-        unlabelled: further images without labels, none of them in ``table``.
+        unlabelled: further images without labels, none of them in ``table``; those of its products are left out.
         ceiling: also train plainly on the whole training parts; see :meth:`MethodComparison.ceiling`.
         arch, image_size: backbone and side in pixels.
         views: of each image, weakly augmented to learn from, and strongly for the unlabelled ones.
@@ -209,6 +210,8 @@ def compare_methods(
     if ceiling:
         chosen.append(replace(METHODS[BASELINE], name=ALL_IMAGES))
     _check(table, splits, chosen, ratios, turns, unlabelled)
+    if unlabelled is not None and GROUP in table and GROUP in unlabelled:
+        unlabelled = unlabelled[~unlabelled[GROUP].isin(table[GROUP])]
     every = table if unlabelled is None else pd.concat([table, unlabelled], ignore_index=True)
     embedder = Embedder(backbones.load(arch).to(pick_device(device)), views, views, seed)
     strong = any(method.kind == "unlabelled" for method in chosen)
@@ -241,9 +244,10 @@ def compare_methods(
         found = figures(labels[test], np.array(outcome["y_pred"]), counts)
         row = {"method": method.name, "ratio": ratio, "split": i // turns, "tail": orders[i][-1]}
         rows.append(row | found | {"seconds": outcome["seconds"]})
-    n_train, n_test = len(splits[0][0]), len(splits[0][1])
-    drawn = np.concatenate([np.concatenate(split) for split in splits])
-    return MethodComparison(pd.DataFrame(rows), classes, n_train, n_test, len(np.unique(drawn)) == len(drawn))
+    groups = products(table)
+    drawn = [np.concatenate(split) if groups is None else np.unique(groups[np.concatenate(split)]) for split in splits]
+    independent = len(np.unique(np.concatenate(drawn))) == sum(map(len, drawn))
+    return MethodComparison(pd.DataFrame(rows), classes, *split_sizes(splits), independent)
 
 
 def _outcome(

@@ -14,6 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from hw3lib.core.intervals import corrected_interval
 from hw3lib.core.scores import balanced_accuracy
+from hw3lib.data.groups import GROUP
+from hw3lib.data.labels import split_sizes
 from hw3lib.data.splits import repeated_splits
 
 
@@ -41,6 +43,7 @@ def leak_experiment(
     n_splits: int = 10,
     test_size: float = 0.2,
     random_state: int = 0,
+    groups: np.ndarray | None = None,
 ) -> Leak:
     """Oversample before the split and after it, on the same repeated stratified splits of the real samples.
 
@@ -55,13 +58,15 @@ def leak_experiment(
         classifier: anything with ``fit`` and ``predict``; by default a logistic regression on standardised values.
         n_splits, test_size: see :func:`hw3lib.data.repeated_splits`.
         random_state: of the splits; split number i oversamples with ``random_state + i``.
+        groups: the product that each sample shows, ``(N,)``: none stands on both sides; None: another one each.
 
     Raises:
         Hw3Error: a class too small to stand on both sides, or what the oversampler refuses.
     """
     X, y = np.asarray(X), np.asarray(y)
     classifier = classifier or make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    splits = repeated_splits(pd.DataFrame({"defect": y}), n_splits, test_size, random_state)
+    samples = pd.DataFrame({"defect": y} if groups is None else {"defect": y, GROUP: groups})
+    splits = repeated_splits(samples, n_splits, test_size, random_state)
     rows = []
     for i, (train, test) in enumerate(splits):
         sampler = clone(oversampler)
@@ -82,7 +87,7 @@ def leak_experiment(
             )
         )
     table = pd.DataFrame(rows, columns=["honest", "leaky", "leaky_real"])
-    sizes = len(splits[0][0]), len(splits[0][1])
+    sizes = split_sizes(splits)
     return Leak(
         table,
         corrected_interval(table["leaky"] - table["honest"], *sizes),

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.metrics import auc
 
 from hw3lib.core.text import listed
+from hw3lib.data.groups import products
 from hw3lib.data.statistics import imbalance_ratio
 from hw3lib.errors import Hw3Error
 
@@ -164,7 +165,8 @@ def make_longtail(
         profile: ``exponential`` or ``step``.
         order: of the defect types from head to tail: ``count`` (largest first, equal ones by name), ``random`` (by
             ``random_state``), or their names.
-        random_state: chooses the images; for one seed the images of a smaller class are among those of a larger one.
+        random_state: chooses the images, by whole products where several show one; for one seed the images of a smaller
+            class are among those of a larger one.
 
     Returns:
         Rows of ``table`` in its order.
@@ -198,9 +200,11 @@ def make_longtail(
     n_max = int(min(np.floor(available[c] / f + 1e-9) for c, f in zip(classes, factors, strict=True)))
     wanted = {c: max(1, int(np.floor(n_max * f + 0.5))) for c, f in zip(classes, factors, strict=True)}
     rng = np.random.default_rng(random_state)
-    chosen = []
+    chosen, groups = [], products(table)
     for name, rows in sorted(table.groupby("defect").indices.items()):
         rows = rng.permutation(rows)
+        if groups is not None:  # product after product: a rare defect is on few products
+            rows = rows[np.argsort(pd.factorize(groups[rows])[0], kind="stable")]
         chosen.append(rows[: wanted.get(name, len(rows))])
     return table.iloc[np.sort(np.concatenate(chosen))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from hw3lib.data.depth import say_range
 from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.geometry import Geometry, say_fit, say_squeezed
 from hw3lib.data.images import ImageStack, decode_squares
-from hw3lib.data.reading import Fit, checked_range
+from hw3lib.data.near import NearTwins
+from hw3lib.data.reading import Fit, Reading
 from hw3lib.errors import Hw3Error
 
-from .photographs import find_photographs, good_photographs, say_sizes
+from .photographs import find_photographs, good_photographs, say_sizes, with_groups
 
 _RATES = (0.05, 0.02, 0.01, 0.005, 0.001)  # false-alarm rates that a user may wish for
 _KEPT = "detector.json"  # tells a detector's folder
@@ -37,6 +39,7 @@ def fit(
     detector: str = "patchcore",
     settings: dict[str, Any] | None = None,
     *,
+    groups: str | None = None,
     held_out: float = 0.2,
     false_alarm_rate: float = 0.05,
     pixel_range: tuple[float, float] | None = None,
@@ -54,6 +57,8 @@ def fit(
         out: folder of the detector.
         detector: one of :data:`hw3lib.anomaly.registry.DETECTORS`.
         settings: its hyperparameters, such as ``image_size``.
+        groups: which photographs show the same product, see :func:`hw3lib.data.groups.find_groups`; a CSV file is
+            looked for here and then in ``folder``. None: as the category says.
         held_out, false_alarm_rate: see :meth:`.Detector.fit`.
         pixel_range: pixel values that are black and white, see :func:`.photographs.good_photographs`.
         fit: how images come to squares, ``stretch``, ``pad`` or ``tile``; likewise.
@@ -73,9 +78,9 @@ def fit(
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
         raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")
-    files, sizes, reading = good_photographs(Path(folder), checked_range(pixel_range), fit)
+    files, sizes, reading = good_photographs(Path(folder), pixel_range, fit)
     n, side = len(files), model.image_size
-    held = 0 if held_out == 0 else max(1, round(held_out * n))
+    table = with_groups(Path(folder), files, sizes, groups)
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is {say_fit(reading.fit, side, sizes)}")
     if squeezed := say_squeezed(reading.fit, sizes):
         echo(f"warning: {squeezed}; --fit pad keeps their shape")
@@ -85,17 +90,21 @@ def fit(
         raise Hw3Error(
             f"{folder}: found {counted(n, 'good image')}, expected at least {FEWEST}; add photographs of good products"
         )
+    images, near = _load(table, side, reading, cache, progress)
+    learned, held = (len(rows) for rows in model.divide(n, images.groups, held_out))
+    if images.groups is not None:
+        echo(f"they show {counted(int(images.groups.max()) + 1, 'product')}")
     aside = f"{held} are held out to set the threshold" if held else "none is held out, so there will be no threshold"
-    echo(f"{model.name} learns from {n - held} of them, {aside}")
+    echo(f"{model.name} learns from {learned} of them, {aside}")
+    for said in near:
+        echo(said)
     if hasattr(model, "plan") and not progress:  # the detector tells it beside its bars
-        plan = model.plan(sum(len(Geometry(*size, side, reading.fit)) for size in sizes) * (n - held) // n)
+        plan = model.plan(sum(len(Geometry(*size, side, reading.fit)) for size in sizes) * learned // n)
         echo(
             f"memory bank: {plan['memory_bank']:,} of {plan['patches']:,} patches, {plan['channels']} numbers each: "
             f"{human_bytes(plan['memory_bank_bytes'])}; all patches, while it is made: "
             f"{human_bytes(plan['patches_bytes'])}"
         )
-    table = pd.DataFrame({"image": files, "width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
-    images = ImageStack.load(table, side, reading=reading, tiles=True, cache=cache, progress=progress)
     if images.warnings:
         file, warning = images.warnings[0]
         echo(f"warning: {counted(len(images.warnings), 'good image')} of {n}, first {file}: {warning}")
@@ -106,7 +115,8 @@ def fit(
     if threshold := model.thresholds_:
         echo(str(threshold))
         assert threshold.guarantee is not None
-        if more := _more_images(threshold.guarantee, false_alarm_rate, held_out):
+        what = "images" if threshold.photographs is None else "products"
+        if more := _more_images(threshold.guarantee, false_alarm_rate, held_out, what):
             echo(more)
     echo(f"detector: {out} ({human_bytes(sum(f.stat().st_size for f in Path(out).iterdir()))})")
     return model
@@ -152,8 +162,21 @@ def export(
     return done
 
 
-def _more_images(guarantee: float, asked: float, held_out: float) -> str:
-    """How many good images a lower false-alarm rate takes."""
+def _load(
+    table: pd.DataFrame, side: int, reading: Reading, cache: str | Path | None, progress: bool
+) -> tuple[ImageStack, list[str]]:
+    """The images, and what is to be said of those that look like shots of one product."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NearTwins)
+        images = ImageStack.load(table, side, reading=reading, tiles=True, cache=cache, progress=progress)
+    for warning in caught:
+        if not issubclass(warning.category, NearTwins):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return images, [str(warning.message) for warning in caught if issubclass(warning.category, NearTwins)]
+
+
+def _more_images(guarantee: float, asked: float, held_out: float, what: str = "images") -> str:
+    """How many good images, of as many products, a lower false-alarm rate takes."""
     wanted = sorted(
         {*([asked] if guarantee > asked else []), *(rate for rate in _RATES if rate < min(guarantee, asked))}
     )
@@ -161,4 +184,4 @@ def _more_images(guarantee: float, asked: float, held_out: float) -> str:
     for rate in reversed(wanted[-3:]):
         needed = required_good_images(rate)
         parts.append(f"{100 * rate:.3g} % takes {needed:,} held out, {math.ceil(needed / held_out - 1e-9):,} in all")
-    return f"Good images for a lower false-alarm rate: {'; '.join(parts)}" if parts else ""
+    return f"Good {what} for a lower false-alarm rate: {'; '.join(parts)}" if parts else ""

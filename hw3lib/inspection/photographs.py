@@ -11,10 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, overload
 
+import pandas as pd
+
 from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
 from hw3lib.data.find import holds_classes, is_category
 from hw3lib.data.folders import IMAGE_SUFFIXES, image_names
+from hw3lib.data.groups import GROUP, grouped
 from hw3lib.data.images import ImageStack, decode_squares
 from hw3lib.data.layouts import Problem
 from hw3lib.data.reading import Fit, Reading, shared_reading
@@ -106,7 +109,7 @@ def good_photographs(
         Hw3Error: no such folder, no image, or any that cannot be read.
     """
     folder = expanded(folder)
-    if is_category(folder) or (holds_classes(folder) and not image_names(folder)):
+    if _is_category(folder):
         table = load_folder(folder, strict=False)
         good = table[(table["split"] == "train") & ~table["is_defect"]]
         broken = [
@@ -141,8 +144,8 @@ def good_photographs(
         raise Hw3Error(
             f"{folder}: {counted(len(broken), 'good image')} of {total} cannot be read; replace or remove:\n  {lines}"
         )
-    said = {name: value for name, value in (("pixel_range", pixel_range), ("fit", fit)) if value is not None}
-    return files, sizes, replace(reading, **said)
+    given = pixel_range or reading.pixel_range
+    return files, sizes, replace(reading, pixel_range=given, fit=fit or reading.fit)
 
 
 def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tuple[Photographs, list[tuple[str, str]]]:
@@ -179,6 +182,38 @@ def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tup
         raise Hw3Error(f"no image to score in {', '.join(map(str, places))}")
     found.make_names_differ()
     return found, failed
+
+
+def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], groups: str | None) -> pd.DataFrame:
+    """A table of good photographs, with a column ``group`` where several show one product.
+
+    Args:
+        folder, files, sizes: of :func:`good_photographs`.
+        groups: see :func:`hw3lib.data.groups.find_groups`; None: as the category says. A CSV file is looked for from
+            here and then from ``folder``.
+
+    Raises:
+        Hw3Error: as :func:`hw3lib.data.groups.find_groups`.
+    """
+    folder = expanded(folder).absolute()
+    table = pd.DataFrame({"image": files, "width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
+    if groups is not None and groups.endswith(".csv") and expanded(groups).is_file():
+        groups = str(expanded(groups).absolute())
+    if not _is_category(folder):
+        return grouped(table, groups, folder)
+    every = load_folder(folder, strict=False)
+    wrong = [p["message"] for p in every.attrs["problems"] if p["kind"] == "groups"]
+    if groups is not None:
+        every = grouped(every, groups, folder)
+    elif wrong:
+        raise Hw3Error(wrong[0])
+    if GROUP not in every:
+        return table
+    return table.assign(**{GROUP: every.set_index("image")[GROUP].loc[files].to_numpy()})
+
+
+def _is_category(folder: Path) -> bool:
+    return is_category(folder) or (holds_classes(folder) and not image_names(folder))
 
 
 def read_batches(

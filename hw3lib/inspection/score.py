@@ -136,7 +136,9 @@ def score(
             if images is None:
                 continue
             scores, maps = model.score(images)
-            chances = p_values(model.good_scores_, scores) if len(model.good_scores_) else np.full(len(batch), np.nan)
+            chances = np.full(len(batch), np.nan)
+            if len(model.good_scores_):
+                chances = p_values(model.good_scores_, scores, groups=model.good_groups_)
             warned += [(str(p.path), text) for p, text in zip(batch, warnings, strict=True) if text]
             each = zip(batch, scores.tolist(), chances.tolist(), warnings, strict=True)
             for photograph, value, chance, warning in each:
@@ -177,7 +179,8 @@ def threshold_and_promise(
             f"{place}: fitted without held-out good images, so it has no threshold; give one with --threshold"
         )
     with silence_few_good_images():
-        threshold = conformal_threshold(model.good_scores_, _rate(model) if rate is None else rate)
+        rate = _rate(model) if rate is None else rate
+        threshold = conformal_threshold(model.good_scores_, rate, groups=model.good_groups_)
     return threshold.value, str(threshold)
 
 
@@ -204,7 +207,8 @@ def map_colours(
         limit = value
     else:
         with silence_few_good_images():
-            limit = conformal_threshold(model.good_peaks_, _rate(model) if rate is None else rate).value
+            rate = _rate(model) if rate is None else rate
+            limit = conformal_threshold(model.good_peaks_, rate, groups=model.peak_groups_).value
     level = min(model.good_level_, limit - 1e-6 * max(abs(limit), 1.0))
     return ColourScale.anchored(level, limit), limit
 

@@ -10,6 +10,7 @@ import pandas as pd
 from hw3lib import anomaly, classify, imbalance, networks  # a worker loads what its cells need and no more
 from hw3lib.core.intervals import auroc_interval
 from hw3lib.data.images import ImageStack
+from hw3lib.data.labels import split_sizes
 from hw3lib.data.splits import classification_images, repeated_splits
 from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
@@ -71,7 +72,7 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
         done = anomaly.evaluate(
             detector, stacks[0], test, stacks[1], held_out=s["held_out"], false_alarm_rate=s["false_alarm_rate"]
         )
-    _, low, high = auroc_interval(done.is_defect, done.scores, seed=cell.seed)
+    _, low, high = auroc_interval(done.is_defect, done.scores, seed=cell.seed, groups=done.groups)
     return plain(
         {**done.metrics, "auroc_low": low, "auroc_high": high, "device": networks.pick_device(s["device"]).type}
     )
@@ -128,4 +129,5 @@ def _table(root: str, category: str) -> tuple[pd.DataFrame, str]:
 
 
 def _about(splits: list) -> dict[str, int]:
-    return {"n_splits": len(splits), "n_train": len(splits[0][0]), "n_test": len(splits[0][1])}
+    n_train, n_test = split_sizes(splits)
+    return {"n_splits": len(splits), "n_train": n_train, "n_test": n_test}

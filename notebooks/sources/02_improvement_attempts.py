@@ -65,14 +65,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
 from hw3lib import RunFolder
 from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, run_attempt, verdict
 from hw3lib.core import corrected_interval
 from hw3lib.course import checks
-from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
+from hw3lib.data import (
+    ImageStack,
+    class_counts,
+    classification_images,
+    get,
+    load_masks,
+    load_table,
+    products,
+    splittable,
+    stratified_folds,
+)
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
 
@@ -117,7 +126,7 @@ print(f"{n_splits} splits: {len(splits[0][0])} images to train on, {len(splits[0
 classes = list(class_counts(images).index)
 few = int(min(8, smallest // 2 + 1))  # images a class; the reports began with 8
 cnn_batch = min(16, few * len(classes))  # no batch is larger than a small folder of your own
-batch_size = min(32, len(splits[0][0]))
+batch_size = min(32, *(len(train) for train, _ in splits))
 more_data = Attempt("1 more data", arch="simple_cnn", image_size=64, epochs=30, batch_size=cnn_batch)
 baseline = replace(more_data, name="baseline", images_per_class=few)
 transfer = Attempt("2 transfer", arch=arch, strategy="transfer", image_size=224, epochs=30, batch_size=batch_size)
@@ -390,8 +399,7 @@ widgets.in_person(widgets.relabel, best, images, run.folder / "relabelled.json")
 # **Predict first.** How often does a *correct* decision have its peak on the defect?
 
 # %%
-folds = StratifiedKFold(min(5, images["defect"].value_counts().min()), shuffle=True, random_state=seed)
-folds = list(folds.split(images, images["defect"]))
+folds = stratified_folds(images["defect"].to_numpy(), products(images), random_state=seed)
 explained = replace(transfer, batch_size=min(batch_size, *(len(train) for train, _ in folds)))
 explanation = explain_attempt(explained, images, folds, seed=seed)
 run.figure(plots.explain.grad_cams(explanation, images), "grad_cams")

@@ -65,7 +65,17 @@ from sklearn.preprocessing import StandardScaler
 
 from hw3lib import RunFolder, imbalance
 from hw3lib.course import checks
-from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
+from hw3lib.data import (
+    ImageStack,
+    class_counts,
+    classification_images,
+    get,
+    load_masks,
+    load_table,
+    products,
+    splittable,
+    stratified_folds,
+)
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
 
@@ -208,7 +218,7 @@ def features(batch):
 balanced = ImageStack.load(images, 64)
 real_features, real_labels = features(balanced.images), images["defect"].to_numpy()
 classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
-folds = int(min(5, images["defect"].value_counts().min()))
+folds = stratified_folds(real_labels, products(images), random_state=None)
 guesses = cross_val_predict(classifier, real_features, real_labels, cv=folds)
 unseen = imbalance.recognisable(real_features, real_labels, lambda _: guesses).table["share"].mean()
 
@@ -243,6 +253,7 @@ leak = imbalance.leak_experiment(
     n_splits=10,
     test_size=0.5,
     random_state=seed,
+    groups=products(mild),
 )
 run.table(leak.table, "leak")
 mean, low, high = (100 * value for value in leak.inflation)

@@ -187,3 +187,34 @@ def test_another_seed_gives_another_split():
 def test_shares_that_are_none_are_refused(shares):
     with pytest.raises(Hw3Error, match="expected the shares of training, validation and test"):
         split_images(images({"a": 5}), shares)
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=9), min_size=1, max_size=3),
+    st.sampled_from([(0.6, 0.2, 0.2), (0.8, 0.2), (0.7, 0.3, 0.0)]),
+    st.integers(0, 5),
+)
+def test_no_product_is_in_two_parts_and_a_class_of_enough_products_is_in_each(sizes, shares, seed):
+    rows = [
+        (name, f"{name}{i}")
+        for name, counts in zip("abc", sizes, strict=False)
+        for i, n in enumerate(counts)
+        for _ in range(n)
+    ]
+    table = pd.DataFrame(rows, columns=["defect", "group"])
+    found = pd.Series(split_images(table, shares, seed))
+    assert found.tolist() == split_images(table, shares, seed)
+    if table["group"].is_unique:
+        return  # images, as above
+    assert (found.groupby(table["group"]).nunique() == 1).all()
+    parts = {name for name, share in zip(("train", "val", "test"), shares, strict=False) if share}
+    for name, counts in zip("abc", sizes, strict=False):
+        got = set(found[table["defect"] == name])
+        assert "train" in got and got <= parts
+        if len(counts) >= len(parts):
+            assert got == parts
+
+
+def test_products_of_one_size_are_divided_as_the_shares_say():
+    table = pd.DataFrame([("good", i // 4) for i in range(40)], columns=["defect", "group"])
+    assert Counter(split_images(table)) == {"train": 24, "val": 8, "test": 8}

@@ -207,3 +207,10 @@ def test_wrong_settings_and_too_few_images_are_refused(material):
     broken = embeddings | {row: embeddings[row]._replace(values=embeddings[row].values * np.nan) for row in range(6)}
     with pytest.raises(Hw3Error, match="became nan in epoch 1 at lr=0.5; lower lr"):
         fine_tune(segmenter, broken, instances, FineTuning(lr=0.5))
+
+
+def test_whole_products_are_held_out(material):
+    groups = {0: 0, 2: 0, 1: 1, 3: 1, 4: 2, 5: 3}
+    _, history = fine_tune(*material, FineTuning(num_epochs=1, validation=0.5), groups=groups)
+    assert len(history.validation) >= 2
+    assert not {groups[row] for row in history.validation} & {groups[row] for row in history.train}

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from hw3lib.anomaly import Detector, FewGoodImages, as_images
+from hw3lib.anomaly import Detector, FewGoodImages, as_images, conformal_threshold
 from hw3lib.anomaly.detector import read_folder
 from hw3lib.anomaly.registry import load
 from hw3lib.data import ImageStack
@@ -296,3 +296,62 @@ def test_saving_replaces_no_folder_that_holds_something_else(fitted, tmp_path):
     (photographs / "1.jpg").unlink()
     fitted.save(photographs)  # an empty folder is taken
     assert read_folder(photographs)[0]["detector"] == "brightness"
+
+
+def test_whole_products_are_held_out_and_count_once():
+    images = flat(*range(60, 180, 3))  # 40 images of eight products
+    groups = np.repeat(np.arange(8), 5)
+    detector = Brightness().fit(images, groups=groups, held_out=0.5, false_alarm_rate=0.3)
+    apart = {(round(float(score + detector._mean)) - 60) // 15 for score in detector.good_scores_}
+    assert len(detector.good_scores_) == 20 and len(apart) == 4 and detector.n_good_ == 20
+    assert detector.good_groups_.tolist() == sorted(np.repeat(sorted(apart), 5))
+    threshold = detector.thresholds_
+    assert (
+        threshold.n == 4
+        and threshold.photographs == 20
+        and "20 held-out photographs of 4 good products" in str(threshold)
+    )
+    assert threshold == conformal_threshold(detector.good_scores_, 0.3, groups=detector.good_groups_)
+    peaks = conformal_threshold(detector.good_peaks_, 0.3, groups=detector.peak_groups_)
+    assert detector.map_threshold_ == peaks.value
+    assert detector.p_values(np.array([9e9])) == pytest.approx(1 / 5)
+
+
+def test_products_are_kept_with_the_detector(tmp_path):
+    detector = Brightness().fit(flat(*range(60, 180, 3)), groups=np.repeat(np.arange(8), 5), false_alarm_rate=0.4)
+    detector.save(tmp_path / "detector")
+    settings, state = read_folder(tmp_path / "detector")
+    loaded = Brightness._load(settings["parameters"], settings, state)
+    assert str(loaded.thresholds_) == str(detector.thresholds_) and loaded.map_threshold_ == detector.map_threshold_
+    scores = detector.decision_function(flat(90, 150))
+    assert np.array_equal(loaded.p_values(scores), detector.p_values(scores))
+
+
+def test_images_of_the_same_pixels_are_held_out_together():
+    images = np.concatenate([GOOD, GOOD[:3]])
+    for seed in range(6):
+        detector = Brightness(seed=seed).fit(images, held_out=0.3, false_alarm_rate=0.5)
+        assert detector.thresholds_.n == 3 and len(held_out(detector)) + detector.n_good_ == 13
+        assert len(set(held_out(detector))) == 3
+
+
+def test_a_stack_brings_its_products():
+    stack = ImageStack(GOOD, groups=np.arange(10) // 2)
+    detector = Brightness().fit(stack, held_out=0.4, false_alarm_rate=0.5)
+    assert detector.thresholds_.n == 2 and detector.thresholds_.photographs == 4
+
+
+def test_each_image_another_product_gives_what_no_groups_give():
+    plain, said = (
+        Brightness().fit(GOOD, false_alarm_rate=RATE),
+        Brightness().fit(GOOD, groups=list("abcdefghij"), false_alarm_rate=RATE),
+    )
+    assert np.array_equal(plain.good_scores_, said.good_scores_) and plain.thresholds_ == said.thresholds_
+
+
+def test_groups_that_leave_nothing_to_learn_from_are_refused():
+    with pytest.raises(Hw3Error, match="found 10 good images of 1 product, of which 1 would be held out"):
+        Brightness().fit(GOOD, groups=[0] * 10, false_alarm_rate=RATE)
+    assert Brightness().fit(GOOD, groups=[0] * 10, held_out=0).n_good_ == 10
+    with pytest.raises(Hw3Error, match=r"groups of shape \(9,\), expected one for each of 10"):
+        Brightness().fit(GOOD, groups=[0] * 9, false_alarm_rate=RATE)

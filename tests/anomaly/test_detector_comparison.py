@@ -191,3 +191,16 @@ def test_robustness_scores_changed_images_with_detectors_as_they_are(evaluated):
     assert table["detection_rate"].iloc[2] == above[made[0].is_defect[rows]].mean()
     assert not np.allclose(darker, made[0].scores[rows])
     assert (table["asked_rate"] == 0.3).all()
+
+
+def test_an_interval_counts_products_and_not_their_photographs():
+    rng = np.random.default_rng(2)
+    is_defect, scores = np.arange(60) < 25, rng.normal(size=60)
+    alone = auroc_interval(is_defect, scores + is_defect)
+    assert auroc_interval(is_defect, scores + is_defect, groups=np.arange(60)) == pytest.approx(alone, abs=1e-9)
+    # Each photographed five times, with the same score: five times the images, and no more known.
+    five = np.repeat(is_defect, 5), np.repeat(scores + is_defect, 5)
+    together = auroc_interval(*five, groups=np.repeat(np.arange(60), 5))
+    assert together == pytest.approx(alone, abs=1e-9)
+    low, high = auroc_interval(*five)[1:]
+    assert high - low < 0.6 * (alone[2] - alone[1])

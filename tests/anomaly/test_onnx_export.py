@@ -206,3 +206,16 @@ def test_files_that_are_no_detector_are_refused(exported, tmp_path):
 def test_images_of_another_kind_are_refused(exported, images):
     with pytest.raises(Hw3Error, match=r"expected uint8 \(N, 3, 48, 48\)"):
         OnnxDetector(exported("autoencoder")[1], threads=1).score(images)
+
+
+def test_products_travel_with_the_file(exported, tmp_path):
+    detector = Autoencoder(working_size=32, **QUICK)
+    groups = np.arange(12) // 3
+    detector.fit(pictures(12, 48, 0), groups=groups, held_out=0.5, false_alarm_rate=0.4)
+    export(detector, tmp_path / "grouped.onnx")
+    found = OnnxDetector(tmp_path / "grouped.onnx", threads=1)
+    assert np.array_equal(found.good_groups_, detector.good_groups_)
+    assert np.array_equal(found.peak_groups_, detector.peak_groups_)
+    scores = np.linspace(detector.good_scores_[0], detector.good_scores_[-1], 7)
+    assert np.array_equal(found.p_values(scores), detector.p_values(scores))
+    assert OnnxDetector(exported("autoencoder")[1], threads=1).good_groups_ is None

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from hw3lib.anomaly.thresholds import (
     FewGoodImages,
@@ -112,10 +112,61 @@ def test_float32_scores_at_the_threshold_raise_no_alarm():
 def test_the_sentence_says_what_is_promised_and_on_what_condition():
     said = str(conformal_threshold(np.arange(199.0), 0.02))
     assert said == (
-        "Scores above 195 are called anomalous: set on 199 held-out good images, so that on average at most 2 % of "
-        "good products raise a false alarm as long as production looks like those images; with 90 % confidence this "
-        "threshold raises at most 3.33 %."
+        "Scores above 195 are called anomalous: set on 199 held-out good images, each photograph of another product, "
+        "so that on average at most 2 % of good products raise a false alarm as long as production looks like those "
+        "images; with 90 % confidence this threshold raises at most 3.33 %."
     )
+
+
+def of_products(rng: np.random.Generator, draws: int, products: int, shots: int, alike: float) -> np.ndarray:
+    """Scores ``(draws, products, shots)``: of shots of one product the share ``alike`` of the variance is its own."""
+    own, each = rng.normal(size=(draws, products, 1)), rng.normal(size=(draws, products, shots))
+    return np.sqrt(alike) * own + np.sqrt(1 - alike) * each
+
+
+@pytest.mark.parametrize("alike", [0.5, 0.99])
+@pytest.mark.parametrize(("products", "rate"), [(8, 0.12), (60, 0.05)])
+def test_a_photograph_of_a_new_product_raises_as_few_alarms_as_promised(products, rate, alike):
+    scores = of_products(np.random.default_rng(5), 1500, products + 20, 5, alike)
+    held, new = scores[:, :products].reshape(1500, -1), scores[:, products:]
+    groups = np.repeat(np.arange(products), 5)
+    found = [conformal_threshold(row, rate, groups=groups) for row in held]
+    alarms = np.array([(row > threshold.value).mean() for row, threshold in zip(new, found, strict=True)])
+    margin = 4 * alarms.std() / np.sqrt(len(alarms))
+    assert found[0].guarantee <= rate and found[0].n == products and found[0].photographs == 5 * products
+    assert alarms.mean() <= found[0].guarantee + margin
+    p = np.stack([p_values(row, one[:, 0], groups=groups) for row, one in zip(held, new, strict=True)])
+    assert (p <= rate).mean() <= rate + margin
+    # The bound that holds with 90 % confidence does, for thresholds whose products are not those it is measured on.
+    true = np.array([norm.sf(threshold.value) for threshold in found])
+    assert (true <= found[0].likely_rate).mean() >= 0.9
+    if alike > 0.9:  # counted as if each photograph showed another product, the bound is broken
+        wrong = [conformal_threshold(row, rate) for row in held]
+        assert np.mean([norm.sf(threshold.value) <= threshold.likely_rate for threshold in wrong]) < 0.8
+
+
+def test_products_count_once_by_hand():
+    # Three products of one, two and four photographs; n + 1 = 4, so that a rate of 1/2 wants 2 of what they count.
+    scores, groups = np.array([5.0, 1, 6, 2, 3, 4, 7]), np.array(list("abbcccc"))
+    found = conformal_threshold(scores, 0.5, groups=groups)
+    # 1: 1/2, 2: 3/4, 3: 1, 4: 5/4, 5: 9/4: the first that reaches 2; a quarter of c and half of b are above.
+    assert found.value == 5 and found.n == 3 and found.photographs == 7
+    assert found.guarantee == pytest.approx((4 - 9 / 4) / 4)
+    assert p_values(scores, np.array([0, 5, 6.5]), groups=groups) == pytest.approx(np.array([4, 2.75, 1.25]) / 4)
+    assert "set on 7 held-out photographs of 3 good products, so that" in str(found)
+
+
+def test_products_of_one_photograph_count_as_before():
+    scores = np.random.default_rng(6).normal(size=30)
+    assert conformal_threshold(scores, 0.1, groups=np.arange(30)) == conformal_threshold(scores, 0.1)
+
+
+def test_too_few_products_warn_and_groups_of_another_length_are_refused():
+    scores = np.arange(20.0)
+    with pytest.warns(FewGoodImages, match="4 held-out good products cannot keep .*; 9 are needed"):
+        assert conformal_threshold(scores, 0.1, groups=np.arange(20) // 5).guarantee == pytest.approx(1 / 5)
+    with pytest.raises(Hw3Error, match=r"groups: found shape \(3,\), expected \(20,\)"):
+        conformal_threshold(scores, 0.5, groups=np.arange(3))
 
 
 def test_the_best_f1_says_that_it_used_test_labels():

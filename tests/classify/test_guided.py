@@ -316,3 +316,20 @@ def test_good_images_among_those_to_classify_are_refused(images, good):
 def test_settings_out_of_range_are_refused_by_name(settings, message):
     with pytest.raises(Hw3Error, match=f"'mine': {message}"):
         DefectGuided("mine", **settings)
+
+
+def test_good_images_of_a_product_that_is_classified_are_left_out(table, images):
+    plain = good_images(table, images)
+    group = [f"g{i}" for i in range(len(table))]
+    said = table.assign(group=group)
+    tested = said[said["image"].isin(images["image"])].copy()
+    said.loc[said["image"] == plain["image"].iloc[0], "group"] = tested["group"].iloc[0]
+    assert list(good_images(said, tested)["image"]) == list(plain["image"])[1:]
+
+
+def test_the_images_that_set_the_scale_are_whole_products():
+    groups = np.arange(12) // 3
+    apart, learned = module._apart([5, 0, 7, 1, 3, 11, 2, 4, 6, 8, 9, 10], 4, groups)
+    assert sorted(apart) == [0, 1, 2, 3, 4, 5] and sorted(learned) == [6, 7, 8, 9, 10, 11]
+    assert module._apart([2, 0, 1], 1, None) == ([2], [0, 1])
+    assert module._apart([2, 0, 1], 1, np.zeros(3, int)) == ([2], [0, 1])  # one product alone

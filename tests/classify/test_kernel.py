@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hw3lib.classify.guided import kernel
 from hw3lib.classify.guided.kernel import KernelClassifier
 from hw3lib.errors import Hw3Error
 
@@ -113,3 +114,25 @@ def test_features_that_are_the_same_in_all_training_images_do_no_harm():
 def test_a_class_of_one_image_and_a_single_class_are_refused(labels, found):
     with pytest.raises(Hw3Error, match=found):
         KernelClassifier(3).fit([np.random.default_rng(0).normal(0, 1, (5, 4))], np.array(labels))
+
+
+def test_inner_splits_keep_products_together(monkeypatch):
+    seen, (train, y) = [], blobs(12, apart=1)
+    groups = np.arange(36) // 3
+    search = kernel.GridSearchCV
+
+    def watched(*arguments, cv, **settings):
+        seen.extend(cv)
+        return search(*arguments, cv=cv, **settings)
+
+    monkeypatch.setattr(kernel, "GridSearchCV", watched)
+    KernelClassifier(3).fit(train, y, groups)
+    assert len(seen) == 3 * 2 * 4  # machines, repetitions, and folds: each class has four products
+    for inner, tested in seen[:8]:
+        assert not set(groups[inner]) & set(groups[tested])
+
+
+def test_each_image_another_product_is_as_before():
+    (train, y), (test, _) = blobs(8, apart=1), blobs(5, apart=1, seed=1)
+    plain = KernelClassifier(3).fit(train, y).predict_proba(test)
+    assert np.array_equal(KernelClassifier(3).fit(train, y, None).predict_proba(test), plain)

@@ -51,10 +51,10 @@ def test_a_table_carries_them_and_its_digest_depends_on_them(category):
 
 def test_the_command_keeps_prints_and_forgets(category, capsys):
     given = ["data", "settings", category.name, "--data", str(category.parent)]
-    assert main([*given, "--range", "0", "4095", "--groups", "^([^_]+)_"]) == 0
+    assert main([*given, "--range", "0", "4095", "--groups", "^([0-9])"]) == 0
     assert "pixel_range: (0.0, 4095.0)" in capsys.readouterr().out
     assert main([*given, "--fit", "pad"]) == 0
-    assert read_settings(category) == CategorySettings(pixel_range=(0, 4095), fit="pad", groups="^([^_]+)_")
+    assert read_settings(category) == CategorySettings(pixel_range=(0, 4095), fit="pad", groups="^([0-9])")
     assert main([*given, "--reset"]) == 0
     assert asdict(read_settings(category)) == asdict(CategorySettings())
     assert main(["data", "settings", "nothing", "--data", str(category.parent)]) == 2

@@ -500,3 +500,26 @@ def test_every_method_names_its_paper_and_equation():
     for name, method in METHODS.items():
         assert name == method.name and method.paper and method.equation
     assert next(iter(METHODS)) == "plain"
+
+
+def test_unlabelled_images_of_products_that_are_compared_are_left_out_and_products_count(table, monkeypatch):
+    table = table.reset_index(drop=True).assign(group=[f"p{i}" for i in range(len(table))])
+    seen = []
+
+    def outcome(method, features, labels, learn, unseen, test, *rest):
+        seen.append(len(features.table))
+        return {"y_pred": labels[test].tolist(), "seconds": 0.0}
+
+    monkeypatch.setattr(comparison, "_outcome", outcome)
+    own = table.iloc[:28]
+    more = table.iloc[28:].assign(group=["p0", "p1", *(f"q{i}" for i in range(len(table) - 30))])
+    halves = np.arange(0, 28, 2), np.arange(1, 28, 2)
+    quarters = [(half[::2], half[1::2]) for half in halves]
+
+    def compared(images):
+        return compare_methods(
+            images, quarters, methods=["plain"], ratios=[2], image_size=32, unlabelled=more, device="cpu"
+        )
+
+    assert compared(own).independent and set(seen) == {len(table) - 2}
+    assert not compared(own.assign(group=[f"p{i // 2}" for i in range(28)])).independent

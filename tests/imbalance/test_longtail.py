@@ -178,3 +178,10 @@ def test_a_tail_needs_two_classes():
         make_longtail(table_of(good=5, dent=4), 2, by="defect")
     with pytest.raises(Hw3Error, match="no good images"):
         make_longtail(table_of(dent=5, chip=4), 2)
+
+
+def test_a_tail_is_cut_by_whole_products():
+    table = table_of(good=40, dent=24)
+    table["group"] = table["defect"] + (table.groupby("defect").cumcount() // 4).astype(str)
+    tail = make_longtail(table, 5, random_state=1)
+    assert sizes(tail) == {"good": 40, "dent": 8} and tail[tail["is_defect"]]["group"].nunique() == 2

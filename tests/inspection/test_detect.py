@@ -21,10 +21,12 @@ from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.cli import main as cli
 from hw3lib.cli.options import byte_count
 from hw3lib.data import ImageStack, load_table, read_image
+from hw3lib.data.settings import CategorySettings, write_settings
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection import photographs
 from hw3lib.inspection import score as scoring
+from tests.helpers.shots import plate, shot
 
 QUICK = (
     "--image-size",
@@ -235,7 +237,7 @@ def test_a_detector_without_held_out_images_needs_a_threshold(good, tmp_path, ca
 def test_memory_does_not_grow_with_the_number_of_images(detector, tmp_path, monkeypatch):
     folder = write_photographs(tmp_path / "many", [f"{i:02d}.png" for i in range(11)])
     read, ahead, sizes = [], [], []
-    decode, judge = photographs.decode_image, Autoencoder.score
+    decode, judge = photographs.decode_squares, Autoencoder.score
 
     def decoding(path, side, reading):
         read.append(path)
@@ -246,7 +248,7 @@ def test_memory_does_not_grow_with_the_number_of_images(detector, tmp_path, monk
         sizes.append(len(images))
         return judge(self, images)
 
-    monkeypatch.setattr(photographs, "decode_image", decoding)
+    monkeypatch.setattr(photographs, "decode_squares", decoding)
     monkeypatch.setattr(Autoencoder, "score", scoring_)
     assert scoring.score(detector, [folder], tmp_path / "results", echo=str).images == 11
     assert sizes == [2, 2, 2, 2, 2, 1] and max(ahead) <= 4  # a batch, and the next one that is decoded meanwhile
@@ -423,3 +425,71 @@ def test_how_many_good_images_a_lower_rate_takes():
 def test_errors_show_the_traceback_on_request(detector, tmp_path):
     with pytest.raises(Hw3Error):
         hw3("score", detector, tmp_path / "none", "--out", tmp_path / "results", "--debug")
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory) -> Path:
+    """Eight plates, each photographed three times."""
+    folder, rng = tmp_path_factory.mktemp("shots") / "good", np.random.default_rng(0)
+    folder.mkdir()
+    for product in range(8):
+        made = plate(rng)
+        for i in range(3):
+            shot(made, rng).save(folder / f"p{product}_{i}.png")
+    return folder
+
+
+def test_products_that_are_photographed_several_times_are_told_of(shots, tmp_path, capsys):
+    assert hw3("fit", shots, "--out", tmp_path / "detector", *QUICK) == 0
+    out = capsys.readouterr().out
+    assert "24 of 24 photographs have a near twin: is the same product photographed several times?" in out
+    assert "--groups" in out and "each photograph of another product" in out
+    assert load(tmp_path / "detector").thresholds_.photographs is None
+
+
+@pytest.mark.parametrize("said", ["^(p[0-9])_", "list.csv", "near"])
+def test_whole_products_are_held_out_and_counted(shots, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = ["image,group", *(f"{file.name},{file.name[:2]}" for file in shots.iterdir())]
+    Path("list.csv").write_text("\n".join(lines), encoding="utf-8")
+    rates = ("--held-out", 0.5, "--false-alarm-rate", 0.3)
+    assert hw3("fit", shots, "--out", "detector", *QUICK, *rates, "--groups", said) == 0
+    out = capsys.readouterr().out
+    assert "they show 8 products" in out and "learns from 12 of them, 12 are held out" in out
+    assert "set on 12 held-out photographs of 4 good products" in out and "near twin" not in out
+    assert "Good products for a lower false-alarm rate" in out
+    found = load("detector")
+    assert len(np.unique(found.good_groups_)) == 4 and found.thresholds_.n == 4
+    assert hw3("score", "detector", shots, "--out", "results") == 0
+    assert str(found.thresholds_) in capsys.readouterr().out
+    table = pd.read_csv("results/results.csv")
+    scores = found.decision_function(stack([Path(file) for file in table["file"]], 32))
+    np.testing.assert_allclose(table["p_value"], found.p_values(scores), rtol=1e-5)
+
+
+def test_products_that_cannot_be_told_are_refused_before_anything_is_learned(shots, tmp_path, capsys):
+    for said, why in [
+        ("^(x)", "finds no product in 24 of 24 file names"),
+        ("none.csv", "no such file"),
+        ("^x", "bracket"),
+    ]:
+        assert hw3("fit", shots, "--out", tmp_path / "detector", *QUICK, "--groups", said) == 2
+        assert why in capsys.readouterr().err
+    assert not (tmp_path / "detector").exists()
+
+
+def test_a_category_that_says_its_products_needs_no_option(shots, tmp_path, capsys):
+    shutil.copytree(shots, tmp_path / "plates/train/good")
+    write_settings(tmp_path / "plates", CategorySettings(groups="^(p[0-9])_"))
+    assert hw3("fit", tmp_path / "plates", "--out", tmp_path / "detector", *QUICK) == 0
+    assert "they show 8 products" in capsys.readouterr().out
+    assert hw3("fit", tmp_path / "plates", "--out", tmp_path / "other", *QUICK, "--groups", "_([0-9])") == 0
+    assert "they show 3 products" in capsys.readouterr().out
+
+
+def test_copies_of_a_photograph_count_once(good, tmp_path, capsys):
+    folder = Path(shutil.copytree(good, tmp_path / "good"))
+    with Image.open(folder / "1.png") as image:
+        image.save(folder / "9.bmp")
+    assert hw3("fit", folder, "--out", tmp_path / "detector", *QUICK) == 0
+    assert "8 good images" in (out := capsys.readouterr().out) and "they show 7 products" in out

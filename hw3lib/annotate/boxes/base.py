@@ -165,7 +165,7 @@ class BoxDetector(ABC):
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             self._network = self._build().to(self._torch_device).eval()
-            images = torch.from_numpy(ImageStack.load(table.iloc[learn], self.size).images)
+            images = torch.from_numpy(ImageStack.load(table.iloc[learn], self.size, look=False).images)
             self._begin(images, targets)
             self.history_ = []
             tell = clock.outside(each_epoch, self)
@@ -179,7 +179,7 @@ class BoxDetector(ABC):
         """Training and validation positions."""
         if self.patience is None:
             return rows, rows[:0]
-        part = table.iloc[rows][["defect"]].assign(row=rows)
+        part = table.iloc[rows].assign(row=rows)
         learn, held = stratified_split(part, self.validation, self.seed)
         return learn["row"].to_numpy(), held["row"].to_numpy()
 
@@ -247,7 +247,7 @@ class BoxDetector(ABC):
         if not self.classes_:
             raise Hw3Error(f"{self.name}: not fitted; call fit or load first")
         chosen = table if rows is None else table.iloc[np.asarray(rows, int)]
-        loaded, found = ImageStack.load(chosen, self.size), []
+        loaded, found = ImageStack.load(chosen, self.size, look=False), []
         stack = loaded.images
         self._network.eval()
         with torch.no_grad():

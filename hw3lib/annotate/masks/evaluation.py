@@ -19,7 +19,9 @@ from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.maps import upsample
 from hw3lib.core.intervals import corrected_interval
+from hw3lib.data.groups import products
 from hw3lib.data.images import ImageStack
+from hw3lib.data.labels import split_sizes
 from hw3lib.data.reading import readings_of
 from hw3lib.data.splits import repeated_splits
 from hw3lib.errors import Hw3Error
@@ -253,7 +255,7 @@ def evaluate(
         models.append(tuned)
         histories.append({prompt: history for prompt, (_, history) in results.items()})
         seconds.append(time.perf_counter() - started)
-    return SegmentationEvaluation(pd.DataFrame(rows), len(splits[0][0]), len(splits[0][1]), models, histories, seconds)
+    return SegmentationEvaluation(pd.DataFrame(rows), *split_sizes(splits), models, histories, seconds)
 
 
 def curve(
@@ -303,7 +305,11 @@ def _tuned(
     embeddings = {int(row): material.embeddings[row] for row in train}
     settings = replace(settings, prompt=prompt, seed=settings.seed + number)
     detected = [i for i in material.detected if i.row in set(train)]
-    return fine_tune(material.segmenter, embeddings, instances, settings, detected=detected, progress=progress)
+    numbers = products(material.table)
+    groups = None if numbers is None else dict(enumerate(numbers.tolist()))
+    return fine_tune(
+        material.segmenter, embeddings, instances, settings, detected=detected, groups=groups, progress=progress
+    )
 
 
 def light_masks(material: Material, train: np.ndarray, test: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:

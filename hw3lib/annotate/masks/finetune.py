@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,6 +93,7 @@ def fine_tune(
     settings: FineTuning | None = None,
     *,
     detected: Sequence[Instance] = (),
+    groups: Mapping[int, int] | None = None,
     progress: bool = False,
 ) -> tuple[Segmenter, FineTuningHistory]:
     """Train a copy of the mask decoder on instances of training images.
@@ -110,6 +111,8 @@ def fine_tune(
         settings: see :class:`FineTuning`.
         detected: what a detector found in the same images, where it is to ask. Its boxes are wider than a person's, and
             what is to be found is all that is defective inside; half of the prompts are the true boxes still.
+        groups: the product that each image shows, by its row; all images of one are held out together. None: another
+            one each.
         progress: show a bar.
 
     Returns:
@@ -130,7 +133,7 @@ def fine_tune(
     if missing := [row for row in rows if row not in embeddings]:
         raise Hw3Error(f"embeddings: none for image {missing[0]}; expected one for each image that has an instance")
     rng = np.random.default_rng(settings.seed)
-    held_out = set(_hold_out(instances, settings, rng) if settings.validation else ())
+    held_out = set(_hold_out(instances, settings, rng, groups) if settings.validation else ())
     train, validation = (
         _Samples(segmenter, embeddings, [i for i in instances if (i.row in held_out) == out], settings.prompt, detected)
         for out in (False, True)
@@ -187,16 +190,23 @@ def fine_tune(
     return tuned, FineTuningHistory(pd.DataFrame(found), kept, learned, sorted(held_out))
 
 
-def _hold_out(instances: Sequence[Instance], settings: FineTuning, rng: np.random.Generator) -> list[int]:
-    """Rows of the images that are held out, from each class as equally as may be."""
-    classes = {i.row: i.defect for i in instances}
+def _hold_out(
+    instances: Sequence[Instance],
+    settings: FineTuning,
+    rng: np.random.Generator,
+    groups: Mapping[int, int] | None = None,
+) -> list[int]:
+    """Rows of the images that are held out, from each class as equally as may be, by whole products."""
+    product = {i.row: i.row if groups is None else groups[i.row] for i in instances}
+    classes = {product[i.row]: i.defect for i in instances}
     wanted = min(max(1, round(settings.validation * len(classes))), len(classes) - 1)
     order = rng.permutation(sorted(classes))
     turn: dict[str, int] = {}
     place = {}
     for row in order:
         place[row] = turn[classes[row]] = turn.get(classes[row], -1) + 1
-    return sorted(order, key=lambda row: place[row])[:wanted]
+    chosen = sorted(order, key=lambda row: place[row])[:wanted]
+    return chosen if groups is None else [row for row in product if product[row] in chosen]
 
 
 def _mean(ious: np.ndarray) -> float:

@@ -4,7 +4,8 @@ The file holds the whole detector. Its input ``images`` is uint8 ``(N, 3, H, W)`
 the detector has them, ``maps``. What else is needed stands in the model's metadata as JSON, one value a key:
 ``hw3.detector, hw3.image_size, hw3.batch_size, hw3.threshold, hw3.false_alarm_rate, hw3.threshold_sentence``,
 ``hw3.reading`` (how its good images became pixels), ``hw3.scores_are_peaks`` (of the maps), ``hw3.good_scores`` (the
-table of the p-values, ascending), ``hw3.good_peaks`` and ``hw3.good_level`` (of the maps).
+table of the p-values, ascending), ``hw3.good_peaks`` and ``hw3.good_level`` (of the maps), ``hw3.good_groups`` and
+``hw3.peak_groups`` (the products that they show, or null: another one each).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from hw3lib.anomaly.assembly import Maps, of_images, stacked
+from hw3lib.anomaly.thresholds import p_values
 from hw3lib.core import optional
 from hw3lib.data.images import ImageStack
 from hw3lib.data.reading import Reading
@@ -43,6 +45,7 @@ class OnnxDetector:
         threshold_: an image with a higher score is called anomalous; None if no good image was held out.
         false_alarm_rate: that the threshold was asked to keep, or None.
         good_peaks_, good_level_: of the maps of those images, see :class:`hw3lib.anomaly.Detector`.
+        good_groups_, peak_groups_: the products that they show, int64 ``(n,)``; None: another one each.
 
     Raises:
         Hw3Error: onnxruntime is missing, or the file is missing, damaged, or no detector.
@@ -82,6 +85,13 @@ class OnnxDetector:
                 None if kept[key] is None else float(kept[key])
                 for key in ("threshold", "false_alarm_rate", "good_level")
             )
+            self.good_groups_, self.peak_groups_ = (
+                None if kept.get(key) is None else np.array(kept[key], np.int64).reshape(shape)
+                for key, shape in (
+                    ("good_groups", self.good_scores_.shape),
+                    ("peak_groups", self.good_peaks_.shape),
+                )
+            )
             if min(self.image_size, self.batch_size) < 1 or not np.isfinite(self.good_scores_).all():
                 raise ValueError("sizes of 1 or more and finite scores are needed")
         except (KeyError, TypeError, ValueError, OverflowError, Hw3Error) as error:
@@ -104,16 +114,15 @@ class OnnxDetector:
         Raises:
             Hw3Error: images of another dtype, size or fit, or none.
         """
-        geometries, reading = None, self.reading_
-        if isinstance(images, ImageStack):
-            geometries, reading, images = images.geometries, images.reading or reading, images.images
-        side, squares = self.image_size, np.asarray(images)
+        stack = images if isinstance(images, ImageStack) else None
+        side, squares = self.image_size, np.asarray(images if stack is None else stack.images)
+        geometries = None if stack is None else stack.geometries
         if squares.dtype != np.uint8 or squares.ndim != 4 or squares.shape[1:] != (3, side, side) or not len(squares):
             raise Hw3Error(
                 f"images: found {squares.dtype} {squares.shape}, expected uint8 (N, 3, {side}, {side}), N at least 1"
             )
-        if reading.fit != self.reading_.fit:
-            raise Hw3Error(f"images: read with fit={reading.fit}, and the good ones were with fit={self.reading_.fit}")
+        if stack and stack.reading and stack.reading.fit != self.reading_.fit:
+            raise Hw3Error(f"images: read as {stack.reading}, and the good ones as {self.reading_}; read them likewise")
         scores, maps = [], []
         for score, map_ in of_images(self._batches(squares), geometries):
             scores.append(score)
@@ -141,13 +150,11 @@ class OnnxDetector:
         return self.decision_function(images) > self.threshold_
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """Conformal p-values ``(1 + #{good >= score}) / (n + 1)``, float64 ``(m,)``, see
-        :func:`hw3lib.anomaly.thresholds.p_values`.
+        """Conformal p-values, float64 ``(m,)``, see :func:`hw3lib.anomaly.thresholds.p_values`.
 
         Raises:
             Hw3Error: the file has no scores of held-out good images.
         """
-        n = len(self.good_scores_)
-        if not n:
+        if not len(self.good_scores_):
             raise Hw3Error(f"{self.name}: no good image was held out, so there are no p-values")
-        return (1 + n - np.searchsorted(self.good_scores_, scores, side="left")) / (n + 1)
+        return p_values(self.good_scores_, scores, groups=self.good_groups_)

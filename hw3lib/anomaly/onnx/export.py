@@ -281,6 +281,8 @@ def _write(graph: _Finished, detector: Detector, file: Path) -> int:
         "threshold_sentence": str(threshold) if threshold else None,
         "good_scores": [float(score) for score in detector.good_scores_],
         "good_peaks": [float(peak) for peak in detector.good_peaks_],
+        "good_groups": None if detector.good_groups_ is None else detector.good_groups_.tolist(),
+        "peak_groups": None if detector.peak_groups_ is None else detector.peak_groups_.tolist(),
         "good_level": float(detector.good_level_) if len(detector.good_peaks_) else None,
     }
     program.model.metadata_props.update({PREFIX + key: json.dumps(value) for key, value in kept.items()})

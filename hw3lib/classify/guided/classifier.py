@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
@@ -35,9 +35,11 @@ from hw3lib.classify.result import Result
 from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest
 from hw3lib.data.decoding import BROKEN_ARRAYS
+from hw3lib.data.groups import GROUP, products
 from hw3lib.data.images import read_image
 from hw3lib.data.labels import Split, as_labels, class_names
 from hw3lib.data.reading import reading_of
+from hw3lib.data.splits import stratified_folds
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -158,8 +160,10 @@ class GuidedFeatures:
 
 
 def good_images(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Good training images of a category that are not among its classification images."""
+    """Good training images of a category that are not among its classification images, nor of their products."""
     good = table[(table["split"] == "train") & ~table["is_defect"] & ~table["image"].isin(images["image"])]
+    if GROUP in table and GROUP in images:
+        good = good[~good[GROUP].isin(images[GROUP])]
     return good.reset_index(drop=True)
 
 
@@ -216,14 +220,14 @@ def _extract(
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(good), generator=generator)[: method.good_images].tolist()
     side = min(method.image_size, int(images[["width", "height"]].to_numpy().max()))
-    held = max(2, len(chosen) // 3)
+    apart_rows, learned = _apart(chosen, max(2, len(chosen) // 3), products(good))
 
     def read(part: pd.DataFrame, size: int) -> torch.Tensor:
         stack = np.stack([read_image(row.image, size, reading_of(row)) for row in part.itertuples()])
         return torch.from_numpy(stack).movedim(-1, 1).to(device)
 
-    memory = GoodPatches(backbone, read(good.iloc[chosen[held:]], side), method.memory, generator)
-    apart = read(good.iloc[chosen[:held]], side)
+    memory = GoodPatches(backbone, read(good.iloc[learned], side), method.memory, generator)
+    apart = read(good.iloc[apart_rows], side)
     normal = torch.cat([memory.compare(batch).distance for batch in apart.split(8)])
     scale = FeatureScale(normal.cpu().numpy())
     moved = (mirrored_then_turned(apart, s).split(8) for s in range(len(SYMMETRIES)))
@@ -259,6 +263,17 @@ def _extract(
     return {**merged, "maps": maps.astype(np.float16), "regions": regions, "good_scores": good_scores}
 
 
+def _apart(chosen: list[int], number: int, groups: np.ndarray | None) -> tuple[list[int], list[int]]:
+    """So many of the chosen images, or a few more so that they are whole products, and the others."""
+    if groups is None or len(order := dict.fromkeys(groups[chosen].tolist())) < 2:
+        return chosen[:number], chosen[number:]
+    apart: list[int] = []
+    for product in list(order)[:-1]:
+        if len(apart) < number:
+            apart += [row for row in chosen if groups[row] == product]
+    return apart, [row for row in chosen if row not in apart]
+
+
 def run_guided(
     method: DefectGuided,
     images: pd.DataFrame,
@@ -280,25 +295,27 @@ def run_guided(
     seen = extract_features(method, images, good, keep=keep, seed=seed, device=device, progress=progress)
     looking = time.perf_counter() - started
     classes = class_names(images)
-    labels = as_labels(images["defect"], classes)
+    labels, groups = as_labels(images["defect"], classes), products(images)
     probabilities, seconds = [], []
     for train, test in splits:
         started = time.perf_counter()
+        own = None if groups is None else groups[train]
         features = seen.features(method.parts, train)
         if method.parts == WHOLE:
-            model = _whole_image_classifier(labels[train], seed).fit(features[0][train], labels[train])
+            model = _whole_image_classifier(labels[train], seed, own).fit(features[0][train], labels[train])
             probabilities.append(model.predict_proba(features[0][test]))
         else:
-            model = KernelClassifier(len(classes), random_state=seed).fit([f[train] for f in features], labels[train])
+            model = KernelClassifier(len(classes), random_state=seed)
+            model.fit([f[train] for f in features], labels[train], own)
             probabilities.append(model.predict_proba([f[test] for f in features]))
         seconds.append(time.perf_counter() - started)
     seconds[0] += looking
     return Result.from_probabilities(method, images, splits, probabilities, seconds=seconds)
 
 
-def _whole_image_classifier(y: np.ndarray, seed: int) -> GridSearchCV:
+def _whole_image_classifier(y: np.ndarray, seed: int, groups: np.ndarray | None = None) -> GridSearchCV:
     """Logistic regression whose penalty is chosen by cross-validation within the training images."""
-    folds = StratifiedKFold(int(min(5, np.unique(y, return_counts=True)[1].min())), shuffle=True, random_state=seed)
+    folds = stratified_folds(y, groups, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     return GridSearchCV(model, {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}, cv=folds)
 

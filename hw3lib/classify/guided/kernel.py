@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
 from sklearn.svm import SVC
 
+from hw3lib.data.splits import stratified_folds
 from hw3lib.errors import Hw3Error
 
 PENALTIES = (1.0, 3.0, 10.0)  # scikit-learn's default of C and two weaker regularisations
@@ -30,8 +32,11 @@ class KernelClassifier:
     def __init__(self, num_classes: int, random_state: int = 0):
         self.num_classes, self.random_state = num_classes, random_state
 
-    def fit(self, parts: list[np.ndarray], y: np.ndarray) -> KernelClassifier:
+    def fit(self, parts: list[np.ndarray], y: np.ndarray, groups: np.ndarray | None = None) -> KernelClassifier:
         """Learn from parts, float ``(n, features)`` each, and labels, int ``(n,)``.
+
+        ``groups`` numbers the products that the images show, ``(n,)``; None: another one each. Inner splits keep a
+        product together, see :func:`.stratified_folds`.
 
         Raises:
             Hw3Error: fewer than two classes, or a class of one image, which leaves none to choose and calibrate by.
@@ -54,11 +59,11 @@ class KernelClassifier:
         kept = values > 1e-6 * values[-1]
         self._project = vectors[:, kept] / np.sqrt(values[kept])
         x = kernel @ self._project
-        self._joint = self._machine(x, y)
+        self._joint = self._machine(x, y, groups)
         self._good = self._types = None
         if self._classes[0] == 0 and len(counts) > 2:
-            self._good = self._machine(x, y == 0)
-            self._types = self._machine(x[y > 0], y[y > 0])
+            self._good = self._machine(x, y == 0, groups)
+            self._types = self._machine(x[y > 0], y[y > 0], None if groups is None else groups[y > 0])
         return self
 
     def predict_proba(self, parts: list[np.ndarray]) -> np.ndarray:
@@ -77,11 +82,12 @@ class KernelClassifier:
         probabilities[:, self._classes] = found
         return probabilities
 
-    def _machine(self, x: np.ndarray, y: np.ndarray) -> CalibratedClassifierCV:
-        folds = int(min(5, np.unique(y, return_counts=True)[1].min()))
-        inner = RepeatedStratifiedKFold(n_splits=folds, n_repeats=2, random_state=self.random_state)
+    def _machine(self, x: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> CalibratedClassifierCV:
+        apart = stratified_folds(y, groups, random_state=self.random_state)
+        inner: Any = RepeatedStratifiedKFold(n_splits=len(apart), n_repeats=2, random_state=self.random_state)
+        if groups is not None:
+            inner = [*apart, *stratified_folds(y, groups, random_state=self.random_state + 1)]
         search = GridSearchCV(SVC(kernel="linear"), {"C": PENALTIES}, cv=inner).fit(x, y)
-        apart = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
         with warnings.catch_warnings():
             # Very small folds hold fewer images than scikit-learn likes; their calibration is only smoother for it.
             warnings.simplefilter("ignore", UserWarning)

@@ -44,7 +44,8 @@ def splits(report: StudentReport, table: pd.DataFrame, repeats: int = 10, seed: 
         seed: the same seed gives the same splits.
 
     Returns:
-        Positions ``(train, test)`` in ``table``, int64, each sorted; of equal lengths in all repeats.
+        Positions ``(train, test)`` in ``table``, int64, each sorted; of equal lengths in all repeats, unless whole
+        products are split.
 
     Raises:
         Hw3Error: ``repeats`` below 2, a negative seed, or a class that cannot stand on both sides.

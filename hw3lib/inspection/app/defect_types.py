@@ -11,13 +11,15 @@ import torch
 from PIL import Image
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hw3lib.anomaly.maps import upsample
+from hw3lib.data.groups import products
 from hw3lib.data.images import read_image
 from hw3lib.data.reading import PLAIN, Reading
+from hw3lib.data.splits import stratified_folds
 from hw3lib.data.table import load_folder
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -101,7 +103,7 @@ class DefectTypes:
             features.append(_describe(backbone, image, map_of(image), threshold))
         x, y = np.stack(features), table["defect"].to_numpy(str)
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
-        folds = StratifiedKFold(min(5, int(counts.min())), shuffle=True, random_state=0)
+        folds = stratified_folds(y, products(table))
         right = int((cross_val_predict(model, x, y, cv=folds) == y).sum())
         return cls(sorted(counts.index), (right, len(y)), table.attrs["category"], model.fit(x, y), backbone, threshold)
 

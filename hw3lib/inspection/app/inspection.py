@@ -102,8 +102,9 @@ class Inspector:
             score, map_ = self._score(image)
             anomalous = score > self.threshold
             kind = self._kind(image, map_, anomalous)
-        n = len(self.model.good_scores_)
-        p = float(p_values(self.model.good_scores_, np.array([score], np.float32))[0])
+        groups = self.model.good_groups_
+        n = len(self.model.good_scores_) if groups is None else len(np.unique(groups))
+        p = float(p_values(self.model.good_scores_, np.array([score], np.float32), groups=groups)[0])
         shown = _reduced(image)
         return {
             "name": name,
@@ -135,13 +136,13 @@ class Inspector:
 
 
 def say_p_value(p: float, n: int) -> str:
-    """A conformal p-value in words; ``n`` is the number of held-out good images it comes from."""
+    """A conformal p-value in words; ``n`` is the number of held-out good products it comes from."""
     least = p <= 1 / (n + 1) + 1e-12
     if least:
         start = f"None of {n} good products that were held out looked as unusual as this one"
     else:
-        alike = round(p * (n + 1)) - 1
-        start = f"{alike} of {n} good products that were held out looked at least as unusual as this one"
+        alike = round(p * (n + 1) - 1, 1)  # a product of which some photographs look so counts their share
+        start = f"{alike:g} of {n} good products that were held out looked at least as unusual as this one"
     return f"p = {p:.2g}: {start}; among good products at most {100 * p:.2g} % look so on average."
 
 
