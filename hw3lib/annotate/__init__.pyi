@@ -1,4 +1,4 @@
-from . import available, boxes, export, formats, instances, masks, preview, weights
+from . import available, boxes, export, formats, imports, instances, masks, preview, weights
 from .boxes import (
     Fcos,
     YoloV8,
@@ -12,7 +12,7 @@ from .boxes import (
 )
 from .dataset import Dataset, Licence
 from .formats import FORMATS, RoundTrip, Written, round_trip
-from .instances import Instance, Instances, from_maps, from_masks
+from .instances import Instance, Instances, from_maps, from_masks, read_instances, read_points
 from .masks import FineTuning, Segmenter, evaluation, fine_tune, propose
 from .measurement import Measurement
 from .splitting import split_images
@@ -44,12 +44,15 @@ __all__ = [
     "formats",
     "from_maps",
     "from_masks",
+    "imports",
     "instances",
     "kept_vocabulary",
     "learning_curve",
     "masks",
     "preview",
     "propose",
+    "read_instances",
+    "read_points",
     "round_trip",
     "split_images",
     "truth_of",

@@ -144,6 +144,23 @@ class Dataset:
             lists[instance.row].append(instance)
         return lists
 
+    def without_boxes(self) -> Dataset:
+        """Without boxes that have no mask, and without the images that have no other instance."""
+        if all(instance.kind == "mask" for instance in self.instances):
+            return self
+        boxed = {i.row for i in self.instances} - {i.row for i in self.instances if i.kind == "mask"}
+        kept = [row for row in range(len(self)) if row not in boxed]
+        position = {row: new for new, row in enumerate(kept)}
+        found = [replace(i, row=position[i.row]) for i in self.instances if i.kind == "mask"]
+        return replace(
+            self,
+            names=[self.names[row] for row in kept],
+            sources=[self.sources[row] for row in kept],
+            sizes=[self.sizes[row] for row in kept],
+            splits=[self.splits[row] for row in kept],
+            instances=Instances(found, [], self.instances.min_area),
+        )
+
     def counts(self) -> pd.DataFrame:
         """Instances by class (rows) and split (columns)."""
         counted = Counter((i.defect, self.splits[i.row]) for i in self.instances)

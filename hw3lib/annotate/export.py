@@ -15,6 +15,7 @@ import pandas as pd
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.core.files import atomic_folder, refuse_existing
 from hw3lib.core.text import counted, format_table, short_paths
+from hw3lib.data.annotations import annotation_kinds
 from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.images import ImageStack
 from hw3lib.errors import Hw3Error
@@ -22,7 +23,7 @@ from hw3lib.errors import Hw3Error
 from .dataset import SPLITS, Dataset
 from .formats.comparison import RoundTrip, round_trip
 from .formats.registry import Written, find_format
-from .instances import Instances, from_maps, from_masks
+from .instances import Instances, from_maps, read_instances
 from .splitting import split_images
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def export(
     data = Dataset.of(table, instances, splits)
     with atomic_folder(out, replace=force) as folder:
         written = [format_.write(folder / format_.name, data) for format_ in chosen]
-        trips = [round_trip(data, f.read(folder / f.name), f.keeps) for f in chosen]
+        trips = [round_trip(f.held(data), f.read(folder / f.name), f.keeps) for f in chosen]
         if preview:
             from .preview import sheet  # matplotlib, for those who ask for a picture
 
@@ -161,31 +162,36 @@ def export(
 
 
 def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instances, str]:
-    if not table["mask"].notna().any():
+    known = annotation_kinds(table)
+    if not known["boxes"].any():
         raise Hw3Error(
             f"{table.attrs.get('category', 'this category')} has no masks; fit a detector on its good images with "
             "`hw3 detect fit` and repeat with --detector DETECTOR for a first annotation to correct"
         )
-    return from_masks(table, min_area=min_area, whole=whole), MASKS
+    boxed = bool((known["boxes"] & ~known["masks"]).any())
+    origin = " and ".join([MASKS] * bool(known["masks"].any()) + ["boxes without a mask"] * boxed)
+    return read_instances(table, min_area=min_area, whole=whole), origin
 
 
 def _filled_in(
     table: pd.DataFrame, detector: Detector | str | Path, min_area: int, whole: bool, echo: Callable[[str], None]
 ) -> tuple[Instances, str]:
     """Instances of the masks and, of images without one, of the detector's maps."""
-    masks = from_masks(table, min_area=min_area, whole=whole)
-    rows = np.flatnonzero((table["is_defect"] & table["mask"].isna()).to_numpy(bool))
-    masked = int(table["mask"].notna().sum())
+    known = annotation_kinds(table)
+    rows = np.flatnonzero((table["is_defect"] & ~known["boxes"]).to_numpy(bool))
+    masked = int(known["boxes"].sum())
     if masked and not len(rows):
-        echo("every defective image has a mask; the detector has nothing to draw")
-        return masks, MASKS
+        drawn = "a mask" if known["masks"][known["boxes"]].all() else "a mask or a box"
+        echo(f"every defective image has {drawn}; the detector has nothing to draw")
+        return _of_masks(table, min_area, whole)
     found, origin = by_detector(table.iloc[rows], detector, min_area=min_area, whole=whole, echo=echo)
     found = found.at(rows)
     if not masked:
         return found, origin
+    masks, drawn = _of_masks(table, min_area, whole)
     both = sorted([*masks.found, *found.found], key=lambda instance: instance.row)
     instances = Instances(both, [*masks.dropped, *found.dropped], min_area, masks.smoothed)
-    return instances, f"{MASKS} of {counted(masked, 'image')}; of {len(rows)} without a mask, {origin}"
+    return instances, f"{drawn} of {counted(masked, 'image')}; of {len(rows)} without a mask, {origin}"
 
 
 def _to_draw(table: pd.DataFrame, instances: Instances, detected: bool) -> list[ToDraw]:

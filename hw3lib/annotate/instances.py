@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from scipy import ndimage
 
 from hw3lib.anomaly.maps import upsample
 from hw3lib.core.text import counted
+from hw3lib.data.annotations import annotations_of
 from hw3lib.data.masks import read_regions
+from hw3lib.data.shapes import Region, merged
 from hw3lib.data.statistics import EIGHT_CONNECTED
 from hw3lib.errors import Hw3Error
 
@@ -29,6 +32,7 @@ class Instance:
         x, y: top left corner of the box, pixels.
         crop: bool ``(h, w)``: the mask inside the box, which is tight, so the box is ``x, y, w, h``.
         size: ``(H, W)`` of the image.
+        kind: ``mask``, or ``box`` where only the box is known, which ``crop`` then fills.
     """
 
     row: int
@@ -37,6 +41,7 @@ class Instance:
     y: int
     crop: np.ndarray
     size: tuple[int, int]
+    kind: Literal["mask", "box"] = "mask"
 
     @classmethod
     def from_mask(cls, row: int, defect: str, mask: np.ndarray) -> Instance:
@@ -76,6 +81,21 @@ class Instance:
     def xyxy(self) -> tuple[int, int, int, int]:
         """Left, top, right, bottom in pixels; right and bottom are the first ones outside."""
         return self.x, self.y, self.x + self.crop.shape[1], self.y + self.crop.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points on a defect of one image, of which no more is known.
+
+    Attributes:
+        row: position of the image in the table.
+        defect: class.
+        points: float ``(n, 2)``: x and y in pixels.
+    """
+
+    row: int
+    defect: str
+    points: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -129,6 +149,8 @@ class Instances(Sequence[Instance]):
         counts, images = Counter(i.defect for i in self.found), {i.row for i in self.found}
         lines = [f"{len(self.found)} instances in {len(images)} images"]
         lines += [f"  {name}: {counts[name]}" for name in self.classes]
+        if self.smoothed:
+            lines.append(f"{counted(len(self.smoothed), 'mask')} with a smooth border: what is above half is defect")
         if self.dropped:
             lost = {d.row for d in self.dropped} - images
             lines.append(
@@ -136,8 +158,6 @@ class Instances(Sequence[Instance]):
                 f"{sum(d.area for d in self.dropped)} pixels in all"
                 + (f"; {len(lost)} images are left without any" if lost else "")
             )
-        if self.smoothed:
-            lines.append(f"{counted(len(self.smoothed), 'mask')} with a smooth border: what is above half is defect")
         return "\n".join(lines)
 
 
@@ -179,6 +199,56 @@ def from_masks(table: pd.DataFrame, *, min_area: int = 1, whole: bool = False) -
         masks += [(row, defect, mask) for mask in found]
         smoothed += [row] if any(region.between for region in regions) else []
     return replace(components(masks, min_area=min_area, whole=whole), smoothed=smoothed)
+
+
+def read_instances(table: pd.DataFrame, *, min_area: int = 1, whole: bool = False, boxes: bool = True) -> Instances:
+    """Instances of a table's images, as a person drew them where the category has an ``annotations.json``.
+
+    Of an image with regions in that file these are the instances, which may overlap. Of any other with a mask they are
+    the mask's, see :func:`from_masks`. Of one with boxes alone they are the boxes, of ``kind`` ``box``.
+
+    Args:
+        table: see :func:`hw3lib.data.load_table`.
+        min_area, whole: as in :func:`from_masks`; ``whole`` joins the regions of a class, and leaves boxes as they are.
+        boxes: take boxes that stand alone.
+
+    Raises:
+        Hw3Error: as :func:`from_masks` and :func:`hw3lib.data.annotations.annotations_of`.
+    """
+    found = annotations_of(table)
+    drawn = {annotation.row for annotation in found if annotation.has_region}
+    rest = np.array([row for row in range(len(table)) if row not in drawn], int)
+    masked = from_masks(table.iloc[rest], min_area=min_area, whole=whole).at(rest)
+    regions: list[tuple[int, str, Region]] = []
+    kept, dropped = list(masked.found), list(masked.dropped)
+    marked = {instance.row for instance in kept} | {item.row for item in dropped}
+    sizes = list(zip(table["height"].tolist(), table["width"].tolist(), strict=True))
+    for annotation in found:
+        row, label, size = annotation.row, annotation.label, sizes[annotation.row]
+        if annotation.has_region:
+            regions.append((row, label, annotation.region(size)))
+        elif boxes and row not in drawn | marked and annotation.box:
+            left, top, right, bottom = annotation.pixel_box(size)
+            kept.append(Instance(row, label, left, top, np.ones((bottom - top, right - left), bool), size, "box"))
+    if whole:
+        classes = dict.fromkeys((row, label) for row, label, _ in regions)
+        regions = [(*one, merged([region for *other, region in regions if (*other,) == one])) for one in classes]
+    for row, label, (x, y, crop) in regions:
+        if (area := int(crop.sum())) < min_area:
+            dropped.append(Dropped(row, label, area))
+        else:
+            kept.append(Instance(row, label, x, y, crop, sizes[row]))
+    kept, dropped = sorted(kept, key=lambda i: i.row), sorted(dropped, key=lambda d: d.row)
+    return Instances(kept, dropped, min_area, masked.smoothed)
+
+
+def read_points(table: pd.DataFrame) -> list[Points]:
+    """The points of a table's images in its category's ``annotations.json``, in the table's order.
+
+    Raises:
+        Hw3Error: as :func:`hw3lib.data.annotations.annotations_of`.
+    """
+    return [Points(a.row, a.label, np.array(a.points)) for a in annotations_of(table) if a.points]
 
 
 def from_maps(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hw3lib.anomaly.detector import Detector
 from hw3lib.core import optional
-from hw3lib.core.text import short_paths
+from hw3lib.core.text import counted, short_paths
 from hw3lib.data.splits import classification_images
 
 from . import available
@@ -61,9 +61,10 @@ class Measurement:
         self.defective, self.origin = available.defective_images(self.table)
         masked = int(self.defective["mask"].notna().sum())
         self.echo(f"{masked} defective images with a mask, {len(self.table) - masked} without")
-        if without := int(self.table["is_defect"].sum()) - len(self.defective):
-            names = self.table.loc[self.table["is_defect"] & self.table["mask"].isna(), "image"]
-            self.echo(f"Left out below, for they have no mask: {without} defective images ({short_paths(names)}).")
+        missing = self.table.loc[self.table["is_defect"] & self.table["mask"].isna(), "image"]
+        if self.origin == available.MASKS and len(missing):
+            number = counted(len(missing), "defective image")
+            self.echo(f"Left out below, for they have no mask: {number} ({short_paths(missing)}).")
         if why := available.without_measurement(self.defective, self.origin):
             self.left_out = {SAM: why, DETECTION: why}
             self.echo(f"Left out below: {why}.")

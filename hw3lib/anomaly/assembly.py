@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +19,8 @@ def of_images(
     """Scores and maps of images from those of the squares that a detector saw of them.
 
     An image's score is the highest of its squares. Its map covers the image, and nothing else, at the resolution that
-    the detector saw it at, see :meth:`.Geometry.join`; :func:`hw3lib.anomaly.maps.upsample` brings it to
-    the image's own.
+    the detector saw it at, see :meth:`.Geometry.join`; :func:`hw3lib.anomaly.maps.upsample` brings it to the image's
+    own.
 
     Args:
         batches: scores ``(n,)`` and maps ``(n, size, size)`` of squares, those of an image one after the other. Scores
@@ -27,14 +29,13 @@ def of_images(
     """
     images = iter(geometries or [])
     image = next(images, None)
-    waiting: list[tuple[float | None, np.ndarray | None]] = []
+    waiting: list[tuple[Any, Any]] = []  # score and map of each square, or None
     for scores, maps in batches:
         if geometries is None:
             yield scores if scores is not None else _peaks(maps), maps
             continue
-        n = len(maps) if scores is None else len(scores)
-        waiting += zip([None] * n if scores is None else scores, [None] * n if maps is None else maps, strict=True)
-        done: list[tuple[float, np.ndarray | None]] = []
+        waiting += zip_longest([] if scores is None else scores, [] if maps is None else maps)
+        done: list[tuple[float, Any]] = []
         while image is not None and len(image) <= len(waiting):
             own, waiting = waiting[: len(image)], waiting[len(image) :]
             done.append(_of_image(own, image))
@@ -43,7 +44,7 @@ def of_images(
             yield np.array([score for score, _ in done], np.float32), None if maps is None else [m for _, m in done]
 
 
-def _of_image(squares: list, image: Geometry) -> tuple[float, np.ndarray | None]:
+def _of_image(squares: list[tuple[Any, Any]], image: Geometry) -> tuple[float, np.ndarray | None]:
     inside = [m if m is None or len(image) > 1 else image.join(m[None]) for _, m in squares]
     score = max(m.max() if value is None else value for (value, _), m in zip(squares, inside, strict=True))
     if inside[0] is None:

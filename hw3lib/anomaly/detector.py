@@ -247,7 +247,7 @@ class Detector(ABC):
         squares: np.ndarray | Rows = images.images
         geometries = images.geometries
         if rows is not None:
-            squares = Rows(squares, images.squares_of(rows))
+            squares = Rows(images.images, images.squares_of(rows))
             geometries = None if geometries is None else [geometries[row] for row in rows]
         return (Scores(*found) for found in of_images(self._score_squares(squares, progress), geometries))
 

@@ -124,8 +124,8 @@ def _on_image(values: np.ndarray, row: Any) -> np.ndarray:
     fit, size = reading_of(row).fit, len(values)
     if fit == "stretch":
         return values
-    inside = torch.from_numpy(Geometry(row.width, row.height, size, fit).join(values[None])[None, None].copy())
-    inside = interpolate(inside, size=(size, size), mode="bilinear", align_corners=False)[0, 0].numpy()
+    part = torch.from_numpy(Geometry(row.width, row.height, size, fit).join(values[None])[None, None].copy())
+    inside = interpolate(part, size=(size, size), mode="bilinear", align_corners=False)[0, 0].numpy()
     return inside / max(inside.max(), np.finfo(np.float32).tiny)
 
 

@@ -1,9 +1,10 @@
-"""``hw3 data list``, ``make``, ``get``, ``check`` and ``settings``."""
+"""``hw3 data list``, ``make``, ``get``, ``check``, ``import`` and ``settings``."""
 
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+from hw3lib.annotate.imports.registry import SOURCES
 from hw3lib.cli.options import PROFILES, Data, command, group, option
 
 
@@ -102,6 +103,42 @@ def check(category: Annotated[str, option("for example bottle")], *, data: Data 
 
 
 @command(
+    "Make a category, images, classes and masks, of what was annotated elsewhere: labelme, CVAT, Label Studio, ...\n"
+    "Objects with their own labels, boxes and points are kept in its annotations.json; what is left out is named.",
+    "hw3 data import labelme-folder --out data/bolts",
+    "hw3 data import annotations.xml --from cvat --images photographs --out data/bolts --unlabelled leave",
+    "hw3 data import project.json --from labelstudio --images uploads --out data/bolts --several combined",
+    name="import",
+)
+def import_(
+    source: Annotated[str, option("file or folder of annotations", metavar="FILE|FOLDER")],
+    *,
+    out: Annotated[str, option("folder of the category to make, such as data/bolts", metavar="CATEGORY")],
+    format: Annotated[
+        str | None, option("their format (default: found out)", "--from", choices=[*SOURCES], metavar="|".join(SOURCES))
+    ] = None,
+    images: Annotated[str | None, option("folder of the images, where they are elsewhere", metavar="DIR")] = None,
+    several: Annotated[
+        str,
+        option(
+            "class of an image with several labels: that of the largest area (default), or one named combined",
+            choices=("largest", "combined"),
+        ),
+    ] = "largest",
+    unlabelled: Annotated[
+        str, option("images without annotation are good (default), or left out", choices=("good", "leave"))
+    ] = "good",
+    link: Annotated[bool, option("make symbolic links to the images instead of copies")] = False,
+) -> int:
+    from hw3lib.annotate.imports import import_category
+
+    done = import_category(source, out, format=format, images=images, several=several, unlabelled=unlabelled, link=link)
+    print(done.summary())
+    print(f"\nfrom {SOURCES[done.format].text}\ncategory: {out}")
+    return 0
+
+
+@command(
     "Say how a category is read where its folders cannot say it: kept in its category.json, and printed.",
     "hw3 data settings casting --good ok_front --data ../photographs",
     "hw3 data settings boards --range 0 4095 --fit pad --groups '^([^_]+)_'",
@@ -160,7 +197,7 @@ def settings(
 
 data = group(
     "data",
-    "List, make, get, check or describe categories.",
+    "List, make, get, check, import or describe categories.",
     "hw3 data list",
-    actions=(list_, make, get, check, settings),
+    actions=(list_, make, get, check, import_, settings),
 )  # fmt: skip

@@ -66,6 +66,7 @@ def fit(
     force: Annotated[bool, option("replace the detector that is there")] = False,
 ) -> int:
     from hw3lib.core.untrusted import parse_value
+    from hw3lib.data.reading import checked_range
     from hw3lib.inspection import fit as fitting
 
     settings = {"image_size": image_size, "seed": seed, "device": device}
@@ -79,7 +80,7 @@ def fit(
         groups=groups,
         held_out=held_out,
         false_alarm_rate=false_alarm_rate,
-        pixel_range=range,
+        pixel_range=checked_range(range),
         fit=fit,
         cache=cache,
         force=force,

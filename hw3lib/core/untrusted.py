@@ -112,18 +112,27 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
         raise Hw3Error(f"{path}: cannot be read as UTF-8 text: {error}") from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object.
+def read_json_value(path: Path) -> Any:
+    """What a JSON file holds, an object or not.
 
     Raises:
-        Hw3Error: as :func:`read_text`, no JSON, nested too deeply, or no object.
+        Hw3Error: as :func:`read_text`, no JSON, or nested too deeply.
     """
     try:
-        found = json.loads(read_text(path))
+        return json.loads(read_text(path))
     except RecursionError:
         raise Hw3Error(f"{path}: its JSON is nested too deeply") from None
     except ValueError as error:  # also an integer of too many digits
         raise Hw3Error(f"{path}: is not JSON: {error}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object.
+
+    Raises:
+        Hw3Error: as :func:`read_json_value`, or no object.
+    """
+    found = read_json_value(path)
     if not isinstance(found, dict):
         raise Hw3Error(f"{path}: holds a {type(found).__name__}, expected a JSON object")
     return found

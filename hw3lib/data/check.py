@@ -14,6 +14,7 @@ import pandas as pd
 from hw3lib.core.text import counted, one_line, short_paths
 from hw3lib.errors import Hw3Error
 
+from .annotations import annotated_images, annotations_of, annotations_path
 from .decoding import is_deep
 from .depth import say_range
 from .fetch.official import OFFICIAL
@@ -109,6 +110,7 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     problems += _near_twins(table, keys, np.flatnonzero(keys.any(1))[twins])
     problems += _shapes(table)
     problems += _mixed(table)
+    problems += _annotations(table)
     problems += _ranges(table, levels, beyond)
     counts = class_counts(table)
     category = table.attrs.get("category", "")
@@ -294,6 +296,29 @@ def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
             str(Path(odd)),
             f"{text}: all are read as RGB; a class that alone is stored differently would be given away by it",
         )
+
+
+def _annotations(table: pd.DataFrame) -> Iterator[Problem]:
+    """What is wrong with the category's ``annotations.json``; its regions are decoded where they become instances."""
+    path = annotations_path(table)
+    if path is None:
+        return
+    try:
+        found = annotations_of(table)
+        for annotation in found:
+            size = int(table["height"].iloc[annotation.row]), int(table["width"].iloc[annotation.row])
+            if annotation.has_region:
+                annotation.region(size)
+            elif annotation.box:
+                annotation.pixel_box(size)
+            _ = annotation.points
+        gone = [name for name in annotated_images(path) if not (path.parent / name).is_file()] if found else []
+    except Hw3Error as error:
+        yield Problem("error", "annotations", str(path), str(error).removeprefix(f"{path}: "))
+        return
+    if gone:
+        said = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
+        yield Problem("warning", "orphaned annotation", str(path), f"{len(gone)} annotated images are gone: {said}")
 
 
 def _ranges(table: pd.DataFrame, levels: np.ndarray, beyond: list[tuple[str, str]]) -> Iterator[Problem]:

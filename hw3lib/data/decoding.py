@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import (
@@ -77,7 +77,7 @@ def _identified(source: str | Path | IO[bytes], formats: Sequence[str] | None) -
             try:
                 if not isinstance(source, str | Path):
                     source.seek(0)
-                return factory(source, None)
+                return factory(cast(Any, source), "")  # a path is taken as well
             except (SyntaxError, IndexError, TypeError, struct.error):
                 continue  # as Pillow does: another plug-in may know it
             except Image.DecompressionBombError:  # of plug-ins that make room before they tell the size

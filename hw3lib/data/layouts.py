@@ -313,13 +313,13 @@ def _lend_defects(folder: Path, found: list[_Class], layout: Layout) -> bool:
     number = counted(sum(len(each.here.images) for each in defects), "image")
     what = f"{number} of {few(sorted({each.defect for each in defects}))} in the training split"
     if lent:
-        layout.say("warning", "defects in train", folder, f"{what} are read as test, where there is no defect")
+        layout.say("warning", "defects in train", folder, f"read as test, where there is no defect: {what}")
     else:
         layout.say(
             "warning",
             "defects in train",
             folder,
-            f"{what} are left out: detectors learn from good images alone, and classifiers and annotations take the "
+            f"left out: {what}; detectors learn from good images alone, classifiers and annotations take the "
             "defects of the test split; move them there to have them used",
         )
     return lent
@@ -346,10 +346,11 @@ def _find_masks(folder: Path, found: list[_Class], has_splits: bool, layout: Lay
     roots = [path for place in _above(folder, found) for path in subfolders(place) if is_masks(path.name)]
     roots.sort(key=lambda path: MASKS.index(key(path.name)))
     good = {composed(each.folder.name) for each in found if each.good}
+    defects = {composed(each.folder.name) for each in found if not each.good}
     for root in roots:
         here = _look(root, layout)
         for path in here.folders:
-            if composed(path.name) in good or key(path.name) in GOOD:
+            if composed(path.name) not in defects and (key(path.name) in GOOD or composed(path.name) in good):
                 layout.say("note", "passed over", path, "masks of good products, which have no defect")
             elif not is_junk(path.name):
                 layout.masks.append(path)
@@ -397,8 +398,8 @@ def _read_split_csv(folder: Path, images: Path, layout: Layout) -> dict[tuple[st
         return {}
     layout.say("note", "split", folder, f"as {'/'.join(_SPLIT_CSV)} says")
     for names, what in (
-        (there - found.keys(), "are not named, so they are read as test"),
-        (found.keys() - there, "are named and not there"),
+        (there - found.keys(), "not named, so read as test"),
+        (found.keys() - there, "named and not there"),
     ):
         if names:
             number = counted(len(names), "image")

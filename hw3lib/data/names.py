@@ -28,7 +28,8 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 MASKS = ("ground_truth", "masks", "mask", "groundtruth", "gt")  # in the order in which one of several is taken
-SILENT = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "category.json"))  # files that are nobody's photographs
+# Files that are nobody's photographs.
+SILENT = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "category.json", "annotations.json"))
 
 
 def key(name: str) -> str:

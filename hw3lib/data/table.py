@@ -20,6 +20,7 @@ from hw3lib.core.files import expanded, file_digest
 from hw3lib.core.text import composed, counted, short_paths
 from hw3lib.errors import Hw3Error
 
+from .annotations import annotations_path
 from .decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
 from .depth import Extremes, extremes_of, joined, natural_range
 from .find import find_category
@@ -252,8 +253,8 @@ def _stem(name: str) -> str:
 
 
 def _unannotated(rows: list[_Row]) -> Iterator[Problem]:
-    """Classes in which defective images have no mask, where others have one."""
-    defective = [row for row in rows if row.defect != "good"]
+    """Classes in which defective images of the test have no mask, where others have one."""
+    defective = [row for row in rows if row.defect != "good" and row.split == "test"]
     if not any(row.mask for row in defective):
         return
     for name, total in Counter(row.defect for row in defective).items():
@@ -407,7 +408,7 @@ def _files(table: pd.DataFrame) -> Iterator[str]:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """SHA-256, in hexadecimal, of what a table says: splits, classes, products, settings, range, bytes of all files.
+    """SHA-256, in hexadecimal, of what a table says: splits, classes, products, settings, range, annotations, files.
 
     The folder that the category lies in does not enter, so a copy elsewhere has the same digest.
 
@@ -418,6 +419,8 @@ def digest(table: pd.DataFrame) -> str:
     said = settings_of(table).said()
     total = hashlib.sha256(json.dumps(said, sort_keys=True).encode() if said else b"")
     groups = products(table)
+    if annotations := annotations_path(table):
+        total.update(f"{annotations.name} {file_digest(annotations)}\n".encode())
     if COLUMN in table:  # the scale of a part of a table was found from all of its category
         total.update("\n".join(sorted({reading.as_text() for reading in readings_of(table)})).encode())
     for i, row in enumerate(table.itertuples()):

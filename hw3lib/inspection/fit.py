@@ -22,7 +22,7 @@ from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.geometry import Geometry, say_fit, say_squeezed
 from hw3lib.data.images import ImageStack, decode_squares
 from hw3lib.data.near import NearTwins
-from hw3lib.data.reading import Fit, Reading, checked_range
+from hw3lib.data.reading import Fit, Reading
 from hw3lib.errors import Hw3Error
 
 from .photographs import find_photographs, good_photographs, say_sizes, with_groups
@@ -78,7 +78,7 @@ def fit(
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
         raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")
-    files, sizes, reading = good_photographs(Path(folder), checked_range(pixel_range), fit)
+    files, sizes, reading = good_photographs(Path(folder), pixel_range, fit)
     n, side = len(files), model.image_size
     table = with_groups(Path(folder), files, sizes, groups)
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is {say_fit(reading.fit, side, sizes)}")

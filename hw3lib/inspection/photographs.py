@@ -144,8 +144,8 @@ def good_photographs(
         raise Hw3Error(
             f"{folder}: {counted(len(broken), 'good image')} of {total} cannot be read; replace or remove:\n  {lines}"
         )
-    said = {name: value for name, value in (("pixel_range", pixel_range), ("fit", fit)) if value is not None}
-    return files, sizes, replace(reading, **said)
+    given = pixel_range or reading.pixel_range
+    return files, sizes, replace(reading, pixel_range=given, fit=fit or reading.fit)
 
 
 def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tuple[Photographs, list[tuple[str, str]]]:

@@ -251,7 +251,7 @@ def test_ultralytics_loads_both_sets_without_a_warning(data, tmp_path, loader, u
 
 
 def test_run_lengths_of_pycocotools_are_unpacked_alike():
-    from hw3lib.annotate.formats.coco import _unpack
+    from hw3lib.data.shapes import unpack
 
     rng = np.random.default_rng(0)
     for density in (0.0, 0.02, 0.5, 1.0):
@@ -260,7 +260,7 @@ def test_run_lengths_of_pycocotools_are_unpacked_alike():
         flat = mask.ravel(order="F")
         turns = np.flatnonzero(np.diff(flat)) + 1
         counts = np.diff(np.concatenate([[0], turns, [flat.size]])).tolist()
-        assert _unpack(packed, "here") == ([0, *counts] if flat[0] else counts)
+        assert unpack(packed, "here") == ([0, *counts] if flat[0] else counts)
 
 
 @pytest.fixture(scope="module")

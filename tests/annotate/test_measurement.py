@@ -129,6 +129,17 @@ def test_three_images_with_a_mask_are_too_few_to_measure(study):
     assert set(made.left_out) == {"sam", "detection"}
 
 
+def test_defective_images_without_a_mask_are_left_out_and_named(study):
+    table, said = study(dent=5)[0].table, []
+    table.loc[table["image"].str.endswith("dent/002.png"), "mask"] = None
+    made = Measurement(table, echo=said.append)
+    assert said == [
+        "4 defective images with a mask, 10 without",
+        "Left out below, for they have no mask: 1 defective image (dent/002.png).",
+    ]
+    assert len(made.defective) == 4 and {i.row for i in made.annotated} == {0, 1, 2, 3}
+
+
 def test_a_curve_needs_fewer_images_than_there_are(study):
     made, _ = study(dent=4)
     masks = made.fine_tune(made.part(4), n_train=2, n_splits=1, settings=FineTuning(num_epochs=1))

@@ -20,6 +20,7 @@ from hw3lib.core.text import class_name, file_name, slug
 from hw3lib.data import load_table
 from hw3lib.data.find import refuse_inside_category
 from hw3lib.errors import Hw3Error
+from hw3lib.inspection.photographs import find_photographs
 from hw3lib.report import build
 from hw3lib.runs.run import run_notebooks
 from tests.helpers.report_runs import make_run
@@ -222,6 +223,17 @@ def test_what_lies_in_a_category_and_what_does_not(category, tmp_path):
     for out, read in ((tmp_path / "x", (category,)), (own / "x", ()), (own / "dent-detector", (own / "dent",))):
         refuse_inside_category(out, *read)
     assert str(tmp_path / "widget-x") in str(pytest.raises(Hw3Error, refuse_inside_category, category / "x").value)
+
+
+def test_photographs_are_told_of_under_the_path_that_was_given(category, tmp_path):
+    (tmp_path / "link").symlink_to(category)
+    (tmp_path / "good").symlink_to(category / "train/good")
+    found, failed = find_photographs([tmp_path / "link", tmp_path / "good"], lambda _: None)
+    assert len(found) == 16 and not failed
+    assert {str(p.path.parent) for p in found if p.is_defect} == {
+        f"{tmp_path}/link/test/{n}" for n in ("dent", "scratch")
+    }
+    assert {str(p.path.parent) for p in found if p.is_defect is None} == {str(tmp_path / "good")}
 
 
 def test_a_category_given_by_its_path_is_answered(category, capsys):

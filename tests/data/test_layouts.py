@@ -295,7 +295,8 @@ def test_defects_of_train_are_the_test_where_there_are_no_others(tmp_path):
 def test_defects_alone_are_a_category(tmp_path):
     put(tmp_path / "widget/dent", *THREE)
     put(tmp_path / "widget/scratch", *THREE)
-    put(tmp_path / "widget/masks/dent", *THREE, mask=True)
+    for name in ("dent", "scratch"):
+        put(tmp_path / "widget/masks" / name, *THREE, mask=True)
     assert found(tmp_path) == {("test", "dent"): 3, ("test", "scratch"): 3}
     assert said(tmp_path) == [("warning", "no good class")]
     put(tmp_path / "split/test/dent", *THREE)
@@ -321,6 +322,9 @@ def test_mvtec_loco(tmp_path):
     put(box / "test/good", *THREE)
     put(box / "test/logical_anomalies", *THREE)
     put(box / "test/structural_anomalies", *THREE)
+    for stem in ("000", "001", "002"):
+        put(box / "ground_truth/logical_anomalies" / stem, "000.png", "001.png", mask=True)
+        put(box / "ground_truth/structural_anomalies" / stem, "000.png", mask=True)
     table = load_table(tmp_path, "breakfast_box")
     assert table.groupby(["split", "defect"]).size().to_dict() == {
         ("train", "good"): 6,
@@ -328,6 +332,7 @@ def test_mvtec_loco(tmp_path):
         ("test", "logical_anomalies"): 3,
         ("test", "structural_anomalies"): 3,
     }
+    assert table["mask"].notna().equals(table["is_defect"])
     assert said(tmp_path, "breakfast_box") == [("note", "validation")]
 
 
@@ -409,8 +414,8 @@ def test_what_visa_s_split_does_not_name_is_told(visa):
     (visa / "candle/Data/Images/Normal/0000.JPG").unlink()
     problems = check_category(load_table(visa, "candle", strict=False)).problems
     texts = " ".join(problems.loc[problems["severity"] == "warning", "message"])
-    assert "1 image of candle are not named" in texts and "0009.jpg" in texts
-    assert "1 image of candle are named and not there: 0000.jpg" in texts
+    assert "1 image of candle not named" in texts and "0009.jpg" in texts
+    assert "1 image of candle named and not there: 0000.jpg" in texts
     (visa / "split_csv/1cls.csv").write_text("object,split,image\npcb1,train,pcb1/Data/Images/Normal/0000.JPG\n")
     assert ("warning", "split") in said(visa, "candle")
 

@@ -237,7 +237,7 @@ def test_a_detector_without_held_out_images_needs_a_threshold(good, tmp_path, ca
 def test_memory_does_not_grow_with_the_number_of_images(detector, tmp_path, monkeypatch):
     folder = write_photographs(tmp_path / "many", [f"{i:02d}.png" for i in range(11)])
     read, ahead, sizes = [], [], []
-    decode, judge = photographs.decode_image, Autoencoder.score
+    decode, judge = photographs.decode_squares, Autoencoder.score
 
     def decoding(path, side, reading):
         read.append(path)
@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_number_of_images(detector, tmp_path, monk
         sizes.append(len(images))
         return judge(self, images)
 
-    monkeypatch.setattr(photographs, "decode_image", decoding)
+    monkeypatch.setattr(photographs, "decode_squares", decoding)
     monkeypatch.setattr(Autoencoder, "score", scoring_)
     assert scoring.score(detector, [folder], tmp_path / "results", echo=str).images == 11
     assert sizes == [2, 2, 2, 2, 2, 1] and max(ahead) <= 4  # a batch, and the next one that is decoded meanwhile

@@ -19,9 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from hw3lib.annotate.boxes.base import BoxDetector
-from hw3lib.annotate.formats import coco
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
-from hw3lib.annotate.formats.reading import number
 from hw3lib.annotate.formats.sam import read as read_prompts
 from hw3lib.annotate.formats.voc import read_xml
 from hw3lib.annotate.masks.sam_network import mobile_sam
@@ -33,10 +31,12 @@ from hw3lib.core.kept import read_kept
 from hw3lib.core.places import data_roots
 from hw3lib.core.provenance import file_record
 from hw3lib.core.untrusted import parse, parse_value, read_text
+from hw3lib.core.values import number
 from hw3lib.course.grading import _read as read_submitted
 from hw3lib.data import ImageStack, check_category, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
 from hw3lib.data.find import find_root
+from hw3lib.data.shapes import run_lengths
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance.comparison import _read_views as read_views
@@ -95,7 +95,7 @@ def test_run_lengths_whose_sum_overflows_to_the_right_one_are_refused():
     counts = [2**53 - 1] * 2048 + [2048 + 600]
     assert int(np.array(counts, np.int64).sum()) == 600
     with pytest.raises(Hw3Error, match="a run length of"):
-        coco._run_lengths({"size": [20, 30], "counts": counts}, (20, 30), "here")
+        run_lengths({"size": [20, 30], "counts": counts}, (20, 30), "here")
 
 
 def test_an_integer_beyond_all_floats_is_no_finite_number():

@@ -7,8 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
-from hw3lib.annotate.formats.coco_file import AnnotationsFile, file_names
+from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.data import load_table
+from hw3lib.data.annotations import names_below
 from hw3lib.errors import Hw3Error
 from hw3lib.views import widgets
 from hw3lib.views.widgets import segmenting
@@ -126,9 +127,9 @@ def test_an_empty_mask_and_an_image_of_another_size_are_refused(table, path):
 
 
 def test_images_are_named_by_their_path_in_the_category(table):
-    assert file_names(table)[4] == "test/dent/000.png"
+    assert names_below(table)[4] == "test/dent/000.png"
     table.attrs = {}
-    assert file_names(table)[4] == "test/dent/000.png"
+    assert names_below(table)[4] == "test/dent/000.png"
 
 
 def test_the_picture_shows_outlines_and_clicks():

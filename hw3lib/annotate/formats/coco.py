@@ -15,11 +15,13 @@ from hw3lib.annotate.instances import Instance, Instances
 from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.core.files import atomic_path
 from hw3lib.core.untrusted import read_json
+from hw3lib.core.values import numbers, records, text, whole
+from hw3lib.data.shapes import run_lengths
 from hw3lib.errors import Hw3Error
 
 from .lost import Lost
 from .polygons import holes, outlines
-from .reading import check_polygon, image_shape, inside, numbers, records, text, whole
+from .reading import box_instance, check_polygon, image_shape, inside
 
 
 def write(folder: Path, data: Dataset) -> Lost:
@@ -91,8 +93,10 @@ def _annotation(at: int, instance: Instance, category: int) -> dict[str, Any]:
 def _segmentation(instance: Instance) -> list[list[float]] | dict[str, Any]:
     """A polygon, which annotation tools can edit, if pycocotools makes the same mask of it; run lengths otherwise.
 
-    Several parts are run lengths too, for some readers (supervision) take their polygons for one.
+    A box alone has none. Several parts are run lengths too, for some readers (supervision) take their polygons for one.
     """
+    if instance.kind == "box":
+        return []
     mask = instance.mask
     lines = outlines(instance)
     if len(lines) == 1 and not holes(instance.crop)[0]:
@@ -174,10 +178,7 @@ def _parse(files: Iterable[tuple[str, Path, dict[str, Any], Path | None]]) -> Da
                 if not isinstance(record.get(field), int) or record[field] not in known:
                     raise Hw3Error(f"{where}: {field} {str(record.get(field))[:40]} is unknown")
             row = rows[record["image_id"]]
-            mask = _mask(record, sizes[row], where)
-            if not mask.any():
-                raise Hw3Error(f"{where}: its mask is empty")
-            found.append(Instance.from_mask(row, classes[record["category_id"]], mask))
+            found.append(_instance(record, row, classes[record["category_id"]], sizes[row], where))
     return Dataset(names, sources, sizes, splits, Instances(found), [classes[key] for key in sorted(classes)], licence)
 
 
@@ -199,10 +200,20 @@ def _licence(content: dict[str, Any]) -> Licence | None:
     return Licence(str(listed[0].get("name", "")), str(listed[0].get("url", "")))
 
 
+def _instance(record: dict[str, Any], row: int, defect: str, size: tuple[int, int], where: str) -> Instance:
+    if record.get("segmentation") == [] and record.get("bbox"):
+        x, y, width, height = numbers(record["bbox"], 4, f"{where}: bbox")
+        return box_instance(row, defect, (x, y, x + width, y + height), size, where)
+    mask = _mask(record, size, where)
+    if not mask.any():
+        raise Hw3Error(f"{where}: its mask is empty")
+    return Instance.from_mask(row, defect, mask)
+
+
 def _mask(record: dict[str, Any], size: tuple[int, int], where: str) -> np.ndarray:
     shape = record.get("segmentation")
     if isinstance(shape, dict):
-        return _run_lengths(shape, size, where)
+        return run_lengths(shape, size, where)
     if not isinstance(shape, list) or not shape:
         raise Hw3Error(f"{where}: expected a segmentation, a list of polygons or run lengths")
     polygons = []
@@ -213,48 +224,3 @@ def _mask(record: dict[str, Any], size: tuple[int, int], where: str) -> np.ndarr
         check_polygon(np.array(values).reshape(-1, 2), size, where)
         polygons.append(values)
     return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))).astype(bool)
-
-
-def _run_lengths(shape: dict[str, Any], size: tuple[int, int], where: str) -> np.ndarray:
-    """The mask of run lengths, checked before they are decoded, for pycocotools trusts them."""
-    if numbers(shape.get("size"), 2, f"{where}: size of the run lengths") != list(size):
-        raise Hw3Error(
-            f"{where}: run lengths of size {shape['size']}, expected {list(size)}, height and width of its image"
-        )
-    counts = shape.get("counts")
-    counts = _unpack(counts, where) if isinstance(counts, str) else counts
-    if not isinstance(counts, list):
-        raise Hw3Error(f"{where}: run lengths: expected counts, a text or a list of integers")
-    counts = np.array([whole(value, 0, f"{where}: run length") for value in counts], np.int64)
-    if counts.max(initial=0) > size[0] * size[1]:  # before they are added, for a sum may overflow to the right one
-        raise Hw3Error(f"{where}: a run length of {counts.max()}, its image has {size[0] * size[1]} pixels")
-    if counts.sum() != size[0] * size[1]:
-        raise Hw3Error(
-            f"{where}: run lengths of {counts.sum()} pixels in all, its image has {size[0] * size[1]} "
-            f"({size[1]}x{size[0]})"
-        )
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(size, order="F")
-
-
-def _unpack(text: str, where: str) -> list[int]:
-    """COCO's compressed counts: five bits a character, the sixth says that more follow; from the third on differences.
-
-    Source: ``rleFrString`` in maskApi.c of the COCO API.
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 50:
-            raise Hw3Error(f"{where}: {character!r} in its run lengths; expected COCO's compressed counts")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise Hw3Error(f"{where}: its run lengths end in the middle of a number")
-    return counts

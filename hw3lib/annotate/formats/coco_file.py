@@ -13,23 +13,10 @@ from pycocotools import mask as coco_mask
 from hw3lib.annotate.dataset import licence_of
 from hw3lib.core.files import atomic_path
 from hw3lib.core.text import json_text
+from hw3lib.data.annotations import names_below
 from hw3lib.errors import Hw3Error
 
 from .coco import read_coco
-
-
-def file_names(table: pd.DataFrame) -> list[str]:
-    """Path of each image below the folder of its category, as a COCO file names it.
-
-    A table that no longer knows its folder (``table.attrs``) gives ``<split>/<class>/<name>``.
-    """
-    root = Path(table.attrs.get("folder") or Path(table.attrs.get("root", ""), table.attrs.get("category", "")))
-    names = []
-    for row in table.itertuples():
-        image = Path(row.image)
-        inside = bool(table.attrs) and image.is_relative_to(root)
-        names.append((image.relative_to(root) if inside else Path(row.split, row.defect, image.name)).as_posix())
-    return names
 
 
 class AnnotationsFile:
@@ -44,7 +31,7 @@ class AnnotationsFile:
     """
 
     def __init__(self, path: str | Path, table: pd.DataFrame):
-        self.path, self._table, self._names = Path(path), table, file_names(table)
+        self.path, self._table, self._names = Path(path), table, names_below(table)
         if self.path.exists():
             read_coco(self.path)
         self._read()

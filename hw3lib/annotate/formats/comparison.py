@@ -56,7 +56,7 @@ def _by_place(data: Dataset, keeps: str) -> dict[tuple[str, str], list[Instance]
 
 
 def _key(instance: Instance) -> tuple:
-    return *instance.xywh, instance.crop.tobytes()
+    return *instance.xywh, instance.kind, instance.crop.tobytes()
 
 
 def _iou(left: list[Instance], right: list[Instance]) -> float:

@@ -12,10 +12,11 @@ from hw3lib.annotate.dataset import Dataset, Licence
 from hw3lib.annotate.instances import Instance, Instances, components
 from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.core.untrusted import read_json
+from hw3lib.core.values import text
 from hw3lib.errors import Hw3Error
 
 from .lost import Lost
-from .reading import images_by_split, read_indexed, text
+from .reading import images_by_split, read_indexed
 
 _MOST_CLASSES = 255
 # Okabe and Ito's colours, from the second on; background is black.

@@ -18,6 +18,7 @@ class Lost:
         merged: instances that are one with another now.
         iou: mean over the instances of the IoU between what is kept of the mask and the mask; None of box formats.
         lowest_iou: the lowest of them.
+        boxes: instances left out, for they are boxes without a mask.
     """
 
     shapes: int = 0
@@ -27,6 +28,7 @@ class Lost:
     merged: int = 0
     iou: float | None = 1.0
     lowest_iou: float | None = 1.0
+    boxes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: what is zero is left out."""
@@ -34,6 +36,7 @@ class Lost:
 
     def __str__(self) -> str:
         said = {
+            "boxes": "{} boxes without a mask left out",
             "shapes": "of {} instances only the box is kept",
             "holes": "{} holes filled",
             "parts": "{} parts became instances of their own",

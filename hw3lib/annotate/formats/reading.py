@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from hw3lib.annotate.dataset import SPLITS
 from hw3lib.annotate.instances import Instance
+from hw3lib.core.values import text, whole
 from hw3lib.data.decoding import BROKEN, open_image
 from hw3lib.data.folders import IMAGE_SUFFIXES
 from hw3lib.errors import Hw3Error
@@ -47,42 +47,6 @@ def images_by_split(
         raise Hw3Error(f"{folder}: no image in images/{{{','.join(SPLITS)}}}")
 
 
-def records(found: dict[str, Any], key: str, where: str | Path) -> list[dict[str, Any]]:
-    """The list of objects that a JSON object has under a key."""
-    value = found.get(key)
-    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise Hw3Error(f"{where}: expected a list of objects under {key!r}")
-    return value
-
-
-def number(value: Any, where: str) -> float:
-    """A finite number; ``where`` says what it is."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-        raise Hw3Error(f"{where}: found {str(value)[:40]!r}, expected a finite number")
-    return float(value)
-
-
-def numbers(value: Any, count: int | None, where: str) -> list[float]:
-    """A list of finite numbers, ``count`` of them."""
-    if not isinstance(value, list) or (count is not None and len(value) != count):
-        raise Hw3Error(f"{where}: found {str(value)[:60]}, expected a list of {count or ''} numbers".replace("  ", " "))
-    return [number(item, where) for item in value]
-
-
-def whole(value: Any, low: int, where: str) -> int:
-    """An integer of ``low`` or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**53:
-        raise Hw3Error(f"{where}: found {str(value)[:40]!r}, expected an integer of {low} or more")
-    return value
-
-
-def text(value: Any, where: str) -> str:
-    """A text that is not empty."""
-    if not isinstance(value, str) or not value.strip():
-        raise Hw3Error(f"{where}: found {str(value)[:40]!r}, expected a name")
-    return value
-
-
 def image_shape(width: Any, height: Any, where: str) -> tuple[int, int]:
     """``(H, W)`` of an image, not larger than can be decoded."""
     size = whole(height, 1, f"{where}: height"), whole(width, 1, f"{where}: width")
@@ -117,7 +81,7 @@ def box_instance(row: int, defect: str, xyxy: Sequence[float], size: tuple[int, 
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0])
     if right <= left or bottom <= top:
         raise Hw3Error(f"{where}: the box {list(xyxy)} is empty")
-    return Instance(row, defect, left, top, np.ones((bottom - top, right - left), bool), size)
+    return Instance(row, defect, left, top, np.ones((bottom - top, right - left), bool), size, "box")
 
 
 def check_polygon(points: np.ndarray, size: tuple[int, int], where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
@@ -48,6 +48,7 @@ class Format:
         writer: where the function is that writes a dataset into an empty folder, ``package.module:function``; it is
             imported when it is used, so that the names cost nothing.
         reader: where the function is that reads a folder.
+        boxes_alone: whether one that keeps masks also holds a box that has none.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Format:
     text: str
     writer: str
     reader: str
+    boxes_alone: bool = False
 
     def write(self, folder: str | Path, data: Dataset, *, force: bool = False) -> Written:
         """Write a dataset and its images, the folder whole or not at all.
@@ -68,10 +70,16 @@ class Format:
             Hw3Error: the folder exists, an image cannot be read, or the format cannot hold the dataset.
         """
         folder = Path(folder)
+        held = self.held(data)
         with atomic_folder(folder, replace=force) as temporary:
-            lost = resolve_name(self.writer)(temporary, data)
+            lost = resolve_name(self.writer)(temporary, held)
         files = sum(path.is_file() for path in folder.rglob("*"))
-        return Written(self.name, folder, len(data), len(data.instances), files, lost)
+        lost = replace(lost, boxes=len(data.instances) - len(held.instances))
+        return Written(self.name, folder, len(held), len(data.instances), files, lost)
+
+    def held(self, data: Dataset) -> Dataset:
+        """What the format can hold of a dataset: without boxes that have no mask where it keeps masks alone."""
+        return data if self.keeps == "boxes" or self.boxes_alone else data.without_boxes()
 
     def read(self, folder: str | Path) -> Dataset:
         """Read a folder.
@@ -82,15 +90,15 @@ class Format:
         return resolve_name(self.reader)(folder)
 
 
-def _format(name: str, keeps: str, text: str, module: str, writer: str = "write") -> Format:
+def _format(name: str, keeps: str, text: str, module: str, writer: str = "write", boxes_alone: bool = False) -> Format:
     place = f"hw3lib.annotate.formats.{module}"
-    return Format(name, keeps, text, f"{place}:{writer}", f"{place}:read")
+    return Format(name, keeps, text, f"{place}:{writer}", f"{place}:read", boxes_alone)
 
 
 FORMATS: dict[str, Format] = {
     found.name: found
     for found in (
-        _format("coco", "masks", "COCO instances, JSON: torchvision, pycocotools, CVAT", "coco"),
+        _format("coco", "masks", "COCO instances, JSON: torchvision, pycocotools, CVAT", "coco", boxes_alone=True),
         _format("voc", "boxes", "Pascal VOC, an XML an image: labelImg, older detectors", "voc"),
         _format("yolo", "boxes", "YOLO detection: ultralytics, YOLO-World", "yolo", "write_boxes"),
         _format("yolo-seg", "masks", "YOLO segmentation, polygons: ultralytics", "yolo", "write_polygons"),

@@ -14,10 +14,11 @@ from hw3lib.annotate.instances import Instance, Instances, union
 from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.annotate.prompts import interior_click
 from hw3lib.core.untrusted import read_json
+from hw3lib.core.values import numbers, records, text
 from hw3lib.errors import Hw3Error
 
 from .lost import Lost
-from .reading import box_instance, image_shape, inside, numbers, read_indexed, records, text
+from .reading import box_instance, image_shape, inside, read_indexed
 
 
 def write(folder: Path, data: Dataset) -> Lost:

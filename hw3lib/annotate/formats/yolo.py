@@ -107,8 +107,8 @@ def read(folder: Path) -> Dataset:
         Hw3Error: no ``data.yaml`` or a wrong one, a label without image, a class that it does not name, a value that
             is no number or lies outside the image.
     """
-    content = _read_yaml(folder / "data.yaml")
-    classes = _names(content.get("names"), folder / "data.yaml")
+    content = read_yaml(folder / "data.yaml")
+    classes = read_names(content.get("names"), folder / "data.yaml")
     licence = Licence(str(content.get("license", "unknown")), str(content.get("license_url", "")))
     names: list[str] = []
     sources, sizes, splits, found = [], [], [], []
@@ -125,7 +125,7 @@ def read(folder: Path) -> Dataset:
     return Dataset(names, sources, sizes, splits, Instances(found), classes, licence)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = parse(read_text(path, 1_000_000))
     except ValueError as error:
@@ -135,7 +135,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _names(found: Any, path: Path) -> list[str]:
+def read_names(found: Any, path: Path) -> list[str]:
     if isinstance(found, dict) and sorted(found, key=str) == sorted(range(len(found)), key=str):
         found = [found[at] for at in range(len(found))]
     if not isinstance(found, list) or not found or not all(isinstance(name, str) for name in found):

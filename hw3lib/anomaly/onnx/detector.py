@@ -114,16 +114,15 @@ class OnnxDetector:
         Raises:
             Hw3Error: images of another dtype, size or fit, or none.
         """
-        geometries, reading = None, self.reading_
-        if isinstance(images, ImageStack):
-            geometries, reading, images = images.geometries, images.reading or reading, images.images
-        side, squares = self.image_size, np.asarray(images)
+        stack = images if isinstance(images, ImageStack) else None
+        side, squares = self.image_size, np.asarray(images if stack is None else stack.images)
+        geometries = None if stack is None else stack.geometries
         if squares.dtype != np.uint8 or squares.ndim != 4 or squares.shape[1:] != (3, side, side) or not len(squares):
             raise Hw3Error(
                 f"images: found {squares.dtype} {squares.shape}, expected uint8 (N, 3, {side}, {side}), N at least 1"
             )
-        if reading.fit != self.reading_.fit:
-            raise Hw3Error(f"images: read with fit={reading.fit}, and the good ones were with fit={self.reading_.fit}")
+        if stack and stack.reading and stack.reading.fit != self.reading_.fit:
+            raise Hw3Error(f"images: read as {stack.reading}, and the good ones as {self.reading_}; read them likewise")
         scores, maps = [], []
         for score, map_ in of_images(self._batches(squares), geometries):
             scores.append(score)

@@ -94,8 +94,8 @@ def get(
         Hw3Error: unknown category, wrong folder level, licence not accepted, no source answers (with instructions for
             doing it by hand), a damaged or hostile archive, or a folder that cannot be written.
     """
-    if os.path.isabs(category) and os.path.isdir(category):
-        place = Path(category)
+    place = Path(category)
+    if place.is_absolute() and place.name and os.path.isdir(place):
         raise Hw3Error(
             f"category {category!r} is a path: give {str(place.parent)!r} as --data and {place.name!r} as it"
         )

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from hw3lib.annotate import FORMATS, Dataset
 from hw3lib.annotate.formats.coco import read_coco
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
-from hw3lib.annotate.instances import components
+from hw3lib.annotate.imports import SOURCES, import_category
+from hw3lib.annotate.instances import components, read_instances
 from hw3lib.data import load_table
 from hw3lib.views.widgets.choices import Choices, apply
+from tests.helpers.annotated import (
+    HEIGHT,
+    SQUARE,
+    WIDTH,
+    brush_rle,
+    coco,
+    cvat,
+    cvat_image,
+    cvat_points,
+    labelme,
+    photograph,
+    png,
+    region,
+    square,
+    task,
+    voc,
+    voc_object,
+    yolo,
+)
+from tests.helpers.annotated import put as put_json
 from tests.robustness.fuzzing.data_readers import category
 from tests.robustness.fuzzing.reader import Reader, encoded, picture, put, sane
 
@@ -110,8 +134,80 @@ def _corrected(folder: Path) -> None:
     AnnotationsFile(folder / "0/widget/annotations.json", table).add(0, mask, "dent")
 
 
+def _annotated_elsewhere(name: str) -> Callable[[Path], None]:
+    """Sound inputs of a format that annotations are taken from, of every kind of shape that it has."""
+
+    def make(folder: Path) -> None:
+        place = folder / "0/in"
+        photograph(place / "a.png")
+        photograph(place / "b.png")
+        percent = [(x * 100 / WIDTH, y * 100 / HEIGHT) for x, y in SQUARE]
+        if name == "labelme":
+            shapes = [{"shape_type": kind, "points": SQUARE[:2]} for kind in ("rectangle", "circle", "line", "point")]
+            mask = {"shape_type": "mask", "points": [[10, 8], [29, 19]], "mask": png(square()[8:20, 10:30])}
+            labelme(place / "a.json", {"points": SQUARE, "group_id": 1}, *shapes, mask)
+            data = base64.b64encode((place / "b.png").read_bytes()).decode()
+            labelme(place / "c.json", {"points": SQUARE, "label": "hole"}, image="d\\e.png", imageData=data)
+        elif name == "cvat":
+            drawn = (
+                f'<polygon label="dent" points="{cvat_points(SQUARE)}" z_order="1" group_id="1"/>',
+                '<box label="dent" xtl="1" ytl="2" xbr="30" ybr="20.5" rotation="12" z_order="0"/>',
+                '<ellipse label="hole" cx="30" cy="20" rx="8" ry="4" rotation="30"/>',
+                '<points label="dent" points="1,2"/>',
+                '<mask label="dent" rle="3, 4, 1, 5, 2" left="40" top="30" width="5" height="3"/><tag label="bad"/>',
+            )
+            cvat(place / "annotations.xml", cvat_image("a.png", *drawn), cvat_image("b.png"))
+        elif name == "labelstudio":
+            drawn = (
+                region("brush", format="rle", rle=brush_rle(square())),
+                region("polygon", "hole", points=percent),
+                region("ellipse", x=50, y=50, radiusX=10, radiusY=20, rotation=5),
+                region("rectangle", x=10, y=10, width=30, height=30, rotation=45),
+                region("keypoint", x=10, y=10, width=1),
+            )
+            put_json(place / "p.json", [task("/data/upload/1/1a2b3c4d-a.png", *drawn), task("b.png", predictions=[])])
+        elif name == "coco":
+            rle = {"size": [HEIGHT, WIDTH], "counts": [400, 1000, 1000]}
+            packed = coco_mask.encode(np.asfortranarray(square(), np.uint8))["counts"].decode()
+            ring = [value for point in SQUARE for value in point]
+            drawn = (
+                {"segmentation": [ring]},
+                {"segmentation": rle, "iscrowd": 1},
+                {"segmentation": rle | {"counts": packed}},
+                {"bbox": [1, 2, 3, 4], "keypoints": [1, 2, 2]},
+            )
+            coco(place / "a.json", ["a.png", "b.png"], *drawn)
+        elif name == "voc":
+            voc(place / "Annotations/a.xml", voc_object(11, 9, 30, 20), voc_object(1, 1, 4, 4, "hole"))
+            values = Image.fromarray(square().astype(np.uint8))
+            values.putpalette([0, 0, 0, 9, 8, 7])
+            for kind in ("SegmentationObject", "SegmentationClass"):
+                put(place / kind / "a.png", encoded(values, "PNG"))
+            put(place / "labelmap.txt", "background:0,0,0::\ndent:9,8,7::\n")
+        else:
+            yolo(place, {"c": "0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.9 0.1 0.5 0.9\n", "d": ""}, ["dent", "hole"])
+
+    return make
+
+
+def _import(name: str) -> Callable[[Path], None]:
+    def read(folder: Path) -> None:
+        done = import_category(folder / "in", folder / "out", format=name)
+        sane(bool(done.counts), "nothing was imported and no error")
+        put(folder / "out/good/good.png", encoded(picture((WIDTH, HEIGHT)), "PNG"))
+        table = load_table(folder, "out", strict=False)
+        for instance in read_instances(table):
+            left, top, right, bottom = instance.xyxy
+            height, width = instance.size
+            sane(0 <= left < right <= width and 0 <= top < bottom <= height, "an instance outside of its image")
+        sane(bool(done.summary()), "no summary")
+
+    return read
+
+
 READERS = (
     *(_format(name) for name in FORMATS),
+    *(Reader(f"import of {name}", _annotated_elsewhere(name), _import(name)) for name in SOURCES),
     Reader("COCO that is continued", _coco_files, _continue_coco, 2),
     Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),
     Reader("choices that are continued", _choice_files, _continue_choices),

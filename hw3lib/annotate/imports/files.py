@@ -1,0 +1,165 @@
+"""Find the image that an annotation names, in the folders that were given and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from hw3lib.data.folders import IMAGE_SUFFIXES, OTHER_PHOTOGRAPHS
+from hw3lib.data.names import is_junk
+
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_FETCHED = "at a URL, which is not fetched: download them, and name their folder by --images"
+_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the name of an uploaded file
+
+
+class NotFound(Exception):
+    """No image, or not one alone, is what was named; says why."""
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder and of those in it, in order of their names, without hidden ones and links to folders."""
+    for place, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not is_junk(name))
+        yield from (Path(place, name) for name in sorted(files) if name[0] != ".")
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+class ImageFiles:
+    """The images of one or several folders, by name.
+
+    Args:
+        folders: a name that leads out of them, by ``..``, from the root or through a link, is not followed.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self.folders = [Path(os.path.realpath(folder)) for folder in folders]
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        self._used: set[Path] = set()
+        self._images: list[Path] = []
+        self._others: list[Path] = []
+        for path in dict.fromkeys(path for folder in self.folders for path in files_below(folder)):
+            self._by_name[_key(path.name)].append(path)
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                self._images.append(path)
+                self._by_stem[_key(path.stem)].append(path)
+            elif path.suffix.lower() in OTHER_PHOTOGRAPHS:
+                self._others.append(path)
+
+    def find(self, name: str, beside: Path, *, upload: bool = False) -> Path:
+        """The file of an image.
+
+        Looked for are the path as it stands, from the annotation's folder and from those that were given, and then a
+        file of its name anywhere in them, for annotation files name folders of the machine that they are from.
+
+        Args:
+            name: a path, with slashes or backslashes, or a URL, of which only the name counts.
+            beside: folder of the annotation file.
+            upload: what Label Studio puts before a name may be missing.
+
+        Raises:
+            NotFound: says why.
+        """
+        url = bool(_SCHEME.match(name))
+        shown = name if len(name) <= 80 else f"...{name[-77:]}"
+        if url or "?" in name:
+            parts = urlsplit(name)
+            name = unquote(parse_qs(parts.query).get("d", [parts.path])[0])
+        for path in {} if url else {name: 0, name.replace("\\", "/"): 0}:
+            for folder in (beside, *self.folders):
+                if not os.path.isabs(path) and (found := self._inside(folder / path)):
+                    return self._use(found)
+        pure = PurePosixPath(name.replace("\\", "/"))
+        found = self._alone(self._by_name.get(_key(pure.name), []), pure, shown)
+        if not found and upload:
+            short = PurePosixPath(_UPLOAD.sub("", pure.name, count=1))
+            found = self._alone(self._by_name.get(_key(short.name), []), short, shown)
+        if not found and not pure.suffix.lower().startswith(IMAGE_SUFFIXES):
+            found = self._alone(self._by_stem.get(_key(pure.name), []), pure, shown)
+        if found:
+            return self._use(found)
+        raise NotFound(_FETCHED if url else "missing")
+
+    def of_stem(self, stem: str, beside: Path) -> Path:
+        """The image of this stem, one in ``beside`` before others.
+
+        Raises:
+            NotFound: none, or several.
+        """
+        known = self._by_stem.get(_key(stem), [])
+        found = self._alone([p for p in known if p.parent == beside] or known, PurePosixPath(stem), stem)
+        if not found:
+            raise NotFound("missing")
+        return self._use(found)
+
+    def _inside(self, path: Path) -> Path | None:
+        try:
+            real = Path(os.path.realpath(path))
+            if path.is_file() and any(real.is_relative_to(folder) for folder in self.folders):
+                return Path(os.path.normpath(path)) if ".." not in path.parts else real
+        except (OSError, ValueError):  # a name that no file here can have
+            pass
+        return None
+
+    def _alone(self, paths: list[Path], named: PurePosixPath, shown: str) -> Path | None:
+        """The path whose last folders are those that were named, if it is one alone."""
+
+        def agreement(path: Path) -> tuple[int, bool]:
+            same = 0
+            for ours, theirs in zip(path.parts[-2::-1], named.parts[-2::-1], strict=False):
+                if _key(ours) != _key(theirs):
+                    break
+                same += 1
+            return same, path.name == named.name
+
+        inside = [path for path in paths if self._inside(path)]
+        if paths and not inside:
+            raise NotFound("a link that leads out of the folder: name the folder that it leads to by --images")
+        best = max(map(agreement, inside), default=None)
+        found = [path for path in inside if agreement(path) == best]
+        if len(found) > 1:
+            raise NotFound("several images of this name, and nothing says which")
+        return found[0] if found else None
+
+    def _use(self, path: Path) -> Path:
+        self._used.add(Path(os.path.realpath(path)))
+        return path
+
+    def take(self, path: Path) -> None:
+        """Count an image as one that an annotation has named."""
+        self._use(path)
+
+    def forget(self, name: str, beside: Path) -> None:
+        """Count an image as named, if it is here, of which nothing is taken."""
+        try:
+            self.find(name, beside, upload=True)
+        except NotFound:
+            return
+
+    def leave(self, folder: Path) -> None:
+        """Take what is in a folder for no image: it holds masks."""
+        self._images = [path for path in self._images if not path.is_relative_to(folder)]
+        for known in (self._by_name, self._by_stem):
+            for key, paths in known.items():
+                known[key] = [path for path in paths if not path.is_relative_to(folder)]
+
+    def unused(self) -> list[Path]:
+        """Images that no annotation has named."""
+        return [path for path in self._images if Path(os.path.realpath(path)) not in self._used and self._inside(path)]
+
+    def others(self) -> list[Path]:
+        """Photographs of kinds that a category does not hold, and that no annotation has named."""
+        return [path for path in self._others if Path(os.path.realpath(path)) not in self._used]
+
+    def all(self) -> list[Path]:
+        """All images."""
+        return [path for path in self._images if self._inside(path)]
