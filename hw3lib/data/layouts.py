@@ -75,11 +75,13 @@ class Layout:
         classes: by split, good first and name.
         masks: folders of the masks of one class each, of which every mask must belong to an image.
         problems: what is wrong, passed over, or understood in a way that should be told.
+        listed: whether a file says the split of each image; if not, a folder in both splits is divided by every fifth.
     """
 
     classes: list[ClassFolder] = field(default_factory=list)
     masks: list[Path] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    listed: bool = False
 
     def say(self, severity: str, kind: str, place: Path, message: str) -> None:
         self.problems.append(Problem(severity, kind, str(place), message))
@@ -146,6 +148,7 @@ def list_classes(folder: Path, good: str | None = None) -> Layout:
     lent = has_splits and _lend_defects(folder, found, layout)
     _find_masks(folder, found, has_splits, layout)
     listed_splits = {} if has_splits else _read_split_csv(folder, places[0].folder, layout)
+    layout.listed = bool(listed_splits)
     for each in found:
         for split, names in _divided(each, listed_splits, lent).items():
             layout.classes.append(ClassFolder(split, each.defect, each.place, names, each.masks))

@@ -123,7 +123,7 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     if reading != PLAIN:
         table[COLUMN] = [reading] * len(table)
     groups = settings.groups if find_range or settings.groups != NEAR else None  # which decodes
-    table = _with_groups(table, folder, groups, problems)
+    table = _with_groups(table, folder, groups, problems, layout.listed)
     table.attrs = {"root": str(root), "category": composed(category), "folder": str(folder)}
     table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
@@ -136,14 +136,16 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     return table
 
 
-def _with_groups(table: pd.DataFrame, folder: Path, groups: str | None, problems: list[Problem]) -> pd.DataFrame:
-    """With the column ``group`` where it is needed; a folder that lends test images to itself lends whole products."""
+def _with_groups(
+    table: pd.DataFrame, folder: Path, groups: str | None, problems: list[Problem], listed: bool
+) -> pd.DataFrame:
+    """With the column ``group`` where it is needed; a folder that lends to the test lends products."""
     try:
         table = grouped(table, groups, folder)
     except Hw3Error as error:
         problems.append(Problem("error", "groups", str(folder / FILE), str(error)))
         table = grouped(table, None, folder)
-    if GROUP not in table:
+    if GROUP not in table or listed:
         return table
     folders = table["image"].map(os.path.dirname)
     lends = table.groupby(folders)["split"].transform("nunique") > 1
