@@ -20,7 +20,7 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from hw3lib.core import machine
-from hw3lib.core.files import atomic_path
+from hw3lib.core.files import SPREADSHEET, atomic_path
 from hw3lib.core.places import project_root
 from hw3lib.core.provenance import code_version
 from hw3lib.core.text import printable, sentence
@@ -114,7 +114,7 @@ class RunFolder:
     def table(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
         """Save a table as ``<name>.csv`` and give it back for display."""
         with atomic_path(self.folder / f"{name}.csv") as path:
-            table.to_csv(path)
+            table.to_csv(path, encoding=SPREADSHEET)
         return table
 
     def metrics(self, **values: Any) -> None:

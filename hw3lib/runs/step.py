@@ -12,7 +12,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ NOTEBOOK, METRICS, RECORD = "notebook.ipynb", "metrics.json", "run.json"
 class Notebook:
     """A numbered notebook: its parameters' defaults, files it promises, hash of code and text, chapters it reads.
 
-    ``cells`` is the number of code cells that are executed: those that are not empty.
+    ``cells`` is the number of code cells that are executed: those that are not empty; ``kinds`` are those of the
+    parameters, as type hints.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Notebook:
     digest: str
     reads: tuple[str, ...] = ()
     cells: int = 0
+    kinds: dict[str, Any] = field(default_factory=dict)
 
     @property
     def number(self) -> str:

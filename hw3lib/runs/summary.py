@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hw3lib.core.files import atomic_path
+from hw3lib.core.files import SPREADSHEET, atomic_path
 from hw3lib.core.text import counted, format_table, printable
 
 from .contract import COMMON_KEYS, ENDED
@@ -120,8 +120,8 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:
     path = folder / "summary.csv"
     rows: dict[str, Sequence[str]] = {}
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding=SPREADSHEET) as file:
             rows = {row[0]: row for row in list(csv.reader(file))[1:] if len(row) == len(COLUMNS)}
     rows |= {outcome.notebook: summary_row(outcome) for outcome in outcomes}
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding=SPREADSHEET) as file:
         csv.writer(file).writerows([COLUMNS, *(rows[name] for name in sorted(rows))])

@@ -53,7 +53,7 @@ data = None  # folder that holds the category; None looks in HW3_DATA and data/
 profile = "quick"  # "quick" or "full"
 out = None  # results folder; None is runs/interactive/02
 seed = 0
-n_splits = None  # None: 10 in the quick profile, 30 in the full one
+n_splits: int | None = None  # None: 10 in the quick profile, 30 in the full one
 test_share = 0.2  # share of the images that test in each split
 arch = "tf_efficientnet_lite0"  # pretrained network: a Lite one, or any torchvision name
 

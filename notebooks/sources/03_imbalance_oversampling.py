@@ -49,7 +49,7 @@ profile = "quick"  # "quick" or "full"
 out = None  # results folder; None is runs/interactive/03
 seed = 0
 ratio = 10  # of the largest to the smallest defect type in the training parts
-n_splits = None  # None: 10 in the quick profile, 30 in the full one
+n_splits: int | None = None  # None: 10 in the quick profile, 30 in the full one
 
 # %% tags=["setup"]
 from textwrap import fill

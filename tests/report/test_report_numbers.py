@@ -13,7 +13,7 @@ from hw3lib.report import Run, build
 
 def look_up(folder, file, pointer):
     """RFC 6901 by hand; a table is a list of its rows."""
-    text = (folder / file).read_text()
+    text = (folder / file).read_text(encoding="utf-8-sig")
     value = json.loads(text) if file.endswith("json") else list(csv.DictReader(text.splitlines()))
     for step in pointer.split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")

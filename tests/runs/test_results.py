@@ -74,7 +74,10 @@ def test_figures_and_tables(run, tmp_path):
     assert run.table(pd.DataFrame({"a": [1]}), "numbers")["a"].tolist() == [1]
     plt.close(figure)
     assert (tmp_path / "out/figures/line.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "out/numbers.csv").read_text().splitlines() == [",a", "0,1"]
+    written = (tmp_path / "out/numbers.csv").read_bytes()
+    assert written.startswith(b"\xef\xbb\xbf"), "Excel takes a file without the mark for the machine's own encoding"
+    assert written.decode("utf-8-sig").splitlines() == [",a", "0,1"]
+    assert list(pd.read_csv(tmp_path / "out/numbers.csv", index_col=0)) == ["a"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["figures", "numbers.csv"]
 
 

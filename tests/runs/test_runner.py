@@ -23,6 +23,7 @@ import pytest
 
 from hw3lib.core import cores
 from hw3lib.core.files import write_json
+from hw3lib.core.untrusted import parse_value
 from hw3lib.errors import Hw3Error
 from hw3lib.runs import process as notebook_process
 from hw3lib.runs import run as runner
@@ -473,9 +474,64 @@ def test_an_exchange_that_was_cut_short_is_repaired(place):
     assert outcome.status == "unchanged", said
 
 
+KINDS = [
+    ("n = 30", 30, ["abc", 12.5, True, None, [3], "30"]),
+    ("n = 0.2", 1, ["abc", True, None]),
+    ("n = True", False, [1, "true", None]),
+    ("n = 'resnet'", "b", [18, 1.5, None, ["a"]]),
+    ("n = [1, 2]", [3], ["abc", 3, [1.5], ["a"]]),
+    ("n = {'a': 1}", {"b": 2}, ["abc", [1]]),
+    ("n = None", "abc", []),
+    ("n: int | None = None", 10, ["abc", 1.5, True]),
+    ("n: 'a note' = 3", 4, ["abc"]),
+]
+
+
+@pytest.mark.parametrize(("cell", "good", "bad"), KINDS)
+def test_a_value_of_another_kind_than_the_default_is_refused(tmp_path, cell, good, bad):
+    names = "category = None\ndata = None\nprofile = None\nout = None\n"
+    for name in ("91_a", "92_b"):
+        write_notebook(tmp_path / f"{name}.ipynb", parameters=names + (cell if name == "91_a" else ""))
+    notebooks = runner.choose((), tmp_path)
+    runner.check_parameters({"n": good}, notebooks)
+    for value in bad:
+        with pytest.raises(Hw3Error, match=r"parameter 'n': found .*, expected .*: in 91_a its default is "):
+            runner.check_parameters({"n": value}, notebooks)
+
+
+def test_a_text_that_looks_like_a_number_is_quoted_twice(tmp_path):
+    names = "category = None\ndata = None\nprofile = None\nout = None\n"
+    write_notebook(tmp_path / "91_a.ipynb", parameters=names + "arch = 'resnet18'")
+    with pytest.raises(Hw3Error, match="quoted twice: -p arch \"'18'\""):
+        runner.check_parameters({"arch": parse_value("18")}, runner.choose((), tmp_path))
+    runner.check_parameters({"arch": parse_value("'18'")}, runner.choose((), tmp_path))
+
+
+def test_results_go_where_out_says(place, tmp_path):
+    (outcome,), said = run(place, out=tmp_path / "elsewhere" / "mine")
+    assert outcome.status == "ran" and (tmp_path / "elsewhere/mine/91/metrics.json").is_file(), said
+    assert not (place / "runs").exists()
+    (outcome,), _ = run(place, out=tmp_path / "elsewhere" / "mine")
+    assert outcome.status == "unchanged"
+    photos = tmp_path / "photos" / "91"
+    photos.mkdir(parents=True)
+    (photos / "a.png").write_bytes(b"mine")
+    with pytest.raises(Hw3Error, match="is not a run .*, so it stays"):
+        run(place, out=tmp_path / "photos")
+    assert (photos / "a.png").read_bytes() == b"mine"
+
+
+def test_what_a_run_does_not_look_at_is_said(place):
+    (place / "widget" / "test" / "dent" / "IMG_1.CR2").write_bytes(b"")
+    _, said = run(place)
+    assert "widget: not looked at: 1 file: 1 .cr2 in test/dent" in said
+
+
 def test_refused_before_anything_runs(place):
     with pytest.raises(Hw3Error, match=r"parameter 'sed'; did you mean 'seed'\? Known here: mode, seed"):
         run(place, parameters={"sed": 1})
+    with pytest.raises(Hw3Error, match=r"'seed': found 'abc', expected an integer: in 91_course its default is 0"):
+        run(place, parameters={"seed": "abc"})
     with pytest.raises(Hw3Error, match="set by the option --category"):
         run(place, parameters={"category": "x"})
     with pytest.raises(Hw3Error, match=r"no notebook '7' in .*; there are 91_course"):

@@ -27,6 +27,7 @@ from hw3lib.data.images import _map, decode_image
 from hw3lib.data.masks import read_regions
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
+from tests.helpers.heic import HEIC
 from tests.robustness.fuzzing.mutations import NAMES, Files
 from tests.robustness.fuzzing.reader import Reader, encoded, only_file, picture, put, sane
 
@@ -64,6 +65,11 @@ def _images(folder: Path) -> None:
         "print.tiff": encoded(picture(mode="CMYK"), "TIFF", compression="tiff_deflate"),
         "plain.gif": encoded(picture(mode="P"), "GIF", save_all=True, append_images=[picture((7, 7), mode="P")]),
         "plain.webp": encoded(rgb, "WEBP", exif=exif),
+        "plain.jp2": encoded(rgb, "JPEG2000"),
+        "plain.avif": encoded(rgb, "AVIF", exif=exif),
+        "plain.ppm": encoded(rgb, "PPM"),
+        "deep.pgm": b"P5 12 8 4095\n" + (np.arange(96, dtype=">u2") * 40).tobytes(),
+        "telephone.heic": HEIC,
         "moving.webp": encoded(picture(mode="RGBA"), "WEBP", save_all=True, append_images=[picture(seed=2)]),
     }
     for number, (name, content) in enumerate(made.items()):
