@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from hw3lib.cli.options import PROFILES, Data, command, group, option
 
@@ -129,7 +129,7 @@ def settings(
     from hw3lib.data.settings import CategorySettings, read_settings, write_settings
 
     folder = category_folder(category, data)
-    said = {"good": good, "pixel_range": range, "fit": fit, "groups": groups}
+    said: dict[str, Any] = {"good": good, "pixel_range": range, "fit": fit, "groups": groups}
     changes = {name: value for name, value in said.items() if value is not None}
     found = CategorySettings() if reset else read_settings(folder)
     if changes or reset:
