@@ -179,6 +179,11 @@ def _refuse_beside(names: Sequence[str]) -> None:
 
 
 def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instances, str]:
+    if not table["is_defect"].any():
+        raise Hw3Error(
+            f"{table.attrs.get('category', 'this category')} has {len(table)} good images and no defective one, so "
+            "there is nothing to annotate"
+        )
     known = annotation_kinds(table)
     if not known["boxes"].any():
         raise Hw3Error(

@@ -27,7 +27,7 @@ from hw3lib.core.untrusted import parse_value
 from hw3lib.errors import Hw3Error
 from hw3lib.runs import process as notebook_process
 from hw3lib.runs import run as runner
-from hw3lib.runs import side_by_side
+from hw3lib.runs import side_by_side, summary
 from hw3lib.runs import step as execution
 from hw3lib.runs.progress import expected_seconds
 
@@ -39,12 +39,17 @@ attempts = folder / "attempts"
 resumed = attempts.exists()
 attempts.write_text("finished")
 (folder / "kernel").write_text(str(os.getpid()))"""
-MODES = """if mode == "fails":
+MODES = f"""if mode == "fails":
     print("about to fail")
     1 / 0
 if mode == "refuses":
     from hw3lib.errors import Hw3Error
     raise Hw3Error("lamp.png: is dark; switch on the light")
+if mode == "ends":
+    from hw3lib.runs.contract import ChapterEnds
+    everything = dict.fromkeys({execution.COMMON_KEYS!r}, 1)
+    (folder / "metrics.json").write_text(json.dumps(everything | {{"ended": True, "left_out": {{"a": "no lamp"}}}}))
+    raise ChapterEnds("Chapter 91 ends here.")
 if mode == "dies":
     os._exit(3)
 if mode == "hangs" and not resumed:
@@ -179,6 +184,21 @@ def test_failures_say_what_happened(place, mode, timeout, expected):
     assert ("Traceback" in outcome.message, "Error:" in outcome.message) == (False, mode == "fails")
     assert not (place / "runs" / "r" / "91").exists()
     assert "Title" in (place / "runs" / "r" / ".91.work" / "notebook.ipynb").read_text()
+
+
+def test_a_notebook_that_ends_early_has_run_and_promises_no_other_file(place):
+    (outcome,), said = run(place, parameters={"mode": "ends"})
+    assert outcome.status == "ran" and "ran in" in said, outcome.message
+    assert summary.key_figures("91", outcome.metrics) == "nothing to measure: no lamp"
+    assert not (outcome.folder / "figures").exists()
+    executed = nbformat.read(outcome.folder / "notebook.ipynb", as_version=4)
+    assert "Exception" not in "".join(cell.source for cell in executed.cells if cell.cell_type == "markdown")
+    (shown,) = [o for cell in executed.cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    assert shown.traceback == ["Chapter 91 ends here."]
+    (again,), said = run(place, parameters={"mode": "ends"})
+    assert again.status == "unchanged"
+    (outcome.folder / "metrics.json").unlink()
+    assert run(place, parameters={"mode": "ends"})[0][0].status == "ran"
 
 
 def test_a_failure_does_not_stop_the_next_notebook_and_each_gets_the_parameters_it_knows(place):

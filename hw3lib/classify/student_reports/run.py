@@ -22,6 +22,7 @@ from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.data.fetch.sources import SYNTHETIC, get
 from hw3lib.data.find import find_category, is_category, refuse_inside_category, root_of
 from hw3lib.data.labels import Split
+from hw3lib.data.parts import parts_of
 from hw3lib.data.splits import classification_images
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import default_accelerator, pick_device
@@ -142,7 +143,13 @@ def reproduce(
         echo(f"row {report.baseline} runs too: it is the baseline that differences are from")
     rows = [row for row in report.rows if row.number in chosen | {report.baseline}]
 
+    parts = parts_of(table)
+    if why := parts.no_classes("classify"):
+        raise Hw3Error(f"{table.attrs['category']}: {why}")
     images = classification_images(table)
+    if parts.too_few:
+        echo(f"left out, {parts.few_images}")
+        images = images[images["defect"].isin(parts.classes)].reset_index(drop=True)
     pairs = splits(report, images, repeats, seed)
     echo(describe_protocol(report, images))
     echo("assumed where the report is silent:")
