@@ -13,7 +13,6 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from hw3lib.annotate import FORMATS, Dataset
-from hw3lib.annotate.export import export
 from hw3lib.annotate.formats.coco import read_coco
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.annotate.imports import SOURCES, import_category
@@ -136,13 +135,13 @@ def _corrected(folder: Path) -> None:
 
 
 def _beside(name: str) -> Reader:
-    """Annotations without splits, of images that stayed in their category."""
+    """Annotations without splits, of images that stayed where they were."""
 
     def make(folder: Path) -> None:
-        category(folder / "0/widget")
-        export(load_table(folder / "0", "widget"), [name], folder / "0/made", no_split=True, echo=lambda text: None)
+        data = _dataset(folder / "0/images")
+        FORMATS[name].write(folder / "0/made", data.with_own_names(folder / "0/images"), beside=True)
 
-    return Reader(f"{name} beside images", make, lambda f: FORMATS[name].read(f / "made" / name, f / "widget"), 0.3)
+    return Reader(f"{name} beside images", make, lambda f: FORMATS[name].read(f / "made", f / "images"), 0.3)
 
 
 def _annotated_elsewhere(name: str) -> Callable[[Path], None]:
