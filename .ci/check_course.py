@@ -15,7 +15,7 @@ CHAPTERS = ("01", "02", "03", "04", "05", "06")
 
 def faults(run: Path) -> list[str]:
     """What is wrong with a run, a sentence each; empty if nothing is."""
-    with (run / "summary.csv").open(newline="", encoding="utf-8") as file:
+    with (run / "summary.csv").open(newline="", encoding="utf-8-sig") as file:
         status = {row["notebook"][:2]: row["status"] for row in csv.DictReader(file)}
     found = [
         f"chapter {number}: {status.get(number, 'no line in summary.csv')}, expected: ran"

@@ -7,14 +7,15 @@ import pandas as pd
 
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.detectors.patchcore import PatchCore
+from hw3lib.data.annotations import annotation_kinds
 from hw3lib.data.images import ImageStack
 from hw3lib.data.splits import splittable
 from hw3lib.errors import Hw3Error
 
 from .export import by_detector
-from .instances import Instances, from_masks
+from .instances import Instances, read_instances
 
-MASKS, MAPS = "masks", "anomaly maps"
+MASKS, BOXES, MAPS = "masks", "boxes", "anomaly maps"
 FEWEST = 4  # images with masks: two to learn from, one of which chooses the epoch, and two to test on
 
 
@@ -22,7 +23,8 @@ def defective_images(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The images to annotate, rows from 0, and where their annotations come from.
 
     Returns:
-        The defective images that have a mask and ``masks``; all defective ones and ``anomaly maps`` if none has.
+        The defective images that have a mask and ``masks``; those that have a box and ``boxes`` if none has a mask; all
+        defective ones and ``anomaly maps`` if none has either.
 
     Raises:
         Hw3Error: the category has no defective image.
@@ -33,9 +35,11 @@ def defective_images(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
             f"{table.attrs.get('category', 'this category')} has {len(table)} good images and no defective one, so "
             "there is nothing to annotate; put photographs of defects into test/<defect>, or leave notebook 05 out"
         )
-    masked = defective[defective["mask"].notna()]
-    found = masked if len(masked) else defective
-    return found.reset_index(drop=True), MASKS if len(masked) else MAPS
+    known = annotation_kinds(defective)
+    for rows, origin in ((defective["mask"].notna(), MASKS), (known["boxes"], BOXES)):
+        if rows.any():
+            return defective[rows].reset_index(drop=True), origin
+    return defective.reset_index(drop=True), MAPS
 
 
 def fit_detector(table: pd.DataFrame, seed: int = 0) -> Detector:
@@ -55,9 +59,9 @@ def fit_detector(table: pd.DataFrame, seed: int = 0) -> Detector:
 
 
 def annotate(defective: pd.DataFrame, detector: Detector | None = None, *, min_area: int = 1) -> Instances:
-    """Instances of the masks or, with a detector, of its anomaly maps; rows are positions in ``defective``."""
+    """Instances as they were drawn or, with a detector, of its anomaly maps; rows are positions in ``defective``."""
     if detector is None:
-        return from_masks(defective, min_area=min_area)
+        return read_instances(defective, min_area=min_area)
     return by_detector(defective, detector, min_area=min_area, echo=lambda text: None)[0]
 
 
@@ -68,6 +72,8 @@ def without_measurement(defective: pd.DataFrame, origin: str) -> str | None:
             "IoU, Dice and mAP need true masks and there are none: an anomaly map that no person has corrected is no "
             "truth to measure against"
         )
+    if origin == BOXES:
+        return "IoU and Dice need true masks, and there are boxes alone"
     if len(defective) < FEWEST:
         return (
             f"{len(defective)} images have a mask, and {FEWEST} or more are needed to learn from some and test others"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -133,6 +134,18 @@ class Dataset:
             shared_reading(table),
         )
 
+    def with_own_names(self, folder: str | Path) -> Dataset:
+        """The dataset with the images under their own names, relative to a folder, and without splits.
+
+        Raises:
+            Hw3Error: an image that is not below the folder.
+        """
+        try:
+            names = [Path(source).relative_to(folder).as_posix() for source in self.sources]
+        except ValueError as error:
+            raise Hw3Error(f"{folder}: an image is not below it ({error})") from None
+        return replace(self, names=names, splits=["train"] * len(self))
+
     def rows(self, split: str) -> list[int]:
         """Positions of a split's images."""
         return [row for row, name in enumerate(self.splits) if name == split]
@@ -170,16 +183,21 @@ class Dataset:
     def for_table(self, table: pd.DataFrame) -> Instances:
         """The instances with positions in a table as ``row``, so that corrected annotations meet their images.
 
+        Images have the names that an export gives them, or their own, see :meth:`with_own_names`.
+
         Raises:
             Hw3Error: an image with instances that the table does not have.
         """
         rows = {Path(name).stem.lower(): row for row, name in enumerate(file_names(table))}
+        folder = Path(table.attrs.get("root", "")) / table.attrs.get("category", "")
+        own = {os.path.relpath(image, folder).replace(os.sep, "/"): row for row, image in enumerate(table["image"])}
         found = []
         for instance in self.instances:
-            stem = Path(self.names[instance.row]).stem.lower()
-            if stem not in rows:
-                raise Hw3Error(f"image {self.names[instance.row]!r} has instances, but is no image of the table")
-            found.append(replace(instance, row=rows[stem]))
+            name = self.names[instance.row]
+            row = own.get(name, rows.get(Path(name).stem.lower()))
+            if row is None:
+                raise Hw3Error(f"image {name!r} has instances, but is no image of the table")
+            found.append(replace(instance, row=row))
         return Instances(sorted(found, key=lambda i: i.row), self.instances.dropped, self.instances.min_area)
 
 

@@ -18,11 +18,12 @@ from hw3lib.core.text import counted, format_table, short_paths
 from hw3lib.data.annotations import annotation_kinds
 from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.images import ImageStack
+from hw3lib.data.overlooked import overlooked
 from hw3lib.errors import Hw3Error
 
 from .dataset import SPLITS, Dataset
 from .formats.comparison import RoundTrip, round_trip
-from .formats.registry import Written, find_format
+from .formats.registry import FORMATS, Written, find_format
 from .instances import Instances, from_maps, read_instances
 from .splitting import split_images
 
@@ -95,6 +96,7 @@ def export(
     *,
     split: Sequence[float] = (0.6, 0.2, 0.2),
     seed: int = 0,
+    no_split: bool = False,
     min_area: int = 1,
     whole: bool = False,
     detector: Detector | str | Path | None = None,
@@ -113,6 +115,8 @@ def export(
         formats: names, see :data:`.FORMATS`.
         out: folder to make.
         split, seed: see :func:`.split_images`.
+        no_split: write the annotations of all images together, of images that stay where they are, under the names that
+            they have in the category's folder; of the formats that can.
         min_area: components of fewer pixels are dropped and reported.
         whole: one instance a mask file instead of one for each 8-connected component.
         detector: a fitted detector, or its folder: the instances of images without a mask come from its anomaly maps,
@@ -127,8 +131,11 @@ def export(
     """
     out = Path(out)
     chosen = [find_format(name) for name in dict.fromkeys(formats)]
+    _refuse_beside([format_.name for format_ in chosen if no_split and not format_.beside])
     refuse_inside_category(out, table.attrs.get("folder", ""))
     refuse_existing(out, force, SUMMARY, "a folder of annotations")
+    if left := overlooked(table, table.attrs["category"]):
+        echo(left)
     attrs = dict(table.attrs)
     table = table[(table["split"] == "test") | (train_good & ~table["is_defect"])].reset_index(drop=True)
     table.attrs = attrs
@@ -145,15 +152,19 @@ def export(
         splits = np.array(splits, object)  # of what is written, in proportion
         splits[left] = split_images(table[left], split, seed)
     data = Dataset.of(table, instances, splits)
+    images = None
+    if no_split:
+        images = Path(attrs["root"]) / attrs["category"]
+        data = data.with_own_names(images)
     with atomic_folder(out, replace=force) as folder:
-        written = [format_.write(folder / format_.name, data) for format_ in chosen]
-        trips = [round_trip(f.held(data), f.read(folder / f.name), f.keeps) for f in chosen]
+        written = [format_.write(folder / format_.name, data, beside=no_split) for format_ in chosen]
+        trips = [round_trip(f.held(data), f.read(folder / f.name, images), f.keeps) for f in chosen]
         if preview:
             from .preview import sheet  # matplotlib, for those who ask for a picture
 
             sheet(data).savefig(folder / PREVIEW, dpi=100)
         done = ExportedAnnotations(out, data, written, trips, to_draw, origin)
-        content = _content(done, table, split, seed, min_area, whole)
+        content = _content(done, table, () if no_split else split, seed, min_area, whole)
         (folder / SUMMARY).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
         if to_draw:
             listed = pd.DataFrame([asdict(image) for image in to_draw])
@@ -161,7 +172,18 @@ def export(
     return done
 
 
+def _refuse_beside(names: Sequence[str]) -> None:
+    if names:
+        can = ", ".join(name for name, format_ in FORMATS.items() if format_.beside)
+        raise Hw3Error(f"--no-split: {', '.join(names)} has images of its own beside its masks; expected some of {can}")
+
+
 def _of_masks(table: pd.DataFrame, min_area: int, whole: bool) -> tuple[Instances, str]:
+    if not table["is_defect"].any():
+        raise Hw3Error(
+            f"{table.attrs.get('category', 'this category')} has {len(table)} good images and no defective one, so "
+            "there is nothing to annotate"
+        )
     known = annotation_kinds(table)
     if not known["boxes"].any():
         raise Hw3Error(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,16 @@ import pandas as pd
 from hw3lib.anomaly.detector import Detector
 from hw3lib.core import optional
 from hw3lib.core.text import counted, short_paths
+from hw3lib.data.annotations import annotations_path
+from hw3lib.data.parts import parts_of
 from hw3lib.data.splits import classification_images
+from hw3lib.errors import Hw3Error
 
 from . import available
 from .boxes.base import BoxDetector
 from .boxes.study import BoxStudy
 from .boxes.yolo import Yolo
-from .instances import Instances, from_masks
+from .instances import Instances, from_masks, read_instances
 from .masks import evaluation
 from .masks.finetune import FineTuning
 from .masks.sam import Segmenter
@@ -27,6 +31,10 @@ from .masks.study import MaskStudy
 from .splitting import spread
 
 SAM, DETECTION, YOLO = "sam", "detection", "yolo"
+
+
+def _refuse(why: str) -> NoReturn:
+    raise Hw3Error(why)
 
 
 @dataclass
@@ -40,7 +48,8 @@ class Measurement:
         seed: of all that is drawn and trained.
         min_area: components of fewer pixels are no instance.
         echo: is given each sentence about what is left out.
-        defective: the images to annotate, rows from 0, and ``origin``: ``masks`` or ``anomaly maps``.
+        end: is given why nothing could be annotated at all; it must raise.
+        defective: the images to annotate, rows from 0, and ``origin``: ``masks``, ``boxes`` or ``anomaly maps``.
         left_out: step to why it, or a part of it, was left out: ``sam``, ``detection``, ``yolo``.
         advice: step to what brings what is left out.
 
@@ -52,6 +61,7 @@ class Measurement:
     seed: int = 0
     min_area: int = 1
     echo: Callable[[str], object] = print
+    end: Callable[[str], NoReturn] = _refuse
     defective: pd.DataFrame = field(init=False)
     origin: str = field(init=False)
     left_out: dict[str, str] = field(default_factory=dict, init=False)
@@ -61,12 +71,14 @@ class Measurement:
         self.defective, self.origin = available.defective_images(self.table)
         masked = int(self.defective["mask"].notna().sum())
         self.echo(f"{masked} defective images with a mask, {len(self.table) - masked} without")
-        missing = self.table.loc[self.table["is_defect"] & self.table["mask"].isna(), "image"]
-        if self.origin == available.MASKS and len(missing):
-            number = counted(len(missing), "defective image")
-            self.echo(f"Left out below, for they have no mask: {number} ({short_paths(missing)}).")
+        there = self.table["image"].isin(self.defective["image"])
+        missing = self.table.loc[self.table["is_defect"] & ~there, "image"]
+        if len(missing):
+            number, lack = counted(len(missing), "defective image"), {"boxes": "box"}.get(self.origin, "mask")
+            self.echo(f"Left out below, for they have no {lack}: {number} ({short_paths(missing)}).")
         if why := available.without_measurement(self.defective, self.origin):
-            self.left_out = {SAM: why, DETECTION: why}
+            steps = (SAM,) if self.origin == available.BOXES else (SAM, DETECTION)
+            self.left_out = dict.fromkeys(steps, why)
             self.echo(f"Left out below: {why}.")
 
     @cached_property
@@ -76,20 +88,35 @@ class Measurement:
 
     @property
     def annotator(self) -> Detector | None:
-        """The detector that makes the annotations where there are no masks; None where there are."""
+        """The detector that makes the annotations where none were drawn; None where some were."""
         return self.detector if self.origin == available.MAPS else None
 
     @cached_property
     def annotated(self) -> Instances:
-        """The instances of ``defective``, of masks or of anomaly maps."""
-        return available.annotate(self.defective, self.annotator, min_area=self.min_area)
+        """The instances of ``defective``: of masks, as they were drawn, or of anomaly maps.
+
+        Raises:
+            Hw3Error: there is none, and :attr:`end` is not another's.
+        """
+        found = available.annotate(self.defective, self.annotator, min_area=self.min_area)
+        if not len(found):
+            images, small = counted(len(self.defective), "defective image"), f"of {self.min_area} pixels or more"
+            if self.annotator is None:
+                self.end(f"no mask of {images} marks a region {small}, so there is nothing to annotate")
+            self.end(f"without masks a detector annotates, and in {images} it found no region {small}")
+        return found
 
     def compared(self, found: Sequence[tuple[int, int, int, int, int]]) -> str:
         """Whether boxes made by hand from the masks, ``(row, left, top, right, bottom)``, are the library's."""
         if self.origin == available.MAPS:
             return "no mask to make boxes from: these are made from anomaly maps"
-        same = [(i.row, *i.xyxy) for i in self.annotated] == list(found)
-        return f"the library finds the same boxes: {same}"
+        if self.origin == available.BOXES:
+            return "no mask to make boxes from: these are as they were drawn"
+        made, drawn = self.annotated, annotations_path(self.table)
+        if drawn:
+            made = from_masks(self.defective, min_area=self.min_area)
+        same = f"the library finds the same boxes: {[(i.row, *i.xyxy) for i in made] == list(found)}"
+        return f"{same}; below are the objects that {drawn.name} tells apart" if drawn else same
 
     @cached_property
     def segmenter(self) -> Segmenter | None:
@@ -127,7 +154,10 @@ class Measurement:
         if self.segmenter is None or SAM in self.left_out:
             self.echo(f"Not measured: {self.left_out[SAM]}.")
             return study
-        study.material = evaluation.prepare(self.segmenter, part, detector=self.detector, cache=cache)
+        detector = None if parts_of(self.table).no_fit else self.detector
+        study.material = evaluation.prepare(
+            self.segmenter, part, detector=detector, detect=detector is not None, cache=cache
+        )
         n_train = min(n_train, len(part) // 2)
         study.splits = evaluation.few_image_splits(study.material.table, n_splits, n_train, self.seed)
         study.settings = settings
@@ -142,7 +172,7 @@ class Measurement:
             n_splits, test_size: see :func:`.available.detectable`.
         """
         images = classification_images(self.table, random_state=self.seed)
-        boxes = from_masks(images, min_area=self.min_area)
+        boxes = read_instances(images, min_area=self.min_area)
         images, boxes, splits, without = available.detectable(images, boxes, n_splits, test_size, self.seed)
         if without and DETECTION not in self.left_out:
             self.echo("left out: " + ", ".join(f"{count} {name}" for name, count in without.items()))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from .available import MASKS
+from .available import BOXES, MASKS
 from .instances import Instances
 
 STEPS = ("sam", "detection", "yolo")
@@ -26,7 +26,7 @@ def describe_annotation(
     """Which data the models need, what they reached here, and why so few images are enough or are not.
 
     Args:
-        instances: of the ground-truth masks, or of anomaly maps.
+        instances: of the ground-truth masks or boxes, or of anomaly maps.
         formats: rows of :meth:`.export.Exported.rows`.
         sam: :meth:`.segmentation.Evaluation.table`; None, or no row, where it was not measured.
         detection: :func:`.detection_summary`; None, or no row, where nothing was trained.
@@ -36,7 +36,9 @@ def describe_annotation(
     """
     left_out = left_out or {}
     made = "Both were made from the masks"
-    if origin != MASKS:
+    if origin == BOXES:
+        made = "Boxes were drawn and masks were not; SAM, asked with them, gives a first mask for a person to correct"
+    elif origin != MASKS:
         made = "Without masks, anomaly maps gave a first annotation for a person to correct"
     images = len({instance.row for instance in instances})
     sentences = [
@@ -62,12 +64,14 @@ def _of_sam(sam: pd.DataFrame | None) -> list[str]:
     if sam is None or not len(sam):
         return []
     rows = sam.set_index(["method", "prompt"])
-    box, detector = rows.loc[("SAM", "box")], rows.loc[("SAM", "detector")]
+    box = rows.loc[("SAM", "box")]
     said = [
         f"Asked with a true box, SAM reaches an IoU of {box['iou_before']:.2f} untrained and {box['iou_after']:.2f} "
         f"after {box['n_train']:.0f} images ({_gain(box)}).",
-        f"Without a person, asked with the anomaly detector's boxes, it reaches {detector['iou_after']:.2f}.",
     ]
+    if ("SAM", "detector") in rows.index:
+        reached = rows.loc[("SAM", "detector"), "iou_after"]
+        said.append(f"Without a person, asked with the anomaly detector's boxes, it reaches {reached:.2f}.")
     return said
 
 

@@ -1,4 +1,12 @@
-from .comparison import DetectorEvaluation, compare_detectors, describe_detectors, evaluate
+from .comparison import (
+    DetectorEvaluation,
+    beats_guessing,
+    compare_detectors,
+    describe_alarms,
+    describe_best_f1,
+    describe_detectors,
+    evaluate,
+)
 from .coreset.greedy import k_center_greedy
 from .detector import Detector, Scores, as_images
 from .detectors.autoencoder import Autoencoder
@@ -44,8 +52,11 @@ __all__ = [
     "SyntheticDefects",
     "Threshold",
     "as_images",
+    "beats_guessing",
     "compare_detectors",
     "conformal_threshold",
+    "describe_alarms",
+    "describe_best_f1",
     "describe_detectors",
     "evaluate",
     "f1_best_threshold",

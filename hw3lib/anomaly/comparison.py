@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import auroc_interval
+from hw3lib.core.intervals import auroc_interval, wilson_interval
 from hw3lib.core.text import listed
 from hw3lib.data.groups import products
 from hw3lib.data.images import ImageStack
@@ -19,7 +19,8 @@ from hw3lib.errors import Hw3Error
 from .assembly import Maps
 from .detector import Detector
 from .maps import upsample
-from .metrics.metrics import PixelMetrics, image_metrics
+from .metrics.metrics import ImageMetrics, PixelMetrics, image_metrics
+from .thresholds import f1_best_threshold
 
 
 @dataclass
@@ -33,8 +34,9 @@ class DetectorEvaluation:
         scores: float32 ``(N,)``.
         maps: float32, see :class:`hw3lib.anomaly.detector.Scores`, or None.
         metrics: ``image_auroc, average_precision, f1_max, pixel_auroc, pixel_ap, aupro`` (0 to 1; NaN without maps or
-            masks), ``fit_seconds, ms_per_image, memory_bank, threshold, false_alarm_rate`` and ``detection_rate``
-            (share of the good and of the defective test images above the threshold).
+            masks, or without good and defective test images), ``fit_seconds, ms_per_image, memory_bank, threshold,
+            false_alarm_rate`` and ``detection_rate`` (share of the good and of the defective test images above the
+            threshold; NaN where there are none).
         groups: numbers of the products that the images show, int64 ``(N,)``; None: each shows another.
     """
 
@@ -69,7 +71,7 @@ def evaluate(
         held_out, false_alarm_rate, progress: see :meth:`Detector.fit`.
 
     Raises:
-        Hw3Error: as :meth:`Detector.fit`; test images that are all good or all defective.
+        Hw3Error: as :meth:`Detector.fit`; no test image.
     """
     if len(table) != len(images):
         raise Hw3Error(f"table: {len(table)} rows for {len(images)} images; give the table the images were loaded by")
@@ -79,7 +81,7 @@ def evaluate(
     fitted = time.perf_counter()
     scores, maps = detector.score(images, progress=progress)
     scored = time.perf_counter()
-    whole = image_metrics(is_defect, scores)
+    whole = ranking(is_defect, scores)
     metrics = {"image_auroc": whole.auroc, "average_precision": whole.average_precision, "f1_max": whole.f1_max}
     metrics |= pixel_metrics(table, maps)
     metrics |= {
@@ -91,10 +93,26 @@ def evaluate(
         above = scores > detector.threshold_
         metrics |= {
             "threshold": detector.threshold_,
-            "false_alarm_rate": above[~is_defect].mean(),
-            "detection_rate": above[is_defect].mean(),
+            "false_alarm_rate": share(above[~is_defect]),
+            "detection_rate": share(above[is_defect]),
         }
     return DetectorEvaluation(detector, label or detector.name, is_defect, scores, maps, metrics, products(table))
+
+
+def ranking(is_defect: np.ndarray, scores: np.ndarray) -> ImageMetrics:
+    """As :func:`hw3lib.anomaly.image_metrics`; NaN where all images are good, or all defective: a ranking needs both.
+
+    Raises:
+        Hw3Error: as :func:`hw3lib.anomaly.image_metrics` otherwise.
+    """
+    if len(np.unique(is_defect)) < 2:
+        return ImageMetrics(np.nan, np.nan, np.nan, np.nan)
+    return image_metrics(is_defect, scores)
+
+
+def share(called: np.ndarray) -> float:
+    """Share of True in a bool array; NaN of none."""
+    return float(called.mean()) if len(called) else np.nan
 
 
 def pixel_metrics(table: pd.DataFrame, maps: Maps | None) -> dict[str, float]:
@@ -123,13 +141,15 @@ def pixel_metrics(table: pd.DataFrame, maps: Maps | None) -> dict[str, float]:
 def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) -> pd.DataFrame:
     """One row a detector, the highest image AUROC first; of equal ones the highest AUPRO, those without maps last.
 
+    Without an AUROC, which needs good and defective images, the detectors are in the order given.
+
     Returns:
         ``detector``, the metrics of :class:`DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval
         of the image
         AUROC), ``behind``, ``behind_low`` and ``behind_high`` (the first row's AUROC less this one's, on the same
         images, with its interval), see :func:`auroc_interval`.
     """
-    ranked = sorted(evaluations, key=lambda e: (-e.metrics["image_auroc"], -np.nan_to_num(e.metrics["aupro"], nan=-1)))
+    ranked = sorted(evaluations, key=lambda e: [-np.nan_to_num(e.metrics[k], nan=-1) for k in ("image_auroc", "aupro")])
     best, rows = ranked[0], []
     for e in ranked:
         row = {"detector": e.label, **e.metrics}
@@ -140,6 +160,38 @@ def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) 
     return pd.DataFrame(rows)
 
 
+def beats_guessing(table: pd.DataFrame, detector: str) -> bool | str:
+    """Whether the interval of a detector's image AUROC lies above 0.5; in words where it was not measured.
+
+    Args:
+        table: of :func:`compare_detectors`.
+        detector: its label there.
+    """
+    low = table.set_index("detector").loc[detector, "auroc_low"]
+    return "not measured, as said above" if pd.isna(low) else bool(low > 0.5)
+
+
+def describe_best_f1(evaluation: DetectorEvaluation) -> str:
+    """The sentence of :func:`hw3lib.anomaly.f1_best_threshold` on the test images, or why there is none."""
+    if evaluation.is_defect.all() or not evaluation.is_defect.any():
+        kind = "defective" if evaluation.is_defect.all() else "good"
+        return f"Here all test images are {kind}, so there is no F1 and no such threshold."
+    return str(f1_best_threshold(evaluation.is_defect, evaluation.scores))
+
+
+def describe_alarms(evaluation: DetectorEvaluation) -> str:
+    """What a detector's threshold makes of the test images, good and defective, in a sentence with an interval."""
+    above = evaluation.scores > evaluation.detector.threshold_
+    said = []
+    for kind, chosen in (("good", ~evaluation.is_defect), ("defective", evaluation.is_defect)):
+        stopped, total = int(above[chosen].sum()), int(chosen.sum())
+        if total:
+            low, high = wilson_interval(stopped, total)
+            interval = f" ({low:.0%} to {high:.0%})" if evaluation.groups is None else ""  # of independent images
+            said.append(f"{stopped} of {total} {kind} test images{interval}")
+    return f"It stops {listed(said)}."
+
+
 def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: float) -> str:
     """About 150 words on what was measured, true of whatever was measured.
 
@@ -148,6 +200,8 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
         conditions: of :func:`hw3lib.anomaly.robustness.robustness_table`.
         false_alarm_rate: that the thresholds were to keep.
     """
+    if table["image_auroc"].isna().all():
+        return _describe_alarms_alone(table, conditions, false_alarm_rate)
     first = table.iloc[0]
     beaten = [row.detector for row in table.itertuples() if row.behind_low > 0]
     level = [row.detector for row in table.iloc[1:].itertuples() if row.behind_low <= 0]
@@ -182,5 +236,30 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
             f"These figures hold for photographs taken alike: with the image {worst.condition}, {first.detector} falls "
             f"to {worst.image_auroc:.3f}, and {alarm.condition} it calls {alarm.false_alarm_rate:.0%} of good products "
             "anomalous."
+        )
+    return " ".join(text)
+
+
+def _describe_alarms_alone(table: pd.DataFrame, conditions: pd.DataFrame, false_alarm_rate: float) -> str:
+    """What can be said of detectors where the test images do not allow to rank them."""
+    quick = table.loc[table["ms_per_image"].idxmin()]
+    text = [
+        "No AUROC was measured: to rank detectors takes good and defective test images, and one kind is missing.",
+        f"{quick.detector} is quickest, {quick.ms_per_image:.0f} ms an image.",
+    ]
+    alarms = table.dropna(subset="false_alarm_rate")
+    if len(alarms):
+        least, most = alarms["false_alarm_rate"].min(), alarms["false_alarm_rate"].max()
+        text.insert(
+            1,
+            f"Thresholds set on held-out good images at {false_alarm_rate:.0%} false alarms stop {least:.0%} to "
+            f"{most:.0%} of the good test images, by detector.",
+        )
+    own = conditions[conditions["detector"] == conditions["detector"].iloc[-1]].dropna(subset="false_alarm_rate")
+    if len(own) > 1:
+        worst = own.iloc[1:].sort_values("false_alarm_rate").iloc[-1]
+        text.append(
+            f"That holds for photographs taken alike: with the image {worst.condition}, {worst.detector} calls "
+            f"{worst.false_alarm_rate:.0%} of good products anomalous."
         )
     return " ".join(text)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from hw3lib.core.kinds import is_kind, said
 from hw3lib.core.registry import Registry
 from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
@@ -47,13 +48,14 @@ def make_detector(name: str, settings: dict[str, Any]) -> Detector:
     known = [field.name for field in fields(kind)]
     for setting in settings:
         if setting not in known:
-            raise Hw3Error(f"{name} has no parameter {setting!r}; it has {', '.join(known)}")
-    try:
-        given: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in settings.items()}
-        return kind(**given)
-    except TypeError as error:  # a text where a number was expected
-        said = ", ".join(f"{key}={value!r}" for key, value in settings.items())
-        raise Hw3Error(f"{kind.name}: {said}: a value is of the wrong kind ({error})") from None
+            near = did_you_mean(setting, known) or ";"
+            raise Hw3Error(f"{name} has no parameter {setting!r}{near} it has {', '.join(known)}")
+    hints = get_type_hints(kind)
+    for setting, value in settings.items():
+        if not is_kind(value, hints[setting]):
+            raise Hw3Error(f"{kind.name}: {setting}: found {value!r}, expected {said(hints[setting])}")
+    given: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in settings.items()}
+    return kind(**given)
 
 
 def load_detector(folder: str | Path) -> Detector:

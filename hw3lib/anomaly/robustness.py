@@ -11,8 +11,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from hw3lib.data.images import ImageStack
 
-from .comparison import DetectorEvaluation
-from .metrics.metrics import image_metrics
+from .comparison import DetectorEvaluation, ranking, share
 
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -77,7 +76,7 @@ def robustness_table(
 
     Returns:
         One row a condition and detector: ``condition, detector, image_auroc, false_alarm_rate, detection_rate``, and
-        ``asked_rate`` if it is given.
+        ``asked_rate`` if it is given. NaN for what good images alone, or defective ones alone, cannot say.
     """
     found = []
     for name, change in (conditions or CONDITIONS).items():
@@ -89,9 +88,9 @@ def robustness_table(
             row = {
                 "condition": name,
                 "detector": e.label,
-                "image_auroc": image_metrics(is_defect, scores).auroc,
-                "false_alarm_rate": float(above[~is_defect].mean()),
-                "detection_rate": float(above[is_defect].mean()),
+                "image_auroc": ranking(is_defect, scores).auroc,
+                "false_alarm_rate": share(above[~is_defect]),
+                "detection_rate": share(above[is_defect]),
             }
             found.append(row if asked_rate is None else {**row, "asked_rate": asked_rate})
     return pd.DataFrame(found)

@@ -31,6 +31,9 @@ def annotate(
         ),
     ] = (0.6, 0.2, 0.2),
     seed: Annotated[int, option("of the split (default: %(default)s)")] = 0,
+    no_split: Annotated[
+        bool, option("annotations of all images together, beside the images under their own names: coco, voc, yolo")
+    ] = False,
     min_area: Annotated[int, option("drop components of fewer pixels (default: %(default)s)", metavar="N")] = 1,
     whole: Annotated[bool, option("one instance a mask file (default: one for each connected component)")] = False,
     detector: Annotated[
@@ -53,6 +56,7 @@ def annotate(
         out,
         split=split,
         seed=seed,
+        no_split=no_split,
         min_area=min_area,
         whole=whole,
         detector=detector,

@@ -7,6 +7,10 @@ from typing import Annotated, Any
 from hw3lib.annotate.imports.registry import SOURCES
 from hw3lib.cli.options import PROFILES, Data, command, group, option
 
+Root = Annotated[
+    str | None, option("folder to put it in (default: $HW3_DATA, then data/)", "--data", "--out", metavar="DIR")
+]
+
 
 @command(
     "List the known categories: where each was found, or how to get it.",
@@ -45,7 +49,7 @@ def list_(*, data: Data = None) -> int:
 def make(
     name: Annotated[str, option("for example synthetic/carpet, or all", metavar="NAME")],
     *,
-    data: Data = None,
+    data: Root = None,
     profile: Annotated[str, option("256 px and few images, or as the original", choices=PROFILES)] = "quick",
     seed: Annotated[int, option("another seed gives other images (default: 0)")] = 0,
     force: Annotated[bool, option("make it again even if it is there")] = False,
@@ -68,7 +72,7 @@ def make(
 def get(
     category: Annotated[str, option("for example bottle")],
     *,
-    data: Data = None,
+    data: Root = None,
     source: Annotated[str, option("official, kaggle, local or auto (default)")] = "auto",
     accept_license: Annotated[bool, option("I have read the licence and accept it")] = False,
     archive: Annotated[str | None, option("take it from this tar or zip file", metavar="FILE")] = None,

@@ -63,6 +63,7 @@ def fit(
     seed: Annotated[int, option("of everything that is drawn (default: %(default)s)")] = 0,
     device: Annotated[str, option("cpu, cuda, ... (default: %(default)s)")] = "auto",
     parameters: Annotated[Parameters, parameter("set another hyperparameter of the detector")] = (),
+    recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
     force: Annotated[bool, option("replace the detector that is there")] = False,
 ) -> int:
     from hw3lib.core.untrusted import parse_value
@@ -83,6 +84,7 @@ def fit(
         pixel_range=checked_range(range),
         fit=fit,
         cache=cache,
+        recursive=recursive,
         force=force,
         progress=sys.stderr.isatty(),
         echo=say,
@@ -108,8 +110,10 @@ def score(
         float | None, option("set the threshold again (default: as it was fitted)", either="limit", metavar="R")
     ] = None,
     threshold: Annotated[float | None, option("call scores above it anomalous", either="limit", metavar="T")] = None,
+    recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
     force: Annotated[bool, option("replace the results that are there")] = False,
 ) -> int:
+    from hw3lib.core.text import counted
     from hw3lib.inspection import score as scoring
 
     done = scoring.score(
@@ -120,11 +124,14 @@ def score(
         tiff=tiff,
         false_alarm_rate=false_alarm_rate,
         threshold=threshold,
+        recursive=recursive,
         force=force,
         progress=sys.stderr.isatty(),
         echo=say,
     )
     say(f"{done.said}\n{done.anomalous} of {done.images} images are anomalous")
+    if done.failed:
+        say(f"{counted(len(done.failed), 'image')} could not be read: results.csv says why")
     if done.top:
         say("highest scores:")
     for value, chance, file in done.top:
@@ -150,11 +157,12 @@ def export(
     *,
     out: Annotated[str, option("file to write", metavar="FILE.onnx")],
     check: Annotated[str | None, option("check with these images (default: generated ones)", metavar="FOLDER")] = None,
+    recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
     force: Annotated[bool, option("replace the file that is there")] = False,
 ) -> int:
     from hw3lib.inspection import fit as fitting
 
-    fitting.export(detector, out, check=check, force=force, echo=say)
+    fitting.export(detector, out, check=check, recursive=recursive, force=force, echo=say)
     return 0
 
 

@@ -24,9 +24,11 @@ def report(
         option("PDF or HTML file, or a folder (default: report/ in the run's folder)", metavar="FILE_OR_FOLDER"),
     ] = None,
 ) -> int:
+    from hw3lib.data.find import refuse_inside_category
     from hw3lib.report import build, find_run
 
     folder = find_run(run, runs_dir)
+    refuse_inside_category(out or folder)
     made = build(folder, out)
     print(f"{made.category}: {made.pages} pages from {min(str(folder), os.path.relpath(folder), key=len)}")
     counted = (f"question {n}: {words}" + _of(made.limits.get(n)) for n, words in made.words.items())

@@ -32,12 +32,15 @@ def reproduce(
     ] = (),
     guided: Annotated[bool, option("run the defect-guided classifier too, as the last row")] = False,
     name: Annotated[
-        str | None, option("results go to runs/RUN (default: reproduce-REPORT-CATEGORY)", metavar="RUN")
+        str | None,
+        option("results go to runs/RUN (default: reproduce-REPORT-CATEGORY)", either="place", metavar="RUN"),
     ] = None,
+    out: Annotated[str | None, option("results go to this folder", either="place", metavar="DIR")] = None,
 ) -> int:
     from hw3lib.classify.guided import classifier
     from hw3lib.classify.student_reports import result
     from hw3lib.classify.student_reports import run as reproduction
+    from hw3lib.data.overlooked import overlooked
     from hw3lib.data.table import load_table, warnings_of
     from hw3lib.networks.devices import default_accelerator
     from hw3lib.views.plots import student_reports
@@ -53,7 +56,7 @@ def reproduce(
         root, found = reproduction.locate(meant.name, category, data, echo)
     echo(f"{meant.name} report on {found} in {root}")
     table = load_table(root, found)
-    if told := warnings_of(table):
+    for told in filter(None, (warnings_of(table), overlooked(table, found))):
         echo(told)
 
     def beyond(images, splits, kept, seed):
@@ -68,6 +71,7 @@ def reproduce(
         allow_substitutes=substitute,
         numbers=rows,
         name=name,
+        out=out,
         beyond=beyond if guided else None,
         draw=student_reports.figure,
         progress=sys.stderr.isatty(),

@@ -30,7 +30,10 @@ def run(
     category: Annotated[str, option("what to inspect (default: %(default)s)")] = "synthetic/bottle",
     profile: Annotated[str, option("minutes, or hours (default: %(default)s)", choices=PROFILES)] = "quick",
     parameters: Annotated[Parameters, parameter("set a parameter of the notebooks")] = (),
-    name: Annotated[str | None, option("results go to runs/RUN (default: category and profile)", metavar="RUN")] = None,
+    name: Annotated[
+        str | None, option("results go to runs/RUN (default: category and profile)", either="place", metavar="RUN")
+    ] = None,
+    out: Annotated[str | None, option("results go to this folder", either="place", metavar="DIR")] = None,
     timeout: Annotated[
         int | None,
         option(
@@ -61,6 +64,7 @@ def run(
         profile=profile,
         parameters={name: parse_value(text) for name, text in parameters},
         name=name,
+        out=out,
         timeout=timeout or None,
         force=force,
         jobs=jobs,

@@ -36,11 +36,14 @@ def sweep(
         option("YAML file that describes SLURM jobs, which become Dask workers", either="where", metavar="FILE"),
     ] = None,
     data: Data = None,
-    name: Annotated[str | None, option("results go to runs/sweeps/NAME (default: the name of SPEC)")] = None,
+    name: Annotated[
+        str | None, option("results go to runs/sweeps/NAME (default: the name of SPEC)", either="place")
+    ] = None,
+    out: Annotated[str | None, option("results go to this folder", either="place", metavar="DIR")] = None,
     dry_run: Annotated[bool, option("check SPEC, list the cells, and run none")] = False,
 ) -> int:
     from hw3lib import sweep
-    from hw3lib.core.files import atomic_path
+    from hw3lib.core.files import atomic_path, expanded, refuse_existing
     from hw3lib.core.places import project_root
     from hw3lib.data.find import refuse_inside_category
     from hw3lib.runs.kernel import sigterm_interrupts
@@ -49,9 +52,13 @@ def sweep(
     if not re.fullmatch(r"\w[\w.+ -]*", name):
         raise Hw3Error(f"the sweep's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
     folder = project_root() / "runs" / "sweeps" / name
+    if out is not None:
+        folder = expanded(out).resolve()
+        if not (folder / "data").is_dir():  # which is made first
+            refuse_existing(folder, True, "spec.yaml", "a sweep")
     with sigterm_interrupts():
         refuse_inside_category(folder, option="the sweep's folder")
-        cells = sweep.plan(sweep.read_spec(spec), data, folder, progress=sys.stderr.isatty())
+        cells = sweep.plan(sweep.read_spec(spec), data, folder, progress=sys.stderr.isatty(), echo=say)
         store = sweep.Store(folder)
         todo = [cell for cell in cells if not store.finished(cell.key)]
         kinds = Counter(cell.kind for cell in cells)

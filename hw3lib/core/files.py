@@ -15,6 +15,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.errors import Hw3Error
+
+SPREADSHEET = "utf-8-sig"  # encoding of CSV files: without the mark Excel takes them for the machine's own encoding
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -119,6 +122,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if path.is_dir():
             raise Hw3Error(f"Cannot write the file {path}: a folder of that name is there. Choose another name.")
         yield temporary
+        _share(temporary, path)
         os.replace(temporary, path)
 
 
@@ -138,6 +142,7 @@ def atomic_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
         refuse_existing(path, replace)
         temporary.mkdir()
         yield temporary
+        _share(temporary, path)
         refuse_existing(path, replace)
         if not path.exists():
             os.rename(temporary, path)
@@ -194,6 +199,23 @@ def _beside(path: Path) -> Iterator[Path]:
             with suppress(OSError):  # not empty: somebody else uses it by now
                 folder.rmdir()
         raise
+
+
+def _share(path: Path, target: Path) -> None:
+    """Give a file, or all files of a folder, the permissions of any new file.
+
+    Libraries that make temporary files, as safetensors does, leave some that nobody else may read. What the umask gives
+    is found by making a file, since it could be asked for only by changing it for all threads; the name is swept.
+    """
+    if os.name != "posix" or not path.exists():
+        return
+    probe = _temporary_name(target, "tmp")
+    probe.touch(exist_ok=False)
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for file in [path] if path.is_file() else path.rglob("*"):
+        if file.is_file() and not file.is_symlink() and stat.S_IMODE(file.stat().st_mode) != mode:
+            file.chmod(mode)
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:

@@ -78,9 +78,11 @@ def auroc_interval(
             (Davison and Hinkley 1997, section 3.8); None: each shows another.
 
     Returns:
-        Value, lower and upper end; fractions of one.
+        Value, lower and upper end; fractions of one. NaN where all images are good, or all defective.
     """
     rng, is_defect = np.random.default_rng(seed), np.asarray(is_defect)
+    if len(np.unique(is_defect)) < 2:
+        return np.nan, np.nan, np.nan
     wins = _wins(is_defect, scores) - (0 if less is None else _wins(is_defect, less))
     defects, goods = wins.shape
     # An AUROC is a mean over pairs, so a drawing is a pair of weight vectors.

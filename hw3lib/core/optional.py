@@ -13,12 +13,12 @@ import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
 
 from hw3lib.errors import Hw3Error
 
+from .places import checkout
 from .text import listed
 
 # Named as texts, since the rooms that hold them stand above this one.
@@ -138,7 +138,7 @@ def _is_there(package: str) -> bool:
 
 def _install(extra: str) -> str:
     """The command that brings an extra: the checkout's, or that for an installed package."""
-    if (Path(__file__).resolve().parents[2] / "pyproject.toml").is_file():
+    if checkout() is not None:
         return f'make course EXTRAS={extra}, or pip install -e ".[{extra}]"'
     return f'pip install "hw3lib[{extra}]"'
 
@@ -213,6 +213,13 @@ PARTS = {
         "A detector's own folder is scored without it",
         modules=("onnxruntime",),
         extra="onnx",
+    ),
+    "heic": Part(
+        "Reading HEIC needs",
+        "Telephones photograph in it; photographs of other formats are read without it",
+        modules=("pi_heif",),
+        extra="heic",
+        licence="pi-heif is BSD-3-Clause, and its wheels hold libheif and libde265, which are LGPL-3.0",
     ),
     "cluster": Part(
         "A sweep on a Dask cluster (--cluster) needs",

@@ -28,6 +28,11 @@ def counted(number: int, what: str) -> str:
     return f"{number} {plural(number, what)}"
 
 
+def sentence(words: str) -> str:
+    """What stands in the middle of a text as a sentence of its own: a capital letter, and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def short_paths(paths: Iterable[str], most: int = 20) -> str:
     """``dent/002.png, dent/003.png and 5 more``: the ends of some paths."""
     names = ["/".join(PurePath(path).parts[-2:]) for path in paths]

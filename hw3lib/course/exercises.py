@@ -34,6 +34,70 @@ def numbered(cell: NotebookNode) -> tuple[str, int] | None:
     return None
 
 
+def located(reference: NotebookNode, submitted: NotebookNode) -> dict[int, int]:
+    """Where in a submitted notebook the answers are: position of the cell by number of the exercise.
+
+    An answer is known by its tag; where an editor has dropped the tags, by the cell's id, which is its tag in our
+    notebooks; and where that is gone too by its place: it is the code cell before its check, whose text is the
+    course's, or else the one behind the last text before the answer, and if there are several the one that defines what
+    the answer is to define or the check reads. An answer that none of this finds is not in the result.
+    """
+    found: dict[int, int] = {}
+    for mark_of in (numbered, _numbered_by_id):
+        for position, cell in enumerate(submitted.cells):
+            mark = mark_of(cell) if cell.get("cell_type") == "code" else None
+            if mark and mark[0] == "answer" and position not in found.values():
+                found.setdefault(mark[1], position)
+    for number in {mark[1] for cell in reference.cells if (mark := numbered(cell))} - found.keys():
+        place = _by_place(reference, submitted, number, set(found.values()))
+        if place is not None:
+            found[number] = place
+    return found
+
+
+def _numbered_by_id(cell: NotebookNode) -> tuple[str, int] | None:
+    match = _NUMBERED.fullmatch(str(cell.get("id", "")))
+    return (match[1], int(match[2])) if match else None
+
+
+def _by_place(reference: NotebookNode, submitted: NotebookNode, number: int, taken: set[int]) -> int | None:
+    """Position of an answer between the cells that are around it in the course's notebook."""
+    texts = [_text(cell) for cell in submitted.cells]
+    known = {_text(cell) for cell in reference.cells if (numbered(cell) or ("",))[0] != "answer"}
+    marks = [numbered(cell) for cell in reference.cells]
+    answer, check = marks.index(("answer", number)), marks.index(("check", number))
+    after = next((texts.index(t) for c in reversed(reference.cells[:answer]) if (t := _text(c)) and t in texts), None)
+    before = texts.index(_text(reference.cells[check])) if _text(reference.cells[check]) in texts else None
+    if before is None:
+        if after is None:
+            return None
+        before = next((at for at in range(after + 1, len(texts)) if texts[at] in known), len(texts))
+    places = [
+        at
+        for at in range(0 if after is None or after >= before else after + 1, before)
+        if submitted.cells[at].get("cell_type") == "code" and texts[at] not in known | {""} and at not in taken
+    ]
+    if not places:
+        return None
+    wanted = _names(reference.cells[answer].source, ast.Store) | _names(reference.cells[check].source, ast.Load)
+    return next((at for at in reversed(places) if wanted & _names(submitted.cells[at].source, ast.Store)), places[-1])
+
+
+def _text(cell: NotebookNode) -> str:
+    return "\n".join(line.rstrip() for line in cell.source.strip().splitlines())
+
+
+def _names(source: str, context: type[ast.expr_context]) -> set[str]:
+    """Names that a cell's code defines (``ast.Store``) or reads (``ast.Load``)."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set(re.findall(r"^(?:def |class )?(\w+)", source, re.M))
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return names | (defined if context is ast.Store else set())
+
+
 def without_solution(source: str) -> str:
     """An answer's code with its solution replaced by ``NotImplementedError`` and the hint.
 

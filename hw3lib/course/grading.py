@@ -25,7 +25,9 @@ import psutil
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from hw3lib.core.files import atomic_path, expanded, is_no_regular_file
+from hw3lib.core.files import SPREADSHEET, atomic_path, expanded, is_no_regular_file
+from hw3lib.core.listing import list_files
+from hw3lib.core.text import listed, plural
 from hw3lib.data.fetch.sources import get
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.kernel import this_kernel
@@ -48,7 +50,7 @@ class Grade:
             ``setup`` (the course's own cells failed); ``unreadable``.
         exercises: ``passed``, ``failed`` (a wrong answer), ``missing`` (none) or ``error``, in order.
         seconds: wall time.
-        message: of the first exercise that did not pass, or why nothing was executed.
+        message: of the first exercise that did not pass, which answers were not found, or why nothing was executed.
     """
 
     submission: str
@@ -94,12 +96,15 @@ def grade(
     if timeout <= 0 or memory <= 0:
         raise Hw3Error(f"timeout={timeout:g}, memory={memory}: expected positive limits")
     out = Path(out) if out else folder / "grades.csv"
-    paths = _submissions(folder)
+    found = list_files(folder, _is_notebook, recursive=True, links=False)
+    paths = sorted(map(Path, found.files))
     if not paths:
         raise Hw3Error(f"{folder}: no notebook (.ipynb) in it; links and hidden folders are not followed")
     references = {path.stem: nbformat.read(path, as_version=4) for path in exercises.folder().glob("*.ipynb")}
     root = get("synthetic/bottle", data, profile="quick", progress=False)
     grades: list[Grade] = []
+    if left := found.say():
+        echo(left)
     write(out, grades)
     with this_kernel():
         for number, path in enumerate(paths, 1):
@@ -116,7 +121,7 @@ def write(path: Path, grades: Sequence[Grade]) -> None:
     """One row a submission; a column for each exercise."""
     most = max((len(g.exercises) for g in grades), default=0)
     columns = [f"exercise {number}" for number in range(1, most + 1)]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding=SPREADSHEET) as file:
         rows = csv.writer(file)
         rows.writerow(["submission", "chapter", "status", "passed", "of", *columns, "seconds", "message"])
         for g in grades:
@@ -130,15 +135,8 @@ def _no_formula(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _submissions(folder: Path) -> list[Path]:
-    found = []
-    for where, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(where) / name
-            if name.endswith(".ipynb") and not name.startswith(".") and path.is_file() and not path.is_symlink():
-                found.append(path)
-    return sorted(found)
+def _is_notebook(path: str) -> bool:
+    return path.lower().endswith(".ipynb") and os.path.isfile(path)
 
 
 def _grade_one(
@@ -166,6 +164,7 @@ def _grade_one(
     _judge(result, cells or notebook.cells)
     if result.status == "died" and said:
         result.message += f" ({said[-1][:200]})"
+    result.message = "; ".join(filter(None, (result.message, _lost(reference, submitted))))
     return result
 
 
@@ -179,7 +178,9 @@ def _read(path: Path) -> NotebookNode:
     if size > MOST_BYTES:
         raise Hw3Error(f"{path}: {size} bytes, expected {MOST_BYTES} or fewer; clear its outputs and submit it again")
     try:
-        found = nbformat.read(path, as_version=4)
+        found = nbformat.reads(
+            path.read_text(encoding="utf-8-sig"), as_version=4
+        )  # with a mark at its start or without
         if not isinstance(found.metadata, dict) or not all(map(_is_cell, found.cells)):
             raise ValueError("expected cells with a source, metadata and a list of tags")
         json.dumps(found, ensure_ascii=False).encode()  # no file can hold half characters, which JSON can
@@ -210,22 +211,38 @@ def _chapter(submitted: NotebookNode, path: Path, references: dict[str, Notebook
     return found[0]
 
 
+def _lost(reference: NotebookNode, submitted: NotebookNode) -> str:
+    """Which answers were not found, in a sentence; empty if none."""
+    numbers = {mark[1] for cell in reference.cells if (mark := exercises.numbered(cell))}
+    lost = sorted(numbers - exercises.located(reference, submitted).keys())
+    if not lost:
+        return ""
+    return (
+        f"no answer to {plural(len(lost), 'exercise')} {listed(map(str, lost))} was found, neither by a tag or id nor "
+        "before its check: the cell was deleted, or an editor has dropped the tags and the check was edited"
+    )
+
+
 def put_in(reference: NotebookNode, submitted: NotebookNode) -> NotebookNode:
     """The course's notebook with the student's answers, and with the code cells that the student added before them."""
     known = {cell.source.strip() for cell in reference.cells}
     ours = {"parameters", "setup", "injected-parameters"}
+    places = {position: number for number, position in exercises.located(reference, submitted).items()}
     answers: dict[int, str] = {}
     extras: dict[int, list[str]] = {}
     waiting: list[str] = []
-    for cell in submitted.cells:
+    for position, cell in enumerate(submitted.cells):
         if cell.get("cell_type") != "code":
             continue
-        mark = exercises.numbered(cell)
-        if mark and mark[0] == "answer":
-            answers.setdefault(mark[1], cell.source)
-            extras.setdefault(mark[1], []).extend(waiting)
+        if position in places:
+            answers[places[position]] = cell.source
+            extras[places[position]] = waiting
             waiting = []
-        elif not mark and not ours & set(cell.metadata.get("tags", [])) and cell.source.strip() not in known | {""}:
+        elif (
+            not exercises.numbered(cell)
+            and not ours & set(cell.metadata.get("tags", []))
+            and cell.source.strip() not in known | {""}
+        ):
             waiting.append(cell.source)
     result = nbformat.from_dict(reference)
     cells = []

@@ -20,8 +20,11 @@ from PIL.TiffImagePlugin import (
     TiffImageFile,
 )
 
+from hw3lib.core import optional
 from hw3lib.core.files import is_no_regular_file
 
+# The formats of photographs by Pillow's names, all told by a mark at the start of a file.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF", "HEIF")
 MOST_PIXELS = 100 * 10**6  # decoded, as RGB and once copied, they take some 700 MB
 # WebP's decoder holds several canvases, 17 bytes a pixel in all; of TIFFs beyond 89.4 million Pillow warns later on.
 _MOST_OF_KIND = {"WEBP": MOST_PIXELS // 2, "TIFF": 89 * 10**6}
@@ -35,8 +38,12 @@ SIDEWAYS = (5, 6, 7, 8)  # orientations that swap the sides: a camera stores suc
 BROKEN_ARRAYS = (*BROKEN, tokenize.TokenError, zipfile.BadZipFile)  # numpy trusts a header with the right mark as well
 
 
+class NoPlugIn(OSError):
+    """What reads a format is not installed; says what brings it."""
+
+
 def open_image(source: str | Path | IO[bytes], formats: Sequence[str] | None = None) -> ImageFile.ImageFile:
-    """As ``PIL.Image.open``, but of regular files and at most :data:`MOST_PIXELS` only.
+    """As ``PIL.Image.open``, but of regular files and at most :data:`MOST_PIXELS` only; HEIC too, where its package is.
 
     Pillow's own limit warns where nobody reads it, and refuses in words of its own, so it is not asked.
 
@@ -85,15 +92,37 @@ def _identified(source: str | Path | IO[bytes], formats: Sequence[str] | None) -
                 raise Image.DecompressionBombError(
                     f"it has far too many pixels; at most {most} million are taken, make it smaller"
                 ) from None
+    if _plug_in(start):
+        return _identified(source, formats)
     raise UnidentifiedImageError("cannot identify image file")
+
+
+def _plug_in(start: bytes) -> bool:
+    """Let Pillow know a format that it does not read itself; whether it was told of one that a file begins as.
+
+    Raises:
+        NoPlugIn: what reads it is not installed.
+    """
+    if start[4:8] != b"ftyp" or "HEIF" in Image.OPEN:
+        return False
+    brands = {start[8:12], *(start[at : at + 4] for at in range(16, len(start), 4))}
+    if brands & {b"avif", b"avis"}:
+        raise NoPlugIn("is AVIF, and Pillow was built without it; to have it: pip install --force-reinstall pillow")
+    if not brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
+        return False
+    try:
+        optional.load("heic", "pi_heif").register_heif_opener()
+    except optional.Missing as error:
+        raise NoPlugIn(f"is HEIC. {error}") from None
+    return "HEIF" in Image.OPEN
 
 
 def _start(source: str | Path | IO[bytes]) -> bytes:
     if isinstance(source, str | Path):
         with open(source, "rb") as file:
-            return file.read(16)
+            return file.read(32)
     source.seek(0)
-    return source.read(16)
+    return source.read(32)
 
 
 def mode_of(image: ImageFile.ImageFile) -> str:

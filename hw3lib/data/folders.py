@@ -12,13 +12,18 @@ from hw3lib.core.files import read_json
 
 from .names import SILENT, is_junk, key
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+# What Pillow reads and cameras, telephones and frame grabbers write. Left out are formats without a mark at their start
+# (TGA), drawings (EPS, WMF), several pictures in one (ICO, PSD), and raw data of cameras, which must be developed.
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".jpe", ".mpo", ".apng"),
+    *(".jp2", ".j2k", ".pbm", ".pgm", ".ppm", ".pnm", ".avif", ".heic", ".heif", ".hif"),
+)
 # Photographs of kinds that are not read, and texts, which nobody takes for photographs.
 OTHER_PHOTOGRAPHS = frozenset(
     (
-        *(".heic", ".heif", ".hif", ".avif", ".gif", ".jxl", ".jp2", ".j2k", ".jfif", ".jpe", ".dib", ".ico", ".psd"),
+        *(".jxl", ".dib", ".ico", ".psd"),
         *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f"),
-        *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".exr", ".hdr", ".dcm", ".sgi", ".pcx", ".svg", ".mpo", ".apng"),
+        *(".tga", ".exr", ".hdr", ".dcm", ".sgi", ".pcx", ".svg"),
     )
 )
 TEXTS = frozenset((".txt", ".md", ".json", ".jsonl", ".xml", ".csv", ".yaml", ".yml", ".html", ".log", ".ini", ".pdf"))

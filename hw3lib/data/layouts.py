@@ -29,6 +29,7 @@ from .folders import (
 from .names import GOOD, MASKS, SPLITS, find_name, good_names, is_junk, is_masks, key
 
 _SPLIT_CSV = ("split_csv", "1cls.csv")  # of VisA, beside its categories
+NO_TEST_GOOD = "no test/good"  # kind of the problem that says that train/good lends some
 _MOST_CSV = 50_000_000  # bytes
 
 
@@ -74,11 +75,13 @@ class Layout:
         classes: by split, good first and name.
         masks: folders of the masks of one class each, of which every mask must belong to an image.
         problems: what is wrong, passed over, or understood in a way that should be told.
+        listed: whether a file says the split of each image; if not, a folder in both splits is divided by every fifth.
     """
 
     classes: list[ClassFolder] = field(default_factory=list)
     masks: list[Path] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    listed: bool = False
 
     def say(self, severity: str, kind: str, place: Path, message: str) -> None:
         self.problems.append(Problem(severity, kind, str(place), message))
@@ -145,13 +148,31 @@ def list_classes(folder: Path, good: str | None = None) -> Layout:
     lent = has_splits and _lend_defects(folder, found, layout)
     _find_masks(folder, found, has_splits, layout)
     listed_splits = {} if has_splits else _read_split_csv(folder, places[0].folder, layout)
+    layout.listed = bool(listed_splits)
     for each in found:
         for split, names in _divided(each, listed_splits, lent).items():
             layout.classes.append(ClassFolder(split, each.defect, each.place, names, each.masks))
+    if has_splits and not any(each.split == "test" and each.defect == "good" for each in layout.classes):
+        _lend_good(layout)
     order = {"train": 0, "test": 1}
     layout.classes.sort(key=lambda c: (order[c.split], c.defect != "good", c.defect, str(c.folder)))
     _say_what_is_missing(folder, layout)
     return layout
+
+
+def _lend_good(layout: Layout) -> None:
+    """Without ``test/good`` every fifth image of ``train/good`` is tested on, as in a simple folder, and is told."""
+    good = [each for each in layout.classes if each.split == "train" and each.defect == "good"]
+    number = sum(len(each.names) for each in good)
+    if number < 2:
+        return
+    for each in good:
+        layout.classes.remove(each)
+        layout.classes.append(each._replace(names=[name for i, name in enumerate(each.names) if i % 5]))
+        layout.classes.append(each._replace(split="test", names=each.names[::5]))
+    lent = sum(len(each.names[::5]) for each in good)
+    said = f"there is no test/good: {lent} of {number} images of train/good, every fifth, are tested on"
+    layout.say("warning", NO_TEST_GOOD, good[0].folder, said)
 
 
 def _look(place: Path, layout: Layout) -> Listing:

@@ -54,7 +54,7 @@ def defect_statistics(table: pd.DataFrame) -> pd.DataFrame:
     with ThreadPoolExecutor() as pool:
         measured = list(pool.map(_measure, rows["mask"]))
     columns = ["area", "regions", "largest", "x", "y", "width", "height"]
-    result = pd.DataFrame(measured, columns=columns)
+    result = pd.DataFrame(measured, columns=columns).astype(float).astype({"regions": int})  # also of no row
     result.insert(0, "image", rows["image"].to_numpy())
     result.insert(1, "defect", rows["defect"].to_numpy())
     return result

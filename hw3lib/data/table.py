@@ -52,6 +52,7 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     Two layouts are understood: MVTec AD's (``train/``, ``test/``, ``ground_truth/``) and a simple folder of one's own
     (``good/``, one folder a defect type, optionally ``masks/<defect>/``). The simple folder has no split of its own:
     its defects are ``test``, and so is every fifth good image in name order; the other good images are ``train``.
+    MVTec AD's layout without ``test/good`` is split likewise, with a warning.
     A mask belongs to the image whose stem it has, alone or followed by ``_mask``; a folder of that name holds a mask
     for each of its defects, as in MVTec LOCO. A defective image without one is not annotated: its mask is missing.
 
@@ -122,7 +123,7 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     if reading != PLAIN:
         table[COLUMN] = [reading] * len(table)
     groups = settings.groups if find_range or settings.groups != NEAR else None  # which decodes
-    table = _with_groups(table, folder, groups, problems)
+    table = _with_groups(table, folder, groups, problems, layout.listed)
     table.attrs = {"root": str(root), "category": composed(category), "folder": str(folder)}
     table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
@@ -135,14 +136,16 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     return table
 
 
-def _with_groups(table: pd.DataFrame, folder: Path, groups: str | None, problems: list[Problem]) -> pd.DataFrame:
-    """With the column ``group`` where it is needed; a folder that lends test images to itself lends whole products."""
+def _with_groups(
+    table: pd.DataFrame, folder: Path, groups: str | None, problems: list[Problem], listed: bool
+) -> pd.DataFrame:
+    """With the column ``group`` where it is needed; a folder that lends to the test lends products."""
     try:
         table = grouped(table, groups, folder)
     except Hw3Error as error:
         problems.append(Problem("error", "groups", str(folder / FILE), str(error)))
         table = grouped(table, None, folder)
-    if GROUP not in table:
+    if GROUP not in table or listed:
         return table
     folders = table["image"].map(os.path.dirname)
     lends = table.groupby(folders)["split"].transform("nunique") > 1

@@ -18,7 +18,7 @@ from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_ima
 from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
 from hw3lib.data.depth import say_range
-from hw3lib.data.find import refuse_inside_category
+from hw3lib.data.find import is_category, refuse_inside_category
 from hw3lib.data.geometry import Geometry, say_fit, say_squeezed
 from hw3lib.data.images import ImageStack, decode_squares
 from hw3lib.data.near import NearTwins
@@ -45,6 +45,7 @@ def fit(
     pixel_range: tuple[float, float] | None = None,
     fit: Fit | None = None,
     cache: str | Path | None = None,
+    recursive: bool = False,
     force: bool = False,
     progress: bool = False,
     echo: Echo = print,
@@ -52,8 +53,7 @@ def fit(
     """Fit a detector on a folder of good photographs and save it.
 
     Args:
-        folder: images of good products, of any sizes, not looked for in sub-folders; or a category, whose good
-            training images are taken.
+        folder: images of good products, of any sizes; or a category, whose good training images are taken.
         out: folder of the detector.
         detector: one of :data:`hw3lib.anomaly.registry.DETECTORS`.
         settings: its hyperparameters, such as ``image_size``.
@@ -64,6 +64,7 @@ def fit(
         fit: how images come to squares, ``stretch``, ``pad`` or ``tile``; likewise.
         cache: folder where the decoded images are kept and mapped from, for more of them than fit into memory; None
             decodes them into memory.
+        recursive: take the images of sub-folders too.
         force: replace a detector at ``out``.
         progress: show bars.
         echo: receives messages.
@@ -73,12 +74,12 @@ def fit(
             :meth:`.Detector.fit`.
     """
     model = make_detector(detector, settings or {})
-    refuse_inside_category(out, expanded(folder))
+    refuse_inside_category(out, *filter(is_category, [expanded(folder)]))
     refuse_existing(Path(out), force, _KEPT, "a detector")
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
     if not 0 <= held_out <= 0.9:
         raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")
-    files, sizes, reading = good_photographs(Path(folder), pixel_range, fit)
+    files, sizes, reading = good_photographs(Path(folder), pixel_range, fit, recursive, echo)
     n, side = len(files), model.image_size
     table = with_groups(Path(folder), files, sizes, groups)
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is {say_fit(reading.fit, side, sizes)}")
@@ -127,6 +128,7 @@ def export(
     file: str | Path,
     *,
     check: str | Path | None = None,
+    recursive: bool = False,
     force: bool = False,
     echo: Echo = print,
 ) -> Agreement:
@@ -136,6 +138,7 @@ def export(
         detector: the folder.
         file: ends in ``.onnx``.
         check: a folder of images, or a category, of which up to 16 are scored both ways; by default generated images.
+        recursive: take the images of its sub-folders too.
         force: replace ``file``.
 
     Raises:
@@ -144,12 +147,12 @@ def export(
     """
     if Path(file).suffix != ".onnx":
         raise Hw3Error(f"--out {file}: expected a file name that ends in .onnx")
-    refuse_inside_category(file, *([expanded(check)] if check is not None else []))
+    refuse_inside_category(file, *filter(is_category, [expanded(check)] if check is not None else []))
     if Path(file).exists() and not force:
         raise Hw3Error(f"{file} exists already and is not replaced; choose another name, or --force")
     model, images = load_detector(detector), None
     if check is not None:
-        photographs, _ = find_photographs([expanded(check)], lambda _: None)
+        photographs = find_photographs([expanded(check)], echo, recursive)
         read = [decode_squares(p.path, model.image_size, model.reading_) for p in photographs[:16]]
         images = ImageStack.of(read, model.reading_).images
     done = export_onnx(model, file, images=images)

@@ -15,22 +15,31 @@ import pandas as pd
 
 from hw3lib.core.files import expanded
 from hw3lib.core.text import counted
-from hw3lib.data.find import holds_classes, is_category
-from hw3lib.data.folders import IMAGE_SUFFIXES, image_names
+from hw3lib.data.find import is_category
+from hw3lib.data.folders import IMAGE_SUFFIXES
 from hw3lib.data.groups import GROUP, grouped
 from hw3lib.data.images import ImageStack, decode_squares
 from hw3lib.data.layouts import Problem
+from hw3lib.data.overlooked import list_images, overlooked
 from hw3lib.data.reading import Fit, Reading, shared_reading
-from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header
+from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header, settings_of
 from hw3lib.errors import Hw3Error
+
+Echo = Callable[[str], None]
+
+_RECURSIVE = "--recursive takes the images of sub-folders too"
 
 
 class Photograph(NamedTuple):
-    """An image to score: its path, its name in the results' folders, and whether it is defective, where known."""
+    """An image to score: its path, its name in the results' folders, and whether it is defective, where known.
+
+    ``broken`` says why it cannot be read, where that is known before it is decoded.
+    """
 
     path: Path
     name: str
     is_defect: bool | None
+    broken: str = ""
 
 
 class Photographs(Sequence[Photograph]):
@@ -40,15 +49,19 @@ class Photographs(Sequence[Photograph]):
         paths: their paths.
         starts: where in each path the part begins that names the image.
         labels: whether it is defective, where known.
+        broken: why those that cannot be read cannot be, by position.
     """
 
     def __init__(self) -> None:
         self.paths: list[str] = []
         self.starts = array("q")
         self.labels: list[bool | None] = []
+        self.broken: dict[int, str] = {}
         self._naming = 0
 
-    def add(self, path: str, start: int, label: bool | None) -> None:
+    def add(self, path: str, start: int, label: bool | None = None, broken: str = "") -> None:
+        if broken:
+            self.broken[len(self.paths)] = broken
         self.paths.append(path)
         self.starts.append(start)
         self.labels.append(label)
@@ -78,23 +91,31 @@ class Photographs(Sequence[Photograph]):
         if isinstance(rows, slice):
             return [self[i] for i in range(len(self))[rows]]
         i = range(len(self))[rows]
-        return Photograph(Path(self.paths[i]), self._name(i), self.labels[i])
+        return Photograph(Path(self.paths[i]), self._name(i), self.labels[i], self.broken.get(i, ""))
 
 
-def _listed(folder: Path) -> list[str]:
-    """The images of a folder by name, without its sub-folders."""
+def _listed(folder: Path, recursive: bool, echo: Echo) -> list[str]:
+    """The images of a folder, and a message on what else is there."""
     if not folder.is_dir():
         raise Hw3Error(f"{folder}: no such folder; expected one with images")
-    found = [str(folder / name) for name in image_names(folder)]
-    if not found:
-        inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-        which = f"; sub-folders are not looked into: {', '.join(inside[:8])}" if inside else ""
-        raise Hw3Error(f"{folder}: no image found, expected files ending in {', '.join(IMAGE_SUFFIXES)}{which}")
-    return found
+    found = list_images(folder, recursive)
+    said = found.say(hint=_RECURSIVE)
+    if not found.files:
+        raise Hw3Error(
+            f"{folder}: no image found, expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+            + said.replace(f"{folder}: ", "; ", 1)
+        )
+    if said:
+        echo(said)
+    return found.files
 
 
 def good_photographs(
-    folder: Path, pixel_range: tuple[float, float] | None = None, fit: Fit | None = None
+    folder: Path,
+    pixel_range: tuple[float, float] | None = None,
+    fit: Fit | None = None,
+    recursive: bool = False,
+    echo: Echo = print,
 ) -> tuple[list[str], list[tuple[int, int]], Reading]:
     """The good images of a folder, or of the training part of a category: paths, sizes (width, height), how to read.
 
@@ -104,12 +125,19 @@ def good_photographs(
             of more than 8 bits need, see :func:`hw3lib.data.depth.natural_range`.
         fit: how they come to squares, see :class:`hw3lib.data.geometry.Geometry`; None takes what ``category.json``
             says, or else ``stretch``.
+        recursive: take the images of sub-folders too.
+        echo: receives a message on what is not looked at.
 
     Raises:
         Hw3Error: no such folder, no image, or any that cannot be read.
     """
     folder = expanded(folder)
-    if _is_category(folder):
+    files: list[str] = []
+    sizes: list[tuple[int, int]] = []
+    modes: list[str] = []
+    broken: list[tuple[str, str]] = []
+    table = None
+    if is_category(folder):
         table = load_folder(folder, strict=False)
         good = table[(table["split"] == "train") & ~table["is_defect"]]
         broken = [
@@ -117,27 +145,32 @@ def good_photographs(
             for row in table.attrs["unreadable"]
             if row["split"] == "train" and row["defect"] == "good"
         ]
-        if good.empty and not broken:
-            raise Hw3Error(f"{folder}: a category without good training images; put some into train/good")
         files, sizes = list(good["image"]), list(zip(good["width"], good["height"], strict=True))
-        reading = shared_reading(table)
         kept = set(files)
         broken += [
             (p["file"], p["message"]) for p in table.attrs["problems"] if p["kind"] == NOT_FINITE and p["file"] in kept
         ]
+        more = [path for path, bad in _deeper(table, "train") if not bad] if recursive else []
+        _say_overlooked(table, folder, more, echo)
+        if not files and not broken and not more:
+            raise Hw3Error(f"{folder}: a category without good training images; put some into train/good")
     else:
-        files, sizes, modes, broken = [], [], [], []
-        for path in _listed(folder):
-            try:
-                *size, mode = read_header(path)
-                files.append(path)
-                sizes.append((size[0], size[1]))
-                modes.append(mode)
-            except Hw3Error as error:
-                broken.append((path, str(error)))
+        more = _listed(folder, recursive, echo)
+    for path in more:
+        try:
+            width, height, mode = read_header(path)
+        except Hw3Error as error:
+            broken.append((path, str(error)))
+            continue
+        files.append(path)
+        sizes.append((width, height))
+        modes.append(mode)
+    if table is None:
         problems: list[Problem] = []
         reading = Reading(pixel_range or found_range(files, modes, problems))
         broken += [(problem.file, problem.message) for problem in problems]
+    else:
+        reading = shared_reading(table)
     if broken:
         total = len({*files, *(file for file, _ in broken)})
         lines = "\n  ".join(f"{file}: {reason}" for file, reason in broken[:10])
@@ -148,40 +181,77 @@ def good_photographs(
     return files, sizes, replace(reading, pixel_range=given, fit=fit or reading.fit)
 
 
-def find_photographs(places: Sequence[Path], echo: Callable[[str], None]) -> tuple[Photographs, list[tuple[str, str]]]:
-    """The images to score, each with a name of its own.
+def _deeper(table: pd.DataFrame, split: str) -> Iterator[tuple[str, bool]]:
+    """Images in sub-folders of a split's class folders, and whether they are defective.
+
+    A folder that both splits share, as that of the good images in the simple layout, is the training split's.
+    """
+    folders: dict[str, tuple[str, bool]] = {}
+    for image, part, bad in zip(table["image"], table["split"], table["is_defect"], strict=True):
+        folders.setdefault(os.path.dirname(image), (part, bad))
+    for folder, (part, bad) in folders.items():
+        if part == split:
+            for path in list_images(folder, recursive=True).files:
+                if os.path.dirname(path) != folder:
+                    yield path, bad
+
+
+def _say_overlooked(table: pd.DataFrame, folder: Path, also: list[str], echo: Echo) -> None:
+    if said := overlooked(table, folder, set(also)):
+        echo(said)
+
+
+def find_photographs(places: Sequence[Path], echo: Echo, recursive: bool = False) -> Photographs:
+    """The images to score, each with a name of its own; those that cannot be read are among them.
 
     Args:
         places: images, folders of images, and categories, of which the test images are taken.
-        echo: receives a message of how many these are.
-
-    Returns:
-        The photographs, and ``(file, reason)`` of each test image that is damaged beyond its header.
+        echo: receives messages on how many these are, and on what is not looked at.
+        recursive: take the images of sub-folders too; their names begin with the sub-folder.
 
     Raises:
         Hw3Error: no such folder, or no image in one.
     """
     found = Photographs()
-    failed: list[tuple[str, str]] = []
     for place in places:
         if place.is_file():
-            found.add(str(place), len(str(place)) - len(place.name), None)
+            found.add(str(place), len(str(place)) - len(place.name))
         elif is_category(place):
-            table = load_folder(place, strict=False, find_range=False)  # the detector knows it
-            test = table[table["split"] == "test"]
-            failed += [(row["image"], row["reason"]) for row in table.attrs["unreadable"] if row["split"] == "test"]
-            start = len(str(Path(table.attrs["folder"], "_"))) - 1
-            for image, is_bad in zip(test["image"], test["is_defect"], strict=True):
-                found.add(image, start, bool(is_bad))
-            bad = int(test["is_defect"].sum())
-            echo(f"{place}: a category; its {len(test)} test images, {bad} of them defective, are scored")
+            _add_category(found, place, echo, recursive)
         else:
-            for path in _listed(place):
-                found.add(path, len(path) - len(os.path.basename(path)), None)
-    if not found and not failed:
+            start = len(str(place / "_")) - 1
+            for path in _listed(place, recursive, echo):
+                found.add(path, start)
+    if not found:
         raise Hw3Error(f"no image to score in {', '.join(map(str, places))}")
     found.make_names_differ()
-    return found, failed
+    return found
+
+
+def _add_category(found: Photographs, place: Path, echo: Echo, recursive: bool) -> None:
+    table = load_folder(place, strict=False, find_range=False)  # the detector knows it
+    test = table[table["split"] == "test"]
+    more = list(_deeper(table, "test")) if recursive else []
+    rows = [*zip(test["image"], test["is_defect"], strict=True), *more]
+    start = len(str(Path(table.attrs["folder"], "_"))) - 1
+    for image, is_bad in rows:
+        found.add(image, start, bool(is_bad))
+    for row in table.attrs["unreadable"]:
+        if row["split"] == "test":
+            found.add(row["image"], start, broken=row["reason"])
+    bad = sum(bool(is_bad) for _, is_bad in rows)
+    left = f"; its {counted(len(table) - len(test), 'training image')} are not" if len(table) > len(test) else ""
+    echo(f"{place}: a category; its {len(rows)} test images, {bad} of them defective, are scored{left}")
+    _say_overlooked(table, place, [image for image, _ in more], echo)
+
+
+class Batch(NamedTuple):
+    """Photographs in their order: the images of those that can be read, and why the others cannot be."""
+
+    photographs: list[Photograph]
+    images: ImageStack | None  # as squares, in order; None where there is none
+    warnings: list[str]  # what is odd about the values of each image, see hw3lib.data.images.decode_image
+    broken: dict[int, str]  # by position in the list of photographs
 
 
 def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], groups: str | None) -> pd.DataFrame:
@@ -199,9 +269,11 @@ def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], gr
     table = pd.DataFrame({"image": files, "width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
     if groups is not None and groups.endswith(".csv") and expanded(groups).is_file():
         groups = str(expanded(groups).absolute())
-    if not _is_category(folder):
+    if not is_category(folder):
         return grouped(table, groups, folder)
     every = load_folder(folder, strict=False)
+    if not set(files) <= set(every["image"]):  # some are in sub-folders
+        return grouped(table, settings_of(every).groups if groups is None else groups, folder)
     wrong = [p["message"] for p in every.attrs["problems"] if p["kind"] == "groups"]
     if groups is not None:
         every = grouped(every, groups, folder)
@@ -212,32 +284,33 @@ def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], gr
     return table.assign(**{GROUP: every.set_index("image")[GROUP].loc[files].to_numpy()})
 
 
-def _is_category(folder: Path) -> bool:
-    return is_category(folder) or (holds_classes(folder) and not image_names(folder))
-
-
 def read_batches(
     photographs: Sequence[Photograph], side: int, size: int, pool: ThreadPoolExecutor, reading: Reading
-) -> Iterator[tuple[list[Photograph], ImageStack | None, list[str], list[tuple[str, str]]]]:
-    """Batches of images: which, as squares of ``side`` pixels, what is odd about the values of each, see
-    :func:`hw3lib.data.images.decode_image`; and those that cannot be read. The next batch is decoded meanwhile.
-    """
-    waiting: deque[list[tuple[Photograph, Future]]] = deque()
+) -> Iterator[Batch]:
+    """Decode photographs in batches; the next batch is decoded meanwhile."""
+    waiting: deque[list[tuple[Photograph, Future | None]]] = deque()
     for start in range(0, len(photographs) + size, size):
         part = photographs[start : start + size]
-        waiting.append([(p, pool.submit(decode_squares, p.path, side, reading)) for p in part])
+        waiting.append([(p, None if p.broken else pool.submit(decode_squares, p.path, side, reading)) for p in part])
         if len(waiting) < 2:
             continue
-        batch, images, warnings, failed = [], [], [], []
+        batch, images, warnings, broken = [], [], [], dict[int, str]()
         for photograph, future in waiting.popleft():
+            batch.append(photograph)
+            if future is None:
+                broken[len(batch) - 1] = photograph.broken
+                continue
             try:
                 images.append(future.result())
                 warnings.append(images[-1].warning)
-                batch.append(photograph)
             except Hw3Error as error:
-                reason = str(error).removeprefix(f"{photograph.path}: ").partition("; `hw3 data check`")[0]
-                failed.append((str(photograph.path), reason))
-        yield batch, ImageStack.of(images, reading) if images else None, warnings, failed
+                broken[len(batch) - 1] = reason(error, photograph.path)
+        yield Batch(batch, ImageStack.of(images, reading) if images else None, warnings, broken)
+
+
+def reason(error: Hw3Error, path: Path) -> str:
+    """Why an image cannot be read, without its path and what one might do in a category."""
+    return str(error).removeprefix(f"{path}: ").partition("; `hw3 data check`")[0]
 
 
 def say_sizes(sizes: list[tuple[int, int]]) -> str:

@@ -21,20 +21,20 @@ from hw3lib.anomaly.maps import ColourScale, overlay, tiff_bytes, upsample
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import conformal_threshold, p_values, silence_few_good_images
-from hw3lib.core.files import atomic_folder, expanded, refuse_existing
-from hw3lib.core.text import counted
-from hw3lib.data.find import refuse_inside_category
+from hw3lib.core.files import SPREADSHEET, atomic_folder, expanded, refuse_existing
+from hw3lib.core.text import counted, printable
+from hw3lib.data.find import is_category, refuse_inside_category
 from hw3lib.data.geometry import say_fit
 from hw3lib.data.images import read_image
 from hw3lib.errors import Hw3Error
 
-from .photographs import Photograph, find_photographs, read_batches
+from .photographs import Photograph, find_photographs, read_batches, reason
 
 if TYPE_CHECKING:
     from hw3lib.anomaly.detector import Detector
 
 RESULTS, FAILED = "results.csv", "failed.csv"
-COLUMNS = ("file", "score", "p_value", "anomalous", "threshold", "warning")
+COLUMNS = ("file", "score", "p_value", "anomalous", "threshold", "warning", "reason")
 _TOP = 5  # most anomalous images that are named
 
 
@@ -72,15 +72,17 @@ def score(
     tiff: bool = False,
     false_alarm_rate: float | None = None,
     threshold: float | None = None,
+    recursive: bool = False,
     force: bool = False,
     progress: bool = False,
     echo: Callable[[str], None] = print,
 ) -> Scored:
     """Score photographs; memory does not grow with their number.
 
-    Writes one folder, whole or not at all: ``results.csv`` (file, score, p_value, anomalous, threshold, and the warning
-    if there is one, see :attr:`Scored.warnings`), on request ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit
-    floats) at each image's own resolution, and ``failed.csv`` (file, reason) if any image could not be read.
+    Writes one folder, whole or not at all: ``results.csv`` with one row a photograph (file, score, p_value, anomalous,
+    threshold, warning, reason); on request ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit floats) at each image's
+    own resolution. The row of an image that cannot be read has the reason, and neither score nor verdict; if there is
+    any, ``failed.csv`` (file, reason) lists them once more. For the warning see :attr:`Scored.warnings`.
 
     Args:
         detector: a detector's folder, or an ONNX file.
@@ -91,6 +93,7 @@ def score(
         tiff: the maps' values.
         false_alarm_rate: sets the threshold again, from the scores of the held-out good images.
         threshold: takes this one instead.
+        recursive: score the images of sub-folders too.
         force: replace results at ``out``.
         progress: show a bar.
         echo: receives messages before the images are scored.
@@ -104,57 +107,72 @@ def score(
         raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to draw or save")
     limit, said = threshold_and_promise(model, detector, false_alarm_rate, threshold)
     colours = map_colours(model, detector, false_alarm_rate, threshold) if overlays else None
-    refuse_inside_category(out, *map(expanded, places))
+    refuse_inside_category(out, *filter(is_category, map(expanded, places)))
     refuse_existing(Path(out), force, RESULTS, "a folder of results")
-    photographs, failed = find_photographs([expanded(place) for place in places], echo)
+    photographs = find_photographs([expanded(place) for place in places], echo, recursive)
     side = model.image_size
     echo(f"{counted(len(photographs), 'image')} for {model.name}; each is {say_fit(model.reading_.fit, side)}")
 
     count, anomalous = 0, 0
+    failed: list[tuple[str, str]] = []
+    warned: list[tuple[str, str]] = []
     labels, labelled = array("b"), array("d")
     top: list[tuple[float, float, str]] = []
-    warned: list[tuple[str, str]] = []
     with (
         atomic_folder(out, replace=force) as folder,
-        (folder / RESULTS).open("w", newline="", encoding="utf-8") as file,
+        (folder / RESULTS).open("w", newline="", encoding=SPREADSHEET) as file,
         ThreadPoolExecutor() as pool,
         tqdm(total=len(photographs), desc=f"{model.name}: score", unit="image", disable=not progress) as bar,
     ):
         table = csv.writer(file)
         table.writerow(COLUMNS)
 
-        def draw(photograph: Photograph, values: np.ndarray) -> None:
-            image = read_image(photograph.path, reading=model.reading_)
+        def draw(photograph: Photograph, values: np.ndarray) -> str:
+            try:
+                image = read_image(photograph.path, reading=model.reading_)
+            except Hw3Error as error:
+                return f"not drawn: {reason(error, photograph.path)}"
             if colours is not None:
                 _save(overlay(image, values, *colours), folder / "overlays" / f"{photograph.name}.png")
             if tiff:
                 _save(upsample(values, image.shape[:2]), folder / "maps" / f"{photograph.name}.tiff")
+            return ""
 
-        for batch, images, warnings, unread in read_batches(photographs, side, model.batch_size, pool, model.reading_):
-            failed += unread
-            bar.update(len(batch) + len(unread))
-            if images is None:
-                continue
-            scores, maps = model.score(images)
-            chances = np.full(len(batch), np.nan)
-            if len(model.good_scores_):
-                chances = p_values(model.good_scores_, scores, groups=model.good_groups_)
-            warned += [(str(p.path), text) for p, text in zip(batch, warnings, strict=True) if text]
-            each = zip(batch, scores.tolist(), chances.tolist(), warnings, strict=True)
-            for photograph, value, chance, warning in each:
+        for batch in read_batches(photographs, side, model.batch_size, pool, model.reading_):
+            bar.update(len(batch.photographs))
+            rows: dict[int, tuple[float, float, str]] = {}
+            if batch.images is not None:
+                scores, maps = model.score(batch.images)
+                read = [at for at in range(len(batch.photographs)) if at not in batch.broken]
+                chances = np.full(len(read), np.nan)
+                if len(model.good_scores_):
+                    chances = p_values(model.good_scores_, scores, groups=model.good_groups_)
+                warnings = batch.warnings
+                if overlays or tiff:
+                    assert maps is not None  # of a detector without them they were refused
+                    drawn = pool.map(draw, (batch.photographs[at] for at in read), maps)
+                    warnings = ["; ".join(filter(None, pair)) for pair in zip(warnings, drawn, strict=True)]
+                rows = dict(zip(read, zip(scores.tolist(), chances.tolist(), warnings, strict=True), strict=True))
+            for at, photograph in enumerate(batch.photographs):
+                if at in batch.broken:
+                    failed.append((str(photograph.path), batch.broken[at]))
+                    table.writerow(
+                        [printable(str(photograph.path)), "", "", "", f"{limit:.9g}", "", printable(batch.broken[at])]
+                    )
+                    continue
+                value, chance, warning = rows[at]
                 above = value > limit
                 anomalous += above
                 _row(table, photograph, value, chance, above, limit, warning)
+                if warning:
+                    warned.append((str(photograph.path), warning))
                 heapq.heappush(top, (value, chance, str(photograph.path)))
                 if len(top) > _TOP:
                     heapq.heappop(top)
                 if photograph.is_defect is not None:
                     labels.append(photograph.is_defect)
                     labelled.append(value)
-            count += len(batch)
-            if overlays or tiff:
-                assert maps is not None  # of a detector without them they were refused
-                list(pool.map(draw, batch, maps))
+            count += len(rows)
         if failed:
             _write_failed(folder / FAILED, failed)
     auroc = None
@@ -217,12 +235,12 @@ def _row(
     table: Any, photograph: Photograph, value: float, chance: float, above: bool, limit: float, warning: str
 ) -> None:
     p = "" if math.isnan(chance) else f"{chance:.6g}"
-    table.writerow([photograph.path, f"{value:.9g}", p, above, f"{limit:.9g}", warning])
+    table.writerow([printable(str(photograph.path)), f"{value:.9g}", p, above, f"{limit:.9g}", printable(warning), ""])
 
 
 def _write_failed(path: Path, failed: list[tuple[str, str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("file", "reason"), *failed])
+    with path.open("w", newline="", encoding=SPREADSHEET) as file:
+        csv.writer(file).writerows([("file", "reason"), *((printable(name), printable(why)) for name, why in failed)])
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

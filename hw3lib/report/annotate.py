@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .document import Question, absent, beside, figure, table, text
+from .lacking import lacking, not_possible
 from .runs import Run
 from .sentences import leading, note
 
@@ -30,6 +31,9 @@ def annotation(run: Run) -> Question:
     if "05" not in run.chapters:
         question.blocks = [*paragraphs, absent("Not measured: notebook 05 has not been run (hw3 run 05).")]
         return question
+    if ended := not_possible(run, "05", "formats"):
+        question.blocks = [*paragraphs, ended]
+        return question
     if run.has(METRICS, "/summary"):
         summary, left_out = leading(str(run.value(METRICS, "/summary")), LIMIT)
         if left_out:
@@ -37,11 +41,14 @@ def annotation(run: Run) -> Question:
         # It says which data and why, and what came out; the general text is for those who have measured nothing.
         paragraphs = [text(run.quote(METRICS, "/summary", summary))] if summary else paragraphs
     tables = [_formats(run), _segmentation(run), _detection(run), _left_out(run, "yolo")]
+    tables.append(lacking(run, "05", ("sam", "detection", "yolo")))
     others = sorted(path.stem for path in (run.folder / "05" / "figures").glob("*.png"))
     picture = run.figure("05", "formats", *others)
     caption = "Annotations made from the masks."
     if run.has(METRICS, "/origin") and run.value(METRICS, "/origin") != "masks":
         caption = "A first annotation, made from anomaly maps for a person to correct."
+        if run.value(METRICS, "/origin") == "boxes":
+            caption = "Annotations as they were drawn: boxes without masks."
     notices = [block for block in tables if block and block["kind"] == "absent"]
     tables = [block for block in tables if block not in notices]
     question.blocks = [beside([*paragraphs, *notices], tables, 84)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .document import Question, absent, beside, figure, table, text
+from .lacking import lacking, not_possible
 from .runs import Run
 
 METRICS = "04/metrics.json"
@@ -22,8 +23,12 @@ def anomalies(run: Run) -> Question:
     if "04" not in run.chapters:
         question.blocks = [text(STRATEGIES), absent("Not measured: notebook 04 has not been run (hw3 run 04).")]
         return question
+    if ended := not_possible(run, "04", "detectors"):
+        question.blocks = [text(STRATEGIES), ended]
+        return question
     picture = run.figure("04", "heat_maps", "most_and_least")
-    question.blocks = [beside([text(_text(run))], [_table(run)], 116)]
+    measured, width = (_table(run), 116) if _is_ranked(run) else (_table_of_alarms(run), 84)
+    question.blocks = [beside([text(_text(run)), lacking(run, "04", ("test_good",))], [measured], width)]
     if picture:
         caption = "Heat maps of test images: dark is what good images show; beyond the threshold few of them lie."
         question.blocks.append(figure(picture, caption, 180, 48, rows=True))
@@ -35,6 +40,8 @@ def _text(run: Run) -> str:
     if not rows:
         run.missing.append("04: detectors")
         return f"{STRATEGIES} No detector was measured."
+    if not _is_ranked(run):
+        return f"{STRATEGIES} {_alarms(run, rows)}"
     best = max(range(len(rows)), key=lambda i: rows[i].get("image_auroc") or 0)
     at = f"/detectors/{best}"
     name = run.mark(METRICS, f"{at}/detector")
@@ -55,6 +62,20 @@ def _text(run: Run) -> str:
     return f"{words}.{_robustness(run, rows[best].get('detector'))}"
 
 
+def _alarms(run: Run, rows: list[dict]) -> str:
+    """What is known of thresholds where no detector can be ranked."""
+    known = [i for i, row in enumerate(rows) if isinstance(row.get("false_alarm_rate"), int | float)]
+    if not known:
+        return "No detector can be ranked here."
+    ends = [choose(known, key=lambda i: rows[i]["false_alarm_rate"]) for choose in (min, max)]
+    low, high = (run.mark(METRICS, f"/detectors/{i}/false_alarm_rate", ".0f", 100) for i in ends)
+    return (
+        f"No detector can be ranked here. Thresholds that allow {run.mark(METRICS, '/false_alarm_rate', '.0f', 100)} % "
+        f"false alarms, set on {run.mark(METRICS, '/held_out', '.0f', optional=True)} good images that are not learned "
+        f"from, stop {low} to {high} % of the good test products, by detector."
+    )
+
+
 def _robustness(run: Run, best: str | None) -> str:
     """What a change of light or position does to the best detector, if it was measured."""
     rows = run.rows(METRICS, "/robustness") if run.has(METRICS, "/robustness") else []
@@ -67,6 +88,11 @@ def _robustness(run: Run, best: str | None) -> str:
         f" With images {run.mark(METRICS, f'{at}/condition')}, AUROC is "
         f"{run.mark(METRICS, f'{at}/image_auroc', '.3f')}."
     )
+
+
+def _is_ranked(run: Run) -> bool:
+    """Whether any detector has an AUROC, for which good and defective test images are needed."""
+    return any(isinstance(row.get("image_auroc"), int | float) for row in run.rows(METRICS, "/detectors"))
 
 
 def _table(run: Run) -> dict:
@@ -93,3 +119,16 @@ def _table(run: Run) -> dict:
     if len(shown) < len(order):
         caption += " The best and the last are shown; all: 04/detectors.csv."
     return table(caption, ["detector", "image AUROC", "pixel AUROC", "AUPRO", "ms an image"], rows, 0 if rows else None)
+
+
+def _table_of_alarms(run: Run) -> dict:
+    rows = [
+        [
+            run.mark(METRICS, f"/detectors/{i}/detector"),
+            run.mark(METRICS, f"/detectors/{i}/false_alarm_rate", ".0f", 100, optional=True),
+            run.mark(METRICS, f"/detectors/{i}/ms_per_image", ".0f", optional=True),
+        ]
+        for i in range(len(run.rows(METRICS, "/detectors")))
+    ]
+    caption = "Detectors that learned from good images only, and the share of the good test images that they stop."
+    return table(caption, ["detector", "false alarms, %", "ms an image"], rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .document import Question, absent, beside, figure, table, text
+from .lacking import lacking, not_possible
 from .runs import Run
 from .sentences import leading, note
 
@@ -17,10 +18,16 @@ def attempts(run: Run) -> Question:
     if "02" not in run.chapters:
         question.blocks = [absent("Not measured: notebook 02 has not been run (hw3 run 02).")]
         return question
+    if ended := not_possible(run, "02", "leaderboard"):
+        question.blocks = [ended]
+        return question
     picture = run.figure("02", "leaderboard", "confusions")
     written = text(_text(run))
     caption = "Mean accuracy on test images and its 95 % interval; dashed, the baseline."
-    question.blocks = [_table(run), beside([written], [figure(picture, caption, 80, 52) if picture else None], 80)]
+    question.blocks = [
+        _table(run),
+        beside([written, lacking(run, "02")], [figure(picture, caption, 80, 52) if picture else None], 80),
+    ]
     return question
 
 
@@ -71,12 +78,6 @@ def _table(run: Run) -> dict:
         f"Attempts on {splits} repeated splits: mean accuracy and gain on the baseline over the same splits (paired), "
         "with 95 % intervals."
     )
-    if run.has(METRICS, "/left_out") and run.value(METRICS, "/left_out"):
-        few = [
-            f"{run.mark(METRICS, f'/left_out/{i}/defect')} ({run.mark(METRICS, f'/left_out/{i}/images', '.0f')})"
-            for i in range(len(run.rows(METRICS, "/left_out")))
-        ]
-        caption += f" Left out, as too few images to learn from and test on: {', '.join(few)}."
     if len(shown) < len(board):
         caption += " All attempts: 02/leaderboard.csv."
     header = ["attempt", "network", "strategy", "px", "rate", "batch", "epochs", "accuracy, %", "gain, points"]

@@ -11,7 +11,6 @@ from typing import Any
 from hw3lib.core.files import atomic_path
 from hw3lib.core.fonts import without_font
 from hw3lib.core.text import composed
-from hw3lib.data.find import refuse_inside_category
 from hw3lib.errors import Hw3Error
 
 from . import pages, web
@@ -110,7 +109,6 @@ def build(
     made = pages.fit(title, questions, closing, run.plain, date, dpi)
     numbers = run.numbers([title, *(text for q in questions for text in q.texts()), *closing])
     pdf = _target(out if out is not None else run.folder / "report")
-    refuse_inside_category(pdf)
     html, record = pdf.with_suffix(".html"), pdf.with_suffix(".json")
     content = {
         "run": run.folder.resolve().name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hw3lib.core.text import listed, plural
 
 from .document import Question, absent, beside, figure, table, text
+from .lacking import lacking
 from .runs import NOTHING, Run, clean, escaped
 
 METRICS, CLASSES, DIMENSIONS = "01/metrics.json", "01/classes.csv", "01/dimensions.csv"
@@ -21,19 +22,21 @@ def dataset(run: Run) -> Question:
     about = "Images of each class; defects outlined by their masks."
     distribution = figure(counts, "Distribution of training and test images.", 84, 34) if counts else None
     pictures = figure(samples, about, 84, 72, rows=True) if samples else None
-    question.blocks = [beside([text(_text(run)), _table(run), distribution], [pictures], 84)]
+    question.blocks = [beside([text(_text(run)), lacking(run, "01"), _table(run), distribution], [pictures], 84)]
     return question
 
 
 def _text(run: Run) -> str:
     n = {key: run.mark(METRICS, f"/{key}", ".0f") for key in ("images", "train", "test", "defect_classes")}
     width, height = (run.mark(METRICS, f"/image_size/{i}", ".0f") for i in (0, 1))
-    types = [clean(name) for name in run.value(METRICS, "/classes") if name != "good"]
+    classes = run.value(METRICS, "/classes")
+    types = [clean(name) for name in classes if name != "good"]
+    besides = "besides good products" if "good" in classes else "and no good product"
     several = run.has(DIMENSIONS) and len(run.rows(DIMENSIONS, "")) > 1
     words = (
         f"{run.mark(METRICS, '/category')} has {n['defect_classes']} {plural(len(types), 'defect class')}"
         + (f" ({listed(types[:ROWS])}{' and more' if len(types) > ROWS else ''})" if types else "")
-        + f" besides good products. All {n['images']} images are used: {n['train']} in the training folder, "
+        + f" {besides}. All {n['images']} images are used: {n['train']} in the training folder, "
         f"{n['test']} in the test folder. They are {width} x {height} pixels"
         + (", most of them; others differ." if several else ".")
     )

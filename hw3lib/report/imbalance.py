@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .document import Question, absent, beside, figure, table, text
+from .lacking import lacking, not_possible
 from .runs import Run, clean, escaped
 
 DATASET, METRICS = "01/metrics.json", "03/metrics.json"
@@ -26,17 +27,20 @@ def long_tail(run: Run) -> Question:
         lines = [text(definition), paper, absent("Not measured: notebook 03 has not been run (hw3 run 03).")]
         question.blocks = lines
         return question
+    if ended := not_possible(run, "03", "methods"):
+        question.blocks = [text(definition), text(PAPER), ended]
+        return question
     ratio, shown = _chosen(run)
     picture = run.figure("03", "long_tail", "ranking")
     about = "The category's classes, and how far from balance they are."
     measured = [_table(run, ratio, shown), figure(picture, about, 106, 38) if picture else None]
-    question.blocks = [beside([text(definition), paper, text(_helped(run, ratio))], measured, 108)]
+    question.blocks = [beside([text(definition), paper, text(_helped(run, ratio)), lacking(run, "03")], measured, 108)]
     return question
 
 
 def _numbers(run: Run) -> str:
     counts = run.value(DATASET, "/classes")
-    if not counts:
+    if len(counts) < 2:
         return ""
     head, tail = max(counts, key=counts.get), min(counts, key=counts.get)
     sizes = [run.mark(DATASET, f"/classes/{escaped(name)}", ".0f") for name in (head, tail)]

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hw3lib.core.files import SPREADSHEET
 from hw3lib.core.places import project_root
 from hw3lib.core.text import composed
 from hw3lib.errors import Hw3Error
@@ -125,7 +126,7 @@ class Run:
         if file not in self._content:
             path = self.folder / file
             try:
-                text = path.read_text(encoding="utf-8")
+                text = path.read_text(encoding=SPREADSHEET)  # with or without the mark
                 self._content[file] = json.loads(text) if file.endswith(".json") else _records(text)
             except (OSError, ValueError, RecursionError, csv.Error) as error:
                 raise Hw3Error(f"{path}: cannot be read ({error}); run `hw3 run {file[:2]} --force`") from error

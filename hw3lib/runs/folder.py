@@ -9,7 +9,8 @@ import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from typing import Any, NoReturn
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,11 +20,15 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from hw3lib.core import machine
-from hw3lib.core.files import atomic_path
+from hw3lib.core.files import SPREADSHEET, atomic_path
 from hw3lib.core.places import project_root
 from hw3lib.core.provenance import code_version
+from hw3lib.core.text import printable, sentence
+from hw3lib.data.parts import WHOLE, left_out, parts_of
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
+
+from .contract import CHAPTER_KEYS, ENDED, ChapterEnds
 
 _PACKAGES = ("hw3lib", "torch", "torchvision", "numpy", "pandas", "scikit-learn")
 
@@ -54,6 +59,8 @@ class RunFolder:
         machine.keep()
         self.started = time.perf_counter()
         self.folder = Path(out) if out else project_root() / "runs" / "interactive" / notebook
+        self._table = table
+        self.left_out: dict[str, str] = {}
         self.common = {
             "notebook": notebook,
             "category": table.attrs["category"],
@@ -64,6 +71,36 @@ class RunFolder:
             "data_digest": digest(table),
             "code": code_version(),
         }
+
+    def announce(self, **splits: Any) -> None:
+        """Say what this chapter leaves out on this category, for want of which images; ``metrics.json`` says it too.
+
+        Args:
+            splits: of a classifier: ``n_splits, test_size, random_state``, see :func:`hw3lib.data.parts.parts_of`.
+
+        Raises:
+            ChapterEnds: nothing is left to do, see :meth:`end`.
+        """
+        self.left_out = left_out(parts_of(self._table, **splits), self.common["notebook"])
+        if why := self.left_out.get(WHOLE.get(self.common["notebook"], "")):
+            self.end(why)
+        self._say(self.left_out)
+
+    def end(self, why: str) -> NoReturn:
+        """End this chapter, for nothing is left to do; ``why`` is a sentence without its full stop.
+
+        Raises:
+            ChapterEnds: always. ``metrics.json`` is written, with nulls for what was not measured.
+        """
+        chapter = self.common["notebook"]
+        self.left_out = {WHOLE[chapter]: why}
+        self._say(self.left_out)
+        self.metrics(**dict.fromkeys(CHAPTER_KEYS[chapter]), **{ENDED: True})
+        raise ChapterEnds(f"Chapter {chapter} ends here.")
+
+    def _say(self, left_out: dict[str, str]) -> None:
+        for why in left_out.values():
+            print(fill(printable(sentence(why)), 100))
 
     def figure(self, figure: Figure, name: str) -> None:
         """Save a figure as ``figures/<name>.png`` at 100 dpi; the notebook shows it at the end of the cell."""
@@ -77,12 +114,16 @@ class RunFolder:
     def table(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
         """Save a table as ``<name>.csv`` and give it back for display."""
         with atomic_path(self.folder / f"{name}.csv") as path:
-            table.to_csv(path)
+            table.to_csv(path, encoding=SPREADSHEET)
         return table
 
     def metrics(self, **values: Any) -> None:
-        """Write ``metrics.json``: the common keys, the seconds since the start, and these. Missing numbers are null."""
-        content = {**self.common, "seconds": round(time.perf_counter() - self.started, 1), **values}
+        """Write ``metrics.json``: the common keys, the seconds since the start, and these. Missing numbers are null.
+
+        ``left_out``, if it is among the values, joins what :meth:`announce` said.
+        """
+        said = {"left_out": {**self.left_out, **values.get("left_out", {})}}
+        content = {**self.common, "seconds": round(time.perf_counter() - self.started, 1), **values, **said}
         with atomic_path(self.folder / "metrics.json") as path:
             path.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 

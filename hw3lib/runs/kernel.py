@@ -15,6 +15,8 @@ from hw3lib.core.files import write_json
 from hw3lib.core.locks import InUse, held
 from hw3lib.errors import Hw3Error
 
+LOCK = ".lock"  # stands in every folder of a run
+
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
@@ -22,7 +24,7 @@ def lock(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:  # the processes of the run hold it as well, until the last ends
-            stack.enter_context(held(folder / ".lock", inherited=True))
+            stack.enter_context(held(folder / LOCK, inherited=True))
         except InUse as found:
             raise Hw3Error(
                 f"{folder} is in use by another run (process {found.process}); wait for its end, or give this run "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import re
@@ -15,21 +14,22 @@ from typing import Any
 import nbformat
 
 from hw3lib.core import cores
-from hw3lib.core.files import clear_write_errors, is_no_regular_file
+from hw3lib.core.files import clear_write_errors, expanded, is_no_regular_file, refuse_existing
 from hw3lib.core.places import course_folder, project_root
-from hw3lib.core.text import did_you_mean, slug
+from hw3lib.core.text import slug
 from hw3lib.data.fetch.sources import get
 from hw3lib.data.find import find_root, named, refuse_inside_category
+from hw3lib.data.overlooked import overlooked
 from hw3lib.data.table import digest, load_table, warnings_of
 from hw3lib.errors import Hw3Error
-from hw3lib.runs.kernel import lock, sigterm_interrupts, this_kernel
+from hw3lib.runs.kernel import LOCK, lock, sigterm_interrupts, this_kernel
 
 from . import side_by_side
+from .parameters import STANDARD, check_parameters, read_literals
 from .progress import Progress, expected_seconds
 from .step import METRICS, Notebook, Outcome, Step
 from .summary import write_summary
 
-STANDARD = ("category", "data", "profile", "out")  # set by the runner, so not by -p
 PROFILES = ("quick", "full")
 
 
@@ -41,6 +41,7 @@ def run_notebooks(
     profile: str = "quick",
     parameters: Mapping[str, Any] | None = None,
     name: str | None = None,
+    out: str | Path | None = None,
     timeout: int | None = None,
     force: bool = False,
     jobs: int | None = None,
@@ -57,6 +58,7 @@ def run_notebooks(
         category, data, profile: handed to ``hw3lib.data.get`` and to the notebooks.
         parameters: more values for the parameter cells; each goes to the notebooks that know it.
         name: of the run; by default the category and the profile ("synthetic-bottle-quick").
+        out: folder of the run, in the place of ``name`` in ``runs_dir``.
         timeout: seconds that one cell may take; None for no limit.
         force: execute again even if nothing has changed, and from the start.
         jobs: how many notebooks at once; by default as many as cores and memory carry. The cores are divided among
@@ -81,6 +83,9 @@ def run_notebooks(
     if not re.fullmatch(r"\w[\w.+ -]*", name):
         raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
     folder = Path(runs_dir or project_root() / "runs").resolve() / name
+    if out is not None:
+        folder = expanded(out).resolve()
+        refuse_existing(folder, True, LOCK, "a run")
     jobs = side_by_side.default_jobs(notebooks, profile) if jobs is None else jobs
     threads = cores.thread_environment(side_by_side.threads_for(jobs))
     outcomes: dict[str, Outcome] = {}
@@ -107,10 +112,13 @@ def run_notebooks(
 def prepare_data(
     category: str, data: str | Path | None, profile: str, echo: Callable[[str], object] = print
 ) -> tuple[Path, str]:
-    """Folder that holds the category, made or fetched if need be, and the digest of its images; warnings are told."""
+    """Folder that holds the category, made or fetched if need be, and the digest of its images.
+
+    ``echo`` receives warnings, and a message on the files that are not looked at.
+    """
     root = Path(get(category, data, profile=profile, progress=sys.stderr.isatty())).absolute()
     table = load_table(root, category)
-    if told := warnings_of(table):
+    for told in filter(None, (warnings_of(table), overlooked(table, category))):
         echo(told)
     return root, digest(table)
 
@@ -155,36 +163,12 @@ def read_notebook(path: Path) -> Notebook:
         content = [[cell.cell_type, cell.source] for cell in notebook.cells]
     except (AttributeError, TypeError, ValueError) as error:
         raise Hw3Error(f"{path}: not a sound notebook ({error})") from None
-    parameters = _literals(path, "\n".join(cells))
+    parameters, kinds = read_literals(path, "\n".join(cells))
     missing = [name for name in STANDARD if name not in parameters]
     if missing:
         raise Hw3Error(f"{path}: its cell tagged 'parameters' must define {', '.join(missing)}")
     files = dict.fromkeys([METRICS, *named[0]])
     code = sum(kind == "code" and bool(source.strip()) for kind, source in content)
     source = json.dumps([*files, *content])
-    return Notebook(path, parameters, tuple(files), hashlib.sha256(source.encode()).hexdigest(), tuple(named[1]), code)
-
-
-def _literals(path: Path, source: str) -> dict[str, Any]:
-    values = {}
-    try:
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                values[node.targets[0].id] = ast.literal_eval(node.value)
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-                values[node.target.id] = ast.literal_eval(node.value)
-        json.dumps(values)
-    except (SyntaxError, ValueError, TypeError) as error:
-        raise Hw3Error(f"{path}: its cell tagged 'parameters' may hold plain literals only ({error})") from error
-    return values
-
-
-def check_parameters(given: Mapping[str, Any], notebooks: Sequence[Notebook]) -> None:
-    """Raise ``Hw3Error`` for a parameter that none of the notebooks has, before anything is executed."""
-    known = sorted({name for notebook in notebooks for name in notebook.parameters} - set(STANDARD))
-    for name in given:
-        if name in STANDARD:
-            raise Hw3Error(f"parameter {name!r} is set by the option --{'name' if name == 'out' else name}")
-        if name not in known:
-            near = did_you_mean(name, known) or "."
-            raise Hw3Error(f"unknown parameter {name!r}{near} Known here: {', '.join(known) or 'none'}")
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    return Notebook(path, parameters, tuple(files), digest, tuple(named[1]), code, kinds)

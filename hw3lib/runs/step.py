@@ -12,7 +12,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,9 @@ from hw3lib.core.files import atomic_path, read_json, write_json
 from hw3lib.core.provenance import code_version, file_record, package_version
 from hw3lib.errors import Hw3Error
 
+from .contract import CHAPTER_KEYS, COMMON_KEYS, ENDED
 from .process import Failed, NotebookProcesses, kept
 
-COMMON_KEYS = ("notebook", "category", "profile", "seconds", "seeds", "versions", "device", "data_digest")
-CHAPTER_KEYS = {  # what every run writes, for those who read it: the report and the summary
-    "01": ("images", "train", "test", "classes", "defect_classes", "image_size"),
-    "02": ("leaderboard", "best", "baseline"),
-    "03": ("methods",),
-    "04": ("detectors", "threshold", "false_alarm_rate"),
-    "05": ("formats", "sam", "detection"),
-    "06": ("pages", "words", "missing"),
-}
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 NOTEBOOK, METRICS, RECORD = "notebook.ipynb", "metrics.json", "run.json"
 
@@ -40,7 +32,8 @@ NOTEBOOK, METRICS, RECORD = "notebook.ipynb", "metrics.json", "run.json"
 class Notebook:
     """A numbered notebook: its parameters' defaults, files it promises, hash of code and text, chapters it reads.
 
-    ``cells`` is the number of code cells that are executed: those that are not empty.
+    ``cells`` is the number of code cells that are executed: those that are not empty; ``kinds`` are those of the
+    parameters, as type hints.
     """
 
     path: Path
@@ -49,6 +42,7 @@ class Notebook:
     digest: str
     reads: tuple[str, ...] = ()
     cells: int = 0
+    kinds: dict[str, Any] = field(default_factory=dict)
 
     @property
     def number(self) -> str:
@@ -141,7 +135,8 @@ class Step:
         seconds = round(time.monotonic() - clock, 3)
         self._forget_work_folder()
         times = {"started": started, "finished": _now(), "seconds": seconds, "resumed": resumed}
-        files = {file: file_record(self.work / file) for file in self.notebook.files}
+        promised = (METRICS,) if metrics.get(ENDED) else self.notebook.files
+        files = {file: file_record(self.work / file) for file in promised}
         write_json(self.work / RECORD, {"status": "ran", **times, "fingerprint": due, "files": files})
         self._put_in_place()
         return Outcome(name, "ran", seconds, self.final, metrics, ended=time.monotonic())
@@ -170,9 +165,13 @@ class Step:
         }
 
     def _check_promises(self) -> dict[str, Any]:
-        """Content of metrics.json; ``Failed`` names every promised file that is not as promised."""
+        """Content of metrics.json; ``Failed`` names every promised file that is not as promised.
+
+        A chapter that had nothing to do promises no other file.
+        """
         wrong = []
-        for name in self.notebook.files:
+        ended = read_json(self.work / METRICS).get(ENDED)
+        for name in (METRICS,) if ended else self.notebook.files:
             path = self.work / name
             if not path.is_file():
                 wrong.append(f"{name} is missing")

@@ -8,16 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hw3lib.core.files import atomic_path
+from hw3lib.core.files import SPREADSHEET, atomic_path
 from hw3lib.core.text import counted, format_table, printable
 
-from .step import COMMON_KEYS, Outcome
+from .contract import COMMON_KEYS, ENDED
+from .step import Outcome
 
 COLUMNS = ("notebook", "status", "seconds", "key figures", "results")
 
 
 def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
     """The figures that tell at a glance what came out of a chapter."""
+    if metrics.get(ENDED):
+        return printable(f"nothing to measure: {'; '.join(map(str, metrics['left_out'].values()))}")
     known = {"01": _figures_01, "02": _figures_02, "03": _figures_03}
     known |= {"04": _figures_04, "05": _figures_05, "06": _figures_06}
     try:
@@ -54,6 +57,9 @@ def _figures_03(metrics: Mapping[str, Any]) -> str:
 
 def _figures_04(metrics: Mapping[str, Any]) -> str:
     best = next(row for row in metrics["detectors"] if row["detector"] == metrics["best"])
+    if best["image_auroc"] is None:
+        alarms = [row["false_alarm_rate"] for row in metrics["detectors"]]
+        return f"{len(alarms)} detectors, false alarms {min(alarms):.1%} to {max(alarms):.1%}, no AUROC"
     interval = f"[{best['auroc_low']:.3f}, {best['auroc_high']:.3f}]"
     return f"{best['detector']} image AUROC {best['image_auroc']:.3f} {interval}, {len(metrics['detectors'])} detectors"
 
@@ -114,8 +120,8 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> None:
     path = folder / "summary.csv"
     rows: dict[str, Sequence[str]] = {}
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding=SPREADSHEET) as file:
             rows = {row[0]: row for row in list(csv.reader(file))[1:] if len(row) == len(COLUMNS)}
     rows |= {outcome.notebook: summary_row(outcome) for outcome in outcomes}
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding=SPREADSHEET) as file:
         csv.writer(file).writerows([COLUMNS, *(rows[name] for name in sorted(rows))])

@@ -11,7 +11,8 @@ from hw3lib import anomaly, classify, imbalance, networks  # a worker loads what
 from hw3lib.core.intervals import auroc_interval
 from hw3lib.data.images import ImageStack
 from hw3lib.data.labels import split_sizes
-from hw3lib.data.splits import classification_images, repeated_splits
+from hw3lib.data.parts import parts_of
+from hw3lib.data.splits import classification_images, splittable
 from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.folder import plain
@@ -106,9 +107,26 @@ def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
 
 
 def parts(cell: Cell) -> tuple[pd.DataFrame, list]:
-    """Images to classify and the splits of a cell."""
-    images = classification_images(planned_table(cell), cell.seed)
-    return images, repeated_splits(images, cell.settings["n_splits"], cell.settings["test_size"], cell.seed)
+    """Images to classify and the splits of a cell, see :func:`classifiable`.
+
+    Raises:
+        Hw3Error: nothing to classify, or the images are not those the sweep was planned with.
+    """
+    return classifiable(planned_table(cell), cell.settings["n_splits"], cell.settings["test_size"], cell.seed)
+
+
+def classifiable(
+    table: pd.DataFrame, n_splits: int, test_size: float | int, seed: int = 0
+) -> tuple[pd.DataFrame, list]:
+    """Images to classify without the classes that are too small, and their splits.
+
+    Raises:
+        Hw3Error: fewer than two classes are left, or ``test_size`` fits no category.
+    """
+    if why := parts_of(table, n_splits, test_size, seed).no_classes("classify"):
+        raise Hw3Error(why)
+    images, splits, _ = splittable(classification_images(table, seed), n_splits, test_size, seed)
+    return images, splits
 
 
 def planned_table(cell: Cell) -> pd.DataFrame:

@@ -9,16 +9,24 @@ from typing import Any
 from hw3lib import anomaly, classify, networks
 from hw3lib.core.provenance import code_version, versions
 from hw3lib.data.fetch.sources import get
-from hw3lib.data.splits import classification_images, repeated_splits
+from hw3lib.data.overlooked import overlooked
+from hw3lib.data.parts import parts_of
 from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
 
-from .cells import parts
+from .cells import classifiable, parts
 from .spec import PROFILES, Spec
 from .store import Cell
 
 
-def plan(spec: Spec, data: str | Path | None, folder: str | Path, *, progress: bool = False) -> list[Cell]:
+def plan(
+    spec: Spec,
+    data: str | Path | None,
+    folder: str | Path,
+    *,
+    progress: bool = False,
+    echo: Callable[[str], object] = print,
+) -> list[Cell]:
     """The cells of a sweep: finds, or makes, its categories and reads their digests; nothing is trained yet.
 
     Where both profiles are asked for, the generated categories of each are made below ``folder/data``.
@@ -28,6 +36,7 @@ def plan(spec: Spec, data: str | Path | None, folder: str | Path, *, progress: b
         data: folder that holds categories; None: as everywhere.
         folder: of the sweep.
         progress: show bars.
+        echo: receives a message on what is not looked at.
 
     Raises:
         Hw3Error: an unknown or faulty category, or one whose images cannot be split as asked.
@@ -39,6 +48,8 @@ def plan(spec: Spec, data: str | Path | None, folder: str | Path, *, progress: b
             place = Path(folder) / "data" / profile if own else data
             root = Path(get(category, place, profile=profile, progress=progress)).absolute()
             table = load_table(root, category)
+            if left := overlooked(table, category):
+                echo(left)
             found = digest(table)
             n_splits = spec.n_splits or PROFILES[profile]
             _check_images(spec, category, table, n_splits)
@@ -80,15 +91,10 @@ def check_sweep(cells: Sequence[Cell], echo: Callable[[str], object] = print) ->
 
 def _check_images(spec: Spec, category: str, table: Any, n_splits: int) -> None:
     kinds = {kind for kind, _, _ in spec.variants}
-    if kinds - {"detector"}:
-        try:
-            repeated_splits(classification_images(table), n_splits, spec.test_size)
-        except Hw3Error as error:
-            raise Hw3Error(f"{spec.file}: category {category!r}: {error}") from None
-    if "detector" in kinds:
-        test = table[table["split"] == "test"]
-        if not 0 < int(test["is_defect"].sum()) < len(test):
-            raise Hw3Error(
-                f"{spec.file}: category {category!r}: {len(test)} test images, {int(test['is_defect'].sum())} of them "
-                "defective; detectors are measured on good and defective ones"
-            )
+    try:
+        if "detector" in kinds and (why := parts_of(table).no_fit):
+            raise Hw3Error(why)
+        if kinds - {"detector"}:
+            classifiable(table, n_splits, spec.test_size)
+    except Hw3Error as error:
+        raise Hw3Error(f"{spec.file}: category {category!r}: {error}") from None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hw3lib import imbalance
 from hw3lib.anomaly.registry import DETECTORS, make_detector
 from hw3lib.anomaly.thresholds import required_good_images
 from hw3lib.classify.attempts import Attempt
 from hw3lib.core.files import expanded
+from hw3lib.core.kinds import is_kind, said
 from hw3lib.core.text import did_you_mean
 from hw3lib.core.untrusted import parse
 from hw3lib.errors import Hw3Error
@@ -141,10 +142,12 @@ def _attempt(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str,
         raise Hw3Error(
             f"{place}: found {entry!r}, expected fields of an attempt with a name, such as {{name: a, epochs: 9}}"
         )
-    known = [field.name for field in fields(Attempt)]
+    known, hints = [field.name for field in fields(Attempt)], get_type_hints(Attempt)
     for key in entry:
         if key not in known:
             raise Hw3Error(f"{place}.{key}: an attempt has no such field{_near(key, known)}")
+        if not is_kind(entry[key], hints[key]):
+            raise Hw3Error(f"{place}.{key}: found {entry[key]!r}, expected {said(hints[key])}")
     try:
         attempt = Attempt(**entry)
     except Hw3Error as error:

@@ -76,6 +76,7 @@ plt.rcParams["figure.dpi"] = 80
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("01", table, profile, out, seeds={"pictures": seed})
+run.announce()  # what is left out, for want of which images
 
 view = table.assign(image=table["image"].str.replace(table.attrs["root"], "...", regex=False))
 view.drop(columns="mask").groupby(["split", "defect"], sort=False).head(1).reset_index(drop=True)

@@ -53,7 +53,7 @@ data = None  # folder that holds the category; None looks in HW3_DATA and data/
 profile = "quick"  # "quick" or "full"
 out = None  # results folder; None is runs/interactive/02
 seed = 0
-n_splits = None  # None: 10 in the quick profile, 30 in the full one
+n_splits: int | None = None  # None: 10 in the quick profile, 30 in the full one
 test_share = 0.2  # share of the images that test in each split
 arch = "tf_efficientnet_lite0"  # pretrained network: a Lite one, or any torchvision name
 
@@ -101,9 +101,10 @@ table = load_table(root, category)
 run = RunFolder("02", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
 images = classification_images(table, random_state=seed)
 n_splits = n_splits or {"quick": 10, "full": 30}[profile]
-images, splits, left_out = splittable(images, n_splits, test_share, random_state=seed)
+run.announce(n_splits=n_splits, test_size=test_share, random_state=seed)  # what is left out, for want of which images
+images, splits, _ = splittable(images, n_splits, test_share, random_state=seed)
 smallest = min(images["defect"].iloc[train].value_counts().min() for train, _ in splits)
-print(class_counts(images)["total"].to_dict(), *(f"left out: {n} {name}" for name, n in left_out.items()))
+print(class_counts(images)["total"].to_dict())
 print(f"{n_splits} splits: {len(splits[0][0])} images to train on, {len(splits[0][1])} to test on")
 
 # %% [markdown]
@@ -292,15 +293,18 @@ def patches(rows):
     return maps.flatten(2).transpose(1, 2)
 
 
-memory = patches(table[~table["is_defect"]].head(40)).flatten(0, 1)
-defective = images[images["is_defect"]]
-distances = torch.stack([torch.cdist(image, memory).amin(1) for image in patches(defective)])
-side = round(distances.shape[1] ** 0.5)
-unusual = nn.functional.interpolate(distances.view(-1, 1, side, side), size=224, mode="bilinear")[:, 0].numpy()
-found = pointing_game(unusual, load_masks(defective, 224), np.ones(len(defective), bool)).loc[0]
-print(
-    f"the patch farthest from {len(memory)} good ones is on the defect in {found['hits']} of {found['images']} images"
-)
+usual = table[~table["is_defect"]].head(40)
+if len(usual):
+    memory = patches(usual).flatten(0, 1)
+    defective = images[images["is_defect"]]
+    distances = torch.stack([torch.cdist(image, memory).amin(1) for image in patches(defective)])
+    side = round(distances.shape[1] ** 0.5)
+    unusual = nn.functional.interpolate(distances.view(-1, 1, side, side), size=224, mode="bilinear")[:, 0].numpy()
+    found = pointing_game(unusual, load_masks(defective, 224), np.ones(len(defective), bool)).loc[0]
+    hits = f"{found['hits']} of {found['images']} images"
+    print(f"the patch farthest from {len(memory)} good ones is on the defect in {hits}")
+else:
+    print("this category has no good image")
 
 # %% [markdown]
 # `guided` does the same with a larger network and finer patches, and averages what it sees over the symmetries of the
@@ -337,12 +341,11 @@ def points(mean, low, high):
     return f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}, paired), {said}"
 
 
-second_look = "not measured, for want of images"
-if enough:
-    whole = replace(method, name="whole image, equal budget", parts=guided.WHOLE)
-    pair = [guided.run_guided(m, images, good, splits, keep=keep, seed=seed) for m in (whole, method)]
-    results += pair
-    second_look = points(*pair[1].gain(pair[0]))
+whole = replace(method, name="whole image, equal budget", parts=guided.WHOLE)
+both = (whole, method) if enough else ()
+pair = [guided.run_guided(m, images, good, splits, keep=keep, seed=seed) for m in both]
+results += pair
+second_look = points(*pair[1].gain(pair[0])) if pair else "not measured, for want of images"
 print(f"A second look, against the whole image: {second_look}.")
 
 # %% [markdown]
@@ -467,7 +470,6 @@ run.metrics(
     baseline="baseline",
     n_train=best.n_train,
     n_test=best.n_test,
-    left_out=[{"defect": name, "images": n} for name, n in left_out.items()],
     confusion={r.attempt.name: r.confusion() for r in results},
     hypotheses=hypotheses,
     per_class=per_class,

@@ -49,7 +49,7 @@ profile = "quick"  # "quick" or "full"
 out = None  # results folder; None is runs/interactive/03
 seed = 0
 ratio = 10  # of the largest to the smallest defect type in the training parts
-n_splits = None  # None: 10 in the quick profile, 30 in the full one
+n_splits: int | None = None  # None: 10 in the quick profile, 30 in the full one
 
 # %% tags=["setup"]
 from textwrap import fill
@@ -95,10 +95,9 @@ root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("03", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
 n_splits = n_splits or {"quick": 10, "full": 30}[profile]
-images, splits, left_out = splittable(classification_images(table, random_state=seed), n_splits, 0.2, seed)
+run.announce(n_splits=n_splits, test_size=0.2, random_state=seed)  # what is left out, for want of which images
+images, splits, _ = splittable(classification_images(table, random_state=seed), n_splits, 0.2, seed)
 print(class_counts(table)["total"].to_dict())
-if left_out:
-    print("too small to learn from and test on, left out below:", ", ".join(left_out))
 
 # %%
 print(fill(imbalance.describe_long_tail(table), 100))
@@ -167,7 +166,9 @@ run.figure(plots.imbalance.made_images(stack.images, labels, made, made_labels),
 run.figure(plots.imbalance.latent_map(deepsmote, labels, made_labels), "latent_map")
 
 # %%
-ends = np.flatnonzero(labels == imbalance.class_sizes(tail[tail["is_defect"]]).index[0])[:2]
+sizes = imbalance.class_sizes(tail)
+walked = max(sizes[sizes > 1].index, key=lambda name: (name != "good", sizes[name]))
+ends = np.flatnonzero(labels == walked)[:2]
 run.figure(plots.imbalance.latent_walk(deepsmote, *stack.images[ends]), "latent_walk")
 # %%
 widgets.in_person(widgets.walk, deepsmote, stack.images, tail)
@@ -245,7 +246,8 @@ recognised.round(2)
 # tables did so. **Predict first**: how many points does it add?
 
 # %%
-mild = imbalance.make_longtail(images, 3, by="auto", random_state=seed)  # every class is large enough for both halves
+smallest = imbalance.class_sizes(images).min()
+mild = imbalance.make_longtail(images, min(3, smallest / 2), by="auto", random_state=seed)  # two of each class, or more
 leak = imbalance.leak_experiment(
     real_features[mild.index],
     mild["defect"].to_numpy(),

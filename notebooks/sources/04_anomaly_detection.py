@@ -80,6 +80,7 @@ plt.rcParams["figure.dpi"] = 72
 root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("04", table, profile, out, seeds={"detectors": seed}, device=pick_device().type)
+run.announce()  # what is left out, for want of which images
 good = table[(table["split"] == "train") & ~table["is_defect"]]
 test = table[table["split"] == "test"].reset_index(drop=True)
 print(f"{len(good)} good images to learn from")
@@ -216,8 +217,7 @@ run.figure(plots.anomaly.detectors(board), "detectors")
 # %%
 # NBVAL_CHECK_OUTPUT
 patchcore = evaluations["PatchCore"]
-low = board.set_index("detector").loc["PatchCore", "auroc_low"]
-print("PatchCore is significantly better than guessing:", bool(low > 0.5))
+print("PatchCore is significantly better than guessing:", anomaly.beats_guessing(board, "PatchCore"))
 
 # %% [markdown]
 # ## Where is the defect?
@@ -242,6 +242,7 @@ run.figure(plots.anomaly.heat_maps(test, patchcore.maps, scale, threshold, patch
 
 # %%
 print(fill(str(patchcore.detector.thresholds_), 100))
+print(fill(anomaly.describe_alarms(patchcore), 100))
 for rate in (0.1, 0.05, 0.01, 0.001):
     print(f"  at most {rate:.1%} false alarms takes {anomaly.required_good_images(rate)} held-out good images")
 
@@ -250,7 +251,7 @@ for rate in (0.1, 0.05, 0.01, 0.001):
 # then judged by, needs defects, and promises nothing. Here it is for comparison, marked as what it is.
 
 # %%
-print(fill(str(anomaly.f1_best_threshold(patchcore.is_defect, patchcore.scores)), 100))
+print(fill(anomaly.describe_best_f1(patchcore), 100))
 
 # %%
 page = plots.anomaly.threshold_page(

@@ -73,7 +73,8 @@ root = get(category, data, profile=profile, progress=False)
 table = load_table(root, category)
 run = RunFolder("05", table, profile, out, seeds={"splits": seed, "training": seed}, device=pick_device().type)
 # What cannot be measured on this category or machine is left out, and said: once here, and where it would stand.
-study = annotate.Measurement(table, seed, min_area)
+run.announce()
+study = annotate.Measurement(table, seed, min_area, end=run.end)
 defective = study.defective
 
 # %% [markdown]
@@ -83,8 +84,8 @@ defective = study.defective
 # diagonal neighbours included, is one instance. SciPy labels the components; each gets the smallest box round it.
 # **Predict first**: will there be more instances than images?
 #
-# A category without masks begins with what an anomaly detector, which has seen good images only, marks above its
-# threshold: a first annotation for a person to correct. It says where and not what, so the class is the folder's.
+# A category without masks or boxes begins with what an anomaly detector, which has seen good images only, marks above
+# its threshold: a first annotation for a person to correct. It says where and not what, so the class is the folder's.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -136,7 +137,13 @@ print("read back as written:", ", ".join(formats.index[formats["exact"]]))
 # width and height and gives the centre; COCO's run lengths go down the columns. MVTec AD names its images `000.png` in
 # every folder, so the files are renamed to `<defect>_<stem>.png`.
 
+
 # %%
+def first_line(path):
+    """Of a file; nothing where a format left the image out: polygons hold no box without a mask."""
+    return path.read_text().splitlines()[0] if path.is_file() and path.stat().st_size else ""
+
+
 dataset = annotations.data
 first = dataset.instances[0]
 name, split = dataset.names[first.row], dataset.splits[first.row]
@@ -149,8 +156,8 @@ print(f"{name} ({split}), box from {first.xyxy[:2]} up to, not including, {first
 print("COCO:      ", {k: entry[k] for k in ("category_id", "bbox", "area", "iscrowd")})
 box = (folder / "voc" / "Annotations" / f"{stem}.xml").read_text().partition("<bndbox>")[2].partition("</bndbox>")[0]
 print("Pascal VOC:", " ".join(box.split()))
-print("YOLO:      ", (folder / "yolo" / "labels" / split / f"{stem}.txt").read_text().splitlines()[0])
-polygon = (folder / "yolo-seg" / "labels" / split / f"{stem}.txt").read_text().splitlines()[0]
+print("YOLO:      ", first_line(folder / "yolo" / "labels" / split / f"{stem}.txt"))
+polygon = first_line(folder / "yolo-seg" / "labels" / split / f"{stem}.txt")
 print("YOLO seg.: ", polygon[:70], "..." if len(polygon) > 70 else "")
 changes = np.flatnonzero(np.diff(np.pad(first.mask.ravel(order="F"), 1).astype(int)))
 print("run lengths:", np.diff([0, *changes])[:8].tolist(), "...")

@@ -42,7 +42,9 @@ data = None  # folder that holds the category; None looks in HW3_DATA and data/
 profile = "quick"  # "quick" or "full"
 out = None  # results folder; None is runs/interactive/06
 seed = 0  # nothing is drawn here; all notebooks have one
-run = None  # name or folder of the run to report; None takes this one, or the newest complete one of the category
+run: str | None = (
+    None  # name or folder of the run to report; None: this one, or the newest complete one of the category
+)
 
 # %% tags=["setup"]
 from textwrap import fill

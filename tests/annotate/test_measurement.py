@@ -1,6 +1,8 @@
 """What chapter 5 measures, and what it says and gives where something is lacking: masks, images, SAM, YOLO."""
 
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hw3lib.annotate import describe_annotation
 from hw3lib.annotate.boxes.fcos import Fcos
 from hw3lib.annotate.boxes.study import BOARD
 from hw3lib.annotate.boxes.yolo import YoloV8
+from hw3lib.annotate.instances import from_masks
 from hw3lib.annotate.masks import sam
 from hw3lib.annotate.masks.finetune import FineTuning
 from hw3lib.annotate.masks.study import SCORES
@@ -16,6 +19,10 @@ from hw3lib.annotate.measurement import Measurement
 from hw3lib.anomaly import PatchCore
 from hw3lib.core import optional
 from hw3lib.data import ImageStack, load_table
+from hw3lib.data.annotations import FILE
+from hw3lib.data.parts import left_out, parts_of
+from hw3lib.errors import Hw3Error
+from hw3lib.runs.contract import ChapterEnds
 from hw3lib.views import plots, widgets
 
 pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.thresholds.FewGoodImages")
@@ -25,14 +32,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.thresholds.FewGo
 def study(tmp_path, make_category, small_segmenter, monkeypatch):
     """A function that gives the measurement of a category, with a small SAM or none, and what it says."""
 
-    def measurement(masks=True, with_sam=True, **defects):
+    def measurement(masks=True, with_sam=True, train=5, **defects):
         make_category(
             tmp_path / "widget",
-            {"train/good": 5, "test/good": 4} | {f"test/{name}": count for name, count in defects.items()},
+            {"train/good": train, "test/good": 4} | {f"test/{name}": count for name, count in defects.items()},
             (64, 48),
         )
         if not masks:
             shutil.rmtree(tmp_path / "widget/ground_truth")
+        if not train:
+            shutil.rmtree(tmp_path / "widget/train")
 
         def load(*_, **__):
             if with_sam:
@@ -43,7 +52,8 @@ def study(tmp_path, make_category, small_segmenter, monkeypatch):
         said = []
         made = Measurement(load_table(tmp_path, "widget"), echo=said.append)
         good = made.table[made.table["split"] == "train"]
-        made.detector = PatchCore(image_size=64, device="cpu").fit(ImageStack.load(good, 64))
+        if train:
+            made.detector = PatchCore(image_size=64, device="cpu").fit(ImageStack.load(good, 64))
         return made, said
 
     return measurement
@@ -69,6 +79,17 @@ def test_with_masks_and_sam_all_of_it_is_measured_and_nothing_is_left_out(study)
     assert set(metrics["sam"]["method"]) == {"SAM"} and metrics["segmentation_curve"] is curve
     assert made.metrics() == {"origin": "masks", "left_out": {}, "advice": {}}
     assert len(said) == 1
+
+
+def test_without_good_training_images_no_detector_asks(study):
+    made, said = study(dent=4, scratch=3, train=0)
+    masks = made.fine_tune(made.part(6), n_train=3, n_splits=1, settings=FineTuning(num_epochs=1))
+    assert set(masks.scores["prompt"]) == {"box", "click", "none"} and made.left_out == {}
+    assert list(masks.looks()["found"]) == ["true box, before", "true box, after"]
+    curve = masks.curve((2,))
+    text = describe_annotation(made.annotated, [], masks.scores, None, curve)
+    assert "Asked with a true box, SAM reaches" in text and "anomaly detector" not in text
+    assert plots.masks.learning_curve(curve, masks.without_curve).axes
 
 
 def test_the_decoder_that_was_tuned_for_clicks_answers_and_an_image_is_embedded_once(study, monkeypatch):
@@ -171,3 +192,70 @@ def test_no_class_on_both_sides_of_a_split_is_a_reason(study):
     boxes = made.detect({"FCOS": Fcos(size=64, epochs=1)}, n_splits=1)
     assert made.left_out["detection"] == "no class has images with boxes on both sides of a split"
     assert "Not measured: no class has images" in said[-1] and not boxes.fitted
+
+
+def test_boxes_alone_train_detectors_and_ask_sam(study):
+    made, said = study(dent=5, hole=1)
+    folder = Path(made.table.attrs["root"]) / "widget"
+    shutil.rmtree(folder / "ground_truth")
+    images = [f"test/dent/{at:03d}.png" for at in range(5)]
+    content = {
+        "images": [{"id": at, "file_name": name, "width": 64, "height": 48} for at, name in enumerate(images)],
+        "categories": [{"id": 1, "name": "dent"}],
+        "annotations": [{"id": at, "image_id": at, "category_id": 1, "bbox": [4, 6, 20, 10]} for at in range(5)],
+    }
+    (folder / FILE).write_text(json.dumps(content), encoding="utf-8")
+    table, said = load_table(folder.parent, "widget"), []
+    made = Measurement(table, echo=said.append)
+    assert made.origin == "boxes" and len(made.defective) == 5 and made.annotator is None
+    assert {i.xyxy for i in made.annotated} == {(4, 6, 24, 16)} and made.compared([]).endswith("as they were drawn")
+    masks = made.fine_tune(made.part(5), n_train=2, n_splits=1)
+    assert masks.evaluation is None and "there are boxes alone" in made.left_out["sam"]
+    assert list(masks.looks()["found"]) == ["from boxes", "SAM, asked there"]
+    boxes = made.detect({"FCOS": Fcos(size=64, epochs=1, device="cpu")}, n_splits=1)
+    assert list(boxes.board["model"]) == ["FCOS"] and "detection" not in made.left_out
+    text = describe_annotation(made.annotated, [], None, boxes.board, origin=made.origin, left_out=made.left_out)
+    assert "Boxes were drawn and masks were not" in text and "FCOS reaches" in text
+    assert left_out(parts_of(table), "05") == {
+        "drawn": "1 of 6 defective images have no mask or box and are not annotated",
+        "boxes": "5 of 6 defective images have boxes alone: detectors learn from them, SAM does not",
+    }
+
+
+def test_objects_that_were_told_apart_stay_apart(study):
+    made, _ = study(dent=4)
+    folder = Path(made.table.attrs["root"]) / "widget"
+    halves = [[[4, 4, 14, 4, 14, 9, 4, 9]], [[14, 4, 24, 4, 24, 9, 14, 9]]]  # they touch: one component
+    content = {
+        "images": [{"id": 0, "file_name": "test/dent/000.png", "width": 64, "height": 48}],
+        "categories": [{"id": 1, "name": "dent"}],
+        "annotations": [
+            {"id": at, "image_id": 0, "category_id": 1, "bbox": [4, 4, 10, 5], "segmentation": half}
+            for at, half in enumerate(halves)
+        ],
+    }
+    (folder / FILE).write_text(json.dumps(content), encoding="utf-8")
+    made = Measurement(load_table(folder.parent, "widget"), echo=lambda _: None)
+    assert len(made.annotated) == 5 and len(made.annotated.of(0)) == 2
+    found = [(i.row, *i.xyxy) for i in from_masks(made.defective)]
+    assert made.compared(found).startswith("the library finds the same boxes: True; below are the objects that")
+
+
+def test_nothing_that_is_large_enough_ends_the_chapter(study):
+    made, _ = study(dent=4)
+    made.min_area = 1000
+    with pytest.raises(Hw3Error, match="no mask of 4 defective images marks a region of 1000 pixels or more"):
+        _ = made.annotated
+    made, _ = study(masks=False, dent=4)
+    made.min_area, told = 10_000, []
+
+    def end(why):
+        told.append(why)
+        raise ChapterEnds
+
+    made.end = end
+    with pytest.raises(ChapterEnds):
+        _ = made.annotated
+    assert told == [
+        "without masks a detector annotates, and in 4 defective images it found no region of 10000 pixels or more"
+    ]

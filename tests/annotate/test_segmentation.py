@@ -46,6 +46,18 @@ def material(small_segmenter, table):
     return prepare(small_segmenter, table, detector=PatchCore(image_size=64, device="cpu"), light=light)
 
 
+def test_without_good_images_sam_is_asked_with_boxes_and_clicks_alone(small_segmenter, table):
+    light = LightSegmenter(image_size=64, num_steps=2, device="cpu")
+    material = prepare(small_segmenter, table[table["is_defect"]], detect=False, light=light)
+    assert material.maps is None and not len(material.detected) and material.prompts == ("box", "click")
+    splits = few_image_splits(material.table, 2, 4)
+    measured = evaluate(material, splits, ONCE)
+    scores = measured.table().set_index(["method", "prompt"])
+    assert set(scores.index) == {("SAM", "box"), ("SAM", "click"), ("LR-ASPP", "none")}
+    assert scores["iou_after"].notna().all() and set(measured.tuned[0]) == {"box", "click"}
+    assert set(curve(material, splits, (2,), ONCE, whole=measured)["prompt"]) == {"box", "click", "none"}
+
+
 def test_iou_and_dice_are_those_counted_by_hand():
     a, b = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     a[0, :3], b[0, 1:] = True, True  # 2 of 4 pixels in common

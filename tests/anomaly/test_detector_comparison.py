@@ -1,16 +1,28 @@
 """hw3lib.anomaly.comparison and robustness: intervals, figures of a detector, changed images, and the words."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from hw3lib import anomaly
-from hw3lib.anomaly.comparison import DetectorEvaluation, compare_detectors, describe_detectors, evaluate
+from hw3lib.anomaly.comparison import (
+    DetectorEvaluation,
+    beats_guessing,
+    compare_detectors,
+    describe_alarms,
+    describe_best_f1,
+    describe_detectors,
+    evaluate,
+)
 from hw3lib.anomaly.robustness import CONDITIONS, light, light_from_the_left, robustness_table, shift, turn
+from hw3lib.anomaly.thresholds import f1_best_threshold
 from hw3lib.core.intervals import auroc_interval
 from hw3lib.data import ImageStack, load_table
 from hw3lib.errors import Hw3Error
+from hw3lib.views import plots
 
 SIDE = 64
 
@@ -99,6 +111,51 @@ def test_a_category_without_masks_has_no_pixel_figures(evaluated):
     from hw3lib.anomaly.comparison import pixel_metrics
 
     assert all(np.isnan(v) for v in pixel_metrics(test.assign(mask=np.nan), made[1].maps).values())
+
+
+def test_good_images_alone_say_how_many_false_alarms_there_are(evaluated):
+    _, test, stacks = evaluated
+    good = test[~test["is_defect"]].reset_index(drop=True)
+    images = stacks[1].images[~test["is_defect"].to_numpy()]
+    kinds = {"first": (anomaly.NearestImages, {}), "second": (anomaly.PaDiM, {"dimensions": 10})}
+    made = [
+        evaluate(
+            kind(image_size=SIDE, **more), stacks[0], good, images, label=label, held_out=0.4, false_alarm_rate=0.3
+        )
+        for label, (kind, more) in kinds.items()
+    ]
+    unknown = ("image_auroc", "average_precision", "f1_max", "pixel_auroc", "aupro", "detection_rate")
+    for e in made:
+        assert all(np.isnan(e.metrics[key]) for key in unknown)
+        assert e.metrics["false_alarm_rate"] == (e.scores > e.detector.threshold_).mean()
+        alarms = int((e.scores > e.detector.threshold_).sum())
+        assert re.fullmatch(rf"It stops {alarms} of 5 good test images \(\d+% to \d+%\)\.", describe_alarms(e))
+    table = compare_detectors(made)
+    assert list(table["detector"]) == ["first", "second"]  # in the order given
+    assert table[["auroc_low", "behind"]].isna().all(axis=None)
+    assert beats_guessing(table, "first") == "not measured, as said above"
+    assert describe_best_f1(made[0]) == "Here all test images are good, so there is no F1 and no such threshold."
+    changed = robustness_table(made, images, conditions={"as photographed": lambda x: x, "darker": lambda x: x // 2})
+    assert changed["image_auroc"].isna().all() and changed["false_alarm_rate"].notna().all()
+    text = describe_detectors(table, changed, 0.3)
+    assert text.startswith("No AUROC was measured") and "at 30% false alarms stop" in text and "nan" not in text
+    assert "with the image darker, second calls" in text
+    page = plots.anomaly.threshold_page(good, made[1].scores, 1.0, made[1].maps, made[1].detector.scale_)
+    shown = [text.get_text() for axes in page.axes for text in axes.texts]
+    assert shown.count("needs good and\ndefective images") == 2
+    for figure in (plots.anomaly.detectors(table), plots.anomaly.robustness(changed)):
+        assert any("not measured" in text.get_text() for text in figure.axes[0].texts)
+
+
+def test_what_is_said_of_a_threshold_where_both_kinds_are_there(evaluated):
+    made, test, _ = evaluated
+    assert re.fullmatch(
+        r"It stops \d of 5 good .*\) and \d of 4 defective test images \(.*\)\.", describe_alarms(made[1])
+    )
+    assert describe_best_f1(made[1]) == str(f1_best_threshold(made[1].is_defect, made[1].scores))
+    table = compare_detectors(made)
+    for row in table.itertuples():
+        assert beats_guessing(table, row.detector) is bool(row.auroc_low > 0.5)
 
 
 def test_a_table_of_other_images_is_refused(evaluated):

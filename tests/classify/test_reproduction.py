@@ -156,6 +156,17 @@ def test_a_name_that_is_no_folder_name_is_refused(table, tmp_path, name):
         reproduce(table, tmp_path, name=name)
 
 
+def test_nothing_to_classify_is_refused_and_a_class_too_small_is_left_out(table, tmp_path):
+    good = table[~table["is_defect"]].reset_index(drop=True)
+    with pytest.raises(Hw3Error, match="widget: there is no image of a defect beside 16 good images"):
+        reproduce(good, tmp_path)
+    assert not list(tmp_path.iterdir())
+    rare = table[(table["defect"] != "scratch") | ~table["defect"].duplicated()].reset_index(drop=True)
+    done, said = reproduce(rare, tmp_path, numbers=[1])
+    assert "left out, too few images to learn from some and test on others: scratch (1)" in said
+    assert len(done.rows)
+
+
 def test_nothing_is_written_when_weights_are_missing(table, tmp_path, without_torchvision_weights):
     with pytest.raises(Hw3Error, match="--substitute"):
         reproduce(table, tmp_path, numbers=())

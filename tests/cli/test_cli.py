@@ -96,7 +96,7 @@ def test_summary_keeps_the_rows_of_notebooks_that_were_not_run(tmp_path):
 
     summary.write_summary(tmp_path, [outcome("91_a", "ran"), outcome("92_b", "ran")])
     summary.write_summary(tmp_path, [outcome("92_b", "failed")])
-    rows = [line.split(",")[:2] for line in (tmp_path / "summary.csv").read_text().splitlines()]
+    rows = [line.split(",")[:2] for line in (tmp_path / "summary.csv").read_text(encoding="utf-8-sig").splitlines()]
     assert rows == [["notebook", "status"], ["91_a", "ran"], ["92_b", "failed"]]
 
 

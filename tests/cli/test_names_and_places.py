@@ -177,7 +177,13 @@ def out_of_report(category, out):
     return ["report", str(make_run(category.parent / "run")), "--out", out]
 
 
-@pytest.mark.parametrize("words", [out_of_fit, out_of_score, out_of_export, out_of_annotate, out_of_report])
+def out_of_import(category, out):
+    return ["data", "import", str(category / "test/dent"), "--out", out]
+
+
+@pytest.mark.parametrize(
+    "words", [out_of_fit, out_of_score, out_of_export, out_of_annotate, out_of_report, out_of_import]
+)
 @pytest.mark.parametrize("place", ["made", "test/good/made", "test/made"])
 def test_no_command_writes_into_a_category(category, capsys, words, place, monkeypatch):
     if words is out_of_score:  # which loads the detector first

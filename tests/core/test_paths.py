@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from hw3lib.core.files import (
     is_no_regular_file,
     refuse_existing,
 )
-from hw3lib.core.places import data_roots, project_root
+from hw3lib.core.places import checkout, course_folder, data_roots, project_root
 from hw3lib.errors import Hw3Error
 
 PACKAGE = str(Path(paths.__file__).parents[2])
@@ -238,6 +239,34 @@ def test_dev_full():
         f.write("1")
 
 
+# ------------------------------------------------------------------------------------------------ permissions
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0o002, 0o664, 0o775)]
+)
+def test_what_is_written_has_the_permissions_that_the_umask_gives(tmp_path, umask, file, folder):
+    def mode(path):
+        return stat.S_IMODE(path.stat().st_mode)
+
+    before = os.umask(umask)
+    try:
+        with atomic_path(tmp_path / "new" / "a.bin") as temporary:
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))  # as mkstemp does
+        with atomic_folder(tmp_path / "b") as temporary:
+            (temporary / "deep").mkdir()
+            os.close(os.open(temporary / "deep" / "x", os.O_CREAT | os.O_WRONLY, 0o600))
+            (temporary / "deep" / "link").symlink_to("/nowhere")
+            (temporary / "deep" / "copy").write_text("")
+            (temporary / "deep" / "copy").chmod(0o444)  # of a disk that is read only
+    finally:
+        os.umask(before)
+    assert {mode(tmp_path / name) for name in ("new/a.bin", "b/deep/x", "b/deep/copy")} == {file}
+    assert {mode(tmp_path / name) for name in ("new", "b", "b/deep")} == {folder}
+    assert names(tmp_path) == ["b", "new"] and names(tmp_path / "new") == ["a.bin"]
+
+
 # ------------------------------------------------------------------------------------------------ killed processes
 
 
@@ -323,14 +352,36 @@ def test_order_of_the_data_roots(tmp_path, monkeypatch):
     assert data_roots("") == [own]
 
 
-def test_project_root(tmp_path, monkeypatch):
-    checkout = tmp_path / "checkout"
-    (checkout / "hw3lib").mkdir(parents=True)
-    monkeypatch.setattr(places, "__file__", str(checkout / "hw3lib" / "core" / "places.py"))
-    monkeypatch.chdir(tmp_path)
-    assert project_root() == tmp_path
-    (checkout / "pyproject.toml").touch()
-    assert project_root() == checkout
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A folder that hw3lib runs from, and another one in which a person works."""
+    folder, work = tmp_path / "package", tmp_path / "work"
+    (folder / "hw3lib" / "core").mkdir(parents=True)
+    work.mkdir()
+    monkeypatch.setattr(places, "__file__", str(folder / "hw3lib" / "core" / "places.py"))
+    monkeypatch.chdir(work)
+    return folder
+
+
+def test_project_root_is_the_checkout_or_else_where_a_person_works(package, tmp_path):
+    assert checkout() is None and project_root() == tmp_path / "work"
+    (package / "pyproject.toml").write_text('[project]\nname = "another"\n')  # which some leave in site-packages
+    assert checkout() is None and project_root() == tmp_path / "work"
+    (package / "pyproject.toml").write_text('[project]\nname = "hw3lib"\n')
+    assert checkout() == project_root() == package
+    assert data_roots() == [package / "data"]
+
+
+def test_nothing_is_written_into_a_checkout_or_a_folder_of_others(package, tmp_path, monkeypatch):
+    (package / "pyproject.toml").write_text('[project]\nname = "hw3lib"\n')
+    (package / "notebooks").mkdir()
+    refused = {package}
+    monkeypatch.setattr(places.os, "access", lambda path, mode: Path(path) not in refused)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert project_root() == tmp_path / "work" and course_folder() == package / "notebooks"
+    assert data_roots() == [tmp_path / "work" / "data", package / "data"], "what is there is found there"
+    refused.add(tmp_path / "work")
+    assert project_root() == tmp_path / "home" / "hw3lib"
 
 
 @pytest.mark.parametrize(

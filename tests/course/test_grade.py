@@ -74,7 +74,7 @@ def test_right_wrong_and_missing_answers(submissions):
     assert grades["bob"].message == "exercise 1: CheckFailed: found 3, look again"
     assert grades["cem"].exercises == ["error", "passed"] and "ZeroDivisionError" in grades["cem"].message
     assert lines[0] == f"[1/3] ada/{CHAPTER}.ipynb: 2 of 2"
-    with (submissions / "grades.csv").open(newline="") as file:
+    with (submissions / "grades.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [(r["passed"], r["of"], r["exercise 1"]) for r in rows] == [
         ("2", "2", "passed"), ("0", "2", "failed"), ("1", "2", "error")
@@ -91,6 +91,99 @@ def test_an_edited_check_an_edited_setup_and_deleted_cells_gain_nothing(submissi
     grades = by_student(grade.grade(submissions, echo=str))
     assert grades["eve"].exercises == ["failed", "failed"]
     assert grades["fay"].exercises == ["passed", "missing"]
+
+
+def without_tags(made, ids=True):
+    """As an editor saves it that knows no tags, and perhaps no ids."""
+    for number, cell in enumerate(made.cells):
+        cell.metadata.pop("tags", None)
+        if not ids:
+            cell["id"] = f"{number:08x}"
+    return made
+
+
+def with_ids(made):
+    for cell in made.cells:
+        if mark := exercises.numbered(cell):
+            cell["id"] = "-".join(map(str, mark))
+    return made
+
+
+def answers(made):
+    """Code of the answers as they are put into the course's notebook, and that of the cells added before each."""
+    put_in = grade.put_in(notebook(), made)
+    marks = [exercises.numbered(cell) for cell in put_in.cells]
+    at = [marks.index(("answer", number)) for number in (1, 2)]
+    return [put_in.cells[position].source for position in at], [cell.source for cell in put_in.cells[5 : at[1]]]
+
+
+GIVEN = ["one = 1", "two = helper()"]
+
+
+def test_answers_are_found_by_tag_id_or_place():
+    made = notebook(*GIVEN, extra=["helper = lambda: 2"])
+    assert answers(made) == (GIVEN, ["helper = lambda: 2"])
+    assert answers(without_tags(with_ids(made)))[0] == GIVEN
+    assert answers(without_tags(made, ids=False)) == (GIVEN, ["helper = lambda: 2"])
+
+
+@pytest.mark.parametrize(
+    ("position", "cell"),
+    [
+        (6, new_code_cell("print('thinking')")),
+        (5, new_markdown_cell("my notes")),
+        (7, new_code_cell("print(two)")),
+        (4, new_code_cell("print(one)")),
+        (0, new_code_cell("import math")),
+    ],
+    ids=["before the answer", "a text", "behind the answer", "behind the first answer", "at the start"],
+)
+def test_cells_of_the_students_own_are_no_answers(position, cell):
+    made = notebook(*GIVEN, extra=["helper = lambda: 2"])
+    made.cells.insert(position, cell)
+    assert answers(without_tags(made, ids=False))[0] == GIVEN
+
+
+def test_with_its_check_edited_an_answer_is_found_by_what_is_before_it():
+    made = notebook(*GIVEN, checks=["checks.expect(one, 1)", "checks.expect(two, 2)  # mine"])
+    assert answers(without_tags(made, ids=False))[0] == GIVEN
+
+
+def test_an_answer_that_is_not_given_is_the_hint():
+    assert answers(without_tags(notebook("one = 1"), ids=False))[0] == ["one = 1", 'raise NotImplementedError("b")']
+
+
+def test_an_answer_that_cannot_be_found_is_named():
+    assert grade._lost(notebook(), without_tags(notebook(*GIVEN), ids=False)) == ""
+    short = notebook("one = 1")
+    short.cells = short.cells[:5]
+    for made in (short, without_tags(short, ids=False)):
+        said = grade._lost(notebook(), made)
+        assert said.startswith("no answer to exercise 2 was found, neither by a tag or id nor before its check")
+    other = new_notebook(cells=[new_code_cell("x = 1"), new_code_cell("y = 2")])
+    assert grade._lost(notebook(), other).startswith("no answer to exercises 1 and 2 was found")
+
+
+def test_what_is_lost_is_in_the_file_of_grades(submissions):
+    lost = notebook("one = 1", "two = 2")
+    lost.cells = lost.cells[:5]
+    submit(submissions, "ada", without_tags(lost, ids=False))
+    grades = by_student(grade.grade(submissions, echo=str))
+    assert grades["ada"].exercises == ["passed", "missing"] and "exercise 2 was found" in grades["ada"].message
+
+
+def test_a_mark_at_the_start_and_a_suffix_in_capitals(submissions):
+    content = nbformat.writes(notebook("one = 1", "two = 2")).encode("utf-8-sig")
+    (submissions / f"{CHAPTER}.IPYNB").write_bytes(content)
+    (submissions / "notes.txt").write_text("mine")
+    (submissions / "ada").mkdir()
+    (submissions / "ada" / "old.zip").write_bytes(b"")
+    (submissions / "ada" / "link.ipynb").symlink_to(submissions / f"{CHAPTER}.IPYNB")
+    lines = []
+    (found,) = grade.grade(submissions, echo=lines.append)
+    assert found.submission == f"{CHAPTER}.IPYNB" and found.exercises == ["passed", "passed"]
+    assert lines[0] == f"{submissions}: not looked at: 3 files: 1 .txt, 1 .zip in ada, 1 link in ada"
+    assert (submissions / "grades.csv").read_bytes().startswith(b"\xef\xbb\xbfsubmission,")
 
 
 def test_one_that_hangs_eats_memory_or_kills_its_kernel_does_not_stop_the_rest(submissions):

@@ -68,7 +68,8 @@ def test_notebook_is_small_and_names_no_place_of_one_machine(source):
 def test_one_parameters_cell_with_literals_only(source):
     tagged = [c for c in code(executed(source)) if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
-    values = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(tagged[0].source).body}
+    nodes = ast.parse(tagged[0].source).body
+    values = {(n.target if isinstance(n, ast.AnnAssign) else n.targets[0]).id: ast.literal_eval(n.value) for n in nodes}
     assert values["profile"] == "quick" and values["out"] is None and values["data"] is None
     assert values["category"] == "synthetic/bottle" and values["seed"] == 0
 

@@ -162,6 +162,17 @@ def test_a_folder_of_ones_own_lends_whole_products_to_its_test(tmp_path):
     assert order == sorted(order)
 
 
+def test_a_list_of_splits_goes_before_products(tmp_path):
+    write_shots(tmp_path / "plates/Data/Images/Normal", 2, 3)
+    (tmp_path / "split_csv").mkdir()
+    splits = ["train", "test", "train", "test", "train", "train"]
+    rows = [f"plates,{split},normal,plates/Data/Images/Normal/p{i // 3}_{i % 3}.png," for i, split in enumerate(splits)]
+    (tmp_path / "split_csv/1cls.csv").write_text("\n".join(["object,split,label,image,mask", *rows]), encoding="utf-8")
+    write_settings(tmp_path / "plates", CategorySettings(groups="^(p[0-9])_"))
+    table = load_table(tmp_path, "plates", strict=False)
+    assert table.sort_values("image")["split"].tolist() == splits and table["group"].nunique() == 2
+
+
 def test_copies_of_one_file_are_one_product(category):
     shutil.copy(category / "train/good/000.png", category / "train/good/900.png")
     table = load_table(category.parent, category.name)

@@ -221,8 +221,8 @@ def test_an_empty_class_beside_full_ones_is_passed_over_in_one_s_own_folder(tmp_
 
 def test_a_class_of_photographs_of_another_kind_is_no_empty_folder(category):
     (category / "test/crack").mkdir()
-    (category / "test/crack/1.HEIC").write_bytes(b"x")
-    assert "found .heic (1): convert them" in message(category.parent, "empty class")
+    (category / "test/crack/1.DNG").write_bytes(b"x")
+    assert "found .dng (1): convert them" in message(category.parent, "empty class")
 
 
 def beside(category):
@@ -246,9 +246,9 @@ def another_split(category):
 
 
 def of_another_kind(category):
-    for name in ("1.heic", "2.HEIC", "3.gif", "4.raw", "5"):
+    for name in ("1.dng", "2.DNG", "3.cr2", "4.raw", "5"):
         (category / "train/good" / name).write_bytes(b"x")
-    return "not looked at", ".gif (1), .heic (2), .raw (1), no suffix (1)"
+    return "not looked at", ".cr2 (1), .dng (2), .raw (1), no suffix (1)"
 
 
 def no_training(category):

@@ -50,7 +50,7 @@ def write(folder: Path, number: str, category: str, content: dict, **common) -> 
 
 
 def rows(path: Path, table: list[dict]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.DictWriter(file, list(table[0]))
         writer.writeheader()
         writer.writerows(table)

@@ -56,7 +56,7 @@ def bomb():
         (b"", "is empty"),
         (b"GIF89a nonsense", "is not a photograph that can be read; expected one of PNG"),
         (encoded(NOISE)[:3000], "is damaged and cannot be read"),
-        (encoded(NOISE, "PPM"), "is not a photograph"),
+        (encoded(NOISE, "SGI"), "is not a photograph"),
         (bytes(30_000_001), "has 30.0 MB; at most 30 MB"),
         (bomb(), "is not a photograph|pixels; at most 100 million"),
         (encoded(np.zeros((10001, 10000), np.uint8)), "has 10000x10001 pixels; at most 100 million"),

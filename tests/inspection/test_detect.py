@@ -130,20 +130,26 @@ def test_a_detector_does_not_depend_on_the_device_that_fitted_it(good, tmp_path)
 def test_results_are_those_of_the_library_and_a_damaged_image_does_not_stop_the_rest(detector, today, tmp_path, capsys):
     assert hw3("score", detector, today, "--out", tmp_path / "results") == 1
     table = pd.read_csv(tmp_path / "results" / "results.csv")
-    assert list(table) == ["file", "score", "p_value", "anomalous", "threshold", "warning"]
+    assert list(table) == ["file", "score", "p_value", "anomalous", "threshold", "warning", "reason"]
+    assert list(table["file"]) == [str(today / name) for name in ("0.png", "1.png", "2.png", "3.png", "4.jpg", "4.png")]
+    unread = table.iloc[3]
+    assert unread["reason"] == "cannot be decoded: image file is truncated"
+    assert unread[["score", "p_value", "anomalous", "warning"]].isna().all()
+    table = table.drop(index=3).reset_index(drop=True)
+    assert table["reason"].isna().all()
     files = [today / name for name in ("0.png", "1.png", "2.png", "4.jpg", "4.png")]
-    assert list(table["file"]) == list(map(str, files))
     model = load(detector)
     scores = model.decision_function(stack(files, 32))
     np.testing.assert_allclose(table["score"], scores, rtol=1e-6)  # in batches of others
     np.testing.assert_allclose(table["p_value"], p_values(model.good_scores_, scores), rtol=1e-5)
     assert table["p_value"].nunique() > 1 and table["p_value"].min() == table["p_value"][1] == 0.25
-    assert np.array_equal(table["anomalous"], scores > model.threshold_) and table["anomalous"].nunique() == 2
+    assert table["anomalous"].tolist() == (scores > model.threshold_).tolist() and table["anomalous"].nunique() == 2
     assert np.array_equal(table["threshold"].to_numpy(np.float32), np.full(5, model.threshold_, np.float32))
     failed = pd.read_csv(tmp_path / "results" / "failed.csv")
     assert list(failed["file"]) == [str(today / "3.png")]
     out, err = capsys.readouterr()
     assert f"failed: {today / '3.png'}: cannot be decoded: image file is truncated\n" in err
+    assert "1 image could not be read: results.csv says why" in out
     assert (
         f"{int((scores > model.threshold_).sum())} of 5 images are anomalous" in out and str(model.thresholds_) in out
     )
@@ -184,7 +190,11 @@ def test_a_damaged_test_image_of_a_category_is_listed_and_the_rest_scored(catego
     (category / "test/dent/001.png").write_bytes(b"")
     (category / "train/good/001.png").write_bytes(b"")  # not to be scored
     assert hw3("score", detector, category, "--out", tmp_path / "results") == 1
-    assert len(pd.read_csv(tmp_path / "results" / "results.csv")) == 10
+    table = pd.read_csv(tmp_path / "results" / "results.csv")
+    assert len(table) == 11 and table["score"].notna().sum() == 10
+    assert table.set_index("file")["reason"].dropna().to_dict() == {
+        str(category / "test/dent/001.png"): "is empty (0 bytes); expected an image"
+    }
     assert list(pd.read_csv(tmp_path / "results" / "failed.csv")["file"]) == [str(category / "test/dent/001.png")]
 
 
@@ -292,7 +302,9 @@ def test_only_what_the_command_made_is_replaced_and_only_on_request(detector, go
     [
         (("--detector", "patchcor"), "unknown detector 'patchcor'; did you mean 'patchcore'?"),
         (("--detector", "padim", "--ratio", "0.1"), "padim has no parameter 'ratio'; it has image_size"),
-        (("-p", "ratio", "much"), "a value is of the wrong kind"),
+        (("-p", "ratio", "much"), "PatchCore: ratio: found 'much', expected a number"),
+        (("-p", "neighbours", "12.5"), "PatchCore: neighbours: found 12.5, expected an integer"),
+        (("-p", "nieghbours", "3"), "patchcore has no parameter 'nieghbours'; did you mean 'neighbours'? it has"),
         (("--ratio", "2"), "ratio=2.0, expected a share"),
         (("--false-alarm-rate", "0"), "false_alarm_rate=0.0: expected a share"),
         (("--held-out", "1.5"), "--held-out 1.5: expected a share"),
@@ -311,7 +323,9 @@ def test_folders_without_good_images_are_refused(tmp_path, capsys):
 
     assert "no such folder" in refused(tmp_path / "none")
     (tmp_path / "empty" / "inside").mkdir(parents=True)
-    assert "no image found" in (text := refused(tmp_path / "empty")) and "not looked into: inside" in text
+    write_photographs(tmp_path / "empty" / "inside", ["a.png"])
+    assert "no image found" in (text := refused(tmp_path / "empty"))
+    assert "not looked at: 1 file: 1 .png in inside; --recursive takes the images of sub-folders too" in text
     one = write_photographs(tmp_path / "one", ["a.png"])
     assert "found 1 good image, expected at least 4" in refused(one)
     write_photographs(one, ["b.png", "c.png", "d.png"])
@@ -355,9 +369,9 @@ def test_a_detector_without_maps_scores_but_draws_nothing(good, tmp_path, capsys
 def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(tmp_path):
     a = write_photographs(tmp_path / "a", ["0.png", "1.png"])
     b = write_photographs(tmp_path / "b", ["0.png", "1.JPG"])
-    found, failed = photographs.find_photographs([a, b], str)
-    assert [p.name for p in found] == ["000001-0.png", "000002-1.png", "000003-0.png", "000004-1.JPG"] and not failed
-    assert [p.name for p in photographs.find_photographs([a], str)[0]] == ["0", "1"]
+    found = photographs.find_photographs([a, b], str)
+    assert [p.name for p in found] == ["000001-0.png", "000002-1.png", "000003-0.png", "000004-1.JPG"]
+    assert [p.name for p in photographs.find_photographs([a], str)] == ["0", "1"]
 
 
 _SCORE = """

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hw3lib.core.places import project_root
-from hw3lib.runs.summary import COLUMNS
+from hw3lib.runs.step import Outcome
+from hw3lib.runs.summary import COLUMNS, write_summary
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,14 @@ SAID = {"sam": "the weights of SAM are not here"}
 
 def test_a_sound_course(check, tmp_path):
     assert check.faults(write_run(tmp_path, ALL, ["05: sam"], SAID)) == []
+
+
+def test_a_summary_as_it_is_written(check, tmp_path):
+    folder = write_run(tmp_path, {}, [], {})
+    write_summary(folder, [Outcome(f"{number}_title", said, 1.0, folder, {}) for number, said in ALL.items()])
+    write_summary(folder, [Outcome("02_title", "failed", 1.0, folder, {})])
+    assert (folder / "summary.csv").read_bytes().count(b"\xef\xbb\xbf") == 1
+    assert check.faults(folder) == ["chapter 02: failed, expected: ran"]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import without
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from hw3lib.core import optional
+from hw3lib.core import optional, places
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
 
-EXTRAS = ("yolo", "onnx", "cluster", "kaggle")  # those that bring parts
+EXTRAS = ("yolo", "onnx", "heic", "cluster", "kaggle")  # those that bring parts
 AGPL = "AGPL-3.0: whoever passes on a program that uses it, or offers it over a network, must give its source"
 
 
@@ -251,7 +251,7 @@ def test_a_bare_folder_is_no_package(tmp_path, monkeypatch):
 
 
 def test_an_installed_package_names_another_command_than_a_checkout(monkeypatch, tmp_path):
-    monkeypatch.setattr(optional, "__file__", str(tmp_path / "site-packages" / "hw3lib" / "optional.py"))
+    monkeypatch.setattr(places, "__file__", str(tmp_path / "site-packages" / "hw3lib" / "core" / "places.py"))
     assert str(optional.lacking("onnx", "x")).endswith('To have it: pip install "hw3lib[onnx]"')
 
 

@@ -70,7 +70,7 @@ def test_the_metadata_names_the_licence_and_the_extras(built):
         about = Parser().parsestr(wheel.read(f"hw3lib-{__version__}.dist-info/METADATA").decode())
     assert (about["Version"], about["License-Expression"], about["License-File"]) == (__version__, "MIT", "LICENSE")
     assert about["License"] is None, "the whole text of the licence is in its file"
-    assert about.get_all("Provides-Extra") == ["cluster", "kaggle", "onnx", "yolo"]
+    assert about.get_all("Provides-Extra") == ["cluster", "heic", "kaggle", "onnx", "yolo"]
     needed = [line for line in about.get_all("Requires-Dist") if "extra ==" not in line]
     assert not [line for line in needed if line.startswith(("ultralytics", "opencv", "pytest", "ruff"))]
 
@@ -96,6 +96,8 @@ def test_an_installed_package_starts_a_course_and_runs_its_notebooks(installed, 
     python(*cli, "run", "01", executable=installed, cwd=tmp_path, env=environment)
     assert (tmp_path / "runs" / "synthetic-bottle-quick" / "01" / "metrics.json").is_file()
     assert (tmp_path / "data" / "synthetic" / "bottle").is_dir()
+    beside = {path.name for path in installed.parents[1].glob("lib/python*/site-packages/*")}
+    assert "hw3lib" in beside and not {"runs", "data"} & beside, "nothing is written beside the package"
 
 
 def test_version_and_licence_are_the_same_everywhere():

@@ -10,6 +10,7 @@ import pytest
 from hw3lib.errors import Hw3Error
 from hw3lib.report import build, chosen_run, find_run, newest_run
 from hw3lib.report.runs import NOTHING, Run, escaped, printed
+from tests.helpers.report_runs import write
 
 
 def change(folder, number, **values):
@@ -146,6 +147,60 @@ def test_why_something_was_not_measured_is_printed(make, tmp_path):
     text = made.html.read_text()
     assert text.count(f"{why}.") == 2 and "made from anomaly maps for a person to correct" in text
     assert "Annotations made from the masks" not in text
+
+
+GOOD_ONLY = {
+    "02": {"leaderboard": None, "best": None, "baseline": None, "left_out": {"leaderboard": "there is 1 class alone"}},
+    "03": {"methods": None, "left_out": {"methods": "there is nothing to balance"}},
+    "05": {"formats": None, "sam": None, "detection": None, "left_out": {"formats": "there is nothing to annotate"}},
+}
+
+
+def test_chapters_that_had_nothing_to_do_say_why_and_lack_no_figure(make, tmp_path):
+    folder = make(tmp_path / "r", without=tuple(GOOD_ONLY), defects=())
+    for number, values in GOOD_ONLY.items():
+        write(folder, number, "bolts", values)
+    made = build(folder)
+    assert set(made.missing) == {"02: leaderboard", "03: methods", "05: formats"} and not made.notes
+    text = re.sub("<[^>]*>", "", made.html.read_text())
+    for why in ("there is 1 class alone", "there is nothing to balance", "there is nothing to annotate"):
+        assert text.count(f"Not possible: {why}.") == 1
+    assert "Here good has" not in text  # a tail of a single class
+    assert all(Run(folder).agrees(number) for number in made.numbers)
+
+
+def test_without_good_training_images_question_4_says_so(make, tmp_path):
+    folder = make(tmp_path / "r", without=("04",))
+    why = {"detectors": "good training images: 3, and a detector needs 4 or more to learn from"}
+    write(folder, "04", "bolts", {"detectors": None, "threshold": None, "false_alarm_rate": None, "left_out": why})
+    made = build(folder)
+    assert made.missing == ["04: detectors"]
+    text = re.sub("<[^>]*>", "", made.html.read_text())
+    assert f"Not possible: {why['detectors']}." in text and "Strategies: redraw them" in text
+
+
+def test_detectors_that_good_images_alone_cannot_rank_are_given_with_their_false_alarms(make, tmp_path):
+    folder = make(tmp_path / "r")
+    rows = json.loads((folder / "04/metrics.json").read_text())["detectors"]
+    nulls = dict.fromkeys(("image_auroc", "auroc_low", "auroc_high", "pixel_auroc", "aupro", "detection_rate"))
+    rows = [row | nulls | {"false_alarm_rate": 0.1 * i} for i, row in enumerate(rows)]
+    change(folder, "04", detectors=rows, left_out={"image_auroc": "there is no image of a defect"})
+    made = build(folder)
+    text = re.sub("<[^>]*>", "", made.html.read_text())
+    assert "ranks first" not in text and "There is no image of a defect." in text
+    assert "allow 10 % false alarms, set on 11 good images that are not learned from, stop 0 to 20 % of" in text
+    assert "false alarms, %" in text and "image AUROC" not in text and not made.missing
+    assert all(Run(folder).agrees(number) for number in made.numbers)
+
+
+def test_what_else_a_chapter_left_out_is_printed_beside_what_it_measured(make, tmp_path):
+    folder = make(tmp_path / "r")
+    said = {number: f"chapter {number} had 3 images without masks" for number in ("01", "02", "03", "04", "05")}
+    for number, why in said.items():
+        change(folder, number, left_out={"masks": why})
+    made = build(folder)
+    text = re.sub("<[^>]*>", "", made.html.read_text())
+    assert all(f"C{why[1:]}." in text for why in said.values()) and not made.missing and made.pages <= 3
 
 
 def test_what_a_table_lacks_and_what_brings_it_is_printed(make, tmp_path):

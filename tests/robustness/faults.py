@@ -48,16 +48,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=[], help="kill these alone")
     parser.add_argument("--writers", nargs="*", default=None, help="refuse these alone; all if none is named")
+    parser.add_argument("--umask", help="such as 027: look at the permissions of what the writers write, instead")
     chosen = parser.parse_args()
 
     def tell(outcome: Any) -> None:
         print(json.dumps(asdict(outcome)), flush=True)
 
-    if not chosen.jobs and chosen.writers is None:
+    if not chosen.jobs and chosen.writers is None and chosen.umask is None:
         everything(chosen.count, chosen.seed)
     if chosen.jobs:
         kills.kill(chosen.count, chosen.seed, chosen.jobs, tell)
-    if chosen.writers is not None:
+    if chosen.umask is not None:
+        conditions.permissions(chosen.writers or [], int(chosen.umask, 8), tell)
+    elif chosen.writers is not None:
         conditions.refuse(chosen.writers, tell)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from hw3lib.core.places import project_root
 from tests.robustness.faulting import conditions, jobs, kills, results
+from tests.robustness.faulting.writers import WRITERS
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, file size limits and mounts")
 
@@ -47,6 +48,12 @@ def test_a_writer_without_room_or_permission_says_so_and_loses_nothing():
     assert [outcome["writer"] for outcome in found] == [name for name in REFUSED for _ in conditions.CONDITIONS]
     assert not [outcome for outcome in found if outcome["wrong"]]
     assert all(outcome["not_tried"] == "" for outcome in found if outcome["condition"] == "limited")
+
+
+def test_what_any_writer_writes_has_the_permissions_that_the_umask_gives():
+    found = outcomes("--umask", "027")  # neither what mkstemp makes nor what everybody may read
+    assert [outcome["writer"] for outcome in found] == list(WRITERS)
+    assert not [outcome for outcome in found if outcome["wrong"]]
 
 
 def test_faults_are_shared_out_in_full():

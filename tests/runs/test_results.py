@@ -1,6 +1,7 @@
 """hw3lib.runs.folder: what a run writes, whole or not at all, and readable by others."""
 
 import json
+import shutil
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from hw3lib.core.provenance import code_version
 from hw3lib.data import digest, load_table
 from hw3lib.errors import Hw3Error
+from hw3lib.runs.contract import ENDED, ChapterEnds
 from hw3lib.runs.folder import RunFolder
 from hw3lib.runs.step import COMMON_KEYS, Notebook, fingerprint
 
@@ -72,10 +74,45 @@ def test_figures_and_tables(run, tmp_path):
     assert run.table(pd.DataFrame({"a": [1]}), "numbers")["a"].tolist() == [1]
     plt.close(figure)
     assert (tmp_path / "out/figures/line.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "out/numbers.csv").read_text().splitlines() == [",a", "0,1"]
+    written = (tmp_path / "out/numbers.csv").read_bytes()
+    assert written.startswith(b"\xef\xbb\xbf"), "Excel takes a file without the mark for the machine's own encoding"
+    assert written.decode("utf-8-sig").splitlines() == [",a", "0,1"]
+    assert list(pd.read_csv(tmp_path / "out/numbers.csv", index_col=0)) == ["a"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["figures", "numbers.csv"]
 
 
 def test_unknown_profile(category):
     with pytest.raises(Hw3Error, match="profile='slow'"):
         RunFolder("01", load_table(category.parent, "widget"), "slow")
+
+
+def test_a_chapter_says_what_it_leaves_out_and_goes_on(category, tmp_path, capsys):
+    shutil.rmtree(category / "ground_truth")
+    run = RunFolder("04", load_table(category.parent, "widget"), "quick", str(tmp_path / "out"))
+    run.announce()
+    assert capsys.readouterr().out == "No defective image has a mask: pixel AUROC and AUPRO cannot be measured.\n"
+    run.metrics(left_out={"yolo": "it is not here"})
+    said = json.loads((tmp_path / "out/metrics.json").read_text())["left_out"]
+    assert said == {"aupro": "no defective image has a mask: pixel AUROC and AUPRO cannot be measured"} | {
+        "yolo": "it is not here"
+    }
+
+
+def test_a_chapter_that_leaves_out_nothing_says_nothing(run, tmp_path, capsys):
+    run.announce()
+    run.metrics()
+    assert capsys.readouterr().out == ""
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["left_out"] == {}
+
+
+def test_a_chapter_with_nothing_to_do_writes_why_and_ends(tmp_path, make_category, capsys):
+    make_category(tmp_path / "widget", {"train/good": 5})
+    run = RunFolder("02", load_table(tmp_path, "widget"), "quick", str(tmp_path / "out"))
+    with pytest.raises(ChapterEnds, match="Chapter 02 ends here") as raised:
+        run.announce(n_splits=10, test_size=0.2, random_state=3)
+    assert raised.value._render_traceback_() == ["Chapter 02 ends here."]
+    assert "so there is nothing to classify." in capsys.readouterr().out
+    content = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert content[ENDED] is True and set(COMMON_KEYS) <= set(content)
+    assert (content["leaderboard"], content["best"], content["baseline"]) == (None, None, None)
+    assert content["left_out"]["leaderboard"].endswith("so there is nothing to classify")

@@ -23,10 +23,11 @@ import pytest
 
 from hw3lib.core import cores
 from hw3lib.core.files import write_json
+from hw3lib.core.untrusted import parse_value
 from hw3lib.errors import Hw3Error
 from hw3lib.runs import process as notebook_process
 from hw3lib.runs import run as runner
-from hw3lib.runs import side_by_side
+from hw3lib.runs import side_by_side, summary
 from hw3lib.runs import step as execution
 from hw3lib.runs.progress import expected_seconds
 
@@ -38,12 +39,17 @@ attempts = folder / "attempts"
 resumed = attempts.exists()
 attempts.write_text("finished")
 (folder / "kernel").write_text(str(os.getpid()))"""
-MODES = """if mode == "fails":
+MODES = f"""if mode == "fails":
     print("about to fail")
     1 / 0
 if mode == "refuses":
     from hw3lib.errors import Hw3Error
     raise Hw3Error("lamp.png: is dark; switch on the light")
+if mode == "ends":
+    from hw3lib.runs.contract import ChapterEnds
+    everything = dict.fromkeys({execution.COMMON_KEYS!r}, 1)
+    (folder / "metrics.json").write_text(json.dumps(everything | {{"ended": True, "left_out": {{"a": "no lamp"}}}}))
+    raise ChapterEnds("Chapter 91 ends here.")
 if mode == "dies":
     os._exit(3)
 if mode == "hangs" and not resumed:
@@ -178,6 +184,21 @@ def test_failures_say_what_happened(place, mode, timeout, expected):
     assert ("Traceback" in outcome.message, "Error:" in outcome.message) == (False, mode == "fails")
     assert not (place / "runs" / "r" / "91").exists()
     assert "Title" in (place / "runs" / "r" / ".91.work" / "notebook.ipynb").read_text()
+
+
+def test_a_notebook_that_ends_early_has_run_and_promises_no_other_file(place):
+    (outcome,), said = run(place, parameters={"mode": "ends"})
+    assert outcome.status == "ran" and "ran in" in said, outcome.message
+    assert summary.key_figures("91", outcome.metrics) == "nothing to measure: no lamp"
+    assert not (outcome.folder / "figures").exists()
+    executed = nbformat.read(outcome.folder / "notebook.ipynb", as_version=4)
+    assert "Exception" not in "".join(cell.source for cell in executed.cells if cell.cell_type == "markdown")
+    (shown,) = [o for cell in executed.cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    assert shown.traceback == ["Chapter 91 ends here."]
+    (again,), said = run(place, parameters={"mode": "ends"})
+    assert again.status == "unchanged"
+    (outcome.folder / "metrics.json").unlink()
+    assert run(place, parameters={"mode": "ends"})[0][0].status == "ran"
 
 
 def test_a_failure_does_not_stop_the_next_notebook_and_each_gets_the_parameters_it_knows(place):
@@ -453,9 +474,64 @@ def test_an_exchange_that_was_cut_short_is_repaired(place):
     assert outcome.status == "unchanged", said
 
 
+KINDS = [
+    ("n = 30", 30, ["abc", 12.5, True, None, [3], "30"]),
+    ("n = 0.2", 1, ["abc", True, None]),
+    ("n = True", False, [1, "true", None]),
+    ("n = 'resnet'", "b", [18, 1.5, None, ["a"]]),
+    ("n = [1, 2]", [3], ["abc", 3, [1.5], ["a"]]),
+    ("n = {'a': 1}", {"b": 2}, ["abc", [1]]),
+    ("n = None", "abc", []),
+    ("n: int | None = None", 10, ["abc", 1.5, True]),
+    ("n: 'a note' = 3", 4, ["abc"]),
+]
+
+
+@pytest.mark.parametrize(("cell", "good", "bad"), KINDS)
+def test_a_value_of_another_kind_than_the_default_is_refused(tmp_path, cell, good, bad):
+    names = "category = None\ndata = None\nprofile = None\nout = None\n"
+    for name in ("91_a", "92_b"):
+        write_notebook(tmp_path / f"{name}.ipynb", parameters=names + (cell if name == "91_a" else ""))
+    notebooks = runner.choose((), tmp_path)
+    runner.check_parameters({"n": good}, notebooks)
+    for value in bad:
+        with pytest.raises(Hw3Error, match=r"parameter 'n': found .*, expected .*: in 91_a its default is "):
+            runner.check_parameters({"n": value}, notebooks)
+
+
+def test_a_text_that_looks_like_a_number_is_quoted_twice(tmp_path):
+    names = "category = None\ndata = None\nprofile = None\nout = None\n"
+    write_notebook(tmp_path / "91_a.ipynb", parameters=names + "arch = 'resnet18'")
+    with pytest.raises(Hw3Error, match="quoted twice: -p arch \"'18'\""):
+        runner.check_parameters({"arch": parse_value("18")}, runner.choose((), tmp_path))
+    runner.check_parameters({"arch": parse_value("'18'")}, runner.choose((), tmp_path))
+
+
+def test_results_go_where_out_says(place, tmp_path):
+    (outcome,), said = run(place, out=tmp_path / "elsewhere" / "mine")
+    assert outcome.status == "ran" and (tmp_path / "elsewhere/mine/91/metrics.json").is_file(), said
+    assert not (place / "runs").exists()
+    (outcome,), _ = run(place, out=tmp_path / "elsewhere" / "mine")
+    assert outcome.status == "unchanged"
+    photos = tmp_path / "photos" / "91"
+    photos.mkdir(parents=True)
+    (photos / "a.png").write_bytes(b"mine")
+    with pytest.raises(Hw3Error, match="is not a run .*, so it stays"):
+        run(place, out=tmp_path / "photos")
+    assert (photos / "a.png").read_bytes() == b"mine"
+
+
+def test_what_a_run_does_not_look_at_is_said(place):
+    (place / "widget" / "test" / "dent" / "IMG_1.CR2").write_bytes(b"")
+    _, said = run(place)
+    assert "widget: not looked at: 1 file: 1 .cr2 in test/dent" in said
+
+
 def test_refused_before_anything_runs(place):
     with pytest.raises(Hw3Error, match=r"parameter 'sed'; did you mean 'seed'\? Known here: mode, seed"):
         run(place, parameters={"sed": 1})
+    with pytest.raises(Hw3Error, match=r"'seed': found 'abc', expected an integer: in 91_course its default is 0"):
+        run(place, parameters={"seed": "abc"})
     with pytest.raises(Hw3Error, match="set by the option --category"):
         run(place, parameters={"category": "x"})
     with pytest.raises(Hw3Error, match=r"no notebook '7' in .*; there are 91_course"):

@@ -23,6 +23,8 @@ from .lost import Lost
 from .polygons import holes, outlines
 from .reading import box_instance, check_polygon, image_shape, inside
 
+_WHOLE = "annotations.json"
+
 
 def write(folder: Path, data: Dataset) -> Lost:
     """Write ``annotations/instances_<split>.json`` and ``<split>/<image>``; nothing is lost.
@@ -39,6 +41,12 @@ def write(folder: Path, data: Dataset) -> Lost:
         for row in rows:
             save_image(data.sources[row], folder / split / data.names[row], data.sizes[row], data.reading)
         _dump(folder / "annotations" / f"instances_{split}.json", to_coco(data, split))
+    return Lost()
+
+
+def write_beside(folder: Path, data: Dataset) -> Lost:
+    """Write ``annotations.json``, of all images, which are not copied; nothing is lost."""
+    _dump(folder / _WHOLE, to_coco(data))
     return Lost()
 
 
@@ -107,12 +115,14 @@ def _segmentation(instance: Instance) -> list[list[float]] | dict[str, Any]:
     return {"size": list(instance.size), "counts": encoded["counts"].decode("ascii")}
 
 
-def read(folder: Path) -> Dataset:
-    """Read what :func:`write` wrote.
+def read(folder: Path, images: Path | None = None) -> Dataset:
+    """Read what :func:`write` wrote or, given the folder of the images, :func:`write_beside`.
 
     Raises:
         Hw3Error: as :func:`read_coco`, or an id that two splits share.
     """
+    if images is not None:
+        return read_coco(folder / _WHOLE, images)
     files = [(split, folder / "annotations" / f"instances_{split}.json") for split in SPLITS]
     files = [(split, path) for split, path in files if path.is_file()]
     if not files:

@@ -11,7 +11,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from hw3lib.annotate.dataset import SPLITS, UNKNOWN, Dataset
-from hw3lib.annotate.instances import Instances
+from hw3lib.annotate.instances import Instance, Instances
 from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.core.untrusted import read_text
 from hw3lib.core.values import text
@@ -30,25 +30,44 @@ def write(folder: Path, data: Dataset) -> Lost:
     for row, found in enumerate(data.by_image()):
         name = data.names[row]
         save_image(data.sources[row], folder / "JPEGImages" / name, data.sizes[row], data.reading)
-        tree = ElementTree.ElementTree(_annotation(name, data.sizes[row], found, data.licence.name))
-        ElementTree.indent(tree)
-        tree.write(folder / "Annotations" / f"{Path(name).stem}.xml", encoding="utf-8", xml_declaration=True)
+        _write_xml(folder / "Annotations" / f"{Path(name).stem}.xml", "JPEGImages", data, row, found)
     for split in SPLITS:
         if rows := data.rows(split):
             stems = "".join(f"{Path(data.names[row]).stem}\n" for row in rows)
             (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(stems, encoding="utf-8")
+    return _finish(folder, data)
+
+
+def write_beside(folder: Path, data: Dataset) -> Lost:
+    """Write ``Annotations/<folder>/<stem>.xml`` of images that are not copied, in the folders that these are in."""
+    for row, found in enumerate(data.by_image()):
+        name = Path(data.names[row])
+        path = folder / "Annotations" / name.with_suffix(".xml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_xml(path, name.parent.as_posix(), data, row, found)
+    return _finish(folder, data)
+
+
+def _finish(folder: Path, data: Dataset) -> Lost:
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name in data.classes), encoding="utf-8")
     return Lost(shapes=len(data.instances), iou=None, lowest_iou=None)
 
 
-def _annotation(name, size, found, licence) -> ElementTree.Element:
+def _write_xml(path: Path, place: str, data: Dataset, row: int, found: list[Instance]) -> None:
+    name = Path(data.names[row]).name
+    tree = ElementTree.ElementTree(_annotation(place, name, data.sizes[row], found, data.licence.name))
+    ElementTree.indent(tree)
+    tree.write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _annotation(folder, name, size, found, licence) -> ElementTree.Element:
     root = ElementTree.Element("annotation")
 
     def put(place, **values):
         for tag, value in values.items():
             ElementTree.SubElement(place, tag).text = str(value)
 
-    put(root, folder="JPEGImages", filename=name)
+    put(root, folder=folder, filename=name)
     put(ElementTree.SubElement(root, "source"), database="written by hw3lib", annotation=licence)
     put(ElementTree.SubElement(root, "size"), width=size[1], height=size[0], depth=3)
     put(root, segmented=0)
@@ -62,23 +81,27 @@ def _annotation(name, size, found, licence) -> ElementTree.Element:
     return root
 
 
-def read(folder: Path) -> Dataset:
+def read(folder: Path, images: Path | None = None) -> Dataset:
     """Read what :func:`write` wrote, or others in this layout; the instances fill their boxes.
+
+    Given the folder of the images, read what :func:`write_beside` wrote.
 
     Raises:
         Hw3Error: XML that is damaged or has a DTD or entities (which could swallow memory or files), a missing image or
             one of another size, a box outside it, a split that names an image without annotation.
     """
-    files = sorted((folder / "Annotations").glob("*.xml"))
+    annotations = folder / "Annotations"
+    files = sorted(annotations.glob("*.xml" if images is None else "**/*.xml"))
     if not files:
         raise Hw3Error(f"{folder}: no Annotations/*.xml; expected a Pascal VOC folder")
-    split_of = _splits(folder, {path.stem for path in files})
+    split_of = {} if images is not None else _splits(folder, {path.stem for path in files})
     listed = folder / "classes.txt"
     classes = [line for line in read_text(listed).splitlines() if line] if listed.is_file() else []
     names, sources, sizes, splits, found = [], [], [], [], []
     for row, path in enumerate(files):
         root = read_xml(path)
-        source = inside(folder / "JPEGImages", root.findtext("filename"), path)
+        base = folder / "JPEGImages" if images is None else images / path.parent.relative_to(annotations)
+        source = inside(base, root.findtext("filename"), path)
         size = image_shape(
             _number(root, "size/width", path, int), _number(root, "size/height", path, int), f"{path}: size"
         )
@@ -93,7 +116,7 @@ def read(folder: Path) -> Dataset:
                 _number(place, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax")
             )
             found.append(box_instance(row, name, (left - 1, top - 1, right, bottom), size, where))
-        names.append(source.name)
+        names.append(source.name if images is None else source.relative_to(images).as_posix())
         sources.append(str(source))
         sizes.append(size)
         splits.append(split_of.get(path.stem, "train"))

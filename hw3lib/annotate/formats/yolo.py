@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from hw3lib.errors import Hw3Error
 
 from .lost import Lost
 from .polygons import fill, holes, outlines
-from .reading import box_instance, check_polygon, images_by_split
+from .reading import box_instance, check_polygon, images_by_split, inside
 
 SMALLEST = 10  # pixels a side of an image that ultralytics takes
+_LISTED = "images.txt"
 _SLACK = 0.01  # shares may exceed 0 to 1 by it, as ultralytics allows
 
 
-def write_boxes(folder: Path, data: Dataset) -> Lost:
+def write_boxes(folder: Path, data: Dataset, beside: bool = False) -> Lost:
     """Write ``images/<split>``, ``labels/<split>`` with rows ``class x y width height``, and ``data.yaml``.
 
     Images without instances have no label file: they are background. ``data.yaml`` has no ``path``, so that its folder
@@ -36,11 +38,11 @@ def write_boxes(folder: Path, data: Dataset) -> Lost:
         (x, y, w, h), (height, width) = instance.xywh, instance.size
         return [[(x + w / 2) / width, (y + h / 2) / height, w / width, h / height]]
 
-    merged = _write(folder, data, rows)
+    merged = _write(folder, data, rows, beside)
     return Lost(shapes=len(data.instances), merged=merged, iou=None, lowest_iou=None)
 
 
-def write_polygons(folder: Path, data: Dataset) -> Lost:
+def write_polygons(folder: Path, data: Dataset, beside: bool = False) -> Lost:
     """As :func:`write_boxes`, with rows ``class x1 y1 x2 y2 ...``: polygons that ultralytics fills exactly.
 
     YOLO has neither holes nor parts: holes are filled, and each part is an instance of its own.
@@ -58,20 +60,35 @@ def write_polygons(folder: Path, data: Dataset) -> Lost:
         ious.append((kept & crop).sum() / (kept | crop).sum())
         return [(line / (instance.size[1], instance.size[0])).ravel().tolist() for line in lines]
 
-    merged = _write(folder, data, rows)
+    merged = _write(folder, data, rows, beside)
     iou, lowest = (float(np.mean(ious)), float(min(ious))) if ious else (1.0, 1.0)
     return Lost(0, filled, pixels, parts, merged, iou, lowest)
 
 
-def _write(folder: Path, data: Dataset, rows: Any) -> int:
+def write_boxes_beside(folder: Path, data: Dataset) -> Lost:
+    """Write ``labels/<folder>/<stem>.txt``, as :func:`write_boxes`, of images that are not copied, and their names.
+
+    ``images.txt`` lists the images, those without label file too; ``data.yaml`` names the classes, and no splits.
+    """
+    return write_boxes(folder, data, beside=True)
+
+
+def write_polygons_beside(folder: Path, data: Dataset) -> Lost:
+    """As :func:`write_boxes_beside`, with polygons."""
+    return write_polygons(folder, data, beside=True)
+
+
+def _write(folder: Path, data: Dataset, rows: Any, beside: bool) -> int:
     """Write the folder; how many rows were left out because ultralytics removes repeated ones with a warning."""
-    _refuse(data)
+    _refuse(data, ("train", "val") if not beside else ())
     repeated = 0
     for row, found in enumerate(data.by_image()):
         split, name = data.splits[row], data.names[row]
-        for kind in ("images", "labels"):
-            (folder / kind / split).mkdir(parents=True, exist_ok=True)
-        save_image(data.sources[row], folder / "images" / split / name, data.sizes[row], data.reading)
+        label = folder / "labels" / ("" if beside else split) / Path(name).with_suffix(".txt")
+        label.parent.mkdir(parents=True, exist_ok=True)
+        if not beside:
+            (folder / "images" / split).mkdir(parents=True, exist_ok=True)
+            save_image(data.sources[row], folder / "images" / split / name, data.sizes[row], data.reading)
         lines = [
             " ".join([str(data.classes.index(i.defect)), *(f"{value:.8f}" for value in line)])
             for i in found
@@ -80,17 +97,18 @@ def _write(folder: Path, data: Dataset, rows: Any) -> int:
         unique = list(dict.fromkeys(lines))
         repeated += len(lines) - len(unique)
         if unique:
-            label = folder / "labels" / split / f"{Path(name).stem}.txt"
             label.write_text("\n".join(unique) + "\n", encoding="utf-8")
-    content: dict[str, Any] = {split: f"images/{split}" for split in SPLITS if split in data.splits}
+    if beside:
+        (folder / _LISTED).write_text("".join(f"{name}\n" for name in data.names), encoding="utf-8")
+    content: dict[str, Any] = {s: f"images/{s}" for s in SPLITS if s in data.splits and not beside}
     content |= {"names": dict(enumerate(data.classes)), "license": data.licence.name, "license_url": data.licence.url}
     with (folder / "data.yaml").open("w", encoding="utf-8") as file:
         yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
     return repeated
 
 
-def _refuse(data: Dataset) -> None:
-    for split in ("train", "val"):
+def _refuse(data: Dataset, splits: Sequence[str]) -> None:
+    for split in splits:
         if split not in data.splits:
             raise Hw3Error(f"YOLO: no image in the split {split!r}; data.yaml needs images to train and to validate on")
     if not data.classes:
@@ -100,8 +118,10 @@ def _refuse(data: Dataset) -> None:
             raise Hw3Error(f"{name}: {size[1]}x{size[0]} pixels; ultralytics takes images of {SMALLEST} or more a side")
 
 
-def read(folder: Path) -> Dataset:
+def read(folder: Path, images: Path | None = None) -> Dataset:
     """Read a YOLO folder; boxes and polygons may differ from image to image, but not within one.
+
+    Given the folder of the images, read what :func:`write_boxes_beside` wrote.
 
     Raises:
         Hw3Error: no ``data.yaml`` or a wrong one, a label without image, a class that it does not name, a value that
@@ -112,17 +132,38 @@ def read(folder: Path) -> Dataset:
     licence = Licence(str(content.get("license", "unknown")), str(content.get("license_url", "")))
     names: list[str] = []
     sources, sizes, splits, found = [], [], [], []
-    for split, image, label in images_by_split(
-        folder, "labels", ".txt", lambda path, place: f"belongs to no image in {place}"
-    ):
+    pairs: Iterable[tuple[str, Path, Path]]
+    if images is None:
+        pairs = images_by_split(folder, "labels", ".txt", lambda path, place: f"belongs to no image in {place}")
+    else:
+        pairs = _listed(folder, images)
+    for split, image, label in pairs:
         size = image_size(image)
         if label.is_file():
             found += _instances(label, len(names), classes, size)
-        names.append(image.name)
+        names.append(image.name if images is None else image.relative_to(images).as_posix())
         sources.append(str(image))
         sizes.append(size)
         splits.append(split)
     return Dataset(names, sources, sizes, splits, Instances(found), classes, licence)
+
+
+def _listed(folder: Path, images: Path) -> list[tuple[str, Path, Path]]:
+    """Images of ``images.txt`` with the paths of their labels.
+
+    Raises:
+        Hw3Error: a name that leads out of the folder, or a label of an image that is not listed.
+    """
+    names = [line for line in read_text(folder / _LISTED).splitlines() if line.strip()]
+    labels = folder / "labels"
+    found = [
+        ("train", inside(images, name, folder / _LISTED), labels / Path(name).with_suffix(".txt")) for name in names
+    ]
+    used = {label for *_, label in found}
+    for path in sorted(labels.rglob("*.txt")):
+        if path not in used:
+            raise Hw3Error(f"{path}: belongs to no image in {folder / _LISTED}")
+    return found
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from hw3lib.core.files import atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import format_table
 from hw3lib.data.annotations import FILE
 from hw3lib.data.decoding import open_image
+from hw3lib.data.find import refuse_inside_category
 from hw3lib.data.folders import IMAGE_SUFFIXES
 from hw3lib.data.images import read_image
 from hw3lib.data.names import SPLITS, good_names, is_junk, is_masks, key
@@ -105,6 +106,7 @@ def import_category(
         if value not in kinds:
             raise Hw3Error(f"{name}={value!r}: expected one of {', '.join(kinds)}")
     folders = _folders(source, None if images is None else expanded(images))
+    refuse_inside_category(out)
     refuse_existing(out, False)
     if inside := next((folder for folder in folders if _real(out).is_relative_to(_real(folder))), None):
         raise Hw3Error(f"--out {out}: lies in {inside}, which is read; choose a folder beside it")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from hw3lib.annotate.instances import Instance, Instances, from_maps, from_masks
+from hw3lib.annotate.instances import Instance, Instances, from_maps, read_instances
 from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_click
 from hw3lib.annotate.splitting import spread
 from hw3lib.anomaly.assembly import Maps
@@ -57,7 +57,7 @@ class Material:
         instances: of their masks.
         embeddings: one an image.
         detected: what the detector's maps show above its threshold, boxes to ask SAM about.
-        maps: the detector's anomaly maps, float32 ``(h, w)`` each.
+        maps: the detector's anomaly maps, float32 ``(h, w)`` each; None without a detector.
         map_threshold: of the detector, which has seen good images only.
         light: the segmenter without prompts, and ``features`` for it.
     """
@@ -67,11 +67,16 @@ class Material:
     instances: Instances
     embeddings: list[Embedding]
     detected: Instances
-    maps: Maps
+    maps: Maps | None
     map_threshold: float
     light: LightSegmenter
     features: FrozenFeatures
     before: dict[int, dict[str, tuple[float, float]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Ways to ask; a detector's boxes only where there is one."""
+        return (BOX, CLICK) if self.maps is None else PROMPTS
 
     def truth(self, row: int) -> np.ndarray:
         """All that is defective in an image, bool ``(H, W)``."""
@@ -132,6 +137,7 @@ def prepare(
     table: pd.DataFrame,
     *,
     detector: Detector | None = None,
+    detect: bool = True,
     light: LightSegmenter | None = None,
     cache: str | Path | None = None,
     progress: bool = False,
@@ -142,6 +148,7 @@ def prepare(
         segmenter: a published model.
         table: a category with masks, see :func:`hw3lib.data.load_table`.
         detector: not fitted yet, or fitted on good images already; None takes PatchCore at 224 px.
+        detect: False goes without a detector, as a category without good training images must.
         light: the segmenter to compare with; None takes the default one.
         cache: folder for the embeddings.
 
@@ -151,23 +158,35 @@ def prepare(
     images = table[table["is_defect"] & table["mask"].map(lambda mask: isinstance(mask, str))].reset_index(drop=True)
     if not len(images):
         raise Hw3Error("the table has no defective image with a mask; segmentation learns from masks")
+    sizes = list(zip(images["height"], images["width"], strict=True))
+    detected, maps, threshold = (
+        _detected(table, images, sizes, detector, progress) if detect else (Instances([]), None, np.nan)
+    )
+    light = light or LightSegmenter()
+    features = light.features(ImageStack.load(images, light.image_size))
+    embeddings = embed_files(segmenter, list(images["image"]), readings_of(images), cache=cache, progress=progress)
+    return Material(
+        segmenter, images, read_instances(images, boxes=False), embeddings, detected, maps, threshold, light, features
+    )
+
+
+def _detected(
+    table: pd.DataFrame,
+    images: pd.DataFrame,
+    sizes: list[tuple[int, int]],
+    detector: Detector | None,
+    progress: bool,
+) -> tuple[Instances, Maps, float]:
+    """What a detector finds in the images, its maps, and their threshold."""
     detector = detector or PatchCore(image_size=224)
     if not hasattr(detector, "n_good_"):
         good = table[(table["split"] == "train") & ~table["is_defect"]]
         if not len(good):
             raise Hw3Error("the table has no good training image; the detector that makes prompts learns from these")
         detector.fit(ImageStack.load(good, detector.image_size, tiles=True), progress=progress)
-    stack = ImageStack.load(images, detector.image_size, reading=detector.reading_, tiles=True)
-    maps = detector.anomaly_map(stack)
-    sizes = list(zip(images["height"], images["width"], strict=True))
+    maps = detector.anomaly_map(ImageStack.load(images, detector.image_size, reading=detector.reading_, tiles=True))
     speck = max(1, round(_SPECK * float(np.median([h * w for h, w in sizes]))))
-    detected = from_maps(maps, detector.map_threshold_, sizes, min_area=speck)
-    light = light or LightSegmenter()
-    features = light.features(ImageStack.load(images, light.image_size))
-    embeddings = embed_files(segmenter, list(images["image"]), readings_of(images), cache=cache, progress=progress)
-    return Material(
-        segmenter, images, from_masks(images), embeddings, detected, maps, detector.map_threshold_, light, features
-    )
+    return from_maps(maps, detector.map_threshold_, sizes, min_area=speck), maps, detector.map_threshold_
 
 
 def few_image_splits(
@@ -240,17 +259,18 @@ def evaluate(
         if shared := set(train) & set(test):
             raise Hw3Error(f"split {number}: {len(shared)} images are on both sides; expected none")
         started = time.perf_counter()
-        results = {prompt: _tuned(material, train, settings, prompt, number, progress) for prompt in PROMPTS}
+        results = {prompt: _tuned(material, train, settings, prompt, number, progress) for prompt in material.prompts}
         tuned = {prompt: found for prompt, (found, _) in results.items()}
         learned = light_masks(material, train, test, number)
         for row in test:
             if row not in material.before:
-                material.before[row] = _sam_figures(material, dict.fromkeys(PROMPTS, material.segmenter), row)
+                material.before[row] = _sam_figures(material, dict.fromkeys(material.prompts, material.segmenter), row)
             after, truth = _sam_figures(material, tuned, row), material.truth(row)
             for prompt, before in material.before[row].items():
                 rows.append(_row(number, row, SAM, prompt, before, after[prompt]))
-            found = upsample(material.maps[row], truth.shape) > material.map_threshold
-            rows.append(_row(number, row, MAP, NONE, _figures(found, truth), None))
+            if material.maps is not None:
+                found = upsample(material.maps[row], truth.shape) > material.map_threshold
+                rows.append(_row(number, row, MAP, NONE, _figures(found, truth), None))
             rows.append(_row(number, row, LIGHT, NONE, None, _figures(learned[row], truth)))
         models.append(tuned)
         histories.append({prompt: history for prompt, (_, history) in results.items()})
@@ -328,8 +348,9 @@ def _sam_figures(material: Material, segmenters: Mapping[str, Segmenter], row: i
         masks = segment(segmenters[prompt], embedding, instances, prompt)
         each = [_figures(mask, i.mask) for mask, i in zip(masks, instances, strict=True)]
         figures[prompt] = tuple(np.mean(each, axis=0))
-    found = segment(segmenters[DETECTOR], embedding, material.detected.of(row))
-    figures[DETECTOR] = _figures(union(found, truth.shape), truth)
+    if DETECTOR in segmenters:
+        found = segment(segmenters[DETECTOR], embedding, material.detected.of(row))
+        figures[DETECTOR] = _figures(union(found, truth.shape), truth)
     return figures
 
 

@@ -89,8 +89,9 @@ class MaskStudy:
         found = {
             "true box, before": masks(material.segmenter, material.instances),
             "true box, after": masks(tuned[BOX], material.instances),
-            "detector's boxes, after": masks(tuned[DETECTOR], material.detected),
         }
+        if DETECTOR in tuned:
+            found["detector's boxes, after"] = masks(tuned[DETECTOR], material.detected)
         return {
             "images": [read_row(material.table.iloc[row]) for row in rows],
             "truths": [material.truth(row) for row in rows],

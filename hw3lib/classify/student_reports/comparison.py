@@ -23,7 +23,8 @@ def compared(metrics: Mapping[str, Any]) -> pd.DataFrame:
     Returns:
         Columns ``source`` (a report's product, or ``this run``), ``row`` (``baseline`` or ``best``), ``attempt``,
         ``images`` (test images of a split), ``splits``, ``accuracy``, ``low`` and ``high``, fractions of one. A
-        report's interval is Wilson's, of its one split (Wilson, JASA 22, 1927); the run's is over repeated splits.
+        report's interval is Wilson's, of its one split (Wilson, JASA 22, 1927); the run's is over repeated splits, and
+        its rows are left out where it had nothing to classify.
 
     Raises:
         Hw3Error: the leaderboard lacks the best attempt or the baseline.
@@ -34,8 +35,8 @@ def compared(metrics: Mapping[str, Any]) -> pd.DataFrame:
             row = report.row(number)
             accuracy, low, high = row.interval()
             rows.append([report.name, kind, row.attempt.name, row.n_test, 1, accuracy, low, high])
-    board = {row.get("attempt"): row for row in metrics.get("leaderboard", [])}
-    for kind in ("baseline", "best"):
+    board = {row.get("attempt"): row for row in metrics.get("leaderboard") or []}
+    for kind in ("baseline", "best") if board or not metrics.get("left_out") else ():
         ours = board.get(metrics.get(kind))
         if ours is None:
             raise Hw3Error(

@@ -15,18 +15,19 @@ from matplotlib.figure import Figure
 from hw3lib.classify.attempts import Attempt
 from hw3lib.classify.experiment import check_attempt, run_attempt
 from hw3lib.classify.result import Result
-from hw3lib.core.files import clear_write_errors
+from hw3lib.core.files import clear_write_errors, expanded, refuse_existing
 from hw3lib.core.places import data_roots, project_root
 from hw3lib.core.text import did_you_mean, slug
 from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.data.fetch.sources import SYNTHETIC, get
 from hw3lib.data.find import find_category, is_category, refuse_inside_category, root_of
 from hw3lib.data.labels import Split
+from hw3lib.data.parts import parts_of
 from hw3lib.data.splits import classification_images
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import default_accelerator, pick_device
 from hw3lib.runs.folder import RunFolder
-from hw3lib.runs.kernel import lock, sigterm_interrupts
+from hw3lib.runs.kernel import LOCK, lock, sigterm_interrupts
 
 from .reports import REPORTS, ReportRow, StudentReport
 from .result import BEYOND, Reproduction, line
@@ -93,6 +94,7 @@ def reproduce(
     numbers: Collection[int] = (),
     name: str | None = None,
     runs_dir: str | Path | None = None,
+    out: str | Path | None = None,
     beyond: Beyond | None = None,
     draw: Callable[[Reproduction], Figure] | None = None,
     device: str = "auto",
@@ -114,6 +116,7 @@ def reproduce(
         numbers: rows to run; none means all. The baseline always runs, differences are from it.
         name: of the folder in ``runs_dir``; by default ``reproduce-<report>-<category>``.
         runs_dir: by default ``runs/`` of the project.
+        out: folder of the results, in the place of ``name`` in ``runs_dir``.
         beyond: a method that is not in the report, run on the same splits as the last row.
         draw: makes the figure, see :func:`hw3lib.views.plots.student_reports.figure`; None leaves it out.
         device: see :func:`hw3lib.classify.run_attempt`.
@@ -131,13 +134,22 @@ def reproduce(
     if not re.fullmatch(r"\w[\w.+ -]*", name):
         raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
     folder = Path(runs_dir or project_root() / "runs").resolve() / name
+    if out is not None:
+        folder = expanded(out).resolve()
+        refuse_existing(folder, True, LOCK, "a reproduced report")
     refuse_inside_category(folder, table.attrs["folder"], option="the run's folder")
     chosen = {report.row(number).number for number in numbers} or {row.number for row in report.rows}
     if report.baseline not in chosen:
         echo(f"row {report.baseline} runs too: it is the baseline that differences are from")
     rows = [row for row in report.rows if row.number in chosen | {report.baseline}]
 
+    parts = parts_of(table)
+    if why := parts.no_classes("classify"):
+        raise Hw3Error(f"{table.attrs['category']}: {why}")
     images = classification_images(table)
+    if parts.too_few:
+        echo(f"left out, {parts.few_images}")
+        images = images[images["defect"].isin(parts.classes)].reset_index(drop=True)
     pairs = splits(report, images, repeats, seed)
     echo(describe_protocol(report, images))
     echo("assumed where the report is silent:")
@@ -159,7 +171,7 @@ def reproduce(
         stack.enter_context(clear_write_errors(folder, "What was finished is kept."))
         if processes.is_main_process:
             stack.enter_context(lock(folder))
-        out = RunFolder("reproduce", table, "full", str(folder), {"seed": seed}, str(pick_device(device)))
+        written = RunFolder("reproduce", table, "full", str(folder), {"seed": seed}, str(pick_device(device)))
         kept = folder / "kept"
         results, records = {}, []
         total = len(rows) + (beyond is not None)
@@ -178,7 +190,7 @@ def reproduce(
         findings = verdicts(report, results, substituted)
         done = Reproduction(report, table.attrs["category"], frame, findings, substitutes, results, folder)
         if processes.is_main_process:
-            _write(done, out, repeats, describe_protocol(report, images), draw)
+            _write(done, written, repeats, describe_protocol(report, images), draw)
     return done
 
 

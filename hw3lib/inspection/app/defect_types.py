@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from hw3lib.anomaly.maps import upsample
 from hw3lib.data.groups import products
 from hw3lib.data.images import read_image
+from hw3lib.data.overlooked import overlooked
 from hw3lib.data.reading import PLAIN, Reading
 from hw3lib.data.splits import stratified_folds
 from hw3lib.data.table import load_folder
@@ -76,7 +77,14 @@ class DefectTypes:
     _threshold: float | None
 
     @classmethod
-    def fit(cls, folder: str | Path, map_of: MapOf, threshold: float | None, reading: Reading = PLAIN) -> DefectTypes:
+    def fit(
+        cls,
+        folder: str | Path,
+        map_of: MapOf,
+        threshold: float | None,
+        reading: Reading = PLAIN,
+        echo: Callable[[str], None] = print,
+    ) -> DefectTypes:
         """Learn from the labelled defects of a category.
 
         Args:
@@ -84,11 +92,14 @@ class DefectTypes:
             map_of: gives the anomaly map, float ``(h, w)``, or None, of an image, uint8 ``(H, W, 3)``.
             threshold: of the maps.
             reading: how photographs are read, the detector's.
+            echo: receives a message on what is not looked at.
 
         Raises:
             Hw3Error: no category, fewer than two types, or a type with a single photograph.
         """
         table = load_folder(folder, find_range=False)
+        if left := overlooked(table, folder):
+            echo(left)
         table = table[table["is_defect"]]
         counts = table["defect"].value_counts()
         if len(counts) < 2 or counts.min() < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hw3lib.anomaly.maps import overlay
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import p_values
-from hw3lib.data.decoding import BROKEN, open_image
+from hw3lib.data.decoding import BROKEN, FORMATS, NoPlugIn, open_image
 from hw3lib.data.geometry import Geometry
 from hw3lib.data.images import Decoded, ImageStack, Squares, decode_image
 from hw3lib.data.reading import PLAIN, Reading
@@ -25,7 +26,6 @@ from hw3lib.inspection.score import map_colours, threshold_and_promise
 from .defect_types import DefectTypes
 from .drop import LARGEST
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _SIDE = 800  # pixels of the longer side of the pictures on the page
 
 
@@ -44,6 +44,8 @@ def decode(content: bytes, name: str, reading: Reading = PLAIN) -> Decoded:
     kinds = ", ".join(FORMATS)
     try:
         open_image(io.BytesIO(content), FORMATS).close()
+    except NoPlugIn as error:
+        raise Hw3Error(f"{name} {error}.") from None
     except Image.DecompressionBombError as error:
         raise Hw3Error(f"{name} {str(error).removeprefix('it ')}.") from None
     except BROKEN:
@@ -61,12 +63,13 @@ class Inspector:
     Args:
         detector: its folder, or an ONNX file.
         types: a category with labelled defects, or None.
+        echo: receives messages.
 
     Raises:
         Hw3Error: the detector or the category is missing or damaged, or the detector has no threshold.
     """
 
-    def __init__(self, detector: str | Path, types: str | Path | None = None):
+    def __init__(self, detector: str | Path, types: str | Path | None = None, echo: Callable[[str], None] = print):
         self.model: Detector | OnnxDetector = (
             OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
         )
@@ -77,7 +80,7 @@ class Inspector:
         self.types = (
             None
             if types is None
-            else DefectTypes.fit(types, lambda image: self._score(image)[1], limit, self.model.reading_)
+            else DefectTypes.fit(types, lambda image: self._score(image)[1], limit, self.model.reading_, echo)
         )
 
     def _score(self, image: np.ndarray) -> tuple[float, np.ndarray | None]:

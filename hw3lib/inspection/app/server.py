@@ -199,7 +199,7 @@ def serve(
     port = free_port(host, port)
     from .inspection import Inspector  # imports PyTorch: host and port are checked before
 
-    inspector = Inspector(detector, types)
+    inspector = Inspector(detector, types, echo)
     echo(f"{inspector.model.name} of {detector}: {inspector.said}")
     if remote:
         echo(f"warning: whoever can reach {host} can send photographs to this page; there is no password")

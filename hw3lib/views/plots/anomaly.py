@@ -160,7 +160,7 @@ def threshold_page(
     """What one threshold means: histogram, ROC and PR point, confusion matrix and the heat map of an image.
 
     Args:
-        table: the images, columns ``image, mask, defect, is_defect``, good and defective ones.
+        table: the images, columns ``image, mask, defect, is_defect``; ROC and PR need good and defective ones.
         scores: ``(N,)``; an image is called anomalous if its score is above.
         threshold: the value that a reader moves.
         maps, scale: as for :func:`heat_maps`.
@@ -169,10 +169,13 @@ def threshold_page(
         row: position of the image that is shown; None takes the one whose score is nearest to the threshold.
 
     Raises:
-        Hw3Error: as :func:`heat_maps` and :func:`hw3lib.anomaly.metrics.metrics.image_metrics`.
+        Hw3Error: as :func:`heat_maps`, or a score that is NaN or infinite.
     """
     _check(table, maps, scores)
-    is_defect, scores = check_scores(table["is_defect"].to_numpy(bool), scores)
+    is_defect, scores = table["is_defect"].to_numpy(bool), np.asarray(scores)
+    both = is_defect.any() and not is_defect.all()
+    if both:
+        check_scores(is_defect, scores)
     row = int(np.abs(scores - threshold).argmin()) if row is None else row
     if not 0 <= row < len(table):
         raise Hw3Error(f"row={row}: expected a position from 0 to {len(table) - 1}")
@@ -180,8 +183,12 @@ def threshold_page(
     grid = figure.add_gridspec(2, 6)
     _histogram(figure.add_subplot(grid[0, :4]), is_defect, scores, threshold)
     _confusion(figure.add_subplot(grid[0, 4:]), is_defect, scores > threshold)
-    _roc(figure.add_subplot(grid[1, :2]), is_defect, scores, threshold)
-    _precision_recall(figure.add_subplot(grid[1, 2:4]), is_defect, scores, threshold)
+    for draw, place in ((_roc, grid[1, :2]), (_precision_recall, grid[1, 2:4])):
+        axes = figure.add_subplot(place)
+        if both:
+            draw(axes, is_defect, scores, threshold)
+        else:
+            _not_measured(axes, "needs good and\ndefective images")
     axes = figure.add_subplot(grid[1, 4:])
     picture, values = read_row(table.iloc[row], TILE), upsample(maps[row], TILE)
     axes.imshow(overlay(picture, values, scale), interpolation="nearest")
@@ -213,11 +220,14 @@ def detectors(table: pd.DataFrame) -> Figure:
     )
     left.set(yticks=y, yticklabels=table["detector"], xlabel="image AUROC (95 % interval)")
     left.set_xlim(min(0.45, table["auroc_low"].min() - 0.02), 1.02)
+    if table["image_auroc"].isna().all():
+        _not_measured(left, "not measured: needs good and defective test images")
     middle.hlines(y, 0, table["aupro"], color=ORANGE, lw=1.5)
     middle.plot(table["aupro"], y, "s", color=ORANGE, ms=6)
+    why = "not measured" if table["aupro"].isna().all() else "no map"
     for i, value in zip(y, table["aupro"], strict=True):
         if np.isnan(value):
-            middle.annotate("no map", (0, i), (4, 0), textcoords="offset points", va="center", fontsize=8, color=GREY)
+            middle.annotate(why, (0, i), (4, 0), textcoords="offset points", va="center", fontsize=8, color=GREY)
     middle.set(xlim=(0, 1.05), xlabel="AUPRO (up to FPR 0.3)")
     right.plot(table["ms_per_image"], y, "D", color="black", ms=5)
     right.set(xscale="log", xlabel="milliseconds an image")
@@ -284,6 +294,9 @@ def robustness(table: pd.DataFrame) -> Figure:
         for i in y.values():
             axes.axhline(i + 0.5, color="0.9", lw=0.8, zorder=0)
     grid[0][0].axvline(0.5, color=GREY, ls="--", lw=1, zorder=0)
+    for axes, column in zip(grid[0], ("image_auroc", "false_alarm_rate"), strict=True):
+        if table[column].isna().all():
+            _not_measured(axes, "not measured")
     if "asked_rate" in table and table["asked_rate"].nunique() == 1:
         asked = table["asked_rate"].iloc[0]
         grid[0][1].axvline(asked, color=GREY, ls="--", lw=1, zorder=0)
@@ -354,6 +367,10 @@ def _precision_recall(axes: plt.Axes, is_defect: np.ndarray, scores: np.ndarray,
     _unit_axes(axes, "recall", "precision", f"average precision {average:.3f}")
 
 
+def _not_measured(axes: plt.Axes, why: str) -> None:
+    axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, fontsize=9, color=GREY)
+
+
 def _point(axes: plt.Axes, x: float, y: float) -> None:
     axes.plot(x, y, "o", color=ORANGE, mec="black", ms=9, clip_on=False, zorder=3)
 
@@ -371,7 +388,7 @@ def _confusion(axes: plt.Axes, is_defect: np.ndarray, called: np.ndarray) -> Non
         [[(is_defect == kind)[called == answer].sum() for answer in (False, True)] for kind in (False, True)]
     )
     sns.heatmap(
-        matrix / matrix.sum(1, keepdims=True),
+        matrix / np.maximum(matrix.sum(1, keepdims=True), 1),
         annot=matrix,
         fmt="d",
         cmap=_BLUES,

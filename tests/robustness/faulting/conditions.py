@@ -12,6 +12,7 @@ import io
 import os
 import resource
 import shutil
+import stat
 import struct
 import subprocess
 import tempfile
@@ -154,6 +155,44 @@ def _give_up_root() -> None:
     none = bytes(24)
     if libc.prctl(set_secure_bits, no_root, 0, 0, 0) or libc.capset(version, none):
         raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
+
+
+@dataclass
+class Permissions:
+    """A writer and what is wrong about the permissions of what it wrote; empty where it is well."""
+
+    writer: str
+    wrong: str
+
+
+def permissions(names: Sequence[str], umask: int, echo: Callable[[Permissions], object]) -> None:
+    """What the named writers, or all, write under a umask: its files and folders have the permissions that it gives."""
+    warm_up(WARM if names else (*WARM, *WARM_FOR_ALL))
+    with tempfile.TemporaryDirectory(prefix="hw3-permissions-") as name:
+        place = Path(name)
+        given = place / "given"
+        given.mkdir()
+        with file_server(place):
+            _undisturbed(lambda folder: inputs(folder), given)
+            before = os.umask(umask)
+            try:
+                for number, writer in enumerate(names or WRITERS):
+                    out = place / f"{number:02d}"
+                    out.mkdir()
+                    function = WRITERS[writer].write
+                    _undisturbed(lambda out, function=function: function(out, given, 1), out)  # type: ignore[misc]
+                    echo(Permissions(writer, "; ".join(_wrong_permissions(out, umask))))
+            finally:
+                os.umask(before)
+
+
+def _wrong_permissions(folder: Path, umask: int) -> list[str]:
+    found = []
+    for path in sorted(folder.rglob("*")):
+        expected = (0o777 if path.is_dir() else 0o666) & ~umask
+        if not path.is_symlink() and (mode := stat.S_IMODE(path.stat().st_mode)) != expected:
+            found.append(f"{path.relative_to(folder)} is {mode:03o}, expected {expected:03o}")
+    return found or ([] if any(folder.iterdir()) else ["wrote nothing"])
 
 
 def table(outcomes: Sequence[Refusal]) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from hw3lib.annotate import FORMATS, Dataset
+from hw3lib.annotate.export import export
 from hw3lib.annotate.formats.coco import read_coco
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.annotate.imports import SOURCES, import_category
@@ -134,6 +135,16 @@ def _corrected(folder: Path) -> None:
     AnnotationsFile(folder / "0/widget/annotations.json", table).add(0, mask, "dent")
 
 
+def _beside(name: str) -> Reader:
+    """Annotations without splits, of images that stayed in their category."""
+
+    def make(folder: Path) -> None:
+        category(folder / "0/widget")
+        export(load_table(folder / "0", "widget"), [name], folder / "0/made", no_split=True, echo=lambda text: None)
+
+    return Reader(f"{name} beside images", make, lambda f: FORMATS[name].read(f / "made" / name, f / "widget"), 0.3)
+
+
 def _annotated_elsewhere(name: str) -> Callable[[Path], None]:
     """Sound inputs of a format that annotations are taken from, of every kind of shape that it has."""
 
@@ -207,6 +218,7 @@ def _import(name: str) -> Callable[[Path], None]:
 
 READERS = (
     *(_format(name) for name in FORMATS),
+    *(_beside(name) for name in ("voc", "yolo", "yolo-seg")),
     *(Reader(f"import of {name}", _annotated_elsewhere(name), _import(name)) for name in SOURCES),
     Reader("COCO that is continued", _coco_files, _continue_coco, 2),
     Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),

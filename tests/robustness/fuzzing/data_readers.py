@@ -22,10 +22,12 @@ from hw3lib.annotate.pictures import image_size, kept_suffix
 from hw3lib.data import Reading, check_category, digest, load_masks, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
 from hw3lib.data.find import list_categories
+from hw3lib.data.groups import _listed
 from hw3lib.data.images import _map, decode_image
 from hw3lib.data.masks import read_regions
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
+from tests.helpers.heic import HEIC
 from tests.robustness.fuzzing.mutations import NAMES, Files
 from tests.robustness.fuzzing.reader import Reader, encoded, only_file, picture, put, sane
 
@@ -63,6 +65,11 @@ def _images(folder: Path) -> None:
         "print.tiff": encoded(picture(mode="CMYK"), "TIFF", compression="tiff_deflate"),
         "plain.gif": encoded(picture(mode="P"), "GIF", save_all=True, append_images=[picture((7, 7), mode="P")]),
         "plain.webp": encoded(rgb, "WEBP", exif=exif),
+        "plain.jp2": encoded(rgb, "JPEG2000"),
+        "plain.avif": encoded(rgb, "AVIF", exif=exif),
+        "plain.ppm": encoded(rgb, "PPM"),
+        "deep.pgm": b"P5 12 8 4095\n" + (np.arange(96, dtype=">u2") * 40).tobytes(),
+        "telephone.heic": HEIC,
         "moving.webp": encoded(picture(mode="RGBA"), "WEBP", save_all=True, append_images=[picture(seed=2)]),
     }
     for number, (name, content) in enumerate(made.items()):
@@ -313,6 +320,17 @@ def _read_upload(folder: Path) -> None:
     sane(image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, "a photograph of another shape")
 
 
+def _product_lists(folder: Path) -> None:
+    put(folder / "0/products.csv", "image,group\n0.png,a\n1.png,a\n2.png,b\n")
+    put(folder / "1/products.csv", "\ufeffgroup;image\n1;.\\0.png\n1;./1.png\n2;2.png\n")
+    put(folder / "2/products.csv", 'image\tgroup\n"0.png"\t"a\tb"\n1.png\tc\n2.png\tc\n')
+
+
+def _read_product_list(folder: Path) -> None:
+    found = _listed(["0.png", "1.png", "2.png"], only_file(folder))
+    sane(len(found) == 3 and all(found), "an image without a product")
+
+
 READERS = (
     Reader("images", _images, _read_image, 5),
     Reader("masks", _masks, _read_mask, 3),
@@ -320,6 +338,7 @@ READERS = (
     Reader("mask bombs", _bombs, _read_bomb, 0.005),
     Reader("picture bombs", _bombs, _read_image, 0.005),
     Reader("categories", _categories, _read_category, 0.2),
+    Reader("lists of products", _product_lists, _read_product_list),
     Reader("archives", _archives, _extract, 3, _pack),
     Reader("image stacks", _stacks, _read_stack, 2),
     Reader("uploads", _images, _read_upload, 4, names_file=False),

@@ -198,6 +198,13 @@ def _notebooks(folder: Path) -> None:
     put(folder / "0/04_a.ipynb", _notebook(cells, chapter="04_a", files=["a.csv"], reads=["01"]))
 
 
+def _submissions(folder: Path) -> None:
+    """With tags, and as an editor leaves them that drops tags and writes a mark at the start."""
+    _notebooks(folder)
+    cells = [("", _PARAMETERS), ("", "import math"), ("", "x = 1"), ("", "assert x")]
+    put(folder / "1/04_a.ipynb", _notebook(cells, chapter="04_a").encode("utf-8-sig"))
+
+
 def _submitted(folder: Path) -> None:
     import nbformat
 
@@ -257,7 +264,7 @@ READERS = (
     Reader("sweeps' files", _specs, _read_spec, 0.5, pipes=False),
     Reader("sweeps' tables", _tables, _read_table),
     Reader("sweeps' cells", _cells, _read_cells, 0.3),
-    Reader("submitted notebooks", _notebooks, _submitted, 2),
+    Reader("submitted notebooks", _submissions, _submitted, 2),
     Reader("notebooks to run", _notebooks, _read_notebook),
     Reader("command line and environment", _commands, _command, 0.5, names_file=False),
 )
