@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from hw3lib.core.files import atomic_path
 from hw3lib.errors import Hw3Error
 
 COLOURS = "inferno"
@@ -31,34 +29,6 @@ class ColourScale(NamedTuple):
     def share(self, anomaly_map: np.ndarray) -> np.ndarray:
         """The map with ``low`` at 0 and ``high`` at 1, clipped, float32."""
         return np.clip((anomaly_map - np.float32(self.low)) / np.float32(self.high - self.low), 0, 1)
-
-
-class ExportedMaps(NamedTuple):
-    """The files of one image: an overlay for people (PNG) and the values for programs (float32 TIFF)."""
-
-    overlay: Path
-    values: Path
-
-
-def good_scale(good_maps: np.ndarray, threshold: float) -> ColourScale:
-    """A colour scale anchored at good images: darkest at their median pixel, half-way at the threshold.
-
-    So a good image stays dark, and what is brighter than the middle of the colours is above the threshold.
-
-    Args:
-        good_maps: float ``(N, h, w)`` of good images, held-out ones at best.
-        threshold: in the unit of the maps.
-
-    Raises:
-        Hw3Error: NaN, or a threshold that is not above the median.
-    """
-    low = float(np.median(good_maps)) if np.size(good_maps) else float("nan")
-    if not (np.isfinite(low) and np.isfinite(threshold) and threshold > low):
-        raise Hw3Error(
-            f"threshold={threshold}: expected a value above {low}, the median of {np.size(good_maps)} pixels of the "
-            "good images' maps; it must be in the maps' unit"
-        )
-    return ColourScale.anchored(low, float(threshold))
 
 
 def upsample(maps: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
@@ -99,7 +69,7 @@ def overlay(
     Args:
         image: uint8 ``(H, W, 3)``, RGB, 0 to 255.
         anomaly_map: float ``(h, w)``; brought to the image's resolution.
-        scale: see :func:`good_scale`.
+        scale: see :attr:`hw3lib.anomaly.Detector.scale_`.
         threshold: with it, the border of what lies above is drawn in yellow on black.
         strength: opacity of the brightest colour, 0 to 1.
 
@@ -146,37 +116,3 @@ def tiff_bytes(values: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(values).save(file, "TIFF", compression="tiff_adobe_deflate")
     return file.getvalue()
-
-
-def export(
-    folder: str | Path,
-    name: str,
-    anomaly_map: np.ndarray,
-    image: np.ndarray,
-    scale: ColourScale,
-    threshold: float | None = None,
-) -> ExportedMaps:
-    """Write ``<name>.png``, the overlay, and ``<name>.tiff``, the map at the image's resolution in 32-bit floats.
-
-    The TIFF's values are those of :func:`upsample`, unrounded, also where the colour scale clips them:
-    ``numpy.asarray(PIL.Image.open(path))`` gives them back.
-
-    Args:
-        folder: made if it is missing.
-        name: without suffix; ``broken_large/000`` makes a sub-folder, as file names repeat between defect types.
-        anomaly_map, image, scale, threshold: as for :func:`overlay`.
-
-    Raises:
-        Hw3Error: a name that leads out of the folder, a folder that cannot be written, or as :func:`overlay`.
-    """
-    parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or PurePosixPath(name).is_absolute() or "\\" in name:
-        raise Hw3Error(f"name={name!r}: expected a name below the folder, such as broken_large/000")
-    picture = overlay(image, anomaly_map, scale, threshold)
-    full = upsample(anomaly_map, picture.shape[:2])
-    target = Path(folder).joinpath(*parts)
-    files = ExportedMaps(target.with_name(target.name + ".png"), target.with_name(target.name + ".tiff"))
-    with atomic_path(files.overlay) as overlay_file, atomic_path(files.values) as values_file:
-        Image.fromarray(picture).save(overlay_file)
-        values_file.write_bytes(tiff_bytes(full))
-    return files

@@ -3,7 +3,7 @@ from .attempts import Attempt
 from .evaluate import Calibration, calibration, confusion, per_class
 from .experiment import Fitted, check_attempt, fit_splits, run_attempt
 from .explain import Explanation, explain_attempt, grad_cam, pointing_game
-from .models import SimpleCNN, build, count_parameters
+from .models import SimpleCNN, build
 from .result import Result, leaderboard
 from .student_reports.comparison import compared, verdicts
 from .student_reports.verdicts import verdict
@@ -20,7 +20,6 @@ __all__ = [
     "check_attempt",
     "compared",
     "confusion",
-    "count_parameters",
     "explain_attempt",
     "fit_splits",
     "grad_cam",

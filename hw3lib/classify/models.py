@@ -137,12 +137,6 @@ def learns_whole(attempt: Attempt) -> bool:
     return attempt.strategy in ("scratch", "fine-tune") or attempt.strategy == "two-stage" and not last_stages_only
 
 
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Number of a model's parameters: those that learn, and all."""
-    counts = [(p.numel() * p.requires_grad, p.numel()) for p in model.parameters()]
-    return sum(learn for learn, _ in counts), sum(every for _, every in counts)
-
-
 def _drop_auxiliary_heads(network: nn.Module) -> None:
     """GoogLeNet and Inception answer with a tuple while they train as long as they have these."""
     if getattr(network, "aux_logits", False):

@@ -1,6 +1,6 @@
 from . import backbones
 from .augment import RandomAugment
-from .callbacks import Callback, Checkpoint, EarlyStopping, History, LiveCurves, ProgressBar
+from .callbacks import Callback, Checkpoint, EarlyStopping, History
 from .devices import pick_device
 from .nearest import NearestNeighbours
 from .patches import locally_aware, patch_layers
@@ -11,9 +11,7 @@ __all__ = [
     "Checkpoint",
     "EarlyStopping",
     "History",
-    "LiveCurves",
     "NearestNeighbours",
-    "ProgressBar",
     "RandomAugment",
     "backbones",
     "locally_aware",

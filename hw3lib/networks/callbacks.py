@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from hw3lib.core.files import atomic_path
 from hw3lib.core.saved import load_tensors
 from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
-    from IPython.display import DisplayHandle
+    pass
 
 
 class History:
@@ -192,89 +190,3 @@ class Checkpoint:
             with atomic_path(self.path) as temporary:
                 temporary.write_bytes(content.getbuffer())
             self._written = time.monotonic()
-
-
-class ProgressBar(Callback):
-    """A bar over the epochs with the latest figures."""
-
-    def on_start(self, training: Training) -> None:
-        self._bar = tqdm(
-            desc=training.name,
-            total=training.epochs,
-            initial=len(training.history),
-            unit="epoch",
-            leave=False,
-            disable=not training.is_main,
-        )
-
-    def on_epoch(self, training: Training) -> None:
-        figures = {k: f"{v:.3f}" for k, v in training.history.rows[-1].items() if k != "epoch"}
-        self._bar.set_postfix(figures, refresh=False)
-        self._bar.update()
-
-    def on_end(self, training: Training) -> None:
-        self._bar.close()
-
-
-class LiveCurves(Callback):
-    """Loss and accuracy as they come, in one picture of a notebook that is exchanged in place, without flicker.
-
-    Draws nothing outside notebooks, nor where ``HW3_HEADLESS`` is set: the history holds the same figures.
-
-    Args:
-        seconds: least time between two pictures; the last epoch is always drawn.
-    """
-
-    def __init__(self, seconds: float = 0.5):
-        self.seconds = seconds
-        self._display: DisplayHandle | None = None
-
-    def on_start(self, training: Training) -> None:
-        self._display = None
-        if training.is_main and not os.environ.get("HW3_HEADLESS") and _in_notebook():
-            from IPython.display import Image, display  # where it runs already
-
-            self._picture, self._drawn = Image, -math.inf
-            self._display = display(Image(_draw_curves(training)), display_id=True)
-
-    def on_epoch(self, training: Training) -> None:
-        if self._display is not None and time.monotonic() - self._drawn >= self.seconds:
-            self._update(training)
-
-    def on_end(self, training: Training) -> None:
-        if self._display is not None:
-            self._update(training)
-
-    def _update(self, training: Training) -> None:
-        assert self._display is not None
-        self._display.update(self._picture(_draw_curves(training)))
-        self._drawn = time.monotonic()
-
-
-def _in_notebook() -> bool:
-    try:
-        from IPython import get_ipython  # outside of notebooks it need not be there
-    except ImportError:
-        return False
-    return getattr(get_ipython(), "kernel", None) is not None
-
-
-def _draw_curves(training: Training) -> bytes:
-    """PNG of the curves so far; the axes reach to the last planned epoch, so that the picture stays still."""
-    from matplotlib.figure import Figure  # slow, and few watch
-
-    frame = training.history.to_frame()
-    figure = Figure(figsize=(8, 2.8), layout="constrained")
-    for axes, figure_name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for column, label, style in ((figure_name, "training", "-"), (f"val_{figure_name}", "validation", "--")):
-            if column in frame:
-                axes.plot(frame["epoch"], frame[column], style, marker="." if len(frame) < 2 else "", label=label)
-        axes.set(xlabel="epoch", ylabel=figure_name, xlim=(0.5, training.epochs + 0.5))
-        if figure_name == "accuracy":
-            axes.set_ylim(0, 1.02)
-        if len(frame):
-            axes.legend(frameon=False)
-    figure.suptitle(training.name)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=90)
-    return png.getvalue()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw3lib.anomaly.maps import ColourScale, contour, export, good_scale, overlay, upsample
+from hw3lib.anomaly.maps import ColourScale, contour, overlay, upsample
 from hw3lib.errors import Hw3Error
 
 GREY = np.full((12, 16, 3), 100, np.uint8)
@@ -30,18 +30,6 @@ def test_upsampling_is_that_of_pillow_and_keeps_size_and_type():
 def test_what_cannot_be_upsampled_is_refused(shape, size):
     with pytest.raises(Hw3Error, match="maps"):
         upsample(np.zeros(shape), size)
-
-
-def test_the_threshold_is_the_middle_of_the_colours():
-    scale = good_scale(np.array([[[1.0, 2.0, 3.0]]]), 5.0)
-    assert scale == ColourScale(2.0, 8.0)
-    assert scale.share(np.array([0.0, 2, 5, 8, 99], np.float32)).tolist() == [0, 0, 0.5, 1, 1]
-
-
-@pytest.mark.parametrize(("maps", "threshold"), [([1.0], 1.0), ([1.0, np.nan], 2.0), ([], 2.0), ([1.0], np.nan)])
-def test_a_scale_without_width_is_refused(maps, threshold):
-    with pytest.raises(Hw3Error, match="threshold="):
-        good_scale(np.array(maps), threshold)
 
 
 def test_the_overlay_leaves_what_is_dark_and_colours_what_is_bright():
@@ -103,37 +91,3 @@ def test_the_overlay_draws_the_contour_in_yellow_on_black():
 def test_what_cannot_be_overlaid_is_refused(change, words):
     with pytest.raises(Hw3Error, match=words):
         overlay(**{"image": GREY, "anomaly_map": np.zeros((4, 4)), "scale": ColourScale(0, 1), **change})
-
-
-def test_exported_values_read_back_to_the_bit(tmp_path):
-    values = np.random.default_rng(0).normal(size=(12, 16)).astype(np.float32) * 1e3
-    values[0, :4] = [1e-45, 3.4e38, -0.0, np.float32(1) / 3]
-    files = export(tmp_path / "out", "broken_large/000", values, GREY, ColourScale(0, 1), 0.5)
-    assert files.values == tmp_path / "out/broken_large/000.tiff"
-    with Image.open(files.values) as image:
-        assert image.mode == "F"
-        assert np.array_equal(np.asarray(image).view(np.uint32), values.view(np.uint32))
-    with Image.open(files.overlay) as image:
-        assert np.array_equal(np.asarray(image), overlay(GREY, values, ColourScale(0, 1), 0.5))
-    assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == ["000.png", "000.tiff", "broken_large"]
-
-
-def test_exported_values_have_the_resolution_of_the_image_and_names_keep_their_dots(tmp_path):
-    values = np.random.default_rng(0).random((3, 4)).astype(np.float32)
-    files = export(tmp_path, "lot.7", values, GREY, ColourScale(0, 1))
-    assert [p.name for p in files] == ["lot.7.png", "lot.7.tiff"]
-    with Image.open(files.values) as image:
-        assert np.array_equal(np.asarray(image), upsample(values, (12, 16)))
-
-
-@pytest.mark.parametrize("name", ["../000", "/tmp/000", "", "a/../../b", "a\\b"])
-def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
-    with pytest.raises(Hw3Error, match="name="):
-        export(tmp_path / "out", name, np.zeros((4, 4)), GREY, ColourScale(0, 1))
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_export_that_is_refused_leaves_nothing(tmp_path):
-    with pytest.raises(Hw3Error):
-        export(tmp_path / "out", "000", np.full((4, 4), np.nan), GREY, ColourScale(0, 1))
-    assert not list(tmp_path.iterdir())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hw3lib.classify import Attempt, SimpleCNN, build, count_parameters
+from hw3lib.classify import Attempt, SimpleCNN, build
 from hw3lib.classify.adapters import Adapter, add_adapters, add_lora
 from hw3lib.classify.models import Classifier
 from hw3lib.errors import Hw3Error
@@ -79,7 +79,7 @@ def test_adapters_follow_each_block_and_leave_the_stages_where_they_were():
     assert backbone.stages() == stages
     norms = sum(p.numel() for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
     adapters = sum(2 * 4 * width + 4 + width for width in [64] + [w for w in (64, 128, 256, 512) for _ in range(2)])
-    assert count_parameters(backbone)[0] == norms + adapters
+    assert sum(p.numel() for p in backbone.parameters() if p.requires_grad) == norms + adapters
 
 
 def test_an_adapter_is_a_bottleneck_beside_the_identity():
@@ -112,15 +112,6 @@ def test_small_images_train_a_torchvision_network_from_scratch(arch):
     assert logits.shape == (2, 4) and logits.isfinite().all()
     logits.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
-
-
-def test_parameters_are_counted():
-    model = SimpleCNN(4)
-    convolutions = 9 * (3 * 16 + 16 * 32 + 32 * 64 + 64 * 128)
-    every = convolutions + 2 * (16 + 32 + 64 + 128) + 128 * 4 + 4
-    assert count_parameters(model) == (every, every)
-    model.features.requires_grad_(False)
-    assert count_parameters(model) == (128 * 4 + 4, every)
 
 
 def test_a_simple_cnn_takes_images_as_they_are():

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hw3lib.anomaly.maps import ColourScale, overlay
-from hw3lib.anomaly.thresholds import conformal_threshold, p_values
+from hw3lib.anomaly.thresholds import p_values
 from hw3lib.data import load_masks, load_table, read_image
 from hw3lib.errors import Hw3Error
 from hw3lib.views.plots import anomaly as anomaly_plots
@@ -81,29 +81,6 @@ def test_most_and_least_are_ordered_from_both_ends(images, maps, scores):
             assert axes.get_title() == f"{name}\nscore {scores[row]:.3g}\np = {p[row]:.2g}"
             picture = read_image(images["image"][row], TILE)
             assert np.array_equal(axes.images[0].get_array(), overlay(picture, maps[row], SCALE))
-
-
-def test_the_histogram_counts_every_image_once_and_marks_the_threshold(images, scores):
-    y = images["is_defect"].to_numpy()
-    threshold = conformal_threshold(np.linspace(0, 0.3, 99), 0.05)
-    (axes,) = anomaly_plots.score_histogram(y, scores, threshold).axes
-    counts = [sum(bar.get_height() for bar in bars) for bars in axes.containers]
-    assert counts == [(~y).sum(), y.sum()]
-    assert axes.lines[0].get_xdata()[0] == threshold.value
-    said = axes.get_title(loc="left").replace("\n", " ").replace("\u00a0", " ")
-    assert said == str(threshold)
-
-
-def test_the_points_on_both_curves_are_those_of_the_threshold():
-    y = np.array([True, True, True, False, False, False, False])
-    scores = np.array([9.0, 8, 2, 7, 3, 1, 0])
-    # Above 5: two of three defects, one of four good images; two of three alarms are right.
-    roc, pr = anomaly_plots.roc_and_pr(y, scores, 5.0).axes
-    assert roc.lines[-1].get_xydata().tolist() == [[1 / 4, 2 / 3]]
-    assert pr.lines[-1].get_xydata() == pytest.approx(np.array([[2 / 3, 2 / 3]]))
-    # 3 + 3 + 2 of 12 pairs... by rank: 9 beats 4, 8 beats 4, 2 beats 2.
-    assert roc.get_title() == f"AUROC {10 / 12:.3f}"
-    assert pr.get_title() == f"average precision {(1 + 1 + 3 / 5) / 3:.3f}"
 
 
 def test_the_page_of_a_threshold_counts_and_shows_the_nearest_image(images, maps, scores):
@@ -179,13 +156,10 @@ def test_maps_that_are_not_one_an_image_are_refused(images, maps, scores):
 
 
 def test_no_figure_is_cut_off(images, maps, scores, conditions):
-    y, few = images["is_defect"].to_numpy(), conformal_threshold(np.linspace(0, 0.3, 99), 0.05)
     named = images.assign(defect=images["defect"].replace("dent", "metal_contamination"))
     for figure in (
         anomaly_plots.heat_maps(named, maps, SCALE, 0.5, scores),
         anomaly_plots.most_and_least(named, maps, scores, p_values(np.zeros(99), scores), SCALE),
-        anomaly_plots.score_histogram(y, scores, few),
-        anomaly_plots.roc_and_pr(y, scores, few),
         anomaly_plots.threshold_page(named, scores, 0.4, maps, SCALE, row=4),
         anomaly_plots.robustness(conditions),
     ):

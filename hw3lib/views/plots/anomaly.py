@@ -16,7 +16,6 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from hw3lib.anomaly.assembly import Maps
 from hw3lib.anomaly.maps import ColourScale, overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
-from hw3lib.anomaly.thresholds import Threshold
 from hw3lib.core.fonts import pretty
 from hw3lib.data.images import read_row
 from hw3lib.data.masks import load_masks
@@ -41,7 +40,7 @@ def heat_maps(
     Args:
         table: the images, columns ``image, mask, defect``.
         maps: float ``(N, h, w)``, or ``(h, w)`` each, in the table's order; each covers its image.
-        scale: colours shared by all images, see :func:`hw3lib.anomaly.maps.good_scale`.
+        scale: colours shared by all images, see :attr:`hw3lib.anomaly.Detector.scale_`.
         threshold: in the unit of the maps.
         scores: ``(N,)``, written beside the images.
         rows: positions in the table; None takes one of each class in turn, up to six.
@@ -116,35 +115,6 @@ def most_and_least(
             )
     grid[0][0].set_ylabel("most anomalous", fontsize=10)
     grid[1][0].set_ylabel("least anomalous", fontsize=10)
-    return figure
-
-
-def score_histogram(is_defect: np.ndarray, scores: np.ndarray, threshold: Threshold | float | None = None) -> Figure:
-    """Scores of good and of defective images, and the threshold.
-
-    Args:
-        is_defect: bool ``(N,)``; may be all of one kind.
-        scores: float ``(N,)``.
-        threshold: its sentence is the title if it is a :class:`Threshold`.
-    """
-    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-    _histogram(axes, np.asarray(is_defect), np.asarray(scores), _value(threshold))
-    if isinstance(threshold, Threshold):
-        sentence = str(threshold).replace(" %", "\u00a0%")  # a number stays with its unit
-        axes.set_title(fill(sentence, 92), fontsize=9, loc="left")
-    return figure
-
-
-def roc_and_pr(is_defect: np.ndarray, scores: np.ndarray, threshold: Threshold | float | None = None) -> Figure:
-    """ROC curve and precision over recall of image scores, and where the threshold lies on them.
-
-    Raises:
-        Hw3Error: as :func:`hw3lib.anomaly.metrics.metrics.image_metrics`.
-    """
-    is_defect, scores = check_scores(is_defect, scores)
-    figure, grid = plt.subplots(1, 2, figsize=(7.4, 3.7), layout="constrained")
-    _roc(grid[0], is_defect, scores, _value(threshold))
-    _precision_recall(grid[1], is_defect, scores, _value(threshold))
     return figure
 
 
@@ -316,10 +286,6 @@ def _check(table: pd.DataFrame, maps: Maps, scores: np.ndarray | None) -> None:
         found = "" if scores is None else f" and {len(scores)} scores"
         first = f" of {shapes[0]}" if shapes else ""
         raise Hw3Error(f"{len(shapes)} maps{first}{found} for {len(table)} images; expected maps (h, w), one an image")
-
-
-def _value(threshold: Threshold | float | None) -> float | None:
-    return threshold.value if isinstance(threshold, Threshold) else threshold
 
 
 def _contour(axes: plt.Axes, values: np.ndarray, threshold: float) -> None:

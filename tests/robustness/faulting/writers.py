@@ -235,15 +235,6 @@ def score(out: Path, given: Path, version: int) -> None:
     score(given / "knn", [given / "data/widget"], out / "results", force=True, false_alarm_rate=rate)
 
 
-def maps(out: Path, given: Path, version: int) -> None:
-    import numpy as np
-
-    from hw3lib.anomaly.maps import ColourScale, export
-
-    values = np.linspace(0, 1 + version, 64 * 64, dtype=np.float32).reshape(64, 64)
-    export(out, "dent/000", values, np.full((64, 64, 3), 90, np.uint8), ColourScale(0, 1), 0.5)
-
-
 def overlays(out: Path, given: Path, version: int) -> None:
     from hw3lib.inspection.score import score
 
@@ -396,7 +387,6 @@ WRITERS = {
         Writer("classify.guided: npz", guided),
         Writer("imbalance.comparison: npz and JSON", imbalance, keeps=("views-", "tail-")),
         Writer("anomaly.detector: safetensors", detector),
-        Writer("anomaly.maps: PNG and TIFF", maps),
         Writer("anomaly.onnx_export: ONNX", onnx),
         Writer("scoring: CSV", score),
         Writer("scoring: overlays and TIFF", overlays),
