@@ -15,7 +15,8 @@ from .names import is_junk, is_masks
 from .settings import FILE
 from .table import settings_of
 
-_NO_PHOTOGRAPHS = (FILE, "manifest.json", "license.txt", "readme.txt")  # that belong to a category, as MVTec AD's
+# That belong to a category: ours, and what MVTec AD comes with.
+_NO_PHOTOGRAPHS = (FILE, "annotations.json", "manifest.json", "license.txt", "readme.txt")
 
 
 def list_images(folder: str | Path, recursive: bool = False) -> Listing:

@@ -146,12 +146,13 @@ def _attempt(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str,
     for key in entry:
         if key not in known:
             raise Hw3Error(f"{place}.{key}: an attempt has no such field{_near(key, known)}")
-        if not is_kind(entry[key], hints[key]):
-            raise Hw3Error(f"{place}.{key}: found {entry[key]!r}, expected {said(hints[key])}")
     try:
         attempt = Attempt(**entry)
     except Hw3Error as error:
         raise Hw3Error(f"{place}: {error}") from None
+    for key, value in entry.items():
+        if not is_kind(value, hints[key]):
+            raise Hw3Error(f"{place}.{key}: found {value!r}, expected {said(hints[key])}")
     # All fields, so that the address does not depend on which defaults were written out.
     return "attempt", attempt.name, {"attempt": {k: v for k, v in asdict(attempt).items() if k != "name"}}
 
