@@ -149,8 +149,8 @@ def export(
         raise Hw3Error(f"no instance: {instances.summary().splitlines()[-1]}; nothing is written. {hint}")
     if to_draw := _to_draw(table, instances, detector is not None):
         left = ~table["image"].isin([image.image for image in to_draw]).to_numpy()
-        splits = np.array(splits, object)  # of what is written, in proportion
-        splits[left] = split_images(table[left], split, seed)
+        again = iter(split_images(table[left], split, seed))  # of what is written, in proportion
+        splits = [next(again) if stays else old for old, stays in zip(splits, left, strict=True)]
     data = Dataset.of(table, instances, splits)
     images = None
     if no_split:

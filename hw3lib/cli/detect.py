@@ -2,7 +2,7 @@
 
 import math
 import sys
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from hw3lib.anomaly.registry import DETECTORS
 from hw3lib.cli.options import Parameters, byte_count, command, group, option, parameter, say
@@ -82,7 +82,7 @@ def fit(
         held_out=held_out,
         false_alarm_rate=false_alarm_rate,
         pixel_range=checked_range(range),
-        fit=fit,
+        fit=cast(Any, fit),  # it is refused there
         cache=cache,
         recursive=recursive,
         force=force,

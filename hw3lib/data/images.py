@@ -363,7 +363,7 @@ def _geometries(table: pd.DataFrame, readings: list[Reading], size: int, workers
     if all(reading.fit == "stretch" for reading in readings):
         return None
     if {"width", "height"} <= set(table.columns):
-        shapes = zip(table["width"].tolist(), table["height"].tolist(), strict=True)
+        shapes: Iterator[tuple[int, int]] = zip(table["width"].tolist(), table["height"].tolist(), strict=True)
     else:
         shapes = in_order(_shape, table["image"], workers)
     known = lru_cache(maxsize=None)(Geometry)  # most images have the shape of others
@@ -425,7 +425,8 @@ def _decode(
     """Squares in order, uint8 ``(3, size, size)`` each, decoded ahead by threads, a few images at a time."""
     images = in_order(lambda pair: decode_squares(pair[0], size, pair[1]), zip(paths, readings, strict=True), workers)
     each = tqdm(images, total=len(paths), unit="image", desc="decode", disable=not progress)
-    for path, wanted, (squares, found, warning) in zip(paths, geometries or [None] * len(paths), each, strict=True):
+    known: Sequence[Geometry | None] = geometries or [None] * len(paths)
+    for path, wanted, (squares, found, warning) in zip(paths, known, each, strict=True):
         if wanted is not None and wanted != found:
             raise Hw3Error(
                 f"{path}: has {found.width}x{found.height} pixels, and the table says {wanted.width}x{wanted.height}; "

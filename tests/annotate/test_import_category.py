@@ -189,12 +189,15 @@ def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(folder, tmp_path):
 
 
 def test_photographs_of_other_kinds_are_told_of_and_taken_where_they_are_annotated(folder, tmp_path):
-    Image.new("RGB", (WIDTH, HEIGHT), "red").save(folder / "d.gif")
-    labelme(folder / "d.json", {"points": SQUARE}, image="d.gif")
-    (folder / "e.heic").write_bytes(b"x")
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(folder / "d.dib")
+    labelme(folder / "d.json", {"points": SQUARE}, image="d.dib")
+    (folder / "e.psd").write_bytes(b"x")
+    (folder / "f.dib").write_bytes((folder / "d.dib").read_bytes()[:-20])
+    labelme(folder / "f.json", {"points": SQUARE, "label": "crack"}, image="f.dib")
     said = import_category(folder, tmp_path / "bolts").summary()
-    assert "another format, made PNG: d.gif" in said and "of a kind that is not read: e.heic" in said
+    assert "another format, made PNG: d.dib" in said and "of a kind that is not read: e.psd" in said
     assert Image.open(tmp_path / "bolts/dent/d.png").getpixel((0, 0)) == (255, 0, 0)
+    assert "images that cannot be decoded: f.dib" in said and not (tmp_path / "bolts/crack").exists()
 
 
 def test_what_is_made_is_a_category_without_a_fault(folder, tmp_path, capsys):

@@ -204,7 +204,10 @@ class _Writer:
 
     def write(self, source: Path) -> None:
         for entry in self.entries:
-            self._write_image(entry)
+            try:
+                self._write_image(entry)
+            except Unfit as error:
+                self.told.leave(f"images that {error}", entry.name)
         if not self.done.counts:
             raise Hw3Error(f"{source}: no image is left: {_first(self.told)}")
         if set(self.done.counts) == {"good"} and not any(entry.tags for entry in self.entries):
@@ -220,14 +223,16 @@ class _Writer:
         (self.folder / FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def _write_image(self, entry: Entry) -> None:
+        """Write an image with its mask, and note its objects.
+
+        Raises:
+            Unfit: it cannot be taken; nothing was written.
+            Hw3Error: a shape that is damaged.
+        """
         if not entry.shapes and not entry.tags and self.unlabelled == "leave":
             self.told.leave("images without annotation", entry.name)
             return
-        try:
-            found, size = self.objects.of(entry)
-        except Unfit as error:
-            self.told.leave(f"images that {error}", entry.name)
-            return
+        found, size = self.objects.of(entry)
         if not found and not all(is_good(shape.label) for shape in entry.shapes):
             self.told.leave("images of whose annotations nothing is left", entry.name)
             return
@@ -272,9 +277,12 @@ class _Writer:
         return "of the largest area" if self.several == "largest" else repr(COMBINED)
 
     def _place(self, entry: Entry, name: str) -> Path:
-        """Copy or link an image under its own name, or one like it where that is taken."""
+        """Copy or link an image under its own name, or one like it where that is taken.
+
+        Raises:
+            Unfit: one in another format cannot be decoded.
+        """
         place = self.folder / name
-        place.mkdir(parents=True, exist_ok=True)
         stem, suffix = os.path.splitext(Path(entry.name.replace("\\", "/")).name)
         if isinstance(entry.source, Path):
             stem, suffix = os.path.splitext(entry.source.name)
@@ -284,6 +292,8 @@ class _Writer:
             with open_image(io.BytesIO(entry.source)) as image:
                 suffix = _SUFFIXES.get(image.format or "", "")
             kept = bool(suffix)
+        pixels = None if kept else _decoded(entry)
+        place.mkdir(parents=True, exist_ok=True)
         free, number = stem, 1
         while {free.casefold(), f"{free}_mask".casefold()} & self.used[name.casefold()]:
             number += 1
@@ -292,10 +302,9 @@ class _Writer:
         if free != stem or isinstance(entry.source, Path) and stem != os.path.splitext(entry.source.name)[0]:
             self.told.change("images of a name that is taken, or that none can have, renamed", f"{entry.name}: {free}")
         target = place / f"{free}{suffix if kept else '.png'}"
-        if not kept:
+        if pixels is not None:
             self.told.change("images in another format, made PNG", entry.name)
-            source = io.BytesIO(entry.source) if isinstance(entry.source, bytes) else entry.source
-            Image.fromarray(read_image(source)).save(target)
+            Image.fromarray(pixels).save(target)
         elif isinstance(entry.source, bytes):
             target.write_bytes(entry.source)
         elif self.link:
@@ -330,6 +339,14 @@ class _Writer:
                 record["keypoints"] = [value for x, y in each.points.tolist() for value in (x, y, 2)]
                 record["num_keypoints"] = len(each.points)
             self.annotations.append(record)
+
+
+def _decoded(entry: Entry) -> np.ndarray:
+    """An image's pixels, uint8 ``(H, W, 3)``."""
+    try:
+        return read_image(io.BytesIO(entry.source) if isinstance(entry.source, bytes) else entry.source)
+    except Hw3Error:
+        raise Unfit("cannot be decoded") from None
 
 
 def _is_no_class(name: str) -> bool:

@@ -87,9 +87,8 @@ class LightSegmenter:
     @torch.inference_mode()
     def features(self, images: ImageStack | np.ndarray) -> FrozenFeatures:
         """What the backbone makes of uint8 images ``(N, 3, image_size, image_size)``; made once for all splits."""
-        geometries = None
-        if isinstance(images, ImageStack):
-            images, geometries = images.images, images.geometries
+        geometries = images.geometries if isinstance(images, ImageStack) else None
+        images = images.images if isinstance(images, ImageStack) else images
         if images.shape[1:] != (3, self.image_size, self.image_size):
             raise Hw3Error(f"images: found {images.shape}, expected (N, 3, {self.image_size}, {self.image_size})")
         found = []

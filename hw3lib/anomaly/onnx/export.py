@@ -299,8 +299,9 @@ def _compare(detector: Detector, exported: OnnxDetector, images: np.ndarray) -> 
         scale = np.maximum(scale, abs(detector.threshold_))
     if wanted.maps is None:
         return _largest(found[0] - wanted.scores, scale), None
-    scale = np.maximum(scale, np.abs(wanted.maps).max((1, 2)))
-    return _largest(found[0] - wanted.scores, scale), _largest(found[1] - wanted.maps, scale[:, None, None])
+    maps = np.asarray(wanted.maps)
+    scale = np.maximum(scale, np.abs(maps).max((1, 2)))
+    return _largest(found[0] - wanted.scores, scale), _largest(np.asarray(found[1]) - maps, scale[:, None, None])
 
 
 def _largest(difference: np.ndarray, scale: np.ndarray) -> float:
