@@ -24,8 +24,8 @@ from hw3lib.core.files import atomic_folder, file_digest
 from hw3lib.core.saved import save_tensors
 from hw3lib.core.text import counted
 from hw3lib.data.groups import as_numbers, joined_groups, pixel_twins
-from hw3lib.data.images import ImageStack
 from hw3lib.data.reading import PLAIN, Reading
+from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 

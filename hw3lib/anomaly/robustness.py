@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
-from hw3lib.data.images import ImageStack
+from hw3lib.data.stack import ImageStack
 
 from .comparison import DetectorEvaluation, ranking, share
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hw3lib.data.images import ImageStack
 from hw3lib.data.labels import as_labels, class_names
+from hw3lib.data.stack import ImageStack
 from hw3lib.networks.augment import RandomAugment
 from hw3lib.networks.devices import default_accelerator, resolve
 from hw3lib.networks.trainer import predict

@@ -2,7 +2,7 @@ from .check import CheckReport, check_category
 from .fetch.sources import get
 from .find import list_categories
 from .groups import find_groups, products
-from .images import ImageStack, read_image, read_row
+from .images import read_image, read_row
 from .labels import class_names
 from .masks import load_masks, read_mask
 from .reading import Reading
@@ -14,6 +14,7 @@ from .splits import (
     stratified_folds,
     stratified_split,
 )
+from .stack import ImageStack
 from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
 from .table import digest, load_table
 

@@ -23,9 +23,9 @@ from hw3lib.core.kept import code_digest, read_kept
 from hw3lib.core.scores import balanced_accuracy
 from hw3lib.data.decoding import BROKEN_ARRAYS
 from hw3lib.data.groups import GROUP, products
-from hw3lib.data.images import ImageStack
 from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
 from hw3lib.data.masks import load_masks
+from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -45,6 +45,8 @@ _VIEWS_CODE = (
     "networks/devices.py",
     "networks/trainer.py",
     "data/images.py",
+    "data/decoding.py",
+    "data/stack.py",
     "data/geometry.py",
     "data/depth.py",
 )

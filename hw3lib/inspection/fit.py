@@ -20,9 +20,10 @@ from hw3lib.core.text import counted
 from hw3lib.data.depth import say_range
 from hw3lib.data.find import is_category, refuse_inside_category
 from hw3lib.data.geometry import Geometry, say_fit, say_squeezed
-from hw3lib.data.images import ImageStack, decode_squares
+from hw3lib.data.images import decode_squares
 from hw3lib.data.near import NearTwins
 from hw3lib.data.reading import Fit, Reading
+from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 
 from .photographs import find_photographs, good_photographs, say_sizes, with_groups

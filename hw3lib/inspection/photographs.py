@@ -18,10 +18,11 @@ from hw3lib.core.text import counted
 from hw3lib.data.find import is_category
 from hw3lib.data.folders import IMAGE_SUFFIXES
 from hw3lib.data.groups import GROUP, grouped
-from hw3lib.data.images import ImageStack, decode_squares
+from hw3lib.data.images import decode_squares
 from hw3lib.data.layouts import Problem
 from hw3lib.data.overlooked import list_images, overlooked
 from hw3lib.data.reading import Fit, Reading, shared_reading
+from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header, settings_of
 from hw3lib.errors import Hw3Error
 

@@ -9,10 +9,10 @@ import pandas as pd
 
 from hw3lib import anomaly, classify, imbalance, networks  # a worker loads what its cells need and no more
 from hw3lib.core.intervals import auroc_interval
-from hw3lib.data.images import ImageStack
 from hw3lib.data.labels import split_sizes
 from hw3lib.data.parts import parts_of
 from hw3lib.data.splits import classification_images, splittable
+from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.folder import plain

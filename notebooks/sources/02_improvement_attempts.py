@@ -71,17 +71,7 @@ from hw3lib import RunFolder
 from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, run_attempt, verdict
 from hw3lib.core import corrected_interval
 from hw3lib.course import checks
-from hw3lib.data import (
-    ImageStack,
-    class_counts,
-    classification_images,
-    get,
-    load_masks,
-    load_table,
-    products,
-    splittable,
-    stratified_folds,
-)
+from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
 
@@ -402,6 +392,8 @@ widgets.in_person(widgets.relabel, best, images, run.folder / "relabelled.json")
 # **Predict first.** How often does a *correct* decision have its peak on the defect?
 
 # %%
+from hw3lib.data import products, stratified_folds
+
 folds = stratified_folds(images["defect"].to_numpy(), products(images), random_state=seed)
 explained = replace(transfer, batch_size=min(batch_size, *(len(train) for train, _ in folds)))
 explanation = explain_attempt(explained, images, folds, seed=seed)

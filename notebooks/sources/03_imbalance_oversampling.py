@@ -65,17 +65,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hw3lib import RunFolder, imbalance
 from hw3lib.course import checks
-from hw3lib.data import (
-    ImageStack,
-    class_counts,
-    classification_images,
-    get,
-    load_masks,
-    load_table,
-    products,
-    splittable,
-    stratified_folds,
-)
+from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
 
@@ -207,6 +197,8 @@ run.figure(figure, "made_copy_paste")
 # and so blurs it.
 
 # %%
+from hw3lib.data import products, stratified_folds
+
 network = backbones.load("tf_efficientnet_lite0")
 
 

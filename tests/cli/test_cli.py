@@ -172,7 +172,7 @@ def test_run_hands_everything_over(monkeypatch, capsys, tmp_path):
     options.pop("echo")
     assert chosen == [] and options == {
         "category": "synthetic/bottle", "data": None, "profile": "quick", "parameters": {}, "name": None,
-        "timeout": 1800, "force": False, "jobs": None,
+        "timeout": 1800, "force": False, "jobs": None, "out": None,
     }  # fmt: skip
     more = [
         "-p",
@@ -230,7 +230,8 @@ def test_data_check(category, capsys):
     (category / "ground_truth" / "dent" / "001_mask.png").unlink()
     assert hw3("data", "check", "widget", "--data", root) == 1
     shown = capsys.readouterr().out
-    assert str(picture) in shown and "test/dent/001.png" in shown and "2 errors" in shown
+    assert str(picture) in shown and "WARNING missing mask" in shown and "dent/001.png" in shown
+    assert "1 errors, 1 warnings" in shown
     assert hw3("data", "check", "widgot", "--data", root) == 2
     assert "did you mean 'widget'?" in capsys.readouterr().err
 
@@ -298,7 +299,7 @@ def bottle(monkeypatch, tmp_path):
     for i in range(8):
         for place in ("train/good", "test/good", "test/dent", "test/crack"):
             (tmp_path / "data/bottle" / place).mkdir(parents=True, exist_ok=True)
-            pixels = np.random.default_rng([i, len(place)]).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+            pixels = np.random.default_rng([i, *place.encode()]).integers(0, 255, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "data/bottle" / place / f"{i}.png")
 
     def change(**settings):
@@ -350,6 +351,7 @@ def test_reproduce_hands_everything_over(bottle, tmp_path, monkeypatch):
     monkeypatch.setattr(reproduction, "reproduce", fake)
     assert hw3("reproduce", "wood", "--data", tmp_path / "data", "--category", "bottle", "--substitute") == 2
     options = {"repeats": 10, "seed": 0, "allow_substitutes": True, "numbers": [], "name": None, "progress": False}
+    options["out"] = None
     assert calls == [("wood", "bottle", options | {"beyond": None})]
 
 

@@ -24,9 +24,9 @@ from hw3lib.core.registry import Registry
 from hw3lib.core.saved import save_tensors
 from hw3lib.core.untrusted import read_json
 from hw3lib.data.geometry import Geometry
-from hw3lib.data.images import ImageStack
 from hw3lib.data.reading import reading_of
 from hw3lib.data.splits import stratified_split
+from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.schedules import tenth_then_cosine
 from hw3lib.networks.symmetries import boxes_mirrored_by_bits, mirrored_by_bits

@@ -9,7 +9,6 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from hw3lib.core.untrusted import read_json_value
 from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def _kinds(path: Path) -> set[str]:
 
 
 def _some(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    from .files import files_below
+    from .files import files_below  # here, for the names of formats should cost nothing
 
     for suffix in suffixes:
         yield from islice((p for p in files_below(folder) if p.suffix.lower() == suffix), _LOOKED_AT)
@@ -86,6 +85,7 @@ def _some(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
 def _kind(path: Path) -> str | None:
     from hw3lib.annotate.formats.voc import read_xml  # here, for the names of formats should cost nothing
     from hw3lib.annotate.formats.yolo import read_yaml
+    from hw3lib.core.untrusted import read_json_value
 
     try:
         if path.suffix.lower() == ".xml":

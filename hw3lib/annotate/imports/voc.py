@@ -191,7 +191,7 @@ def _crop(region: Region) -> np.ndarray:
 
 def _parts(region: Region) -> list[Region]:
     """The 8-connected parts: a class's pixels may be several objects."""
-    from scipy import ndimage
+    from scipy import ndimage  # here, for most files need none of it
 
     from hw3lib.data.statistics import EIGHT_CONNECTED
 

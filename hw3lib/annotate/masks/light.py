@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
 from hw3lib.data.geometry import Geometry
-from hw3lib.data.images import ImageStack
+from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device

@@ -63,6 +63,7 @@ _CODE = (
     "networks/symmetries.py",
     "networks/backbones.py",
     "data/images.py",
+    "data/decoding.py",
     "data/geometry.py",
     "data/depth.py",
 )

@@ -18,8 +18,9 @@ from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import p_values
 from hw3lib.data.decoding import BROKEN, FORMATS, NoPlugIn, open_image
 from hw3lib.data.geometry import Geometry
-from hw3lib.data.images import Decoded, ImageStack, Squares, decode_image
+from hw3lib.data.images import Decoded, Squares, decode_image
 from hw3lib.data.reading import PLAIN, Reading
+from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.score import map_colours, threshold_and_promise
 
