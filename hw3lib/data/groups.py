@@ -24,6 +24,7 @@ from hw3lib.core.text import counted
 from hw3lib.core.untrusted import read_text
 from hw3lib.errors import Hw3Error
 
+from .images import read_image
 from .near import components, find_near_twins, view
 from .reading import PLAIN, Reading, readings_of
 from .threads import in_order
@@ -178,7 +179,6 @@ def pairs_of_equals(keys: Sequence[bytes], rows: Sequence[int] | None = None) ->
 
 def _looked_up(images: Sequence[str | Path], readings: Sequence[Reading]) -> list[str]:
     """The first photograph of each set of near twins names the product."""
-    from .images import read_image  # which knows groups
 
     each = zip(images, readings, strict=True)
     views = in_order(lambda pair: view(read_image(pair[0], reading=pair[1])), each)

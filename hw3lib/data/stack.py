@@ -20,7 +20,7 @@ from hw3lib.errors import Hw3Error
 from .decoding import BROKEN_ARRAYS, open_image, upright_size
 from .geometry import Geometry, refuse_tiles
 from .groups import joined_groups, pixel_twins, products
-from .images import Squares, naming, decode_squares
+from .images import Squares, decode_squares, naming
 from .near import NearTwins, find_near_twins, say_near_twins, untold, view, worth_a_word
 from .reading import PLAIN, Reading, readings_of
 from .threads import in_order
