@@ -313,6 +313,17 @@ def summary_text(done: ExportedAnnotations) -> str:
     lines.append(format_table(formats))
     if smoothed := data.instances.smoothed:
         lines.append(f"{counted(len(smoothed), 'mask')} with a smooth border: what is above half is defect")
+    shares: dict[int, float] = {}
+    for instance in data.instances:
+        if instance.kind == "mask":
+            share = instance.area / (instance.size[0] * instance.size[1])
+            shares[instance.row] = shares.get(instance.row, 0.0) + share
+    large = [data.names[row] for row, share in shares.items() if share > 0.5]
+    if large:
+        lines.append(
+            f"{counted(len(large), 'image')} with more than half of it marked; if the background is what is marked, "
+            f"invert the masks: {', '.join(large[:_MOST_NAMES])}"
+        )
     if dropped := data.instances.dropped:
         lines.append(
             f"{len(dropped)} components below {data.instances.min_area} pixels dropped, "

@@ -171,6 +171,7 @@ def settings(
     reset: Annotated[bool, option("forget what was said before")] = False,
 ) -> int:
     from dataclasses import replace
+    from fnmatch import fnmatch
 
     from hw3lib.core.text import counted
     from hw3lib.data.find import category_folder
@@ -178,6 +179,7 @@ def settings(
     from hw3lib.data.reading import readings_of
     from hw3lib.data.settings import CategorySettings, read_settings, write_settings
     from hw3lib.data.table import load_table
+    from hw3lib.errors import Hw3Error
 
     folder = category_folder(category, data)
     said: dict[str, Any] = {"good": good, "pixel_range": range, "fit": fit, "groups": groups}
@@ -186,6 +188,8 @@ def settings(
     if changes or reset:
         found = replace(found, **changes)
         names = None
+        if good is not None and not any(fnmatch(path.name, good) for path in folder.rglob("*") if path.is_dir()):
+            raise Hw3Error(f"--good {good}: no folder of this name in {folder}; nothing is kept")
         if groups is not None:  # what does not fit is refused before it is kept
             table = load_table(folder.parent, folder.name, strict=False)
             names = find_groups(table["image"].tolist(), groups, folder, readings_of(table))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import warnings
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3)
 LARGEST = 2**28  # bytes of an array whose memory is kept
@@ -28,11 +29,12 @@ def keep() -> bool:
 
 def prepare() -> dict[str, str]:
     """What PyTorch reads when it is loaded, for this process and those it starts: :func:`spin_briefly`, and that what
-    Apple's MPS cannot do yet the CPU does, instead of an error.
+    Apple's MPS cannot do yet the CPU does, instead of an error. Pillow's warnings of damaged files are not shown.
 
     Returns:
         What is set now, for the environment of a kernel.
     """
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged files, which hw3lib tells in sentences of its own
     fallback = "PYTORCH_ENABLE_MPS_FALLBACK"
     return spin_briefly() | {fallback: os.environ.setdefault(fallback, "1")}
 

@@ -16,7 +16,7 @@ from hw3lib.errors import Hw3Error
 
 from .annotations import annotated_images, annotations_of, annotations_path
 from .decoding import is_deep
-from .depth import say_range
+from .depth import contrast, say_odd_contrast, say_range
 from .fetch.official import OFFICIAL
 from .geometry import Geometry, say_fit, say_squeezed
 from .groups import GROUP, joined_groups, pairs_of_equals, products
@@ -30,8 +30,6 @@ from .table import NOT_FINITE, mask_files, settings_of
 from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size
-_BRIGHTEST = 0.999  # of an image's values, those above are stars, glare and broken pixels
-_NEARLY_BLACK = 64  # of 255: a camera of 14 bits read as one of 16 ends below it
 
 
 @dataclass(frozen=True)
@@ -89,14 +87,14 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
     known = {p.file for p in problems if p.kind in ("unreadable", "size mismatch", NOT_FINITE)}
     keys = np.zeros((len(table), _KEY), np.uint8)  # zeros: not readable
-    levels = np.full(len(table), np.nan)
+    levels = np.full((len(table), 2), np.nan)
     beyond: list[tuple[str, str]] = []
 
     def views() -> Iterator[np.ndarray]:
         pairs = zip(table["image"], readings_of(table), strict=True)
         for i, content in enumerate(in_order(lambda pair: _content(*pair), pairs)):
             if not isinstance(content, Problem):
-                keys[i], levels[i] = np.frombuffer(content.key, np.uint8), content.level
+                keys[i], levels[i] = np.frombuffer(content.key, np.uint8), content.levels
                 if content.beyond:
                     beyond.append((table["image"].iloc[i], content.beyond))
                 yield content.view
@@ -127,11 +125,11 @@ def _unreadable(path: str, error: Hw3Error) -> Problem:
 
 
 class _Content(NamedTuple):
-    """Of an image: hash of its pixels, so that a re-encoded copy is known again; its brightest value but for a few
-    outliers, 0 to 255; what is beyond its range, in words; and what is compared with others to find near twins."""
+    """Of an image: hash of its pixels, so that a re-encoded copy is known again; its darkest and brightest value, see
+    :func:`contrast`; what is beyond its range, in words; and what is compared with others to find near twins."""
 
     key: bytes
-    level: float
+    levels: tuple[int, int]
     beyond: str
     view: np.ndarray
 
@@ -142,9 +140,7 @@ def _content(path: str, reading: Reading) -> _Content | Problem:
     except Hw3Error as error:
         return _unreadable(path, error)
     key = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-    counts = np.bincount(pixels.ravel(), minlength=256)
-    level = np.searchsorted(counts.cumsum(), _BRIGHTEST * pixels.size)
-    return _Content(key, float(level), warning, view(pixels))
+    return _Content(key, contrast(pixels), warning, view(pixels))
 
 
 class _Mask(NamedTuple):
@@ -322,7 +318,7 @@ def _annotations(table: pd.DataFrame) -> Iterator[Problem]:
 
 
 def _ranges(table: pd.DataFrame, levels: np.ndarray, beyond: list[tuple[str, str]]) -> Iterator[Problem]:
-    """What the images make of the values that are black and white; ``levels`` are their brightest values."""
+    """What the images make of the values that are black and white; ``levels`` are of :func:`contrast`."""
     deep = np.array([is_deep(mode) for mode in table["mode"]], bool)
     if deep.any() and not deep.all():
         first = table["image"].iloc[int((~deep).argmax() if deep.mean() > 0.5 else deep.argmax())]
@@ -339,21 +335,11 @@ def _ranges(table: pd.DataFrame, levels: np.ndarray, beyond: list[tuple[str, str
         others = f"; {len(beyond) - 1} others do too" if len(beyond) > 1 else ""
         yield Problem("warning", "beyond the range", file, f"{text}{others}")
     if np.isfinite(levels).any():
-        level = float(np.nanmedian(levels))
-        if level < _NEARLY_BLACK:
-            example = table["image"].iloc[int(np.nanargmin(np.abs(levels - level)))]
-            yield Problem("warning", "nearly black", example, _say_nearly_black(table, level))
-
-
-def _say_nearly_black(table: pd.DataFrame, level: float) -> str:
-    black, white = readings_of(table)[0].pixel_range or (0, 255)
-    value = black + level / 255 * (white - black)
-    ending = next((2**bits - 1 for bits in range(1, 17) if value <= 2**bits - 1), value) if white > 1 else value
-    return (
-        f"99.9 % of its values are at most {value:.3g}, where {white:g} is white, and most images are as dark; if the "
-        f"camera gives fewer bits, say what is white: hw3 data settings {table.attrs.get('category', 'CATEGORY')} "
-        f"--range {black:g} {ending:.4g}"
-    )
+        low, high = np.nanmedian(levels, 0)
+        if said := say_odd_contrast(low, high, readings_of(table)[0].pixel_range, bool(deep.all())):
+            example = table["image"].iloc[int(np.nanargmin(np.abs(levels[:, 1] - high)))]
+            kind, text = said
+            yield Problem("warning", kind, example, text.format(f"hw3 data settings {table.attrs.get('category')}"))
 
 
 def _say_reading(table: pd.DataFrame) -> str:

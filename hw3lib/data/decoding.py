@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import (
     IMAGELENGTH,
     IMAGEWIDTH,
     PLANAR_CONFIGURATION,
+    SAMPLEFORMAT,
     TiffImageFile,
 )
 
@@ -42,14 +43,14 @@ class NoPlugIn(OSError):
     """What reads a format is not installed; says what brings it."""
 
 
-def open_image(source: str | Path | IO[bytes], formats: Sequence[str] | None = None) -> ImageFile.ImageFile:
+def open_image(source: str | Path | IO[bytes], formats: Sequence[str] = FORMATS) -> ImageFile.ImageFile:
     """As ``PIL.Image.open``, but of regular files and at most :data:`MOST_PIXELS` only; HEIC too, where its package is.
 
     Pillow's own limit warns where nobody reads it, and refuses in words of its own, so it is not asked.
 
     Args:
         source: image file, or one that is open.
-        formats: Pillow's names of those that are taken; None: all.
+        formats: Pillow's names of those that are taken. Others are not tried: of EPS Pillow starts an interpreter.
 
     Raises:
         Exception: one of :data:`BROKEN`.
@@ -71,11 +72,13 @@ def open_image(source: str | Path | IO[bytes], formats: Sequence[str] | None = N
     return image
 
 
-def _identified(source: str | Path | IO[bytes], formats: Sequence[str] | None) -> ImageFile.ImageFile:
+def _identified(source: str | Path | IO[bytes], formats: Sequence[str]) -> ImageFile.ImageFile:
     start, tried = _start(source), set()
+    if not start:
+        raise OSError("is empty (0 bytes)")
     for load in (Image.preinit, Image.init):  # the common plug-ins, then all
         load()
-        for name in [name for name in formats or Image.ID if name in Image.OPEN and name not in tried]:
+        for name in [name for name in formats if name in Image.OPEN and name not in tried]:
             tried.add(name)
             factory, accept = Image.OPEN[name]
             found = accept is None or accept(start)
@@ -129,8 +132,10 @@ def mode_of(image: ImageFile.ImageFile) -> str:
     """Pillow's mode of an image just opened, but ``RGB;16``, ``RGBA;16`` or ``LA;16`` for colours of 16 bits.
 
     Raises:
-        OSError: colours of 16 bits in an order that Pillow gives wrongly.
+        OSError: colours of 16 bits in an order, or signed values of 8 bits, that Pillow gives wrongly.
     """
+    if isinstance(image, TiffImageFile) and image.mode == "L" and 2 in image.tag_v2.get(SAMPLEFORMAT, ()):
+        raise OSError("has signed values of 8 bits, which Pillow wraps round; save it with 16 bits or unsigned")
     if image.mode not in ("RGB", "RGBA"):
         return image.mode
     raw, whole = _raw_mode(image), f"{image.mode};16"

@@ -131,6 +131,46 @@ def row_boxes(size: tuple[int, int]) -> list[Box]:
     return [(0, row, width, min(row + step, height)) for row in range(0, height, step)]
 
 
+_TAIL = 0.001  # of an image's values at either end: stars, glare and broken pixels
+_NEARLY_BLACK = 64  # of 255: a camera of 14 bits read as one of 16 ends below it
+_NARROW = 32  # of 255
+
+
+def contrast(pixels: np.ndarray) -> tuple[int, int]:
+    """The darkest and the brightest value of a uint8 image, 0 to 255, but for a few outliers."""
+    count = np.bincount(pixels.ravel(), minlength=256).cumsum()
+    return int(np.searchsorted(count, _TAIL * pixels.size)), int(np.searchsorted(count, (1 - _TAIL) * pixels.size))
+
+
+def say_odd_contrast(
+    low: float, high: float, pixel_range: tuple[float, float] | None, deep: bool
+) -> tuple[str, str] | None:
+    """What is odd about the values of most images: its kind, and a text with ``{}`` for the command that takes --range.
+
+    Args:
+        low, high: medians of the images' :func:`contrast`.
+        pixel_range: values that are black and white; None: 0 and 255.
+        deep: whether all images have more than 8 bits. Those of 8 bits are not told to be narrow: products are grey.
+    """
+    black, white = pixel_range or (0, 255)
+    step = (white - black) / 255
+    value = black + high * step
+    if high < _NEARLY_BLACK:
+        ending = next((2**bits - 1 for bits in range(1, 17) if value <= 2**bits - 1), value) if white > 1 else value
+        return "nearly black", (
+            f"99.9 % of its values are at most {value:.3g}, where {white:g} is white, and most images are as dark; if "
+            f"the camera gives fewer bits, say what is white: {{}} --range {black:g} {ending:.4g}"
+        )
+    if deep and high - low < _NARROW:
+        first, last = max(black, black + (low - 1) * step), min(white, value + step)
+        return "narrow range", (
+            f"99.8 % of its values lie between {black + low * step:.5g} and {value:.5g}, and most images are alike; "
+            f"where {black:g} is black and {white:g} white, few of the 256 levels are left: {{}} --range {first:.5g} "
+            f"{last:.5g}"
+        )
+    return None
+
+
 def say_range(found: tuple[float, float]) -> str:
     """``12 bits: 0 to 4095``, or the values alone."""
     low, high = found

@@ -46,7 +46,7 @@ def check_groups(groups: object) -> None:
     """
     if not isinstance(groups, str) or not groups:
         raise Hw3Error(f"groups={groups!r}: expected a regular expression, the name of a CSV file, or {NEAR}")
-    if groups == NEAR or groups.endswith(".csv"):
+    if groups == NEAR or groups.lower().endswith(".csv"):
         return
     try:
         brackets = re.compile(groups).groups
@@ -80,7 +80,7 @@ def find_groups(
     if groups == NEAR:
         return _looked_up(images, [PLAIN] * len(images) if readings is None else readings)
     names = [_name(Path(os.path.relpath(image, folder)).as_posix()) for image in images]
-    if groups.endswith(".csv"):
+    if groups.lower().endswith(".csv"):
         return _listed(names, Path(folder) / groups)
     pattern = re.compile(groups)
     found = [pattern.search(name if "/" in groups else name.rpartition("/")[2]) for name in names]

@@ -153,7 +153,7 @@ def _to_8_bits(image: Image.Image, mode: str, low: Image.Image | None, reading: 
     assert found is not None  # an image has pixels
     natural = natural_range(found)
     black, white = reading.pixel_range or natural
-    warning = _beyond(found, black, white)
+    warning = _beyond(found, black, white) or _dark(found, black, white)
     if reading.pixel_range is None and natural != (0, 255):
         warning = f"more than 8 bits a pixel, read by its own values ({say_range(natural)}), for no range is known"
     known = scaled(np.arange(2**16), black, white) if mode not in ("I", "F") else None
@@ -182,6 +182,13 @@ def _scaled(image: Image.Image, reading: Reading) -> tuple[Image.Image, str]:
 def scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
     """Values as uint8 of the same shape: black becomes 0, white 255, linear between, rounded, cut off beyond."""
     return np.clip((values.astype(np.float64) - black) * (255 / (white - black)) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _dark(found: Extremes, black: float, white: float) -> str:
+    """Of an image of another bit depth than the range was found from, such as floats up to 1 where 1023 is white."""
+    if found.high - black >= (white - black) / 64:
+        return ""
+    return f"its largest value is {found.high:g}, where {white:g} is white: all of it is nearly black"
 
 
 def _beyond(found: Extremes, black: float, white: float) -> str:

@@ -50,7 +50,8 @@ def read_regions(path: str | Path) -> list[Region]:
       255 or of class numbers everything but 0 is defect. In a smoothed mask, which has a slope of values between
       background and defect, what is above half is defect; so it is in every JPEG. A slope is told from class numbers by
       its neighbours: a pixel of a class mostly lies among its like and background.
-    - *colours*: the brightest of the three channels is the value, so that the darkest blue is a mark.
+    - *colours*: the brightest of the three channels is the value, so that the darkest blue is a mark. Where colours
+      are all as bright, such as red on white, the most frequent one is background.
     - *palettes*: every index but that of the background, which is 0 (the smallest, where there is no 0) whatever its
       colour; or that of black, where the palette has it elsewhere and more of the image is black. A palette of greys in
       their order, or of many greys, is a grey picture.
@@ -135,6 +136,8 @@ def _decoded(file: str) -> Region:
         raise Hw3Error(f"{file}: {error}") from None
     except BROKEN as error:
         raise Hw3Error(f"{file}: mask cannot be decoded: {error}") from None
+    if alpha is not None and not alpha.any():
+        return Region(file, np.zeros(alpha.shape, bool))
     if alpha is not None and alpha.min() < alpha.max():
         opaque = alpha > alpha.max() / 2
         values = np.where(opaque, values, 0) if _is_black_and_white(values[opaque]) else alpha
@@ -164,7 +167,17 @@ def _values(image: Image.Image) -> np.ndarray:
     if image.mode in ("LA", "La"):
         return np.asarray(image.getchannel("L"))
     colours = image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
-    return np.asarray(reduce(ImageChops.lighter, map(colours.getchannel, "RGB")))
+    brightest = np.asarray(reduce(ImageChops.lighter, map(colours.getchannel, "RGB")))
+    pixels = np.asarray(colours)[..., :3]
+    all_as_bright = np.ptp(brightest) < 64 and np.ptp(pixels.reshape(-1, 3), axis=0).max() >= 128
+    return _from_background(pixels) if all_as_bright else brightest
+
+
+def _from_background(colours: np.ndarray) -> np.ndarray:
+    """How far each pixel of uint8 ``(H, W, 3)`` is from the most frequent colour, uint8 ``(H, W)``."""
+    coarse = (colours >> 5).astype(np.uint16) @ np.array([64, 8, 1], np.uint16)  # a lossy format scatters a colour
+    often = coarse == np.bincount(coarse.ravel()).argmax()
+    return np.abs(colours.astype(np.int16) - np.median(colours[often], 0).astype(np.int16)).max(2).astype(np.uint8)
 
 
 def _alpha(image: Image.Image) -> np.ndarray | None:

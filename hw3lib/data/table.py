@@ -287,16 +287,18 @@ def _orphaned_masks(layout: Layout, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
     every = [str(folder / name) for folder in layout.masks for name in image_names(folder)]
     every += [str(path) for folder in layout.masks for path in subfolders(folder) if image_names(path)]
-    return [
-        Problem(
-            "error",
-            "orphaned mask",
-            p,
-            "belongs to no image: no image of this class has its stem; delete it or restore the image",
-        )
-        for p in every
-        if p not in used
-    ]
+    pairs = {_stem(os.path.basename(mask)): os.path.basename(mask) for mask in used if mask}
+    return [Problem("error", "orphaned mask", p, _why_orphaned(p, pairs)) for p in every if p not in used]
+
+
+def _why_orphaned(mask: str, used: dict[str, str]) -> str:
+    stem = _stem(os.path.basename(mask)).removesuffix("_mask")
+    if other := used.get(stem) or used.get(f"{stem}_mask"):
+        return f"is a second mask of its image, which has {other}; keep one, or put both into a folder of the stem"
+    return (
+        "belongs to no image: no image of this class has its stem, alone or followed by _mask; delete it, rename it or "
+        "restore the image"
+    )
 
 
 def read_header(path: str | Path) -> tuple[int, int, str]:

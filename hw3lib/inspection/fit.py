@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hw3lib.anomaly.detector import FEWEST, Detector
@@ -17,7 +18,7 @@ from hw3lib.anomaly.registry import load_detector, make_detector
 from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_images
 from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
-from hw3lib.data.depth import say_range
+from hw3lib.data.depth import contrast, say_odd_contrast, say_range
 from hw3lib.data.find import is_category, refuse_inside_category
 from hw3lib.data.geometry import Geometry, say_fit, say_squeezed
 from hw3lib.data.images import decode_squares
@@ -107,6 +108,10 @@ def fit(
             f"{human_bytes(plan['memory_bank_bytes'])}; all patches, while it is made: "
             f"{human_bytes(plan['patches_bytes'])}"
         )
+    some = images.images[:: max(1, len(images.images) // 64)]
+    low, high = np.median([contrast(image) for image in some], 0)
+    if odd := say_odd_contrast(low, high, reading.pixel_range, reading.pixel_range is not None):
+        echo(f"warning: {odd[0]}: {odd[1].format('say it here:')}")
     if images.warnings:
         file, warning = images.warnings[0]
         echo(f"warning: {counted(len(images.warnings), 'good image')} of {n}, first {file}: {warning}")

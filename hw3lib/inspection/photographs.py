@@ -268,7 +268,7 @@ def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], gr
     """
     folder = expanded(folder).absolute()
     table = pd.DataFrame({"image": files, "width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
-    if groups is not None and groups.endswith(".csv") and expanded(groups).is_file():
+    if groups is not None and groups.lower().endswith(".csv") and expanded(groups).is_file():
         groups = str(expanded(groups).absolute())
     if not is_category(folder):
         return grouped(table, groups, folder)
