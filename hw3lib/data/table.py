@@ -287,13 +287,19 @@ def _orphaned_masks(layout: Layout, rows: list[_Row]) -> list[Problem]:
     used = {row.mask for row in rows}
     every = [str(folder / name) for folder in layout.masks for name in image_names(folder)]
     every += [str(path) for folder in layout.masks for path in subfolders(folder) if image_names(path)]
-    pairs = {_stem(os.path.basename(mask)): os.path.basename(mask) for mask in used if mask}
+    pairs = {_place(mask): os.path.basename(mask) for mask in used if mask}
     return [Problem("error", "orphaned mask", p, _why_orphaned(p, pairs)) for p in every if p not in used]
 
 
-def _why_orphaned(mask: str, used: dict[str, str]) -> str:
-    stem = _stem(os.path.basename(mask)).removesuffix("_mask")
-    if other := used.get(stem) or used.get(f"{stem}_mask"):
+def _place(mask: str) -> tuple[str, str]:
+    """Its folder, which is that of a class, and its stem."""
+    return os.path.dirname(mask), _stem(os.path.basename(mask))
+
+
+def _why_orphaned(mask: str, used: dict[tuple[str, str], str]) -> str:
+    folder, stem = _place(mask)
+    stem = stem.removesuffix("_mask")
+    if other := used.get((folder, stem)) or used.get((folder, f"{stem}_mask")):
         return f"is a second mask of its image, which has {other}; keep one, or put both into a folder of the stem"
     return (
         "belongs to no image: no image of this class has its stem, alone or followed by _mask; delete it, rename it or "
