@@ -22,6 +22,7 @@ def list_(*, data: Data = None) -> int:
     from hw3lib.core.text import format_table
     from hw3lib.data.fetch.official import OFFICIAL
     from hw3lib.data.find import list_categories
+    from hw3lib.data.layouts import NO_GOOD
     from hw3lib.data.synthetic import PRODUCTS
     from hw3lib.data.table import load_table
 
@@ -32,9 +33,9 @@ def list_(*, data: Data = None) -> int:
     rows = [("category", "images", "where")]
     for name in [*known, *(name for name in found if name not in known)]:
         if name in found:
-            rows.append(
-                (name, str(len(load_table(found[name], name, strict=False, find_range=False))), str(found[name]))
-            )
+            table = load_table(found[name], name, strict=False, find_range=False)
+            no_good = any(p["kind"] == NO_GOOD for p in table.attrs["problems"])
+            rows.append((name, str(len(table)), f"{found[name]}{f'; {NO_GOOD}' if no_good else ''}"))
         else:
             rows.append((name, "-", f"missing; {known[name]}"))
     print(format_table(rows))

@@ -1,6 +1,7 @@
 """``hw3 detect fit``, ``hw3 detect score`` and ``hw3 detect export``."""
 
 import math
+import os
 import sys
 from typing import Annotated, Any, cast
 
@@ -131,7 +132,10 @@ def score(
     )
     say(f"{done.said}\n{done.anomalous} of {done.images} images are anomalous")
     if done.failed:
-        say(f"{counted(len(done.failed), 'image')} could not be read: results.csv says why")
+        folders = sum(os.path.isdir(file) for file, _ in done.failed)
+        numbers = ((len(done.failed) - folders, "image"), (folders, "folder"))
+        failed = " and ".join(counted(number, what) for number, what in numbers if number)
+        say(f"{failed} could not be read: results.csv says why")
     if done.top:
         say("highest scores:")
     for value, chance, file in done.top:

@@ -11,6 +11,7 @@ from pathlib import Path
 from .text import counted, printable
 
 _MOST_SAID = 8  # kinds and places
+_FOLDER = "folder "  # what a kind begins with that is a folder
 
 
 @dataclass
@@ -22,12 +23,14 @@ class Listing:
         files: those asked for, by path, the files of each folder before those of its sub-folders.
         others: number of the others by place (a path below the folder, empty for itself) and kind.
         deeper: number of files that ``recursive`` would have taken.
+        unreadable: folders that cannot be read, and why.
     """
 
     folder: Path
     files: list[str] = field(default_factory=list)
     others: Counter[tuple[str, str]] = field(default_factory=Counter)
     deeper: int = 0
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
 
     def say(self, folder: str | Path | None = None, hint: str = "") -> str:
         """The sentence on what is not looked at, empty if that is nothing.
@@ -42,7 +45,9 @@ class Listing:
         said = [f"{number} {kind}" + (f" in {place}" if place else "") for place, kind, number in rows[:_MOST_SAID]]
         if left := sum(number for *_, number in rows[_MOST_SAID:]):
             said.append(f"{left} more")
-        total = counted(self.others.total(), "file")
+        folders = sum(number for (_, kind), number in self.others.items() if kind.startswith(_FOLDER))
+        numbers = ((self.others.total() - folders, "file"), (folders, "folder"))
+        total = " and ".join(counted(number, what) for number, what in numbers if number)
         more = f"; {hint}" if hint and self.deeper else ""
         return printable(
             f"{self.folder if folder is None else folder}: not looked at: {total}: {', '.join(said)}{more}"
@@ -59,14 +64,14 @@ def list_files(
 ) -> Listing:
     """Look through a folder and everything below it.
 
-    A folder that is not entered, for it is hidden, passed over or cannot be read, is counted as one file; one that
-    links lead to several times is entered once.
+    A folder that is not entered, for it is hidden, passed over, cannot be read or is a link to one that it lies in, is
+    counted as one; one that links lead to several times is entered once.
 
     Args:
         wanted: whether a file is asked for, by its path; hidden files never are.
         recursive: those of sub-folders too.
         links: follow links; otherwise they are among the others.
-        passed_over: of a sub-folder, says what it is if it is not to be entered.
+        passed_over: of a sub-folder, says what it is if it is not to be entered; begins with ``folder``.
     """
     found = Listing(Path(folder))
     for place, names in _folders(found, links, passed_over):
@@ -82,6 +87,17 @@ def list_files(
     return found
 
 
+def leads_up(link: str | Path, folder: str | Path | None = None) -> bool:
+    """Whether a link leads to a folder that it lies in, or that another one lies in or is."""
+    end = Path(os.path.realpath(link))
+    places = [Path(os.path.realpath(place)) for place in (os.path.dirname(link), folder) if place is not None]
+    return any(place.is_relative_to(end) for place in places)
+
+
+def why_unreadable(error: OSError) -> str:
+    return f"this folder cannot be read ({error.strerror})"
+
+
 def _kind(name: str) -> str:
     return "hidden" if name.startswith(".") else os.path.splitext(name)[1].lower() or "without a suffix"
 
@@ -95,8 +111,9 @@ def _folders(found: Listing, links: bool, passed_over: Callable[[Path], str]) ->
         try:
             status = os.stat(where)
             entries = sorted(os.scandir(where), key=lambda entry: os.path.normcase(entry.name))
-        except OSError:
-            found.others[os.path.dirname(place), f"folder {where.name} that cannot be read"] += 1
+        except OSError as error:
+            found.others[os.path.dirname(place), f"{_FOLDER}{where.name} that cannot be read"] += 1
+            found.unreadable.append((str(where), why_unreadable(error)))
             continue
         if (status.st_dev, status.st_ino) in entered:
             continue
@@ -111,7 +128,9 @@ def _folders(found: Listing, links: bool, passed_over: Callable[[Path], str]) ->
             elif not os.path.isdir(entry.path):  # the entry's own is_dir raises for links in a circle
                 files.append(entry.name)
             elif entry.name.startswith("."):
-                found.others[place, f"folder {entry.name}"] += 1
+                found.others[place, f"{_FOLDER}{entry.name}"] += 1
+            elif entry.is_symlink() and leads_up(entry.path, found.folder):
+                found.others[place, f"{_FOLDER}{entry.name} (a link to where it lies)"] += 1
             else:
                 below.append((entry.is_symlink(), os.path.join(place, entry.name)))
         yield place, files

@@ -48,21 +48,26 @@ def named(root: Path, category: str) -> Path:
 
 
 def list_categories(root: Path) -> list[str]:
-    """Names of the categories in a folder, those of ``synthetic/`` included."""
-    found = [p for pattern in ("[!.]*", "synthetic/[!.]*") for p in root.glob(pattern) if is_category(p)]
+    """Names of the categories in a folder, those of ``synthetic/`` and those without a good class included."""
+    found = [p for pattern in ("[!.]*", "synthetic/[!.]*") for p in root.glob(pattern) if holds_classes(p)]
     return sorted(p.relative_to(root).as_posix() for p in found)
 
 
 def root_of(category: str, roots: Iterable[Path]) -> Path | None:
-    """The first of some folders that holds the category."""
-    roots = list(roots)
+    """The first of some folders that holds the category, or else the working directory, if that does.
+
+    The working directory comes first for what begins with a dot, as ``./bolts``.
+    """
+    roots = [*roots, Path.cwd()]
+    if category.startswith((f".{os.sep}", f"..{os.sep}", "./", "../")) or category in (".", ".."):
+        roots.insert(0, roots.pop())
     return next((root for kind in (is_category, holds_classes) for root in roots if kind(named(root, category))), None)
 
 
 def find_root(category: str, data: str | Path | None = None) -> Path:
-    """The first of :func:`~hw3lib.core.places.data_roots` that holds the category, or else the first of all.
+    """The first of :func:`~hw3lib.core.places.data_roots`, and the working directory, that holds the category.
 
-    There ``load_table`` says what is wrong.
+    If none does, the first of all: there ``load_table`` says what is wrong.
     """
     roots = data_roots(data)
     return root_of(category, roots) or roots[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hw3lib.core.files import read_json
+from hw3lib.core.listing import leads_up
 
 from .names import SILENT, is_junk, key
 
@@ -37,12 +38,17 @@ _OURS = {
 
 
 class Listing(NamedTuple):
-    """What is in a folder: names of images, visible sub-folders, names of other files, names of hidden folders."""
+    """What is in a folder: names of images, visible sub-folders, names of other files, names of hidden folders.
+
+    ``loops`` are names of links to a folder that they lie in; ``readable`` is False for what stands for no listing.
+    """
 
     images: list[str]
     folders: list[Path]
     others: list[str]
     hidden: list[str]
+    loops: list[str]
+    readable: bool = True
 
     def photographs(self) -> list[str]:
         """Images, and photographs of kinds that are not read."""
@@ -60,14 +66,19 @@ def listing(folder: Path) -> Listing:
     Raises:
         OSError: there is no such folder, or it may not be read.
     """
-    found = Listing([], [], [], [])
+    found = Listing([], [], [], [], [])
     with os.scandir(folder) as entries:
         for entry in entries:
             hidden = entry.name.startswith(".")
             if not hidden and suffix(entry.name) in IMAGE_SUFFIXES:
                 found.images.append(entry.name)
             elif _is_folder(entry):
-                found.hidden.append(entry.name) if hidden else found.folders.append(folder / entry.name)
+                if hidden:
+                    found.hidden.append(entry.name)
+                elif entry.is_symlink() and leads_up(entry.path):
+                    found.loops.append(entry.name)
+                else:
+                    found.folders.append(folder / entry.name)
             elif not hidden and key(entry.name) not in SILENT:
                 found.others.append(entry.name)
     found.images.sort(key=os.path.normcase)
@@ -76,10 +87,19 @@ def listing(folder: Path) -> Listing:
 
 
 def subfolders(parent: Path) -> list[Path]:
-    """Visible folders in a folder, by name; none where there is no such folder or it may not be read."""
+    """Visible folders in a folder, by name, without links to one that it lies in.
+
+    None where there is no such folder or it may not be read.
+    """
     try:
         with os.scandir(parent) as entries:  # of a folder with a million photographs as well
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
+            names = [
+                entry.name
+                for entry in entries
+                if not entry.name.startswith(".")
+                and _is_folder(entry)
+                and not (entry.is_symlink() and leads_up(entry.path))
+            ]
     except (OSError, ValueError):  # ValueError: a name that no folder can have
         return []
     return [parent / name for name in sorted(names)]
@@ -90,8 +110,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def image_names(folder: Path) -> list[str]:
-    """Names of the image files in a folder, sorted, without hidden ones."""
-    return listing(folder).images
+    """Names of the image files in a folder, sorted, without hidden ones; none of a folder that cannot be read."""
+    try:
+        return listing(folder).images
+    except PermissionError:
+        return []
 
 
 def kinds_of(names: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from hw3lib.core.listing import why_unreadable
 from hw3lib.core.text import class_name, composed, counted, listed
 from hw3lib.core.untrusted import read_text
 from hw3lib.errors import Hw3Error
@@ -29,6 +30,8 @@ from .folders import (
 from .names import GOOD, MASKS, SPLITS, find_name, good_names, is_junk, is_masks, key
 
 _SPLIT_CSV = ("split_csv", "1cls.csv")  # of VisA, beside its categories
+NO_GOOD = "no good class"  # kind of problem
+UNREADABLE_FOLDER = "unreadable folder"  # kind of problem
 NO_TEST_GOOD = "no test/good"  # kind of the problem that says that train/good lends some
 _MOST_CSV = 50_000_000  # bytes
 
@@ -180,10 +183,12 @@ def _look(place: Path, layout: Layout) -> Listing:
     try:
         here = listing(place)
     except OSError as error:
-        layout.say("error", "unreadable", place, f"this folder cannot be read ({error.strerror})")
-        return Listing([], [], [], [])
+        layout.say("error", UNREADABLE_FOLDER, place, why_unreadable(error))
+        return Listing([], [], [], [], [], readable=False)
     if junk := sorted([*here.hidden, *(path.name for path in here.folders if is_junk(path.name))]):
         layout.say("note", "passed over", place, f"{few(junk)}: of a system or a program, no class")
+    if here.loops:
+        layout.say("note", "passed over", place, f"{few(sorted(here.loops))}: a link to where it lies")
     return here
 
 
@@ -266,7 +271,7 @@ def _find_good(folder: Path, found: list[_Class], said: str | None, layout: Layo
         names = few(sorted({each.folder.name for each in found})) or "no class"
         layout.say(
             "error",
-            "no good class",
+            NO_GOOD,
             folder,
             f"its category.json says that {said!r} holds good products; found {names}; say another with "
             "`hw3 data settings CATEGORY --good NAME`",
@@ -289,6 +294,8 @@ def _good_of(found: list[_Class], said: str | None) -> tuple[set[str], bool]:
 
 def _is_class(each: _Class, layout: Layout) -> bool:
     """Whether a folder is a class: it holds images, or should; what is in it and not looked at is told."""
+    if not each.here.readable:  # which is told, and what is in it is not known
+        return True
     here, photographs = each.here, each.here.photographs()
     nothing = not (here.folders or here.others or here.hidden)
     if not here.images and not (each.good or photographs or (each.split is not None and nothing)):
@@ -368,12 +375,13 @@ def _find_masks(folder: Path, found: list[_Class], has_splits: bool, layout: Lay
     roots.sort(key=lambda path: MASKS.index(key(path.name)))
     good = {composed(each.folder.name) for each in found if each.good}
     defects = {composed(each.folder.name) for each in found if not each.good}
+    unread = {composed(each.folder.name) for each in found if not each.here.readable}
     for root in roots:
         here = _look(root, layout)
         for path in here.folders:
             if composed(path.name) not in defects and (key(path.name) in GOOD or composed(path.name) in good):
                 layout.say("note", "passed over", path, "masks of good products, which have no defect")
-            elif not is_junk(path.name):
+            elif not is_junk(path.name) and composed(path.name) not in unread and _look(path, layout).readable:
                 layout.masks.append(path)
         if flat := here.images:
             message = f"{counted(len(flat), 'mask')} ({few(flat)}) not looked at: expected them in {root.name}/DEFECT/"
@@ -411,7 +419,7 @@ def _read_split_csv(folder: Path, images: Path, layout: Layout) -> dict[tuple[st
     except Hw3Error as error:
         layout.say("error", "split", path, f"{str(error).removeprefix(f'{path}: ')}; correct it, or take it away")
         return {}
-    there = {(key(place.name), name.casefold()) for place in subfolders(images) for name in listing(place).images}
+    there = {(key(place.name), name.casefold()) for place in subfolders(images) for name in image_names(place)}
     if not there & found.keys():
         layout.say(
             "warning", "split", path, f"names no image of {folder.name}, so every fifth good one is for the test"
@@ -454,11 +462,11 @@ def _parse_split_csv(path: Path, category: str) -> dict[tuple[str, str], str]:
 def _say_what_is_missing(folder: Path, layout: Layout) -> None:
     filled = [each for each in layout.classes if each.names]
     good = [each for each in filled if each.defect == "good"]
-    if filled and not good and not any(p.kind == "no good class" for p in layout.problems):
+    if filled and not good and not any(p.kind == NO_GOOD for p in layout.problems):
         names = few(sorted({each.defect for each in filled}))
         layout.say(
             "warning",
-            "no good class",
+            NO_GOOD,
             folder,
             f"found {names}; without good products no detector can be fitted. If one of these holds them: `hw3 data "
             "settings CATEGORY --good NAME`; or add a folder good",

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from hw3lib.core.listing import Listing, list_files
+from hw3lib.core.text import counted
 
-from .folders import IMAGE_SUFFIXES, own_output, suffix
+from .folders import IMAGE_SUFFIXES, images_below, own_output, suffix
 from .names import is_junk, is_masks
 from .settings import FILE
 from .table import settings_of
@@ -20,8 +21,8 @@ _NO_PHOTOGRAPHS = (FILE, "annotations.json", "manifest.json", "license.txt", "re
 
 
 def list_images(folder: str | Path, recursive: bool = False) -> Listing:
-    """The images of a folder, told by their suffixes, and what else is there."""
-    return list_files(folder, is_image_name, recursive=recursive, passed_over=_passed_over)
+    """The images of a folder, told by their suffixes, and what else is there; masks are no photographs."""
+    return list_files(folder, is_image_name, recursive=recursive, passed_over=_passed_over_or_masks)
 
 
 def is_image_name(path: str) -> bool:
@@ -34,6 +35,12 @@ def _passed_over(folder: Path) -> str:
         return f"folder {folder.name}"
     what = own_output(folder, deep=0)
     return f"folder {folder.name} ({what} of hw3)" if what else ""
+
+
+def _passed_over_or_masks(folder: Path) -> str:
+    if is_masks(folder.name):
+        return f"folder {folder.name} ({counted(images_below(folder), 'mask')})"
+    return _passed_over(folder)
 
 
 def overlooked(table: pd.DataFrame, folder: str | Path | None = None, also: Container[str] = ()) -> str:

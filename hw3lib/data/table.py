@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 import numpy as np
@@ -124,7 +125,9 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
         table[COLUMN] = [reading] * len(table)
     groups = settings.groups if find_range or settings.groups != NEAR else None  # which decodes
     table = _with_groups(table, folder, groups, problems, layout.listed)
-    table.attrs = {"root": str(root), "category": composed(category), "folder": str(folder)}
+    parts = Path(category).parts
+    name = Path(category).as_posix() if parts and ".." not in parts else folder.resolve().name
+    table.attrs = {"root": str(root), "category": composed(name), "folder": str(folder)}
     table.attrs |= {"problems": [asdict(p) for p in problems], "unreadable": unreadable}
     table.attrs["settings"] = asdict(settings)
     if strict:
@@ -320,7 +323,10 @@ def _header(path: str | Path) -> tuple[int, int, str, int]:
     """What :func:`read_header` gives, and the orientation, 1 to 8, that the file asks for."""
     path = Path(path)
     try:
-        if path.stat().st_size == 0:
+        if path.is_symlink() and not path.exists():
+            raise Hw3Error("is a link to a file that is not there")
+        status = path.stat()
+        if S_ISREG(status.st_mode) and status.st_size == 0:
             raise Hw3Error("is empty (0 bytes); expected an image")
         with open_image(path) as image:
             mode, kind = mode_of(image), image.format
@@ -328,7 +334,7 @@ def _header(path: str | Path) -> tuple[int, int, str, int]:
             width, height = upright_size(image, path)
         if kind == "PNG":
             with path.open("rb") as file:
-                file.seek(-min(64, path.stat().st_size), os.SEEK_END)
+                file.seek(-min(64, status.st_size), os.SEEK_END)
                 if b"IEND" not in file.read():
                     raise Hw3Error("is truncated: the PNG has no end chunk; copy or download it again")
         return width, height, mode, turned

@@ -8,18 +8,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, overload
 
 import pandas as pd
 
 from hw3lib.core.files import expanded
+from hw3lib.core.listing import Listing
 from hw3lib.core.text import counted
-from hw3lib.data.find import is_category
-from hw3lib.data.folders import IMAGE_SUFFIXES
+from hw3lib.data.find import holds_classes, is_category
+from hw3lib.data.folders import IMAGE_SUFFIXES, few, image_names, subfolders
 from hw3lib.data.groups import GROUP, grouped
 from hw3lib.data.images import decode_squares
-from hw3lib.data.layouts import Problem
+from hw3lib.data.layouts import UNREADABLE_FOLDER, Problem, bases, class_folders
+from hw3lib.data.names import SPLITS, is_masks, key
 from hw3lib.data.overlooked import list_images, overlooked
 from hw3lib.data.reading import Fit, Reading, shared_reading
 from hw3lib.data.stack import ImageStack
@@ -51,6 +54,7 @@ class Photographs(Sequence[Photograph]):
         starts: where in each path the part begins that names the image.
         labels: whether it is defective, where known.
         broken: why those that cannot be read cannot be, by position.
+        folders: how many are folders that cannot be read.
     """
 
     def __init__(self) -> None:
@@ -58,6 +62,7 @@ class Photographs(Sequence[Photograph]):
         self.starts = array("q")
         self.labels: list[bool | None] = []
         self.broken: dict[int, str] = {}
+        self.folders = 0
         self._naming = 0
 
     def add(self, path: str, start: int, label: bool | None = None, broken: str = "") -> None:
@@ -66,6 +71,11 @@ class Photographs(Sequence[Photograph]):
         self.paths.append(path)
         self.starts.append(start)
         self.labels.append(label)
+
+    def add_folder(self, path: str, start: int, why: str) -> None:
+        """A folder that should be looked at and cannot be read."""
+        self.add(path, start, broken=why)
+        self.folders += 1
 
     def make_names_differ(self) -> None:
         """Also where case does not count: without suffixes if that will do, or with, or numbered."""
@@ -95,20 +105,49 @@ class Photographs(Sequence[Photograph]):
         return Photograph(Path(self.paths[i]), self._name(i), self.labels[i], self.broken.get(i, ""))
 
 
-def _listed(folder: Path, recursive: bool, echo: Echo) -> list[str]:
-    """The images of a folder, and a message on what else is there."""
+def _listed(folder: Path, recursive: bool, echo: Echo, classes: str = "") -> Listing:
+    """The images of a folder, and a message on what else is there.
+
+    ``classes`` is what to say of its sub-folders if there is no image.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise Hw3Error(f"{folder}: is a link to a file that is not there")
     if not folder.is_dir():
         raise Hw3Error(f"{folder}: no such folder; expected one with images")
     found = list_images(folder, recursive)
     said = found.say(hint=_RECURSIVE)
+    for place, why in found.unreadable:
+        if Path(place) == folder:
+            raise Hw3Error(f"{folder}: {why}")
     if not found.files:
         raise Hw3Error(
             f"{folder}: no image found, expected files ending in {', '.join(IMAGE_SUFFIXES)}"
             + said.replace(f"{folder}: ", "; ", 1)
+            + classes
         )
     if said:
         echo(said)
-    return found.files
+    return found
+
+
+def _no_good_class(folder: Path, recursive: bool) -> str:
+    """What to say of a folder of classes none of which is good, if it holds no image; empty of other folders.
+
+    Raises:
+        Hw3Error: masks among the sub-folders show that these are classes, which would all be learned from.
+    """
+    if not folder.is_dir() or not holds_classes(folder):
+        return ""
+    places = [base.folder for base in bases(folder)]
+    names = sorted({path.name for place in places for path in class_folders(place) if image_names(path)})
+    said = (
+        f"found {few(names)}; none holds good products: `hw3 data settings {folder} --good NAME`, or give the folder "
+        "of good photographs"
+    )
+    has_masks = any(is_masks(path.name) for place in {folder, *places} for path in subfolders(place))
+    if has_masks and (recursive or not image_names(folder)):
+        raise Hw3Error(f"{folder}: {said}")
+    return f"; {said}"
 
 
 def good_photographs(
@@ -154,9 +193,13 @@ def good_photographs(
         more = [path for path, bad in _deeper(table, "train") if not bad] if recursive else []
         _say_overlooked(table, folder, more, echo)
         if not files and not broken and not more:
-            raise Hw3Error(f"{folder}: a category without good training images; put some into train/good")
+            unread = [f"; {p['file']}: {p['message']}" for p in _unreadable_folders(table)]
+            why = "".join(unread) or "; put some into train/good"
+            raise Hw3Error(f"{folder}: a category without good training images{why}")
+        if bad := int(((table["split"] == "train") & table["is_defect"]).sum()):
+            echo(f"{folder}: {counted(bad, 'defective image')} in train left out, for only good ones are learned from")
     else:
-        more = _listed(folder, recursive, echo)
+        more = _listed(folder, recursive, echo, _no_good_class(folder, recursive)).files
     for path in more:
         try:
             width, height, mode = read_header(path)
@@ -182,19 +225,28 @@ def good_photographs(
     return files, sizes, replace(reading, pixel_range=given, fit=fit or reading.fit)
 
 
+def _unreadable_folders(table: pd.DataFrame) -> list[dict[str, str]]:
+    """The problems of a category's folders that cannot be read."""
+    return [p for p in table.attrs["problems"] if p["kind"] == UNREADABLE_FOLDER]
+
+
 def _deeper(table: pd.DataFrame, split: str) -> Iterator[tuple[str, bool]]:
     """Images in sub-folders of a split's class folders, and whether they are defective.
 
     A folder that both splits share, as that of the good images in the simple layout, is the training split's.
     """
     folders: dict[str, tuple[str, bool]] = {}
+    entered: set[str] = set()
     for image, part, bad in zip(table["image"], table["split"], table["is_defect"], strict=True):
         folders.setdefault(os.path.dirname(image), (part, bad))
+    known = {os.path.realpath(folder) for folder in folders}
     for folder, (part, bad) in folders.items():
         if part == split:
-            for path in list_images(folder, recursive=True).files:
-                if os.path.dirname(path) != folder:
-                    yield path, bad
+            for place, paths in groupby(list_images(folder, recursive=True).files, os.path.dirname):
+                end = os.path.realpath(place)
+                if end not in known and end not in entered:  # a link may lead to another class
+                    entered.add(end)
+                    yield from ((path, bad) for path in paths)
 
 
 def _say_overlooked(table: pd.DataFrame, folder: Path, also: list[str], echo: Echo) -> None:
@@ -221,8 +273,11 @@ def find_photographs(places: Sequence[Path], echo: Echo, recursive: bool = False
             _add_category(found, place, echo, recursive)
         else:
             start = len(str(place / "_")) - 1
-            for path in _listed(place, recursive, echo):
+            listed = _listed(place, recursive, echo)
+            for path in listed.files:
                 found.add(path, start)
+            for path, why in listed.unreadable if recursive else ():
+                found.add_folder(path, start, why)
     if not found:
         raise Hw3Error(f"no image to score in {', '.join(map(str, places))}")
     found.make_names_differ()
@@ -240,6 +295,10 @@ def _add_category(found: Photographs, place: Path, echo: Echo, recursive: bool) 
     for row in table.attrs["unreadable"]:
         if row["split"] == "test":
             found.add(row["image"], start, broken=row["reason"])
+    for problem in _unreadable_folders(table):
+        above = Path(problem["file"]).relative_to(table.attrs["folder"]).parts
+        if not any(map(is_masks, above)) and SPLITS.get(key(above[0] if above else "")) != "train":
+            found.add_folder(problem["file"], start, problem["message"])
     bad = sum(bool(is_bad) for _, is_bad in rows)
     left = f"; its {counted(len(table) - len(test), 'training image')} are not" if len(table) > len(test) else ""
     echo(f"{place}: a category; its {len(rows)} test images, {bad} of them defective, are scored{left}")
@@ -310,7 +369,11 @@ def read_batches(
 
 
 def reason(error: Hw3Error, path: Path) -> str:
-    """Why an image cannot be read, without its path and what one might do in a category."""
+    """Why an image cannot be read, without its path and what one might do in a category: as it is said of one there."""
+    try:
+        read_header(path)
+    except Hw3Error as first:
+        return str(first)
     return str(error).removeprefix(f"{path}: ").partition("; `hw3 data check`")[0]
 
 

@@ -48,7 +48,7 @@ class Scored:
         threshold: the threshold of the scores.
         said: where the threshold comes from, a sentence.
         top: the highest scores with their p-values (NaN where there are none) and files, highest first.
-        failed: ``(file, reason)`` of each image that could not be read.
+        failed: ``(file, reason)`` of each image, and each folder, that could not be read.
         warnings: ``(file, what is odd about its values)``, such as values beyond the range of the good images.
         auroc: of the images whose label is known, 0 to 1, and their numbers, good and defective; or None.
     """
@@ -81,8 +81,8 @@ def score(
 
     Writes one folder, whole or not at all: ``results.csv`` with one row a photograph (file, score, p_value, anomalous,
     threshold, warning, reason); on request ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit floats) at each image's
-    own resolution. The row of an image that cannot be read has the reason, and neither score nor verdict; if there is
-    any, ``failed.csv`` (file, reason) lists them once more. For the warning see :attr:`Scored.warnings`.
+    own resolution. The row of an image or folder that cannot be read has the reason, and neither score nor verdict; if
+    there is any, ``failed.csv`` (file, reason) lists them once more. For the warning see :attr:`Scored.warnings`.
 
     Args:
         detector: a detector's folder, or an ONNX file.
@@ -111,7 +111,8 @@ def score(
     refuse_existing(Path(out), force, RESULTS, "a folder of results")
     photographs = find_photographs([expanded(place) for place in places], echo, recursive)
     side = model.image_size
-    echo(f"{counted(len(photographs), 'image')} for {model.name}; each is {say_fit(model.reading_.fit, side)}")
+    images = counted(len(photographs) - photographs.folders, "image")
+    echo(f"{images} for {model.name}; each is {say_fit(model.reading_.fit, side)}")
 
     count, anomalous = 0, 0
     failed: list[tuple[str, str]] = []

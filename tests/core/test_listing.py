@@ -44,7 +44,7 @@ def test_what_is_not_asked_for_is_counted_by_kind_and_place(folder):
         ("night", ".png"): 1, ("night", ".cr2"): 1, ("night/late", ".png"): 1,
     }  # fmt: skip
     said = found.say("photos", "--recursive takes them")
-    assert said.startswith("photos: not looked at: 10 files: 1 .heic, 1 .txt, 1 folder .cache, ")
+    assert said.startswith("photos: not looked at: 7 files and 3 folders: 1 .heic, 1 .txt, 1 folder .cache, ")
     assert said.endswith(", 1 without a suffix, 1 .cr2 in night, 2 more; --recursive takes them")
     assert "--recursive" not in list_files(put(folder.parent / "flat", "a.png", "b.txt"), is_png).say(
         hint="--recursive"
@@ -83,6 +83,32 @@ def test_a_folder_that_cannot_be_read_is_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     found = list_files(folder, is_png, recursive=True)
     assert names(found) == ["a.png"] and dict(found.others) == {("", "folder secret that cannot be read"): 1}
+    assert found.unreadable == [(str(folder / "secret"), "this folder cannot be read (Permission denied)")]
+    assert found.say("photos") == "photos: not looked at: 1 folder: 1 folder secret that cannot be read"
+
+
+def test_a_link_to_where_it_lies_is_told_and_not_entered(tmp_path):
+    good = put(tmp_path / "widget", "good/1.png", "good/night/2.png", "dent/3.png", "masks/dent/3.png") / "good"
+    (good / "loop").symlink_to("..")
+    (good / "night" / "far").symlink_to(tmp_path)
+    (good / "night" / "self").symlink_to(good)
+    found = list_files(good, is_png, recursive=True)
+    assert names(found) == ["1.png", "night/2.png"]
+    assert dict(found.others) == {
+        ("", "folder loop (a link to where it lies)"): 1,
+        ("night", "folder far (a link to where it lies)"): 1,
+        ("night", "folder self (a link to where it lies)"): 1,
+    }
+    (tmp_path / "entry").symlink_to(good)
+    assert names(list_files(tmp_path / "entry", is_png, recursive=True)) == ["1.png", "night/2.png"]
+
+
+def test_neither_is_one_that_leads_there_from_elsewhere(tmp_path):
+    folder = put(tmp_path / "widget", "good/1.png", "dent/3.png") / "good"
+    put(tmp_path / "other", "2.png")
+    (folder / "other").symlink_to(tmp_path / "other")
+    (tmp_path / "other" / "back").symlink_to(tmp_path / "widget")
+    assert names(list_files(folder, is_png, recursive=True)) == ["1.png", "other/2.png"]
 
 
 def test_links_that_lead_nowhere_and_names_that_are_no_text_are_files(tmp_path):

@@ -1,5 +1,6 @@
 """hw3lib.data.layouts: folders as people name them and as data sets come, read right or told of."""
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from hw3lib.cli.main import main
 from hw3lib.data import check_category, list_categories, load_table
-from hw3lib.data.find import is_category
+from hw3lib.data.find import category_folder, find_root, is_category
 from hw3lib.data.names import good_names
 from hw3lib.data.settings import CategorySettings, write_settings
 from hw3lib.errors import Hw3Error
@@ -466,3 +468,74 @@ def test_what_is_linked_is_told_of_under_the_path_that_was_given(category, tmp_p
     assert table["image"].str.startswith(f"{tmp_path / 'link'}/widget/").all()
     assert (table["defect"] == "bent").sum() == 4
     assert table["image"].str.endswith("/good/900.png").any()
+
+
+def test_of_a_folder_that_cannot_be_read_nothing_else_is_said(category, monkeypatch):
+    scan = os.scandir
+
+    def refuse(path="."):
+        if Path(path) == category / "test/scratch":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert said(category.parent) == [("error", "unreadable folder")]
+    assert message(category.parent, "unreadable folder") == (
+        f"{category}/test/scratch: this folder cannot be read (Permission denied)"
+    )
+
+
+def test_nor_does_one_of_masks_stop_the_others(category, monkeypatch):
+    scan = os.scandir
+
+    def refuse(path="."):
+        if Path(path) == category / "ground_truth/scratch":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert ("error", "unreadable folder") in said(category.parent)
+
+
+def test_links_to_where_they_lie_are_no_classes_and_nothing_is_counted_through_them(tmp_path):
+    widget = tmp_path / "widget"
+    put(widget / "good", *(f"{i}.png" for i in range(5)))
+    put(widget / "dent", *THREE)
+    (widget / "good" / "loop").symlink_to("..")
+    (widget / "again").symlink_to(".")
+    assert found(tmp_path) == {("train", "good"): 4, ("test", "good"): 1, ("test", "dent"): 3}
+    assert said(tmp_path) == [("note", "passed over")] * 2
+    texts = check_category(load_table(tmp_path, "widget")).problems["message"]
+    assert sorted(texts) == ["again: a link to where it lies", "loop: a link to where it lies"]
+
+
+def test_categories_without_a_good_class_are_listed_with_a_remark(tmp_path, capsys):
+    put(tmp_path / "defonly" / "bent", *THREE)
+    put(tmp_path / "widget" / "good", *THREE)
+    put(tmp_path / "widget" / "dent", *THREE)
+    put(tmp_path / "photographs", *THREE)
+    assert list_categories(tmp_path) == ["defonly", "widget"]
+    assert main(["data", "list", "--data", str(tmp_path)]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["defonly"].split(maxsplit=2)[1:] == ["3", f"{tmp_path}; no good class"]
+    assert lines["widget"].split(maxsplit=2)[1:] == ["6", str(tmp_path)] and "photographs" not in lines
+
+
+def test_a_category_is_found_from_the_working_directory(tmp_path, monkeypatch, capsys):
+    put(tmp_path / "here/bolts/good", *THREE)
+    put(tmp_path / "here/bolts/dent", *THREE)
+    put(tmp_path / "here/d/sound/bent", *THREE)
+    put(tmp_path / "data/bolts/good", *THREE, "003.png")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HW3_DATA", str(tmp_path / "data"))
+    here = Path.cwd()
+    for name in ("./bolts", "./bolts/", "../here/bolts"):
+        assert find_root(name) == here and category_folder(name).samefile(here / "bolts")
+        assert main(["data", "check", name]) == 0
+        assert capsys.readouterr().out.startswith("bolts: 6 images")
+    assert find_root("bolts") == tmp_path / "data", "data folders come first for a name"
+    assert find_root("d/sound") == here and category_folder("d/sound") == here / "d/sound"
+    monkeypatch.chdir(here / "bolts")
+    assert main(["data", "check", "."]) == 0 and capsys.readouterr().out.startswith("bolts: 6 images")
+    assert main(["data", "check", "./nothing"]) == 2
+    assert "unknown category './nothing'" in capsys.readouterr().err

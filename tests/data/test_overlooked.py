@@ -73,3 +73,13 @@ def test_what_a_system_or_a_command_has_written_is_not_taken_for_photographs(tmp
     found = list_images(tmp_path, recursive=True)
     assert found.files == [str(tmp_path / name) for name in ("a.png", "line/theirs/b.png")]
     assert found.others["", "folder results (results of hw3)"] == found.others["line", "folder @eaDir"] == 1
+
+
+def test_masks_are_no_photographs(tmp_path):
+    for name in ("a.png", "late/b.png", "masks/bent/a.png", "masks/bent/b.png", "late/Ground Truth/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = list_images(tmp_path, recursive=True)
+    assert found.files == [str(tmp_path / name) for name in ("a.png", "late/b.png")]
+    assert found.others == {("", "folder masks (2 masks)"): 1, ("late", "folder Ground Truth (1 mask)"): 1}
+    assert list_images(tmp_path / "masks" / "bent").files, "where they are asked for"

@@ -133,7 +133,7 @@ def test_results_are_those_of_the_library_and_a_damaged_image_does_not_stop_the_
     assert list(table) == ["file", "score", "p_value", "anomalous", "threshold", "warning", "reason"]
     assert list(table["file"]) == [str(today / name) for name in ("0.png", "1.png", "2.png", "3.png", "4.jpg", "4.png")]
     unread = table.iloc[3]
-    assert unread["reason"] == "cannot be decoded: image file is truncated"
+    assert unread["reason"] == "is truncated: the PNG has no end chunk; copy or download it again"
     assert unread[["score", "p_value", "anomalous", "warning"]].isna().all()
     table = table.drop(index=3).reset_index(drop=True)
     assert table["reason"].isna().all()
@@ -148,7 +148,7 @@ def test_results_are_those_of_the_library_and_a_damaged_image_does_not_stop_the_
     failed = pd.read_csv(tmp_path / "results" / "failed.csv")
     assert list(failed["file"]) == [str(today / "3.png")]
     out, err = capsys.readouterr()
-    assert f"failed: {today / '3.png'}: cannot be decoded: image file is truncated\n" in err
+    assert f"failed: {today / '3.png'}: is truncated: the PNG has no end chunk" in err
     assert "1 image could not be read: results.csv says why" in out
     assert (
         f"{int((scores > model.threshold_).sum())} of 5 images are anomalous" in out and str(model.thresholds_) in out

@@ -14,6 +14,7 @@ from PIL import Image
 from hw3lib.anomaly.registry import load
 from hw3lib.cli import main as cli
 from hw3lib.data import images as decoding
+from hw3lib.data import load_table
 from hw3lib.inspection import photographs
 from hw3lib.inspection import score as scoring
 from hw3lib.inspection.app.defect_types import DefectTypes
@@ -79,14 +80,16 @@ def test_what_fit_does_not_look_at_is_said_and_taken_on_request(good, tmp_path, 
 def test_what_score_does_not_look_at_is_said_and_taken_on_request(detector, today, tmp_path, capsys):
     assert hw3("detect", "score", detector, today, "--out", tmp_path / "a") == 0
     said = capsys.readouterr().out
-    assert "not looked at: 3 files: 1 .dng, 1 .png in line 2, 1 .png in line 2/late; --recursive" in said
+    up = "1 folder up (a link to where it lies) in line 2"
+    others = f"1 .dng, 1 .png in line 2, {up}, 1 .png in line 2/late"
+    assert f"not looked at: 3 files and 1 folder: {others}; --recursive" in said
     assert len(table_of(tmp_path / "a")) == 2
     assert hw3("detect", "score", detector, today, "--out", tmp_path / "b", "--recursive", "--overlays") == 0
     files = ["0.png", "1.png", "line 2/0.png", "line 2/late/3.png"]
     assert list(table_of(tmp_path / "b")["file"]) == [str(today / name) for name in files]
     overlays = tmp_path / "b" / "overlays"
     assert sorted(p.relative_to(overlays).as_posix() for p in overlays.rglob("*.png")) == files
-    assert "not looked at: 1 file: 1 .dng\n" in capsys.readouterr().out
+    assert f"not looked at: 1 file and 1 folder: 1 .dng, {up}\n" in capsys.readouterr().out
 
 
 def test_its_own_results_are_not_scored_again(detector, today, tmp_path, capsys):
@@ -150,6 +153,13 @@ def test_each_photograph_that_cannot_be_read_is_a_row_with_its_reason(detector, 
     assert unread["reason"].notna().all() and unread["anomalous"].isna().all() and unread["threshold"].notna().all()
     reasons = {Path(row.file).name: row.reason for row in unread.itertuples()}
     assert "at most 100 million are taken" in reasons["large.png"] and "no regular file" in reasons["folder.png"]
+    assert reasons["link.png"] == "is a link to a file that is not there"
+    shutil.copytree(today, tmp_path / "widget" / "good", symlinks=True, ignore=lambda *_: ["folder.png", "line 2"])
+    photograph(tmp_path / "widget" / "dent" / "0.png")
+    os.mkfifo(tmp_path / "widget" / "good" / "folder.png")
+    in_category = load_table(tmp_path, "widget", strict=False).attrs["unreadable"]
+    assert {Path(row["image"]).name: row["reason"] for row in in_category} == reasons
+    assert reasons["empty.jpg"] == "is empty (0 bytes); expected an image"
     assert list(pd.read_csv(tmp_path / "results" / "failed.csv")["file"]) == list(unread["file"])
     assert "6 images could not be read: results.csv says why" in capsys.readouterr().out
 
@@ -241,3 +251,98 @@ def test_damage_beyond_the_header_is_found_wherever_it_is_decoded(today):
         (batch,) = photographs.read_batches(found, 16, 4, pool, PLAIN)
     assert list(batch.broken) == [0] and batch.images is not None and len(batch.images) == 1
     assert decoding.decode_image(today / "1.png", 16).pixels.shape == (16, 16, 3)
+
+
+def test_fit_refuses_classes_of_which_none_is_good(tmp_path, capsys):
+    folder = tmp_path / "defonly"
+    for number, name in enumerate(("bent/0.png", "bent/1.png", "scratch/0.png", "scratch/1.png", "masks/bent/0.png")):
+        photograph(folder / name, number)
+    for options in ((), ("--recursive",)):
+        assert hw3("detect", "fit", folder, "--out", tmp_path / "out", *SMALL, *options) == 2
+        assert (
+            f"{folder}: found bent, scratch; none holds good products: `hw3 data settings {folder} --good NAME`, or "
+            "give the folder of good photographs"
+        ) in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    shutil.rmtree(folder / "masks")  # which may be sub-folders of good photographs, if one says so
+    assert hw3("detect", "fit", folder, "--out", tmp_path / "out", *SMALL) == 2
+    assert "found bent, scratch; none holds good products" in (said := capsys.readouterr().err)
+    assert "--recursive takes the images of sub-folders too" in said
+    assert hw3("detect", "fit", folder, "--out", tmp_path / "out", *SMALL, "--recursive") == 0
+
+
+def test_masks_are_neither_learned_from_nor_scored(good, detector, tmp_path, capsys):
+    folder = shutil.copytree(good, tmp_path / "photos")
+    photograph(folder / "masks" / "0.png")
+    photograph(folder / "masks" / "dent" / "1.png")
+    assert hw3("detect", "score", detector, folder, "--out", tmp_path / "results", "--recursive") == 0
+    assert len(table_of(tmp_path / "results")) == 7
+    assert "not looked at: 1 file and 1 folder: 1 .nef, 1 folder masks (2 masks)\n" in capsys.readouterr().out
+    assert len(photographs.good_photographs(folder / "night", recursive=True, echo=str)[0]) == 1
+
+
+def unreadable(folder: Path, monkeypatch) -> None:
+    scan = os.scandir
+
+    def refuse(path="."):
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+def test_a_class_that_cannot_be_read_is_a_row(category, detector, tmp_path, monkeypatch, capsys):
+    scratch = category / "test" / "scratch"
+    there = len(list(scratch.iterdir()))
+    unreadable(scratch, monkeypatch)
+    assert hw3("detect", "score", detector, category, "--out", tmp_path / "results") == 1
+    table = table_of(tmp_path / "results")
+    why = "this folder cannot be read (Permission denied)"
+    assert table.set_index("file")["reason"].dropna().to_dict() == {str(scratch): why}
+    assert len(table) == 11 - there + 1 and table["score"].notna().sum() == 11 - there
+    said = capsys.readouterr()
+    assert "not looked at: 1 folder: 1 folder scratch that cannot be read in test\n" in said.out
+    assert "1 folder could not be read" in said.out and f"{11 - there} images for" in said.out
+    assert f"failed: {scratch}: {why}" in said.err
+
+
+@pytest.mark.parametrize("place", ["train/good", "ground_truth/scratch"])
+def test_one_that_is_not_scored_is_none(category, detector, tmp_path, monkeypatch, place):
+    unreadable(category / place, monkeypatch)
+    assert hw3("detect", "score", detector, category, "--out", tmp_path / "results") == 0
+    assert len(table_of(tmp_path / "results")) == 11
+
+
+def test_nor_is_a_sub_folder_unless_it_is_asked_for(detector, today, tmp_path, monkeypatch):
+    unreadable(today / "line 2", monkeypatch)
+    assert hw3("detect", "score", detector, today, "--out", tmp_path / "a") == 0
+    assert hw3("detect", "score", detector, today, "--out", tmp_path / "b", "--recursive", "--overlays") == 1
+    failed = table_of(tmp_path / "b").set_index("file")["reason"].dropna()
+    assert failed.to_dict() == {str(today / "line 2"): "this folder cannot be read (Permission denied)"}
+
+
+def test_alone_it_is_refused_with_its_reason(detector, today, tmp_path, monkeypatch, capsys):
+    unreadable(today, monkeypatch)
+    for command in (("score", detector, today), ("fit", today, *SMALL)):
+        assert hw3("detect", *command, "--out", tmp_path / "out") == 2
+        said = capsys.readouterr().err
+        assert f"{today}: this folder cannot be read (Permission denied)" in said and "no image" not in said
+
+
+def test_no_link_leads_out_of_the_class(category, detector, tmp_path, capsys):
+    good = category / "train" / "good"
+    (good / "loop").symlink_to("..")
+    (good / "top").symlink_to(category)
+    (good / "dent").symlink_to(category / "test" / "dent")
+    assert len(photographs.good_photographs(category, recursive=True)[0]) == 5
+    assert "1 folder loop (a link to where it lies) in train/good" in capsys.readouterr().out
+    (good / "dent").unlink()
+    assert len(photographs.find_photographs([good], str, recursive=True)) == 5
+
+
+def test_defects_in_train_are_counted(category, capsys):
+    photograph(category / "train" / "dent" / "0.png", 0)
+    photograph(category / "train" / "dent" / "1.png", 1)
+    assert len(photographs.good_photographs(category)[0]) == 5
+    assert f"{category}: 2 defective images in train left out" in capsys.readouterr().out
