@@ -189,7 +189,7 @@ def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(folder, tmp_path):
 
 
 def test_photographs_of_other_kinds_are_told_of_and_taken_where_they_are_annotated(folder, tmp_path):
-    Image.new("RGB", (WIDTH, HEIGHT), "red").save(folder / "d.dib")
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(folder / "d.dib", "BMP")
     labelme(folder / "d.json", {"points": SQUARE}, image="d.dib")
     (folder / "e.psd").write_bytes(b"x")
     (folder / "f.dib").write_bytes((folder / "d.dib").read_bytes()[:-20])
