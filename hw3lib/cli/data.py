@@ -131,8 +131,13 @@ def import_(
         ),
     ] = "largest",
     unlabelled: Annotated[
-        str, option("images without annotation are good (default), or left out", choices=("good", "leave"))
-    ] = "good",
+        str | None,
+        option(
+            "images without annotation are good, or left out (default: good, but for those that nobody has looked at, "
+            "as Label Studio says)",
+            choices=("good", "leave"),
+        ),
+    ] = None,
     link: Annotated[bool, option("make symbolic links to the images instead of copies")] = False,
 ) -> int:
     from hw3lib.annotate.imports import import_category

@@ -136,7 +136,7 @@ def _decoded(file: str) -> Region:
         raise Hw3Error(f"{file}: {error}") from None
     except BROKEN as error:
         raise Hw3Error(f"{file}: mask cannot be decoded: {error}") from None
-    if alpha is not None and not alpha.any():
+    if alpha is not None and not alpha.any() and values.min() == values.max():  # a layer on which nothing is drawn
         return Region(file, np.zeros(alpha.shape, bool))
     if alpha is not None and alpha.min() < alpha.max():
         opaque = alpha > alpha.max() / 2

@@ -221,7 +221,7 @@ def _grid(side: int) -> np.ndarray:
 
 
 def _blurred(images: np.ndarray, sigma: float) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import gaussian_filter  # here, for few files need it
 
     return _standardised(gaussian_filter(images, (0, sigma, sigma)))
 

@@ -189,7 +189,7 @@ def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(folder, tmp_path):
 
 
 def test_photographs_of_other_kinds_are_told_of_and_taken_where_they_are_annotated(folder, tmp_path):
-    Image.new("RGB", (WIDTH, HEIGHT), "red").save(folder / "d.dib")
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(folder / "d.dib", "BMP")
     labelme(folder / "d.json", {"points": SQUARE}, image="d.dib")
     (folder / "e.psd").write_bytes(b"x")
     (folder / "f.dib").write_bytes((folder / "d.dib").read_bytes()[:-20])
@@ -217,6 +217,107 @@ def test_images_that_a_list_does_not_name_are_good_in_a_folder_and_told_of_besid
     assert "good/b.png" not in tree(tmp_path / "one") and "do not name: b.png" in done.summary()
     import_category(tmp_path / "in", tmp_path / "two")
     assert "good/b.png" in tree(tmp_path / "two")
+
+
+def annotated(folder, name):
+    """A photograph with a box in a format, and what names it."""
+    photograph(folder / ("images/train/a.png" if name == "yolo" else "a.png"))
+    if name == "labelme":
+        return labelme(folder / "a.json", BOX)
+    if name == "cvat":
+        return cvat(folder / "x.xml", cvat_image("a.png", "<box label='dent' xtl='1' ytl='1' xbr='5' ybr='5'/>"))
+    if name == "labelstudio":
+        return put(folder / "x.json", [task("a.png", region("rectangle", "dent", x=10, y=10, width=20, height=20))])
+    if name == "coco":
+        return coco(folder / "x.json", ["a.png"], {"bbox": [1, 1, 4, 4]})
+    if name == "voc":
+        return voc(folder / "a.xml", voc_object(1, 1, 5, 5))
+    return yolo(folder, {"a": "0 0.5 0.5 0.1 0.1"}, ["dent"]) / "data.yaml"
+
+
+@pytest.mark.parametrize("way", ["folder", ".", "file", "link"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_relative_paths_and_links_are_read_as_absolute_ones(name, way, tmp_path, monkeypatch):
+    path = annotated(tmp_path / "in", name)
+    monkeypatch.chdir(tmp_path / "in" if way in (".", "file") else tmp_path)
+    (tmp_path / "link").symlink_to("in")
+    source = {"folder": "in", ".": ".", "file": path.name, "link": tmp_path / "link"}[way]
+    import_category(source, "../bolts" if way in (".", "file") else "bolts", link=True)
+    assert tree(tmp_path / "bolts") == ["annotations.json", "dent/a.png"]
+    assert len(json.loads((tmp_path / "bolts/annotations.json").read_text())["annotations"]) == 1
+
+
+def test_the_image_beside_an_annotation_goes_before_others_with_a_relative_path_too(tmp_path, monkeypatch):
+    for at, place in enumerate(("one", "two")):
+        photograph(tmp_path / f"in/{place}/a.png", (WIDTH + at, HEIGHT))
+        labelme(tmp_path / f"in/{place}/a.json", BOX, image="IMG_1.png", imageWidth=WIDTH + at)
+    monkeypatch.chdir(tmp_path)
+    assert import_category("in", "bolts").counts["dent"]["images"] == 2
+
+
+def test_images_of_a_file_in_the_folder_of_annotations_one_stands_in_are_found(tmp_path, monkeypatch):
+    coco(tmp_path / "in/annotations/x.json", ["a.png"], {"bbox": [1, 1, 4, 4]})
+    photograph(tmp_path / "in/images/a.png")
+    monkeypatch.chdir(tmp_path / "in/annotations")
+    import_category("x.json", tmp_path / "bolts")
+    assert "dent/a.png" in tree(tmp_path / "bolts")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_masks_beside_the_images_are_no_good_products(name, tmp_path):
+    annotated(tmp_path / "in", name)
+    photograph(tmp_path / "photos/good/b.png")
+    for place in ("in/Masks/a.png", "photos/masks/dent/a_mask.png", "photos/ground_truth/x/a.png"):
+        photograph(tmp_path / place)
+    said = import_category(tmp_path / "in", tmp_path / "bolts", images=tmp_path / "photos").summary()
+    assert tree(tmp_path / "bolts") == ["annotations.json", "dent/a.png", "good/b.png"]
+    assert "left out: 3, images in folders for masks: " in said
+    assert "1 image without annotation, taken as good; --unlabelled leave leaves them out" in said
+
+
+def test_images_in_a_folder_for_masks_that_are_annotated_are_taken(tmp_path):
+    annotated(tmp_path / "in/gt", "labelme")
+    photograph(tmp_path / "in/gt/mask.png")
+    said = import_category(tmp_path / "in", tmp_path / "one").summary()
+    assert tree(tmp_path / "one") == ["annotations.json", "dent/a.png"] and "for masks: mask.png" in said
+    coco(tmp_path / "two/x.json", ["masks/a.png"], {"bbox": [1, 1, 4, 4]})
+    photograph(tmp_path / "two/masks/a.png")
+    import_category(tmp_path / "two", tmp_path / "three")
+    assert "dent/a.png" in tree(tmp_path / "three")
+
+
+def test_of_a_file_and_a_folder_of_images_those_beside_the_file_are_not_good(tmp_path):
+    path = coco(tmp_path / "in/x.json", ["a.png"], {"bbox": [1, 1, 5, 5]})
+    for name in ("in/b.png", "photos/a.png", "photos/c.png"):
+        photograph(tmp_path / name)
+    done = import_category(path, tmp_path / "bolts", images=tmp_path / "photos")
+    assert tree(tmp_path / "bolts") == ["annotations.json", "dent/a.png", "good/c.png"]
+    assert "do not name: b.png" in done.summary()
+
+
+@pytest.mark.parametrize(
+    "name, shapes",
+    [
+        ("labelme", lambda folder: labelme(folder / "b.json", {"shape_type": "sphere", "points": SQUARE})),
+        ("cvat", lambda folder: cvat(folder / "y.xml", cvat_image("b.png", "<cuboid label='dent'/>"))),
+        ("coco", lambda folder: coco(folder / "y.json", ["b.png"], {"bbox": []})),
+        ("voc", lambda folder: voc(folder / "b.xml", "<object><name>dent</name></object>")),
+        (
+            "labelstudio",
+            lambda folder: put(
+                folder / "y.json",
+                [task("b.png", region("rectangle", x=0, y=0, width=50, height=50) | {"image_rotation": 90})],
+            ),
+        ),
+    ],
+)
+def test_an_image_whose_shapes_were_all_left_out_is_no_good_product(name, shapes, tmp_path):
+    annotated(tmp_path / "in", name)
+    photograph(tmp_path / "in/b.png")
+    shapes(tmp_path / "in")
+    said = import_category(tmp_path / "in", tmp_path / "bolts").summary()
+    assert tree(tmp_path / "bolts") == ["annotations.json", "dent/a.png"]
+    assert "images of whose annotations nothing is left: b.png" in said
 
 
 # What is refused
@@ -421,6 +522,27 @@ def test_what_was_exported_comes_back(name, tmp_path):
     if name == "coco":
         first = names_below(table).index("dent/a.png")
         assert np.array_equal(read_mask(table["mask"].iloc[first]), union([i for i in data.instances if i.row == 0]))
+
+
+@pytest.mark.parametrize("name", ["coco", "voc", "yolo", "yolo-seg"])
+def test_what_was_exported_of_images_that_stay_comes_back(name, tmp_path):
+    """As of ``hw3 annotate --no-split``: the annotations alone, of images in their class folders."""
+    category = tmp_path / "screws"
+    for label in ("dent", "hole"):
+        photograph(category / f"{label}/a.png")
+        (category / f"masks/{label}").mkdir(parents=True)
+        Image.fromarray(square()).save(category / f"masks/{label}/a_mask.png")
+    photograph(category / "good/a.png")
+    names = ["dent/a.png", "good/a.png", "hole/a.png"]
+    found = Instances([Instance.from_mask(0, "dent", square()), Instance.from_mask(2, "hole", square())])
+    sizes = [(HEIGHT, WIDTH)] * 3
+    data = Dataset(names, [str(category / n) for n in names], sizes, ["train"] * 3, found, ["dent", "hole"])
+    FORMATS[name].write(tmp_path / "out", data, beside=True)
+    done = import_category(tmp_path / "out", tmp_path / "bolts", images=category)
+    assert {label: counts["images"] for label, counts in done.counts.items()} == {"dent": 1, "good": 1, "hole": 1}
+    assert list(done.told.left_out) == ["images in folders for masks"] and not done.told.changed
+    back = read_instances(load_table(tmp_path, "bolts", strict=False))
+    assert [(i.defect, i.xyxy) for i in back] == [("dent", (10, 8, 30, 20)), ("hole", (10, 8, 30, 20))]
 
 
 @pytest.mark.parametrize("name", ["coco", "voc", "yolo"])

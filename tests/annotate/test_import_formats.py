@@ -121,6 +121,16 @@ def test_labelme_embedded_images_are_taken_where_there_is_no_file(folder, tmp_pa
     assert (tmp_path / "bolts/dent/photo.png").read_bytes() == base64.b64decode(data)
 
 
+def test_labelme_shapes_without_a_label_are_left_out_and_make_no_good_product(folder, tmp_path):
+    photograph(folder / "b.png")
+    labelme(folder / "a.json", {"points": SQUARE}, {"points": SQUARE, "label": " "})
+    labelme(folder / "b.json", {"points": SQUARE, "label": ""})
+    (found,), _, said = taken(folder, tmp_path)
+    assert found.area == 240 and "left out: 2, shapes without a label: " in said
+    assert "1, images of whose annotations nothing is left: b.png" in said
+    assert not list((tmp_path / "bolts").rglob("b.png"))
+
+
 def test_labelme_flags_are_the_class_of_an_image_without_shapes(folder, tmp_path):
     labelme(folder / "a.json", flags={"scratch": True, "hole": False})
     taken(folder, tmp_path)
@@ -283,6 +293,19 @@ def test_label_studio_takes_the_last_annotation_and_predictions_where_there_is_n
     assert not list((tmp_path / "bolts").rglob("c.png"))
 
 
+def test_label_studio_tasks_that_nobody_looked_at_are_good_only_on_request(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        photograph(tmp_path / f"in/{name}.png")
+    box = region("rectangle", x=0, y=0, width=50, height=50)
+    put(tmp_path / "in/p.json", [task("a.png", box), task("b.png"), task("c.png", annotations=[])])
+    said = import_category(tmp_path / "in", tmp_path / "one").summary()
+    assert sorted(p.name for p in (tmp_path / "one/good").iterdir()) == ["b.png", "d.png"]
+    assert "left out: 1, images that nobody has looked at (--unlabelled good takes them as good): c.png" in said
+    assert "2 images without annotation, taken as good; --unlabelled leave leaves them out" in said
+    import_category(tmp_path / "in", tmp_path / "two", unlabelled="good")
+    assert sorted(p.name for p in (tmp_path / "two/good").iterdir()) == ["b.png", "c.png", "d.png"]
+
+
 @pytest.mark.parametrize("scheme", ["https://photos.example/a.png?key=1", "s3://bucket/day/a.png"])
 def test_label_studio_never_fetches_but_finds_what_was_downloaded(scheme, tmp_path):
     put(tmp_path / "in/p.json", [task(scheme, region("rectangle", x=0, y=0, width=50, height=50))])
@@ -361,6 +384,38 @@ def test_coco_files_of_splits_are_one_category_and_doubled_annotations_one(tmp_p
     coco(tmp_path / "in/annotations/instances_val.json", ["b.png"], box)
     found, _, said = taken(tmp_path / "in", tmp_path)
     assert [i.xyxy for i in found] == [(10, 8, 30, 20), (1, 1, 6, 6), (10, 8, 30, 20)] and "named twice" in said
+
+
+def test_coco_files_of_splits_name_the_folder_of_their_images(tmp_path):
+    for at, split in enumerate(("train", "val")):
+        photograph(tmp_path / f"in/images/{split}/a.png", (WIDTH + at, HEIGHT))
+        path = coco(tmp_path / f"in/annotations/instances_{split}.json", ["a.png"], {"bbox": [at, 1, 5, 5]})
+        content = json.loads(path.read_text())
+        put(path, content | {"images": [{"id": 0, "file_name": "a.png", "width": WIDTH + at, "height": HEIGHT}]})
+    found, _, said = taken(tmp_path / "in", tmp_path)
+    assert sorted((i.size, i.xyxy) for i in found) == [
+        ((HEIGHT, WIDTH), (0, 1, 5, 6)),
+        ((HEIGHT, WIDTH + 1), (1, 1, 6, 6)),
+    ]
+    assert "left out" not in said
+    (tmp_path / "in/annotations/instances_val.json").unlink()
+    path = tmp_path / "in/annotations/all.json"
+    (tmp_path / "in/annotations/instances_train.json").rename(path)
+    with pytest.raises(Hw3Error, match="several images of this name.*--images"):
+        import_category(path, tmp_path / "two")
+    done = import_category(path, tmp_path / "two", images=tmp_path / "in/images/train")
+    assert sum(done.counts["dent"].values()) and "good" not in done.counts
+
+
+def test_coco_annotations_of_deleted_images_are_left_out_and_unknown_categories_named(folder, tmp_path):
+    box = {"bbox": [10, 8, 20, 12]}
+    path = coco(folder / "a.json", ["a.png"], box, box | {"image_id": 999})
+    found, _, said = taken(path, tmp_path)
+    assert [i.xyxy for i in found] == [(10, 8, 30, 20)]
+    assert "left out: 1, annotations of an image that their file does not list: " in said and "image 999" in said
+    coco(path, ["a.png"], box | {"category_id": 17})
+    with pytest.raises(Hw3Error, match="annotation 0: category 17 is unknown, expected one of 0, 1"):
+        import_category(path, tmp_path / "two")
 
 
 # Pascal VOC
@@ -488,6 +543,24 @@ def test_yolo_layouts_of_other_tools(layout, tmp_path):
     found, _, said = taken(folder, tmp_path)
     assert [(i.defect, i.xyxy) for i in found] == [("class 0" if layout == "nameless" else "dent", (10, 8, 30, 20))]
     assert ("called by their number" in said) == (layout == "nameless")
+
+
+def test_yolo_classes_may_be_called_by_numbers(tmp_path):
+    yolo(tmp_path / "in", {"a": f"1{BOX[1:]}"}, ["bent"])
+    (tmp_path / "in/data.yaml").write_text("names: [bent, 3]\n")
+    assert only(tmp_path / "in", tmp_path).defect == "3"
+
+
+def test_yolo_labels_are_found_by_the_path_in_the_folder_of_the_images(tmp_path):
+    for name in ("dent/a", "hole/a", "good/b"):
+        photograph(tmp_path / f"photos/{name}.png")
+    for at, name in enumerate(("dent", "hole")):
+        (tmp_path / f"in/labels/{name}").mkdir(parents=True)
+        (tmp_path / f"in/labels/{name}/a.txt").write_text(f"{at}{BOX[1:]}")
+    (tmp_path / "in/data.yaml").write_text("names: [dent, hole]\n")
+    found, _, _ = taken(tmp_path / "in", tmp_path, images=tmp_path / "photos")
+    assert [(i.defect, i.xyxy) for i in found] == [("dent", (10, 8, 30, 20)), ("hole", (10, 8, 30, 20))]
+    assert (tmp_path / "bolts/good/b.png").is_file()
 
 
 # A library that reads three of the formats, and what is lost in it

@@ -280,7 +280,7 @@ def test_chunks_of_different_dimensions_and_broken_chunks_are_refused_by_number(
 def test_the_benchmark_runs_from_files_to_table(tmp_path, make_category, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "matmul_rate", lambda dtype: 1e11)
     monkeypatch.setattr(benchmark, "memory_rate", lambda: 1e10)
-    make_category(tmp_path / "widget", {"train/good": 3})
+    make_category(tmp_path / "widget", {"train/good": 3, "test/good": 1})
     benchmark.main("widget", str(tmp_path), sizes=[700], ratios=[0.1], dim=8, image_size=64, peer=False)
     out = capsys.readouterr().out
     assert "white noise: 700 x 8, 70 picks (10%)" in out and "widget: 192 x 152, 19 picks (10%)" in out

@@ -259,6 +259,47 @@ def test_check_warns_of(plant, category):
         assert check_category(load_table(category.parent, category.name)).problems.empty
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "suggested"),
+    [(20_000, 24_000, np.uint16, "--range 197"), (293.0, 308.0, np.float32, "--range 28")],
+)
+def test_values_in_a_small_part_of_their_range_are_told(low, high, dtype, suggested, category):
+    """Thermal cameras, in counts or in kelvin: what is read as by default has a dozen levels."""
+    rng = np.random.default_rng(0)
+    for path in category.rglob("*.png"):
+        if "ground_truth" not in path.parts:
+            tifffile.imwrite(path.with_suffix(".tif"), rng.uniform(low, high, (32, 40)).astype(dtype))
+            path.unlink()
+    report = check_category(load_table(category.parent, category.name))
+    assert list(report.problems["kind"]) == ["narrow range"] and suggested in report.summary()
+    said = report.summary().partition("--range ")[2].split()
+    write_settings(category, CategorySettings(pixel_range=(float(said[0]), float(said[1]))))
+    assert check_category(load_table(category.parent, category.name)).problems.empty
+    assert len(np.unique(read_row(load_table(category.parent, category.name).iloc[0]))) > 100
+
+
+def test_an_image_of_another_depth_is_told_when_it_is_read(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", (GREY / 255).astype(np.float32))
+    assert "nearly black" in decode_image(tmp_path / "a.tif", reading=Reading((0, 1023))).warning
+
+
+def test_signed_values_of_8_bits_are_refused(tmp_path):
+    """Pillow would wrap them round."""
+    tifffile.imwrite(tmp_path / "a.tif", np.arange(-40, 40, dtype=np.int8).reshape(8, 10))
+    with pytest.raises(Hw3Error, match="signed values of 8 bits"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_what_is_no_photograph_is_not_handed_to_an_interpreter(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("was started"))
+    with pytest.raises(Hw3Error, match="cannot identify"):
+        read_image(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    with pytest.raises(Hw3Error, match=r"is empty \(0 bytes\)"):
+        read_image(tmp_path / "b.png")
+
+
 def test_colours_of_16_bits_in_separate_planes_are_refused(tmp_path):
     """Pillow would give noise."""
     planes = np.moveaxis(deepened(COLOUR, 12), -1, 0)

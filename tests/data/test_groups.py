@@ -247,7 +247,7 @@ def test_copies_that_are_said_to_show_one_product_are_a_warning(tmp_path):
     assert not check_category(load_table(tmp_path, "plates", strict=False)).ok
     write_settings(tmp_path / "plates", CategorySettings(groups="^(p[0-9])_"))
     report = check_category(load_table(tmp_path, "plates", strict=False))
-    assert report.ok and list(report.problems["kind"]) == ["duplicate within split"]
+    assert report.ok and list(report.problems["kind"]) == ["duplicate within split", "no test/good"]
 
 
 def test_the_command_counts_products_and_keeps_nothing_that_does_not_fit(tmp_path, capsys):

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from hw3lib.annotate import from_masks
-from hw3lib.annotate.export import export
+from hw3lib.annotate.export import export, summary_text
 from hw3lib.anomaly.comparison import pixel_metrics
 from hw3lib.data import (
     check_category,
@@ -106,6 +106,8 @@ KINDS = {
     "opaque.png": coloured(WHITE).convert("RGBA"),
     "all_transparent.png": Image.merge("RGBA", (*coloured(WHITE).split(), Image.new("L", (40, 32), 0))),
     "corner.png": with_clear_corner(),
+    "opaque_red_on_white.png": coloured((255, 0, 0), WHITE),
+    "green_on_blue.png": coloured((0, 255, 0), (0, 0, 255)),
     "palette.png": indexed([*BLACK, *WHITE]),
     "palette_all_black.png": indexed([*BLACK, *BLACK]),
     "palette_dark.png": indexed([*BLACK, 0, 0, 1]),
@@ -129,6 +131,32 @@ def test_the_same_pixels_are_marked_in_every_kind_of_file(name, tmp_path):
     (region,) = read_regions(tmp_path / name)
     assert np.array_equal(region.marked, MASK) and region.between == 0
     assert read_mask(tmp_path / name).sum() == 169
+
+
+def test_a_layer_on_which_nothing_is_drawn_marks_nothing(tmp_path):
+    Image.new("RGBA", (40, 32), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert not read_mask(tmp_path / "a.png").any()
+
+
+def test_red_on_white_is_read_from_jpeg_too(tmp_path):
+    coloured((255, 0, 0), WHITE).save(tmp_path / "a.jpg", quality=90, subsampling=0)
+    assert np.mean(read_mask(tmp_path / "a.jpg") != MASK) < 0.01
+
+
+def test_a_second_mask_of_an_image_is_called_that(category):
+    first = sorted((category / "ground_truth/dent").iterdir())[0]
+    shutil.copy(first, first.with_name(first.name.replace("_mask", "")))
+    kinds = check_category(load_table(category.parent, "widget", strict=False)).problems.set_index("kind")
+    assert kinds.loc["orphaned mask", "message"].startswith("is a second mask of its image, which has 000_mask.png")
+
+
+def test_masks_of_more_than_half_are_told_where_they_are_exported(category, tmp_path):
+    def inverted(mask, path):
+        Image.fromarray(~mask).save(f"{path}.png")
+
+    replace_masks(category, inverted)
+    done = export(load_table(category.parent, "widget"), ["coco"], tmp_path / "out")
+    assert "7 images with more than half of it marked" in summary_text(done)
 
 
 def test_a_transparent_index_is_background(tmp_path):

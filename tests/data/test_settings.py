@@ -53,6 +53,8 @@ def test_the_command_keeps_prints_and_forgets(category, capsys):
     given = ["data", "settings", category.name, "--data", str(category.parent)]
     assert main([*given, "--range", "0", "4095", "--groups", "^([0-9])"]) == 0
     assert "pixel_range: (0.0, 4095.0)" in capsys.readouterr().out
+    assert main([*given, "--good", "nope"]) == 2
+    assert "no folder of this name" in capsys.readouterr().err
     assert main([*given, "--fit", "pad"]) == 0
     assert read_settings(category) == CategorySettings(pixel_range=(0, 4095), fit="pad", groups="^([0-9])")
     assert main([*given, "--reset"]) == 0

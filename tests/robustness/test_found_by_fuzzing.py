@@ -358,9 +358,9 @@ def test_an_entry_without_a_name_in_a_zip_is_refused(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not take such names")
 def test_a_name_that_is_no_utf8_is_a_problem_of_its_category_and_not_its_end(tmp_path):
-    for name in ("good/0.png", "good/1.png", "dent/0.png", "dent/\udcff.png", "\udcfe/0.png"):
+    for i, name in enumerate(("good/0.png", "good/1.png", "dent/0.png", "dent/\udcff.png", "\udcfe/0.png")):
         (tmp_path / "w" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (9, 9)).save(tmp_path / "w" / name)
+        Image.new("RGB", (9, 9), (i, i, i)).save(tmp_path / "w" / name)
     (tmp_path / "w" / "\udcfd").mkdir()
     with pytest.raises(Hw3Error, match="no UTF-8"):
         load_table(tmp_path, "w")

@@ -20,7 +20,7 @@ from .polygons import fill, holes, outlines
 from .reading import box_instance, check_polygon, images_by_split, inside
 
 SMALLEST = 10  # pixels a side of an image that ultralytics takes
-_LISTED = "images.txt"
+LISTED = "images.txt"
 _SLACK = 0.01  # shares may exceed 0 to 1 by it, as ultralytics allows
 
 
@@ -99,7 +99,7 @@ def _write(folder: Path, data: Dataset, rows: Any, beside: bool) -> int:
         if unique:
             label.write_text("\n".join(unique) + "\n", encoding="utf-8")
     if beside:
-        (folder / _LISTED).write_text("".join(f"{name}\n" for name in data.names), encoding="utf-8")
+        (folder / LISTED).write_text("".join(f"{name}\n" for name in data.names), encoding="utf-8")
     content: dict[str, Any] = {s: f"images/{s}" for s in SPLITS if s in data.splits and not beside}
     content |= {"names": dict(enumerate(data.classes)), "license": data.licence.name, "license_url": data.licence.url}
     with (folder / "data.yaml").open("w", encoding="utf-8") as file:
@@ -154,15 +154,15 @@ def _listed(folder: Path, images: Path) -> list[tuple[str, Path, Path]]:
     Raises:
         Hw3Error: a name that leads out of the folder, or a label of an image that is not listed.
     """
-    names = [line for line in read_text(folder / _LISTED).splitlines() if line.strip()]
+    names = [line for line in read_text(folder / LISTED).splitlines() if line.strip()]
     labels = folder / "labels"
     found = [
-        ("train", inside(images, name, folder / _LISTED), labels / Path(name).with_suffix(".txt")) for name in names
+        ("train", inside(images, name, folder / LISTED), labels / Path(name).with_suffix(".txt")) for name in names
     ]
     used = {label for *_, label in found}
     for path in sorted(labels.rglob("*.txt")):
         if path not in used:
-            raise Hw3Error(f"{path}: belongs to no image in {folder / _LISTED}")
+            raise Hw3Error(f"{path}: belongs to no image in {folder / LISTED}")
     return found
 
 
@@ -179,6 +179,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def read_names(found: Any, path: Path) -> list[str]:
     if isinstance(found, dict) and sorted(found, key=str) == sorted(range(len(found)), key=str):
         found = [found[at] for at in range(len(found))]
+    if isinstance(found, list):  # YAML takes a class named 3 for a number
+        found = [str(name) if type(name) is int else name for name in found]
     if not isinstance(found, list) or not found or not all(isinstance(name, str) for name in found):
         raise Hw3Error(f"{path}: names: expected the classes, a list or numbered from 0")
     return found

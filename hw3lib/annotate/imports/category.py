@@ -48,12 +48,14 @@ class Imported:
         format: name of the format that it was taken from.
         counts: by class: ``images``, with ``masks``, with ``boxes`` alone, with ``points`` alone, and ``instances``.
         told: what was left out or changed.
+        unlabelled: names of the images without any annotation that were taken as good.
     """
 
     folder: Path
     format: str
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     told: Told = field(default_factory=Told)
+    unlabelled: list[str] = field(default_factory=list)
 
     def summary(self, most: int = 5) -> str:
         """Images and instances by class, and what was left out or changed, with the first few names."""
@@ -63,6 +65,9 @@ class Imported:
         rows += [(name, *(str(self.counts[name][key]) for key in columns)) for name in order]
         rows.append(("all", *(str(sum(self.counts[name][key] for name in order)) for key in columns)))
         lines = [format_table(rows)]
+        if count := len(self.unlabelled):
+            images = "image" if count == 1 else "images"
+            lines.append(f"{count} {images} without annotation, taken as good; --unlabelled leave leaves them out")
         for title, found in (("left out", self.told.left_out), ("changed", self.told.changed)):
             for reason, names in found.items():
                 shown = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
@@ -79,7 +84,7 @@ def import_category(
     format: str | None = None,
     images: str | Path | None = None,
     several: str = "largest",
-    unlabelled: str = "good",
+    unlabelled: str | None = None,
     link: bool = False,
 ) -> Imported:
     """Make a category in the simple layout of what was annotated elsewhere; all of it or nothing.
@@ -94,7 +99,8 @@ def import_category(
         format: name; None finds it out.
         images: folder of the images where they are not beside the annotations.
         several: class of an image with several labels: that of the ``largest`` area, or ``combined``.
-        unlabelled: images without any annotation are ``good``, or left out (``leave``).
+        unlabelled: images without any annotation are ``good``, or left out (``leave``); None takes them as good, but
+            for those of which the annotations say that nobody has looked at them.
         link: make symbolic links to the images instead of copies.
 
     Raises:
@@ -102,10 +108,11 @@ def import_category(
             no annotated image is left.
     """
     source, out = expanded(source), expanded(out)
-    for name, value, kinds in (("several", several, SEVERAL), ("unlabelled", unlabelled, UNLABELLED)):
+    for name, value, kinds in (("several", several, SEVERAL), ("unlabelled", unlabelled, (None, *UNLABELLED))):
         if value not in kinds:
-            raise Hw3Error(f"{name}={value!r}: expected one of {', '.join(kinds)}")
+            raise Hw3Error(f"{name}={value!r}: expected one of {', '.join(filter(None, kinds))}")
     folders = _folders(source, None if images is None else expanded(images))
+    source = _real(source) if source.is_dir() else _real(source.parent) / source.name  # as the images' paths are
     refuse_inside_category(out)
     refuse_existing(out, False)
     if inside := next((folder for folder in folders if _real(out).is_relative_to(_real(folder))), None):
@@ -114,7 +121,8 @@ def import_category(
     known, done = ImageFiles(folders), Imported(out, found.name)
     entries = _joined(found.read(source, known, done.told), done.told)
     listed = len(entries)
-    entries += _without(known, source.is_dir() or images is not None, source, found.lists, done.told)
+    whole = folders if source.is_dir() else folders[1:]
+    entries += _without(known, [_real(folder) for folder in whole], source, found.lists, done.told)
     if not listed:
         raise Hw3Error(f"{source}: no annotated image is left: {_first(done.told)}")
     with atomic_folder(out) as folder:
@@ -136,8 +144,8 @@ def _folders(source: Path, images: Path | None) -> list[Path]:
     if images is not None and not images.is_dir():
         raise Hw3Error(f"--images {images}: no such folder")
     folder = source if source.is_dir() else source.parent
-    if source.is_file() and folder.name.lower() in ("annotations", "labels"):
-        folder = folder.parent  # the images are beside it
+    if source.is_file() and _real(folder).name.lower() in ("annotations", "labels"):
+        folder = _real(folder).parent  # the images are beside it
     return [folder, *([images] if images else [])]
 
 
@@ -165,6 +173,7 @@ def _joined(entries: Iterable[Entry], told: Told) -> list[Entry]:
             first.shapes += [shape for shape in entry.shapes if _print(shape) not in known]
             first.tags += [tag for tag in entry.tags if tag not in first.tags]
             first.size = first.size or entry.size
+            first.seen, first.lost = first.seen or entry.seen, first.lost or entry.lost
     return result
 
 
@@ -175,23 +184,29 @@ def _print(shape: Shape) -> tuple:
     return shape.label, bounds, drawn[0], None if bounds or shape.box is not None else drawn[1]
 
 
-def _without(known: ImageFiles, whole: bool, source: Path, lists: bool, told: Told) -> list[Entry]:
-    """Images of the folder that no annotation names: without annotation where a folder was given, else left out."""
+def _without(known: ImageFiles, whole: list[Path], source: Path, lists: bool, told: Told) -> list[Entry]:
+    """Images that no annotation names: without annotation where their folder was given, else left out."""
+
+    def given(path: Path) -> bool:
+        return any(path.is_relative_to(folder) for folder in whole)
+
     rest = known.unused()
+    for path in filter(given, known.masks()):
+        told.leave("images in folders for masks", path.name)
     for path in known.others():
         told.leave("photographs of a kind that is not read", path.name)
-    if whole:
-        return [Entry(path.name, str(path), path) for path in rest]
-    beside = [path for path in rest if path.parent == _real(source.parent)]
+    beside = [path for path in rest if path.parent == source.parent and not given(path)]
     for path in beside if lists else []:
         told.leave("images that the annotations do not name", path.name)
-    return []
+    return [Entry(path.name, str(path), path) for path in filter(given, rest)]
 
 
 class _Writer:
     """Writes a category's folder, image by image, so that few pixels are held at once."""
 
-    def __init__(self, folder: Path, done: Imported, several: str, unlabelled: str, link: bool, entries: list[Entry]):
+    def __init__(
+        self, folder: Path, done: Imported, several: str, unlabelled: str | None, link: bool, entries: list[Entry]
+    ):
         self.folder, self.done, self.told = folder, done, done.told
         self.several, self.unlabelled, self.link, self.entries = several, unlabelled, link, entries
         labels = {shape.label for entry in entries for shape in entry.shapes} | {t for e in entries for t in e.tags}
@@ -214,7 +229,8 @@ class _Writer:
             raise Hw3Error(f"{source}: no annotation is left, so that every image would be good: {_first(self.told)}")
         info = {"description": f"imported by hw3lib from {self.done.format}", "version": "1.0"}
         content = {
-            "info": info | {"left_out": self.told.left_out, "changed": self.told.changed},
+            "info": info
+            | {"left_out": self.told.left_out, "changed": self.told.changed, "unlabelled": self.done.unlabelled},
             "images": self.images,
             "annotations": self.annotations,
             "categories": [{"id": at, "name": name, "supercategory": "defect"} for name, at in self.categories.items()],
@@ -229,17 +245,24 @@ class _Writer:
             Unfit: it cannot be taken; nothing was written.
             Hw3Error: a shape that is damaged.
         """
-        if not entry.shapes and not entry.tags and self.unlabelled == "leave":
+        without = not (entry.shapes or entry.tags or entry.lost)
+        if without and self.unlabelled == "leave":
             self.told.leave("images without annotation", entry.name)
             return
+        if without and not entry.seen and self.unlabelled is None:
+            self.told.leave("images that nobody has looked at (--unlabelled good takes them as good)", entry.name)
+            return
         found, size = self.objects.of(entry)
-        if not found and not all(is_good(shape.label) for shape in entry.shapes):
+        left = entry.lost and not entry.tags or not all(is_good(shape.label) for shape in entry.shapes)
+        if not found and left:
             self.told.leave("images of whose annotations nothing is left", entry.name)
             return
         name = self._class(found, entry)
         target = self._place(entry, name)
         counts = self.done.counts[name]
         counts["images"] += 1
+        if without:
+            self.done.unlabelled.append(entry.name)
         if not found:
             return
         self._note(entry, target, size, found)

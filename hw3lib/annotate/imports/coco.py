@@ -42,6 +42,7 @@ def _file(content: dict[str, Any], path: Path, images: ImageFiles, told: Told) -
     listed = records(content, "categories", path) if "categories" in content else []
     names = {_key(c.get("id"), f"{path}: id of a category"): text(c.get("name"), f"{path}: category") for c in listed}
     drawn: dict[int | str, list[Shape]] = {}
+    lost: set[int | str] = set()
     records_of = records(content, "images", path)
     for record in records_of:
         key = _key(record.get("id"), f"{path}: id of an image")
@@ -51,15 +52,20 @@ def _file(content: dict[str, Any], path: Path, images: ImageFiles, told: Told) -
     for record in records(content, "annotations", path):
         where = f"{path}: annotation {str(record.get('id'))[:40]}"
         image, label = (_key(record.get(field), f"{where}: {field}") for field in ("image_id", "category_id"))
-        if image not in drawn or label not in names:
-            raise Hw3Error(f"{where}: image {image} or category {label} is unknown")
+        if image not in drawn:
+            told.leave("annotations of an image that their file does not list", f"{where}: image {image}")
+            continue
+        if label not in names:
+            raise Hw3Error(f"{where}: category {label} is unknown, expected one of {', '.join(map(str, names))}")
         if shape := _shape(record, names[label], where, told):
             drawn[image].append(shape)
+        else:
+            lost.add(image)
     for record in records_of:
         name = text(record.get("file_name"), f"{path}: file_name of an image")
         where = f"{path}: image {record['id']}"
         try:
-            source = images.find(name, path.parent)
+            source = images.find(name, path.parent, hint=path.stem)
         except NotFound as reason:
             told.leave(f"images that are {reason}", name)
             continue
@@ -68,9 +74,11 @@ def _file(content: dict[str, Any], path: Path, images: ImageFiles, told: Told) -
             height, width = (number(record[side], f"{where}: {side}") for side in ("height", "width"))
             size = int(height), int(width)
         shapes = drawn[record["id"]]
+        count = len(shapes)
         if size is None:  # then run lengths say it
             size = next((part.shape for shape in shapes for part in shape.parts if isinstance(part, Bitmap)), None)
-        yield Entry(name, where, source, size, _resolved(shapes, size, where, told))
+        shapes = _resolved(shapes, size, where, told)
+        yield Entry(name, where, source, size, shapes, lost=record["id"] in lost or len(shapes) < count)
 
 
 def _shape(record: dict[str, Any], label: str, where: str, told: Told) -> Shape | None:

@@ -49,14 +49,17 @@ def _entry(place: Element, path: Path, images: ImageFiles, told: Told) -> Entry 
         return None
     found: list[tuple[float, Shape]] = []
     tags = []
+    lost = False
     for at, drawn in enumerate(place):
         if drawn.tag == "tag":
             tags.append(text(drawn.get("label"), f"{where}: tag"))
         elif shape := _shape(drawn, f"{where}: {drawn.tag} {at}", told):
             found.append((finite(drawn.get("z_order", "0"), f"{where}: z_order"), shape))
+        else:
+            lost = True
     found.sort(key=lambda pair: pair[0])
     size = size_of(place.get("width"), place.get("height"), where)
-    return Entry(name, where, image, size, grouped(shape for _, shape in found), tags)
+    return Entry(name, where, image, size, grouped(shape for _, shape in found), tags, lost=lost)
 
 
 def _pairs(value: str | None, where: str) -> np.ndarray:

@@ -118,6 +118,8 @@ class Entry:
         size: ``(H, W)`` that the shapes are for; None: that of the image.
         shapes: in the order in which they were drawn, from the lowest up.
         tags: labels of the image as a whole.
+        seen: a person may have looked at it; False where the file says that nobody has.
+        lost: something was drawn that is not among the shapes, for it was left out.
     """
 
     name: str
@@ -126,6 +128,8 @@ class Entry:
     size: tuple[int, int] | None = None
     shapes: list[Shape] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
+    seen: bool = True
+    lost: bool = False
 
 
 class Told:

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from hw3lib.data.folders import IMAGE_SUFFIXES, OTHER_PHOTOGRAPHS
-from hw3lib.data.names import is_junk
+from hw3lib.data.names import SPLITS, is_junk, is_masks
+from hw3lib.data.names import key as plain
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _FETCHED = "at a URL, which is not fetched: download them, and name their folder by --images"
@@ -33,8 +34,16 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def _words(name: str) -> str:
+    """A name's words, each between underscores, and those for the splits as one is."""
+    return "".join(f"_{SPLITS.get(word, word)}" for word in re.findall(r"[^\W_]+", plain(name))) + "_"
+
+
 class ImageFiles:
     """The images of one or several folders, by name.
+
+    What lies in a folder for masks, as ``masks`` or ``ground_truth``, is an image only where an annotation names its
+    path or is beside it.
 
     Args:
         folders: a name that leads out of them, by ``..``, from the root or through a link, is not followed.
@@ -47,15 +56,25 @@ class ImageFiles:
         self._used: set[Path] = set()
         self._images: list[Path] = []
         self._others: list[Path] = []
+        self._masks: set[Path] = set()
         for path in dict.fromkeys(path for folder in self.folders for path in files_below(folder)):
             self._by_name[_key(path.name)].append(path)
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 self._images.append(path)
                 self._by_stem[_key(path.stem)].append(path)
+                if self._is_mask(path):
+                    self._masks.add(path)
             elif path.suffix.lower() in OTHER_PHOTOGRAPHS:
                 self._others.append(path)
 
-    def find(self, name: str, beside: Path, *, upload: bool = False) -> Path:
+    def _is_mask(self, path: Path) -> bool:
+        below = [path.relative_to(folder).parts[:-1] for folder in self.folders if path.is_relative_to(folder)]
+        return all(any(map(is_masks, parts)) for parts in below)
+
+    def _known(self, paths: list[Path], beside: Path) -> list[Path]:
+        return [path for path in paths if path not in self._masks or path.parent == beside]
+
+    def find(self, name: str, beside: Path, *, upload: bool = False, hint: str = "") -> Path:
         """The file of an image.
 
         Looked for are the path as it stands, from the annotation's folder and from those that were given, and then a
@@ -65,12 +84,12 @@ class ImageFiles:
             name: a path, with slashes or backslashes, or a URL, of which only the name counts.
             beside: folder of the annotation file.
             upload: what Label Studio puts before a name may be missing.
+            hint: of several files of the name the one whose folders' names are in this is taken.
 
         Raises:
             NotFound: says why.
         """
         url = bool(_SCHEME.match(name))
-        shown = name if len(name) <= 80 else f"...{name[-77:]}"
         if url or "?" in name:
             parts = urlsplit(name)
             name = unquote(parse_qs(parts.query).get("d", [parts.path])[0])
@@ -79,12 +98,16 @@ class ImageFiles:
                 if not os.path.isabs(path) and (found := self._inside(folder / path)):
                     return self._use(found)
         pure = PurePosixPath(name.replace("\\", "/"))
-        found = self._alone(self._by_name.get(_key(pure.name), []), pure, shown)
+
+        def alone(known: dict[str, list[Path]], pure: PurePosixPath) -> Path | None:
+            return self._alone(self._known(known.get(_key(pure.name), []), beside), pure, hint)
+
+        found = alone(self._by_name, pure)
         if not found and upload:
             short = PurePosixPath(_UPLOAD.sub("", pure.name, count=1))
-            found = self._alone(self._by_name.get(_key(short.name), []), short, shown)
+            found = alone(self._by_name, short)
         if not found and not pure.suffix.lower().startswith(IMAGE_SUFFIXES):
-            found = self._alone(self._by_stem.get(_key(pure.name), []), pure, shown)
+            found = alone(self._by_stem, pure)
         if found:
             return self._use(found)
         raise NotFound(_FETCHED if url else "missing")
@@ -95,8 +118,8 @@ class ImageFiles:
         Raises:
             NotFound: none, or several.
         """
-        known = self._by_stem.get(_key(stem), [])
-        found = self._alone([p for p in known if p.parent == beside] or known, PurePosixPath(stem), stem)
+        known = self._known(self._by_stem.get(_key(stem), []), beside)
+        found = self._alone([p for p in known if p.parent == beside] or known, PurePosixPath(stem))
         if not found:
             raise NotFound("missing")
         return self._use(found)
@@ -110,16 +133,18 @@ class ImageFiles:
             pass
         return None
 
-    def _alone(self, paths: list[Path], named: PurePosixPath, shown: str) -> Path | None:
-        """The path whose last folders are those that were named, if it is one alone."""
+    def _alone(self, paths: list[Path], named: PurePosixPath, hint: str = "") -> Path | None:
+        """The path whose last folders are those that were named, or are in the hint, if it is one alone."""
+        hinted = _words(hint)
 
-        def agreement(path: Path) -> tuple[int, bool]:
+        def agreement(path: Path) -> tuple[int, bool, int]:
             same = 0
             for ours, theirs in zip(path.parts[-2::-1], named.parts[-2::-1], strict=False):
                 if _key(ours) != _key(theirs):
                     break
                 same += 1
-            return same, path.name == named.name
+            said = [words for words in map(_words, path.parts[:-1]) if len(words) > 1 and words in hinted]
+            return same, path.name == named.name, len(said)
 
         inside = [path for path in paths if self._inside(path)]
         if paths and not inside:
@@ -127,7 +152,9 @@ class ImageFiles:
         best = max(map(agreement, inside), default=None)
         found = [path for path in inside if agreement(path) == best]
         if len(found) > 1:
-            raise NotFound("several images of this name, and nothing says which")
+            raise NotFound(
+                "several images of this name, and nothing says which: name the folder of the right ones by --images"
+            )
         return found[0] if found else None
 
     def _use(self, path: Path) -> Path:
@@ -148,12 +175,20 @@ class ImageFiles:
     def leave(self, folder: Path) -> None:
         """Take what is in a folder for no image: it holds masks."""
         self._images = [path for path in self._images if not path.is_relative_to(folder)]
+        self._masks = {path for path in self._masks if not path.is_relative_to(folder)}
         for known in (self._by_name, self._by_stem):
             for key, paths in known.items():
                 known[key] = [path for path in paths if not path.is_relative_to(folder)]
 
     def unused(self) -> list[Path]:
-        """Images that no annotation has named."""
+        """Images that no annotation has named, without those in folders for masks."""
+        return [path for path in self._unnamed() if path not in self._masks]
+
+    def masks(self) -> list[Path]:
+        """Images in folders for masks that no annotation has named."""
+        return [path for path in self._unnamed() if path in self._masks]
+
+    def _unnamed(self) -> list[Path]:
         return [path for path in self._images if Path(os.path.realpath(path)) not in self._used and self._inside(path)]
 
     def others(self) -> list[Path]:
@@ -161,5 +196,5 @@ class ImageFiles:
         return [path for path in self._others if Path(os.path.realpath(path)) not in self._used]
 
     def all(self) -> list[Path]:
-        """All images."""
+        """All images, also those in folders for masks."""
         return [path for path in self._images if self._inside(path)]

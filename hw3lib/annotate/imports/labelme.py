@@ -54,12 +54,14 @@ def _entry(path: Path, content: dict[str, Any], images: ImageFiles, told: Told) 
         height, width = (number(content[side], f"{path}: {side}") for side in ("imageHeight", "imageWidth"))
         size = int(height), int(width)
     found = []
-    for at, record in enumerate(records(content, "shapes", path)):
+    drawn = records(content, "shapes", path)
+    for at, record in enumerate(drawn):
         if shape := _shape(record, f"{path}: shape {at}", told):
             found.append(shape)
     flags = content.get("flags")
     tags = [key for key, yes in flags.items() if yes is True and key.strip()] if isinstance(flags, dict) else []
-    return Entry(name.replace("\\", "/").rsplit("/", 1)[-1], str(path), image, size, grouped(found), tags)
+    name, lost = name.replace("\\", "/").rsplit("/", 1)[-1], len(found) < len(drawn)
+    return Entry(name, str(path), image, size, grouped(found), tags, lost=lost)
 
 
 def _beside(name: str, path: Path, images: ImageFiles) -> Path:
@@ -88,7 +90,11 @@ def _points(record: dict[str, Any], where: str) -> np.ndarray:
 
 
 def _shape(record: dict[str, Any], where: str, told: Told) -> Shape | None:
-    label, kind = text(record.get("label"), f"{where}: label"), record.get("shape_type") or "polygon"
+    label, kind = record.get("label"), record.get("shape_type") or "polygon"
+    if isinstance(label, str) and not label.strip():
+        told.leave("shapes without a label", where)
+        return None
+    label = text(label, f"{where}: label")
     points, group = _points(record, where), record.get("group_id")
     group = group if isinstance(group, int | str) else None
     if not len(points):

@@ -63,9 +63,9 @@ def _entry(task: dict[str, Any], path: Path, where: str, images: ImageFiles, tol
         except NotFound as reason:
             told.leave(f"images that are {reason}", address[-80:])
             return None
-    found, tags, size = _results(chosen, where, told)
+    found, tags, size, lost = _results(chosen, where, told)
     name = image.name if isinstance(image, Path) else address
-    return Entry(name, where, image, size, found, tags)
+    return Entry(name, where, image, size, found, tags, seen=bool(task.get("annotations")), lost=lost)
 
 
 def _address(task: dict[str, Any], where: str) -> str:
@@ -97,7 +97,7 @@ def _annotation(task: dict[str, Any], address: str, where: str, told: Told) -> l
 
 
 def _results(results: list[dict[str, Any]], where: str, told: Told):
-    """Shapes, image labels and the size ``(H, W)`` of an annotation's results.
+    """Shapes, image labels, the size ``(H, W)`` of an annotation's results, and whether one was left out.
 
     What was drawn and its label may be two results of one id.
     """
@@ -107,6 +107,7 @@ def _results(results: list[dict[str, Any]], where: str, told: Told):
     found: list[Shape] = []
     tags: list[str] = []
     size: tuple[int, int] | None = None
+    lost = False
     for key, parts in regions.items():
         here = f"{where}: region {key[:20]}"
         drawn = [result for result in parts if _kind(result)]
@@ -115,6 +116,7 @@ def _results(results: list[dict[str, Any]], where: str, told: Told):
                 tags += _named(result, ("choices",))
                 if (kind := str(result.get("type"))) not in _BESIDE:
                     told.leave(f"regions of the kind {kind[:30]!r}", here)
+                    lost = True
             continue
         result = drawn[0]
         labels = [name for part in parts for name in _named(part, ("labels",))] or [
@@ -126,13 +128,14 @@ def _results(results: list[dict[str, Any]], where: str, told: Told):
             told.change("regions without a label, taken as 'defect'", here)
         if result.get("image_rotation"):
             told.leave("regions on an image that was turned in Label Studio", here)
+            lost = True
             continue
         sides = [number(result.get(f"original_{side}"), f"{here}: original_{side}") for side in ("height", "width")]
         if min(sides) < 1 or max(sides) > 1e6:
             raise Hw3Error(f"{here}: an image of {sides[1]:g}x{sides[0]:g} pixels")
         size = int(sides[0]), int(sides[1])
         found.append(_shape(result, labels[0] if labels else "defect", size, here))
-    return found, tags, size
+    return found, tags, size, lost
 
 
 def _kind(result: dict[str, Any]) -> str | None:

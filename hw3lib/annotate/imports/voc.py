@@ -58,7 +58,7 @@ def _entry(root: Element, path: Path, images: ImageFiles, masks: _Masks, told: T
     name = (root.findtext("filename") or "").strip() or path.stem
     try:
         try:
-            image = images.find(name, path.parent)
+            image = images.find(name, path.parent, hint=f"{root.findtext('folder') or ''}/{path.parent.name}")
         except NotFound:
             image = images.of_stem(path.stem, path.parent)
     except NotFound as reason:
@@ -72,7 +72,8 @@ def _entry(root: Element, path: Path, images: ImageFiles, masks: _Masks, told: T
         if place.find("part") is not None:
             told.leave("parts of objects", where)
     size = size_of(root.findtext("size/width"), root.findtext("size/height"), f"{path}: size")
-    return Entry(image.name, str(path), image, size, masks.shapes(path.stem, found, told))
+    lost = len(found) < len(root.findall("object"))
+    return Entry(image.name, str(path), image, size, masks.shapes(path.stem, found, told), lost=lost)
 
 
 def _object(place: Element, where: str, told: Told) -> Shape | None:
@@ -193,7 +194,7 @@ def _parts(region: Region) -> list[Region]:
     """The 8-connected parts: a class's pixels may be several objects."""
     from scipy import ndimage  # here, for most files need none of it
 
-    from hw3lib.data.statistics import EIGHT_CONNECTED
+    from hw3lib.data.statistics import EIGHT_CONNECTED  # here, for few files need it
 
     labels, _ = ndimage.label(region.crop, EIGHT_CONNECTED)
     return [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw3lib.annotate.formats.yolo import read_names, read_yaml
+from hw3lib.annotate.formats.yolo import LISTED, read_names, read_yaml
 from hw3lib.core.untrusted import read_text
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
@@ -29,7 +29,7 @@ def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:
     rows: dict[Path, list[tuple[int, np.ndarray, str]]] = {}
     used: set[Path] = set()
     for image in images.all():
-        if place := _label_of(image, labels):
+        if place := _label_of(image, labels, folder, images.folders):
             used.add(place)
             rows[image] = _rows(place)
     if not any(rows.values()):
@@ -37,7 +37,7 @@ def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:
             f"{folder}: no image with a label, rows such as '0 0.5 0.5 0.1 0.2'; expected labels/<name>.txt for "
             "images/<name>.jpg, or the one beside the other"
         )
-    for path in sorted(labels - used):
+    for path in sorted(labels - used - {folder / LISTED}):
         told.leave("texts that are no image's labels", path.name)
     turned = _all_turned([values for found in rows.values() for _, values, _ in found], keypoints)
     for image, found in rows.items():
@@ -75,14 +75,18 @@ def _classes(source: Path, folder: Path) -> tuple[list[str], Keypoints]:
     return [], None
 
 
-def _label_of(image: Path, labels: set[Path]) -> Path | None:
-    """The label of an image: beside it, or where ``images`` in its path is ``labels``."""
+def _label_of(image: Path, labels: set[Path], folder: Path, roots: list[Path]) -> Path | None:
+    """The label of an image: beside it, where ``images`` in its path is ``labels``, or in ``labels`` as in its root."""
     parts = list(image.parts)
     places = [image.with_suffix(".txt")]
     for at in range(len(parts) - 2, 0, -1):
         if parts[at].lower() == "images":
             places.insert(0, Path(*parts[:at], "labels", *parts[at + 1 :]).with_suffix(".txt"))
     places.append(image.parent / "labels" / f"{image.stem}.txt")
+    for root in roots:
+        if image.is_relative_to(root):
+            below = image.relative_to(root).with_suffix(".txt")
+            places += [folder / "labels" / below, folder / below]
     return next((place for place in places if place in labels), None)
 
 
