@@ -18,7 +18,7 @@ from hw3lib.core.files import expanded
 from hw3lib.core.listing import Listing
 from hw3lib.core.text import counted
 from hw3lib.data.find import holds_classes, is_category
-from hw3lib.data.folders import IMAGE_SUFFIXES, few, image_names, subfolders
+from hw3lib.data.folders import IMAGE_SUFFIXES, few, image_names, own_output, subfolders
 from hw3lib.data.groups import GROUP, grouped
 from hw3lib.data.images import decode_squares
 from hw3lib.data.layouts import UNREADABLE_FOLDER, Problem, bases, class_folders
@@ -139,7 +139,9 @@ def _no_good_class(folder: Path, recursive: bool) -> str:
     if not folder.is_dir() or not holds_classes(folder):
         return ""
     places = [base.folder for base in bases(folder)]
-    names = sorted({path.name for place in places for path in class_folders(place) if image_names(path)})
+    names = sorted(
+        {path.name for place in places for path in class_folders(place) if image_names(path) and not own_output(path)}
+    )
     said = (
         f"found {few(names)}; none holds good products: `hw3 data settings {folder} --good NAME`, or give the folder "
         "of good photographs"

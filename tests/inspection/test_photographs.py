@@ -257,6 +257,8 @@ def test_fit_refuses_classes_of_which_none_is_good(tmp_path, capsys):
     folder = tmp_path / "defonly"
     for number, name in enumerate(("bent/0.png", "bent/1.png", "scratch/0.png", "scratch/1.png", "masks/bent/0.png")):
         photograph(folder / name, number)
+    photograph(folder / "results" / "0.png")
+    (folder / "results" / "results.csv").write_text("file,score\n")  # ours, and no class
     for options in ((), ("--recursive",)):
         assert hw3("detect", "fit", folder, "--out", tmp_path / "out", *SMALL, *options) == 2
         assert (
