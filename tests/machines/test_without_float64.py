@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from emulated_mps import DEVICE, OnMps, emulated_mps
 
 from hw3lib.annotate.boxes.fcos import Fcos
@@ -45,8 +46,10 @@ DETECTOR_CASES = {
 def mps(monkeypatch):
     """The emulated device, as it is where hw3lib was imported before PyTorch."""
     monkeypatch.setenv("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    AcceleratorState._reset_state(True)  # another test of this process has taken the CPU, which accelerate remembers
     with emulated_mps(monkeypatch) as fell_back:
         yield fell_back
+    AcceleratorState._reset_state(True)
 
 
 @pytest.fixture
