@@ -23,8 +23,9 @@ from hw3lib.data import Reading, check_category, digest, load_masks, load_table,
 from hw3lib.data.fetch.archive import extract
 from hw3lib.data.find import list_categories
 from hw3lib.data.groups import _listed
-from hw3lib.data.images import _map, decode_image
+from hw3lib.data.images import decode_image
 from hw3lib.data.masks import read_regions
+from hw3lib.data.stack import _map
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from tests.helpers.heic import HEIC
