@@ -177,11 +177,11 @@ def settings(
     reset: Annotated[bool, option("forget what was said before")] = False,
 ) -> int:
     from dataclasses import replace
-    from fnmatch import fnmatch
 
     from hw3lib.core.text import counted
     from hw3lib.data.find import category_folder
     from hw3lib.data.groups import find_groups
+    from hw3lib.data.layouts import bases, has_good
     from hw3lib.data.reading import readings_of
     from hw3lib.data.settings import CategorySettings, read_settings, write_settings
     from hw3lib.data.table import load_table
@@ -194,7 +194,7 @@ def settings(
     if changes or reset:
         found = replace(found, **changes)
         names = None
-        if good is not None and not any(fnmatch(path.name, good) for path in folder.rglob("*") if path.is_dir()):
+        if good is not None and not any(has_good(base.folder, good) for base in bases(folder)):
             raise Hw3Error(f"--good {good}: no folder of this name in {folder}; nothing is kept")
         if groups is not None:  # what does not fit is refused before it is kept
             table = load_table(folder.parent, folder.name, strict=False)

@@ -60,3 +60,9 @@ def test_the_command_keeps_prints_and_forgets(category, capsys):
     assert main([*given, "--reset"]) == 0
     assert asdict(read_settings(category)) == asdict(CategorySettings())
     assert main(["data", "settings", "nothing", "--data", str(category.parent)]) == 2
+
+
+def test_the_folder_of_good_products_is_named_as_everywhere_else(category):
+    given = ["data", "settings", category.name, "--data", str(category.parent), "--good"]
+    assert main([*given, "GOOD"]) == 0 and main([*given, "go*"]) == 0
+    assert main([*given, "ground_truth"]) == 2, "masks are no class"
