@@ -78,11 +78,10 @@ def check_category(table: pd.DataFrame) -> CheckReport:
     images where no class is said, no good images to learn from, defects in ``train/``); images with the same pixels
     (error: the test would be known from training, now or when a class is split again; a warning where they are said to
     show one product); products with photographs in both splits (error); images that look like shots of one product
-    which nobody said (warning); masks that are
-    empty (error), smoothed or more than half marked (warning); mixed sizes, modes or bit depths, images that are nearly
-    black or that stretching squeezes, and values beyond the range that was given for the category (warnings); NaN, and
-    images too long for tiles (errors); and counts that differ from the published ones in the 15 categories of MVTec AD
-    (error).
+    which nobody said (warning); masks that are empty (error), smoothed or more than half marked (warning); mixed sizes,
+    modes or bit depths, images that are nearly black, fill a small part of their range or are squeezed by stretching,
+    and values beyond the range that was given for the category (warnings); NaN, and images too long for tiles (errors);
+    and counts that differ from the published ones in the 15 categories of MVTec AD (error).
     """
     problems = [Problem(**p) for p in table.attrs.get("problems", [])]
     known = {p.file for p in problems if p.kind in ("unreadable", "size mismatch", NOT_FINITE)}

@@ -38,6 +38,11 @@ _NAMED = 5  # files that a message names
 _PROBE = 4096  # bytes of two files of one size that are compared before all of them are
 
 
+def is_list(groups: str) -> bool:
+    """Whether products are said by a CSV file, and not by an expression."""
+    return groups.lower().endswith(".csv")
+
+
 def check_groups(groups: object) -> None:
     """Refuse what is neither an expression, nor the name of a CSV file, nor ``near``.
 
@@ -46,7 +51,7 @@ def check_groups(groups: object) -> None:
     """
     if not isinstance(groups, str) or not groups:
         raise Hw3Error(f"groups={groups!r}: expected a regular expression, the name of a CSV file, or {NEAR}")
-    if groups == NEAR or groups.lower().endswith(".csv"):
+    if groups == NEAR or is_list(groups):
         return
     try:
         brackets = re.compile(groups).groups
@@ -80,7 +85,7 @@ def find_groups(
     if groups == NEAR:
         return _looked_up(images, [PLAIN] * len(images) if readings is None else readings)
     names = [_name(Path(os.path.relpath(image, folder)).as_posix()) for image in images]
-    if groups.lower().endswith(".csv"):
+    if is_list(groups):
         return _listed(names, Path(folder) / groups)
     pattern = re.compile(groups)
     found = [pattern.search(name if "/" in groups else name.rpartition("/")[2]) for name in names]

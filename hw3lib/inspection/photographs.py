@@ -19,7 +19,7 @@ from hw3lib.core.listing import Listing
 from hw3lib.core.text import counted
 from hw3lib.data.find import holds_classes, is_category
 from hw3lib.data.folders import IMAGE_SUFFIXES, few, image_names, own_output, subfolders
-from hw3lib.data.groups import GROUP, grouped
+from hw3lib.data.groups import GROUP, grouped, is_list
 from hw3lib.data.images import decode_squares
 from hw3lib.data.layouts import UNREADABLE_FOLDER, Problem, bases, class_folders
 from hw3lib.data.names import SPLITS, is_masks, key
@@ -329,7 +329,7 @@ def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], gr
     """
     folder = expanded(folder).absolute()
     table = pd.DataFrame({"image": files, "width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
-    if groups is not None and groups.lower().endswith(".csv") and expanded(groups).is_file():
+    if groups is not None and is_list(groups) and expanded(groups).is_file():
         groups = str(expanded(groups).absolute())
     if not is_category(folder):
         return grouped(table, groups, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +186,12 @@ def read_names(found: Any, path: Path) -> list[str]:
     return found
 
 
-def _instances(path: Path, row: int, classes: list[str], size: tuple[int, int]) -> list[Instance]:
-    found, kinds = [], set()
+def label_rows(path: Path) -> Iterator[tuple[list[str], np.ndarray, str]]:
+    """The lines of a label file: as written, as finite numbers, float ``(n,)``, and where each is, for errors.
+
+    Raises:
+        Hw3Error: what is no number, or not finite; or as :func:`hw3lib.core.untrusted.read_text`.
+    """
     for at, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()
         if not fields:
@@ -199,6 +203,12 @@ def _instances(path: Path, row: int, classes: list[str], size: tuple[int, int]) 
             raise Hw3Error(f"{where}: found {line[:60]!r}, expected numbers") from None
         if not np.isfinite(values).all():
             raise Hw3Error(f"{where}: a value is not finite")
+        yield fields, values, where
+
+
+def _instances(path: Path, row: int, classes: list[str], size: tuple[int, int]) -> list[Instance]:
+    found, kinds = [], set()
+    for fields, values, where in label_rows(path):
         number, shares = values[0], values[1:]
         if number != int(number) or not 0 <= number < len(classes):
             raise Hw3Error(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw3lib.annotate.formats.yolo import LISTED, read_names, read_yaml
+from hw3lib.annotate.formats.yolo import LISTED, label_rows, read_names, read_yaml
 from hw3lib.core.untrusted import read_text
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
@@ -92,17 +92,7 @@ def _label_of(image: Path, labels: set[Path], folder: Path, roots: list[Path]) -
 
 def _rows(path: Path) -> list[tuple[int, np.ndarray, str]]:
     found = []
-    for at, line in enumerate(read_text(path).splitlines(), 1):
-        fields = line.split()
-        if not fields:
-            continue
-        where = f"{path}: line {at}"
-        try:
-            values = np.array(fields, float)
-        except ValueError:
-            raise Hw3Error(f"{where}: found {line[:60]!r}, expected numbers") from None
-        if not np.isfinite(values).all():
-            raise Hw3Error(f"{where}: a value is not finite")
+    for fields, values, where in label_rows(path):
         if values[0] != int(values[0]) or not 0 <= values[0] < 10**6:
             raise Hw3Error(f"{where}: class {fields[0][:20]}, expected an integer from 0 on")
         found.append((int(values[0]), values[1:], where))
