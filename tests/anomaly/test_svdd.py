@@ -46,6 +46,18 @@ def test_the_distance_is_squared_euclidean_from_the_centre():
     assert sphere(torch.tensor([[4.0, 5.0]])).tolist() == [13.0]
 
 
+def test_no_row_is_learned_from_again_before_all_others_were():
+    seen = []
+
+    def step(rows: np.ndarray) -> torch.Tensor:
+        seen.extend(rows.tolist())
+        return torch.zeros(())
+
+    DeepSVDD(**SMALL)._learn(np.arange(10), step, False)  # batches of 4, which do not divide 10
+    counts = [np.bincount(seen[:end], minlength=10) for end in range(1, len(seen) + 1)]
+    assert len(seen) == 160 and all(np.ptp(found) <= 1 for found in counts)
+
+
 @pytest.mark.parametrize("channels", [0, 7])
 def test_no_layer_has_a_bias_or_a_learned_shift(channels):
     names = [name for name, _ in _Sphere(channels, 8, 4).named_parameters()]
