@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import auroc_interval, wilson_interval
+from hw3lib.core.intervals import Interval, auroc_difference, auroc_interval, holm, wilson_interval
 from hw3lib.core.text import listed
 from hw3lib.data.groups import products
 from hw3lib.data.regions.masks import read_mask
@@ -144,31 +144,31 @@ def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) 
     Without an AUROC, which needs good and defective images, the detectors are in the order given.
 
     Returns:
-        ``detector``, the metrics of :class:`DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval
-        of the image
-        AUROC), ``behind``, ``behind_low`` and ``behind_high`` (the first row's AUROC less this one's, on the same
-        images, with its interval), see :func:`auroc_interval`.
+        ``detector``, the metrics of :class:`DetectorEvaluation`, ``auroc_low``, ``auroc_high`` (95 % interval of the
+        image AUROC, :func:`hw3lib.core.auroc_interval`) and ``auroc_p`` (that it is not 0.5), ``behind``,
+        ``behind_low``, ``behind_high`` and ``behind_p`` (the first row's AUROC less this one's, on the same images,
+        :func:`hw3lib.core.intervals.auroc_difference`; missing for the first itself). The p-values are those of all
+        rows together, :func:`hw3lib.core.holm`.
     """
     ranked = sorted(evaluations, key=lambda e: [-np.nan_to_num(e.metrics[k], nan=-1) for k in ("image_auroc", "aupro")])
-    best, rows = ranked[0], []
-    for e in ranked:
-        row = {"detector": e.label, **e.metrics}
-        _, row["auroc_low"], row["auroc_high"] = auroc_interval(e.is_defect, e.scores, seed=seed, groups=e.groups)
-        behind = auroc_interval(best.is_defect, best.scores, e.scores, seed=seed, groups=best.groups)
-        row["behind"], row["behind_low"], row["behind_high"] = behind
-        rows.append(row)
-    return pd.DataFrame(rows)
+    best = ranked[0]
+    reached = holm(auroc_interval(e.is_defect, e.scores, e.groups) for e in ranked)
+    leads = [auroc_difference(best.is_defect, best.scores, e.scores, best.groups, seed=seed) for e in ranked[1:]]
+    return pd.DataFrame(
+        {"detector": e.label, **e.metrics, **auroc.columns("image_auroc", "auroc"), **behind.columns("behind")}
+        for e, auroc, behind in zip(ranked, reached, [Interval(kind="difference"), *holm(leads)], strict=True)
+    )
 
 
 def beats_guessing(table: pd.DataFrame, detector: str) -> bool | str:
-    """Whether the interval of a detector's image AUROC lies above 0.5; in words where it was not measured.
+    """Whether a detector's image AUROC is significantly above 0.5; in words where it was not measured.
 
     Args:
         table: of :func:`compare_detectors`.
         detector: its label there.
     """
-    low = table.set_index("detector").loc[detector, "auroc_low"]
-    return "not measured, as said above" if pd.isna(low) else bool(low > 0.5)
+    found = Interval.read(table.set_index("detector").loc[detector], "image_auroc", "auroc", "AUROC")
+    return found.sign > 0 if found.estimable else "not measured, as said above"
 
 
 def describe_best_f1(evaluation: DetectorEvaluation) -> str:
@@ -186,8 +186,10 @@ def describe_alarms(evaluation: DetectorEvaluation) -> str:
     for kind, chosen in (("good", ~evaluation.is_defect), ("defective", evaluation.is_defect)):
         stopped, total = int(above[chosen].sum()), int(chosen.sum())
         if total:
-            low, high = wilson_interval(stopped, total)
-            interval = f" ({low:.0%} to {high:.0%})" if evaluation.groups is None else ""  # of independent images
+            found = wilson_interval(stopped, total)
+            interval = (
+                f" ({found.low:.0%} to {found.high:.0%})" if evaluation.groups is None else ""
+            )  # of independent images
             said.append(f"{stopped} of {total} {kind} test images{interval}")
     return f"It stops {listed(said)}."
 
@@ -203,17 +205,15 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
     if table["image_auroc"].isna().all():
         return _describe_alarms_alone(table, conditions, false_alarm_rate)
     first = table.iloc[0]
-    beaten = [row.detector for row in table.itertuples() if row.behind_low > 0]
-    level = [row.detector for row in table.iloc[1:].itertuples() if row.behind_low <= 0]
-    text = [
-        f"On the test images {first.detector} ranks first with an image AUROC of {first.image_auroc:.3f} "
-        f"({first.auroc_low:.3f} to {first.auroc_high:.3f})."
-    ]
+    reached = {row["detector"]: Interval.read(row, "image_auroc", "auroc", "AUROC") for _, row in table.iterrows()}
+    leads = {row["detector"]: Interval.read(row, "behind", kind="difference") for _, row in table.iloc[1:].iterrows()}
+    beaten, level = ([name for name, lead in leads.items() if (lead.sign > 0) == wins] for wins in (True, False))
+    text = [f"On the test images {first.detector} ranks first with an image AUROC of {reached[first.detector].text()}."]
     if beaten:
         text.append(f"Its lead over {listed(beaten)} is statistically significant.")
     if level:
         text.append(f"Its lead over {listed(level)} is not significant.")
-    chance = [row.detector for row in table.itertuples() if row.auroc_low <= 0.5]
+    chance = [name for name, found in reached.items() if found.sign <= 0]
     if chance:
         text.append(f"Not significantly better than guessing: {listed(chance)}.")
     maps = table.dropna(subset=["aupro"])

@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest, read_kept
 from hw3lib.core.scores import balanced_accuracy
-from hw3lib.data.groups import GROUP, products
+from hw3lib.core.seeds import spawned
+from hw3lib.data.groups import GROUP, images_per_product, products
 from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
 from hw3lib.data.pixels.decoding import BROKEN_ARRAYS
 from hw3lib.data.regions.masks import load_masks
@@ -182,8 +183,9 @@ def compare_methods(
     In each split the defect types of the training part are cut to a long tail by :func:`make_longtail`, good images
     stay, and which type is the tail changes, see :func:`tails`; a single type is the tail of the good images. The
     backbone is frozen; every method trains the same head, from the same first weights, by the same recipe, on the same
-    weakly augmented views. Settings are the papers' defaults; nothing is chosen on test images. FixMatch and Adsh also
-    see, without labels, the training images that the tail cut away, and those of ``unlabelled``.
+    weakly augmented views. Settings are the papers', but for those that ``differs`` of each method in :data:`METHODS`
+    names; nothing is chosen on test images. FixMatch and Adsh also see, without labels, the training images that the
+    tail cut away, and those of ``unlabelled``.
 
     Args:
         table: images with their classes, as :func:`hw3lib.data.classification_images` gives them.
@@ -226,7 +228,7 @@ def compare_methods(
     jobs = [(ratio, i, method) for ratio in ratios for i in range(len(orders)) for method in chosen]
     for ratio, i, method in tqdm(jobs, desc="comparison", unit="training", disable=not progress):
         train, test = splits[i // turns]
-        kept = make_longtail(table.iloc[train], ratio, by="auto", order=orders[i], random_state=seed + i)
+        kept = make_longtail(table.iloc[train], ratio, by="auto", order=orders[i], random_state=spawned(seed, i))
         learn = kept.index.to_numpy(copy=True)
         counts = np.bincount(labels[learn], minlength=len(classes))
         learn = np.sort(train) if method.name == ALL_IMAGES else learn
@@ -249,7 +251,7 @@ def compare_methods(
     groups = products(table)
     drawn = [np.concatenate(split) if groups is None else np.unique(groups[np.concatenate(split)]) for split in splits]
     independent = len(np.unique(np.concatenate(drawn))) == sum(map(len, drawn))
-    return MethodComparison(pd.DataFrame(rows), classes, *split_sizes(splits), independent)
+    return MethodComparison(pd.DataFrame(rows), classes, *split_sizes(splits), independent, images_per_product(table))
 
 
 def _outcome(

@@ -45,11 +45,8 @@ def _text(run: Run) -> str:
     best = max(range(len(rows)), key=lambda i: rows[i].get("image_auroc") or 0)
     at = f"/detectors/{best}"
     name = run.mark(METRICS, f"{at}/detector")
-    interval = [run.mark(METRICS, f"{at}/{key}", ".3f", optional=True) for key in ("auroc_low", "auroc_high")]
-    words = (
-        f"{STRATEGIES} {name} ranks first: image AUROC {run.mark(METRICS, f'{at}/image_auroc', '.3f')} "
-        f"({interval[0]} to {interval[1]}). "
-    )
+    reached = run.interval(METRICS, at, "image_auroc", "auroc", ".3f", 1)
+    words = f"{STRATEGIES} {name} ranks first: image AUROC {reached}. "
     held_out = run.mark(METRICS, "/held_out", ".0f", optional=True)
     good = f"{held_out} good images" if run.has(METRICS, "/held_out") else "good images"
     words += (
@@ -105,11 +102,10 @@ def _table(run: Run) -> dict:
         def value(key: str, spec: str = ".3f", i: int = i) -> str:
             return run.mark(METRICS, f"/detectors/{i}/{key}", spec, optional=True)
 
-        interval = f" ({value('auroc_low')} to {value('auroc_high')})" if "auroc_low" in detectors[i] else ""
         rows.append(
             [
                 run.mark(METRICS, f"/detectors/{i}/detector"),
-                value("image_auroc") + interval,
+                run.interval(METRICS, f"/detectors/{i}", "image_auroc", "auroc", ".3f", 1),
                 value("pixel_auroc"),
                 value("aupro"),
                 value("ms_per_image", ".0f"),

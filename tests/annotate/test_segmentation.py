@@ -114,14 +114,14 @@ def test_the_figure_of_an_image_is_that_of_its_instances_or_of_the_union(materia
 
 def test_gains_are_paired_and_their_interval_is_the_corrected_one():
     rows = []
-    for split, values in enumerate([[(0.2, 0.5), (0.4, 0.5)], [(0.6, 0.9), (0.0, 0.1)]]):
+    for split, values in enumerate([[(0.2, 0.5), (0.4, 0.5)], [(0.6, 0.9), (0.0, 0.3)]]):
         for row, (before, after) in enumerate(values):
             figures = {"iou_before": before, "iou_after": after, "dice_before": before, "dice_after": before}
             rows.append({"split": split, "row": row, "method": "SAM", "prompt": "box", **figures})
     line = SegmentationEvaluation(pd.DataFrame(rows), 20, 2).table().iloc[0]
-    wanted = corrected_interval(np.array([0.2, 0.2]), 20, 2)
-    assert (line["iou_before"], line["iou_after"]) == pytest.approx((0.3, 0.5))
-    assert (line["gain"], line["gain_low"], line["gain_high"]) == pytest.approx(wanted)
+    wanted = corrected_interval(np.array([0.2, 0.3]), 20, 2)
+    assert (line["iou_before"], line["iou_after"]) == pytest.approx((0.3, 0.55))
+    assert (line["gain"], line["gain_low"], line["gain_high"]) == pytest.approx((wanted.value, wanted.low, wanted.high))
     assert (line["dice_gain"], line["n_splits"], line["n_train"], line["n_test"]) == (0, 2, 20, 2)
     one = SegmentationEvaluation(pd.DataFrame(rows)[:2], 20, 2).table().iloc[0]
     assert one["gain"] == pytest.approx(0.2) and np.isnan(one["gain_low"])

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -16,6 +15,7 @@ from hw3lib.classify.attempts import Attempt
 from hw3lib.classify.experiment import check_attempt, run_attempt
 from hw3lib.classify.result import Result
 from hw3lib.core.files import clear_write_errors, expanded, refuse_existing
+from hw3lib.core.intervals import Interval
 from hw3lib.core.places import data_roots, project_root
 from hw3lib.core.text import did_you_mean, slug
 from hw3lib.data.fetch.official import OFFICIAL
@@ -217,25 +217,18 @@ def _check_all(
 
 
 def _record(row: ReportRow | None, result: Result, baseline: Result, substituted: bool) -> dict:
-    reported = row.interval() if row else (np.nan,) * 3
-    gain = result.gain(baseline) if baseline is not result else (np.nan,) * 3
-    mean, low, high = result.interval()
+    reported = row.interval() if row else Interval(kind="share")
+    gain = result.gain(baseline) if baseline is not result else Interval(kind="difference")
     return {
         "row": str(row.number) if row else BEYOND,
         "attempt": result.attempt.name,
         "arch": result.attempt.arch,
         "strategy": result.attempt.strategy,
         "image_size": result.attempt.image_size,
-        "reported": reported[0],
-        "reported_low": reported[1],
-        "reported_high": reported[2],
+        **reported.columns("reported"),
         "reported_n_test": row.n_test if row else None,
-        "accuracy": mean,
-        "ci_low": low,
-        "ci_high": high,
-        "gain": gain[0],
-        "gain_low": gain[1],
-        "gain_high": gain[2],
+        **result.interval().columns("accuracy", "ci"),
+        **gain.columns("gain"),
         "n_splits": len(result.accuracies),
         "seconds": sum(result.seconds),
         "substituted": substituted,
