@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("--category", default="synthetic/bottle")
     parser.add_argument("--data", help="folder that holds the category")
     parser.add_argument("--count", type=int, help="of a long tail's repeats")
-    parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="numbers of images, of scale; pixels, of recognition")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", metavar="N", help="numbers of images, of scale; pixels, of recognition"
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(MODULES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join(MODULES)}")

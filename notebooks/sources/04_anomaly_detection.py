@@ -212,7 +212,8 @@ run.figure(plots.anomaly.detectors(board), "detectors")
 # *Image AUROC*: the probability that a defective image scores above a good one; 0.5 is guessing. *Pixel AUROC*: the
 # same for pixels; large defects rule it, and most pixels are easy. *AUPRO*: the share of each defect region that is
 # found, every region counting alike, averaged over false-positive rates up to 0.3. The interval is over the test
-# images.
+# images, and has a width for a perfect ranking too. That a detector is better than guessing, and that the first leads
+# another, is tested for all of them together (Holm's method); a lead by an exact test that counts the images.
 
 # %%
 # NBVAL_CHECK_OUTPUT
