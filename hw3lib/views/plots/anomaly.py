@@ -16,6 +16,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from hw3lib.anomaly.assembly import Maps
 from hw3lib.anomaly.maps import ColourScale, overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
+from hw3lib.anomaly.thresholds import Errors
 from hw3lib.core.fonts import pretty
 from hw3lib.data.images import read_row
 from hw3lib.data.masks import load_masks
@@ -169,6 +170,27 @@ def threshold_page(
     said = "called anomalous" if scores[row] > threshold else "called good"
     axes.set_title(f"{pretty(table['defect'].iloc[row])}\nscore {scores[row]:.3g}: {said}", fontsize=10)
     axes.set_xlabel("mask yellow, above the threshold white", fontsize=9)
+    return figure
+
+
+def errors(curve: Sequence[Errors], threshold: float) -> Figure:
+    """Missed defects against false alarms, with 95 % intervals, and what a threshold chooses of them.
+
+    Args:
+        curve: of :func:`hw3lib.anomaly.thresholds.error_curve`.
+        threshold: in the unit of the scores.
+    """
+    table = pd.DataFrame(curve)
+    chosen = table[table["threshold"] <= threshold].tail(1)
+    figure, axes = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
+    axes.plot(table["alarms"], table["misses"], color=BLUE, drawstyle="steps-pre", lw=2, clip_on=False)
+    axes.fill_between(table["alarms"], table["misses_low"], table["misses_high"], color=BLUE, alpha=0.2, lw=0)
+    for row in chosen.itertuples():
+        across = [[row.alarms - row.alarms_low], [row.alarms_high - row.alarms]]
+        along = [[row.misses - row.misses_low], [row.misses_high - row.misses]]
+        axes.errorbar(row.alarms, row.misses, along, across, color="black", capsize=3)
+        _point(axes, row.alarms, row.misses)
+    _unit_axes(axes, "false alarms", "missed defects", f"threshold {threshold:.4g}")
     return figure
 
 
