@@ -6,14 +6,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hw3lib.errors import Hw3Error
 
 from .assembly import Maps
-from .maps import ColourScale
 from .thresholds import (
     Calibration,
     Costs,
@@ -28,6 +27,22 @@ from .thresholds import (
 )
 
 _LEVEL = 256  # good images whose maps tell the level of good ones
+
+
+class ColourScale(NamedTuple):
+    """Which values the darkest and the brightest colour of a map stand for, the same for all images."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def anchored(cls, level: float, threshold: float) -> ColourScale:
+        """Darkest at ``level``, half-way at ``threshold``."""
+        return cls(level, level + 2 * (threshold - level))
+
+    def share(self, anomaly_map: np.ndarray) -> np.ndarray:
+        """The map with ``low`` at 0 and ``high`` at 1, clipped, float32."""
+        return np.clip((anomaly_map - np.float32(self.low)) / np.float32(self.high - self.low), 0, 1)
 
 
 class ChangedDetector(UserWarning):

@@ -91,7 +91,7 @@ def fit(
 ) -> int:
     from hw3lib.anomaly.thresholds import Costs
     from hw3lib.core.untrusted import parse_value
-    from hw3lib.data.reading import checked_range
+    from hw3lib.data.pixels.reading import checked_range
     from hw3lib.errors import Hw3Error
     from hw3lib.inspection import fit as fitting
 

@@ -21,7 +21,7 @@ from hw3lib.anomaly.assembly import Maps, of_images, stacked
 from hw3lib.anomaly.calibration import Calibrated, ChangedDetector, probe_images
 from hw3lib.anomaly.thresholds import silence_few_good_images
 from hw3lib.core import optional
-from hw3lib.data.reading import Reading
+from hw3lib.data.pixels.reading import Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 

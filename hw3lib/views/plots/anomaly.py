@@ -14,12 +14,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from hw3lib.anomaly.assembly import Maps
-from hw3lib.anomaly.maps import ColourScale, overlay, upsample
+from hw3lib.anomaly.calibration import ColourScale
+from hw3lib.anomaly.maps import overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.anomaly.thresholds import Errors
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import read_row
-from hw3lib.data.masks import load_masks
+from hw3lib.data.pixels.images import read_row
+from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
 
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, keep_aspect, nothing, outline
