@@ -117,7 +117,7 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(wrong, said):
 
 
 def test_too_few_held_out_images_for_the_rate_warn_with_the_number_that_is_needed():
-    with pytest.warns(FewGoodImages, match="2 held-out good images cannot keep .*; 19 are needed"):
+    with pytest.warns(FewGoodImages, match="2 good images cannot keep .*; 19 are needed"):
         Brightness().fit(GOOD)
 
 

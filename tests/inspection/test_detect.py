@@ -103,18 +103,18 @@ def test_a_folder_of_photographs_becomes_the_detector_that_the_library_fits(good
         assert hw3("fit", good, "--out", out, "--image-size", 64, "--ratio", 0.5, "--seed", 1) == 0
     files = [good / f"{i}.png" for i in range(5)] + [good / "5.JPG", good / "6.tiff"]
     wanted = PatchCore(image_size=64, ratio=0.5, seed=1)
-    with pytest.warns(match="held-out good images cannot keep"):
+    with pytest.warns(match="7 good images cannot keep"):
         wanted.fit(stack(files, 64))
     found = load(out)
-    assert found.memory_bank == wanted.memory_bank == 192 and found.threshold_ == wanted.threshold_
+    assert found.memory_bank == wanted.memory_bank == 224 and found.threshold_ == wanted.threshold_
     images = stack(files[:2], 64)
     assert np.array_equal(found.decision_function(images), wanted.decision_function(images))
     text = capsys.readouterr().out
     assert "7 good images" in text and "of 2 sizes, 40x32 to 30x50 pixels; each is resized to 64x64" in text
-    assert "PatchCore learns from 6 of them, 1 are held out" in text
-    assert text.index("memory bank: 192 of 384 patches, 144 numbers each: 110.6 kB") < text.index("Scores above")
+    assert "PatchCore learns from 7 of them, and scores each without its own patches" in text
+    assert text.index("memory bank: 224 of 448 patches, 144 numbers each: 129.0 kB") < text.index("Scores above")
     assert str(wanted.thresholds_) in text
-    assert "lower false-alarm rate: 5 % takes 19 held out, 95 in all; 2 % takes 49 held out, 245 in all" in text
+    assert "7 good images can promise 12.5 % at the least; 5 % takes 19, 12 more, and a memory bank of 350.2 kB" in text
 
 
 def test_of_a_category_the_good_training_images_are_learned_from(category, tmp_path, capsys):
@@ -203,7 +203,8 @@ def test_another_false_alarm_rate_sets_another_threshold(detector, today, tmp_pa
     scored = scoring.score(detector, [today], tmp_path / "a", overlays=True, false_alarm_rate=0.6, echo=str)
     assert scored.threshold == conformal_threshold(model.good_scores_, 0.6).value < model.threshold_
     model.set_false_alarm_rate(0.6)
-    assert scoring.map_colours(load(detector), detector, 0.6, None) == (model.scale_, model.map_threshold_)
+    chosen = load(detector).threshold_at(0.6)
+    assert (load(detector).colours(chosen), load(detector).map_limit(chosen)) == (model.scale_, model.map_threshold_)
     assert model.map_threshold_ < load(detector).map_threshold_
     file = today / "1.png"
     drawn = np.asarray(Image.open(tmp_path / "a" / "overlays" / "1.png.png"))
@@ -219,11 +220,11 @@ def test_a_given_threshold_is_taken_and_said(detector, today, tmp_path, capsys):
     )
     assert pd.read_csv(tmp_path / "a" / "results.csv")["anomalous"].sum() == 1
     assert "the threshold was given; " in capsys.readouterr().out
-    colours, outline = scoring.map_colours(load(detector), detector, None, limit)
-    assert outline == limit  # of an autoencoder's maps as well, whose maximum is the score
     model = load(detector)
+    assert model.map_limit(model.threshold_at(value=limit)) == limit  # an autoencoder's score is its map's maximum
     model.good_peaks_ = model.good_peaks_ * 2
-    assert scoring.map_colours(model, detector, None, limit)[1] == model.map_threshold_
+    above = (model.good_scores_ > limit).sum()
+    assert (model.good_peaks_ > model.map_limit(model.threshold_at(value=limit))).sum() == min(above, 2)
 
 
 @pytest.mark.parametrize("option", [("--threshold", "nan"), ("--threshold", "inf"), ("--false-alarm-rate", "1.5")])
@@ -426,14 +427,19 @@ def test_sizes_in_bytes():
             read(text)
 
 
-def test_how_many_good_images_a_lower_rate_takes():
-    assert detect._more_images(0.05, 0.05, 0.2) == (
-        "Good images for a lower false-alarm rate: 2 % takes 49 held out, 245 in all; 1 % takes 99 held out, 495 in "
-        "all; 0.5 % takes 199 held out, 995 in all"
+def test_what_good_images_can_promise_and_how_many_a_lower_rate_takes():
+    def said(n: int, asked: float, share: float, bank: int = 0) -> str:
+        return detect._more_images(conformal_threshold(np.arange(float(n)), asked), asked, share, bank)
+
+    assert said(8, 0.05, 0.2) == (
+        "8 held-out good images can promise 11.1 % at the least; 5 % takes 19 held out, 95 in all; 2 % takes 49 held "
+        "out, 245 in all; 1 % takes 99 held out, 495 in all"
     )
-    assert detect._more_images(0.33, 0.1, 0.5).startswith("Good images for a lower false-alarm rate: 5 %") is False
-    assert "10 % takes 9 held out, 18 in all" in detect._more_images(0.33, 0.1, 0.5)
-    assert detect._more_images(0.0005, 0.001, 0.2) == ""
+    assert said(40, 0.1, 0, 4000) == (
+        "40 good images can promise 2.44 % at the least; 5 % takes 19, which are there; 2 % takes 49, 9 more, and a "
+        "memory bank of 4.9 kB; 1 % takes 99, 59 more, and a memory bank of 9.9 kB"
+    )
+    assert said(1999, 0.001, 0.2) == "1999 held-out good images can promise 0.05 % at the least"
 
 
 def test_errors_show_the_traceback_on_request(detector, tmp_path):
