@@ -140,9 +140,7 @@ class Calibrated(ABC):
         self._threshold()
         if not len(self.bad_scores_):
             raise Hw3Error(f"{self.name}: knows no defects to weigh costs by; call know_defects(images) first")
-        self.thresholds_ = cost_threshold(
-            self.good_scores_, self.bad_scores_, costs, groups=self.good_groups_, calibration=self.calibration_
-        )
+        self.thresholds_ = self._by_costs(costs)
 
     def know_defects(self, images: Any) -> list[Errors]:
         """Score known defects, of which nothing is learned; gives false alarms and misses at every threshold.
@@ -266,10 +264,10 @@ class Calibrated(ABC):
         self.calibration_, self.proven_ = promise["calibration_"], bool(promise["proven_"])
         if self.calibration_ not in ("held-out", "leave-one-out", "cross-validation"):
             raise ValueError(f"calibration_: found {self.calibration_!r}")
-        if promise["false_alarm_rate"] is not None or promise["costs"] is not None:
-            self.set_false_alarm_rate(0.5 if promise["costs"] else promise["false_alarm_rate"])
+        if promise["false_alarm_rate"] is not None:
+            self.set_false_alarm_rate(promise["false_alarm_rate"])
         if promise["costs"] is not None:
-            self.set_costs(Costs(**promise["costs"]))
+            self.thresholds_ = self._by_costs(Costs(**promise["costs"]))
 
     def compare_probe(self, images: np.ndarray, why: str = "") -> None:
         """Score :func:`probe_images` again; other scores make this a :attr:`changed_` detector.
@@ -295,6 +293,11 @@ class Calibrated(ABC):
     def _conformal(self, rate: float, maps: bool = False) -> Threshold:
         values, groups = (self.good_peaks_, self.peak_groups_) if maps else (self.good_scores_, self.good_groups_)
         return conformal_threshold(values, rate, groups=groups, calibration=self.calibration_, proven=self.proven_)
+
+    def _by_costs(self, costs: Costs) -> Threshold:
+        return cost_threshold(
+            self.good_scores_, self.bad_scores_, costs, groups=self.good_groups_, calibration=self.calibration_
+        )
 
     def _threshold(self) -> Threshold:
         self._require_fit()

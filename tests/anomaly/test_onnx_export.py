@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from hw3lib.anomaly import Autoencoder, GANomaly, Mahalanobis, PaDiM, PatchCore, p_values
+from hw3lib.anomaly import Autoencoder, ChangedDetector, Costs, GANomaly, Mahalanobis, PaDiM, PatchCore, p_values
 from hw3lib.anomaly.maps import upsample
 from hw3lib.anomaly.onnx import export as module
 from hw3lib.anomaly.onnx.detector import OnnxDetector
@@ -216,3 +217,22 @@ def test_products_travel_with_the_file(exported, tmp_path):
     scores = np.linspace(detector.good_scores_[0], detector.good_scores_[-1], 7)
     assert np.array_equal(found.p_values(scores), detector.p_values(scores))
     assert OnnxDetector(exported("autoencoder")[1], threads=1).good_groups_ is None
+
+
+def test_a_threshold_by_costs_and_a_changed_detector_are_told_by_the_file(tmp_path):
+    detector = Autoencoder(working_size=32, **QUICK).fit(pictures(8, 48, 0), held_out=0.4, false_alarm_rate=0.3)
+    detector.know_defects(np.zeros((2, 3, 48, 48), np.uint8))
+    detector.set_costs(Costs(10, 1))
+    export(detector, tmp_path / "costs.onnx")
+    found = OnnxDetector(tmp_path / "costs.onnx", threads=1)
+    assert found.thresholds_ == detector.thresholds_ and "2 known defects" in str(found.thresholds_)
+    assert found.scale_ == detector.scale_ and found.map_threshold_ == detector.map_threshold_
+    model = onnx.load(tmp_path / "costs.onnx")
+    entry = next(e for e in model.metadata_props if e.key == "hw3.promise")
+    kept = json.loads(entry.value)
+    entry.value = json.dumps(kept | {"probe_": [2 * score for score in kept["probe_"]]})
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.warns(ChangedDetector, match=r"other\.onnx: This is no longer the detector"):
+        changed = OnnxDetector(tmp_path / "other.onnx", threads=1)
+    with pytest.raises(Hw3Error, match="has no p-values"):
+        changed.p_values(np.zeros(1))

@@ -442,6 +442,79 @@ def test_what_good_images_can_promise_and_how_many_a_lower_rate_takes():
     assert said(1999, 0.001, 0.2) == "1999 held-out good images can promise 0.05 % at the least"
 
 
+@pytest.fixture
+def bad(tmp_path) -> Path:
+    """Three photographs of defects, of which one looks like a good one."""
+    folder = write_photographs(tmp_path / "bad", ["0.png"], seed=8)
+    Image.new("RGB", (48, 36), "white").save(folder / "1.png")
+    Image.new("RGB", (48, 36), "red").save(folder / "2.png")
+    return folder
+
+
+SETTINGS = (*QUICK, "--held-out", 0.4, "--false-alarm-rate", 0.3)
+
+
+def test_known_defects_are_told_with_a_curve_and_teach_nothing(good, detector, bad, tmp_path, capsys):
+    out = tmp_path / "known"
+    assert hw3("fit", good, "--out", out, *SETTINGS, "--bad", bad) == 0
+    model, text = load(out), capsys.readouterr().out
+    files = [bad / f"{i}.png" for i in range(3)]
+    np.testing.assert_allclose(model.bad_scores_, np.sort(model.decision_function(stack(files, 32))), rtol=1e-5)
+    assert model.thresholds_ == load(detector).thresholds_  # they choose nothing
+    missed = (model.bad_scores_ <= model.threshold_).sum()
+    assert f"3 known defects in {bad}, of which nothing is learned: {100 * missed / 3:.3g} % pass (" in text
+    assert text.count("  a threshold of ") == 5
+    curve = pd.read_csv(out / "misses.csv")
+    assert list(curve) == ["threshold", "alarms", "alarms_low", "alarms_high", "misses", "misses_low", "misses_high"]
+    assert len(curve) == 7 and curve["alarms"].is_monotonic_decreasing and curve["misses"].is_monotonic_increasing
+    with Image.open(out / "misses.png") as picture:
+        assert picture.size[0] > 300
+
+
+def test_costs_choose_the_threshold_that_is_kept_and_obeyed(good, bad, tmp_path, capsys):
+    out, costs = tmp_path / "costly", ("--cost-miss", 1000, "--cost-alarm", 1, "--defect-share", 0.5)
+    assert hw3("fit", good, "--out", out, *SETTINGS, "--bad", bad, *costs) == 0
+    model = load(out)
+    said = str(model.thresholds_)
+    assert said in capsys.readouterr().out and "costs least on 3 known defects and 3 held-out good images" in said
+    assert hw3("score", out, bad, "--out", tmp_path / "results") == 0
+    assert said in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "results/results.csv")
+    assert table["anomalous"].all() and table["threshold"][0] == pytest.approx(model.threshold_)
+    scores = model.decision_function(stack([Path(file) for file in table["file"]], 32))
+    np.testing.assert_allclose(table["p_value"], p_values(model.good_scores_, scores), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cost-miss", 2), "--cost-miss and --cost-alarm: found one of them, expected both"),
+        (("--cost-miss", 2, "--cost-alarm", 1), "need known defects to weigh; give a folder of some with --bad"),
+        (("--cost-miss", 0, "--cost-alarm", 1), "cost of a miss: 0.0, expected above 0"),
+        (("--bad", "BAD", "--held-out", 0), "--bad: no good image has a score to compare defects with"),
+        (("--bad", "none"), "none: no such folder"),
+        (("--folds", 3, "--held-out", 0.2), "not allowed with"),
+    ],
+)
+def test_costs_and_defects_that_cannot_be_weighed_are_refused(good, bad, tmp_path, capsys, options, said):
+    chosen = [bad if option == "BAD" else option for option in options]
+    try:
+        code = hw3("fit", good, "--out", tmp_path / "refused", *QUICK, *chosen)
+    except SystemExit as error:  # of argparse
+        code = error.code
+    assert code == 2 and said in capsys.readouterr().err and not (tmp_path / "refused").exists()
+
+
+def test_folds_let_all_photographs_teach_and_set_the_threshold(good, tmp_path, capsys):
+    assert hw3("fit", good, "--out", tmp_path / "folded", *QUICK, "--folds", 2, "--false-alarm-rate", 0.3) == 0
+    text = capsys.readouterr().out
+    assert "Autoencoder learns from 7 of them, and 2 times from all but a part, to set the threshold" in text
+    assert (
+        "7 good images, each photograph of another product, scored by a detector that had not learned from it" in text
+    )
+    assert load(tmp_path / "folded").n_good_ == len(load(tmp_path / "folded").good_scores_) == 7
+
+
 def test_errors_show_the_traceback_on_request(detector, tmp_path):
     with pytest.raises(Hw3Error):
         hw3("score", detector, tmp_path / "none", "--out", tmp_path / "results", "--debug")

@@ -182,8 +182,9 @@ class PatchCore(Detector):
         self._others = len(owners) - int(owners.bincount().max())  # vectors that are left of every product's others
         if not self._others:
             raise Hw3Error(
-                f"{self.name}: the memory bank of {counted(len(owners), 'vector')} is of one good image alone, which "
-                f"has no score without it; take a higher ratio than {self.ratio:g}, or hold images out"
+                f"{self.name}: the memory bank of {counted(len(owners), 'vector')} is of one good product alone, which "
+                "so has no score without it; add photographs of other products, take a higher ratio than "
+                f"{self.ratio:g}, or fit with held_out=0, which sets no threshold"
             )
         self._nearest.owners = owners
         # A memory of all patches, compared as they are: all else depends on which images there are.
