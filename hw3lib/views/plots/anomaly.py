@@ -19,6 +19,7 @@ from hw3lib.anomaly.maps import overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.anomaly.thresholds import Errors
 from hw3lib.core.fonts import pretty
+from hw3lib.core.text import percent
 from hw3lib.data.pixels.images import read_row
 from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
@@ -293,7 +294,7 @@ def robustness(table: pd.DataFrame) -> Figure:
     if "asked_rate" in table and table["asked_rate"].nunique() == 1:
         asked = table["asked_rate"].iloc[0]
         grid[0][1].axvline(asked, color=GREY, ls="--", lw=1, zorder=0)
-        grid[0][1].set_xlabel(f"false-alarm rate (dashed: the {asked:.0%} asked for)")
+        grid[0][1].set_xlabel(f"false-alarm rate (dashed: the {percent(asked)} asked for)")
     grid[0][0].set(yticks=list(y.values()), yticklabels=[fill(str(c), 26) for c in conditions])
     grid[0][0].set_ylim(len(conditions) - 0.5, -0.5)
     handles, labels = grid[0][0].get_legend_handles_labels()
