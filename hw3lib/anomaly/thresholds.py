@@ -61,7 +61,8 @@ class FewGoodImages(UserWarning):
 class Errors(NamedTuple):
     """What a threshold makes of good images and of known defects: shares with 95 % Wilson intervals, 0 to 1.
 
-    The intervals take images as independent; of several photographs of a product they are too narrow.
+    Good products count once each; every defective image counts, so that intervals of misses are too narrow where
+    several of them show one product.
     """
 
     threshold: float
@@ -283,9 +284,9 @@ def p_values(good_scores: np.ndarray, scores: np.ndarray, *, groups: np.ndarray 
     the share of its photographs that score as high, see :func:`conformal_threshold`.
 
     Args:
-        good_scores: float ``(n,)`` of held-out good images.
+        good_scores: float ``(n,)`` of good images, as of ones that were not learned from.
         scores: float ``(m,)`` of the images to judge.
-        groups: the product that each held-out image shows, ``(n,)``; None: another one each.
+        groups: the product that each of them shows, ``(n,)``; None: another one each.
 
     Returns:
         float64 ``(m,)``, above 0 and up to 1.

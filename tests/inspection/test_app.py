@@ -164,10 +164,14 @@ def test_the_region_is_round_the_peak_and_inside_of_the_image():
 @pytest.mark.parametrize(
     ("p", "n", "said"),
     [
-        (1 / 20, 19, "p = 0.05: None of 19 good products that were held out looked as unusual as this one"),
-        (4 / 20, 19, "p = 0.2: 3 of 19 good products that were held out looked at least as unusual as this one"),
-        (1, 3, "p = 1: 3 of 3 good products"),
-        (1 / 5000, 4999, "p = 0.0002: None of 4999"),
+        (1 / 20, 19, "p = 0.05: None of the 19 good products that set the threshold looked as unusual as this one"),
+        (
+            4 / 20,
+            19,
+            "p = 0.2: 3 of the 19 good products that set the threshold looked at least as unusual as this one",
+        ),
+        (1, 3, "p = 1: 3 of the 3 good products"),
+        (1 / 5000, 4999, "p = 0.0002: None of the 4999"),
     ],
 )
 def test_a_p_value_is_said_in_words(p, n, said):

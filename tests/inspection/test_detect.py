@@ -238,7 +238,7 @@ def test_a_detector_without_held_out_images_needs_a_threshold(good, tmp_path, ca
     assert hw3("fit", good, "--out", out, *QUICK, "--held-out", 0) == 0
     assert "there will be no threshold" in capsys.readouterr().out
     assert hw3("score", out, good, "--out", tmp_path / "a") == 2
-    assert "give one with --threshold" in capsys.readouterr().err
+    assert "or give a threshold to score with (--threshold)" in capsys.readouterr().err
     assert hw3("score", out, good, "--out", tmp_path / "a", "--threshold", 1, "--overlays") == 2
     assert "nothing says which values of a map are normal" in capsys.readouterr().err
     assert hw3("score", out, good, "--out", tmp_path / "a", "--threshold", 1) == 0
@@ -550,7 +550,7 @@ def test_whole_products_are_held_out_and_counted(shots, said, tmp_path, capsys, 
     out = capsys.readouterr().out
     assert "they show 8 products" in out and "learns from 12 of them, 12 are held out" in out
     assert "set on 12 held-out photographs of 4 good products" in out and "near twin" not in out
-    assert "Good products for a lower false-alarm rate" in out
+    assert "4 held-out good products can promise 20 % at the least" in out
     found = load("detector")
     assert len(np.unique(found.good_groups_)) == 4 and found.thresholds_.n == 4
     assert hw3("score", "detector", shots, "--out", "results") == 0
