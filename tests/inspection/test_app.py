@@ -168,7 +168,7 @@ def test_the_region_is_round_the_peak_and_inside_of_the_image():
         (
             4 / 20,
             19,
-            "p = 0.2: 3 of the 19 good products that set the threshold looked at least as unusual as this one",
+            "p = 0.2: 3 of the 19 good products that set the threshold looked at least as unusual",
         ),
         (1, 3, "p = 1: 3 of the 3 good products"),
         (1 / 5000, 4999, "p = 0.0002: None of the 4999"),
