@@ -11,7 +11,7 @@ from hw3lib.core import machine
 
 PACKAGES = {
     "speed": ("decode_once", "sweep", "scale", "imports"),
-    "accuracy": ("guided", "longtail", "longtail_drawn", "patchcore", "sam", "detection"),
+    "accuracy": ("guided", "longtail", "longtail_drawn", "patchcore", "thresholds", "sam", "detection"),
     "peers": ("student_scratch", "student_transfer", "student_gpu", "coreset", "aupro", "anomalib_job"),
 }
 MODULES = {name: f"benchmarks.{package}.{name}" for package, names in PACKAGES.items() for name in names}
