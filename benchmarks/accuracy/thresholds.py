@@ -45,6 +45,6 @@ def main(category: str, data: str | None, count: int = 3) -> None:
             ):
                 print(
                     f"  {name:<12} {way:<14} asked {100 * rate:2.0f} %, promised {promised:4.1f} %; stops "
-                    f"{alarms:4.1f} % of good, {stopped:5.1f} % of defective; fit {np.mean(seconds):.1f} s of processors",
+                    f"{alarms:4.1f} % of good, {stopped:5.1f} % of defective; fit {np.mean(seconds):.1f} s of CPU",
                     flush=True,
                 )
