@@ -26,6 +26,7 @@ from .thresholds import (
     silence_few_good_images,
 )
 
+_LARGEST = 4096  # side of images that a detector takes; a stranger's file may say any number
 _LEVEL = 256  # good images whose maps tell the level of good ones
 
 
@@ -316,9 +317,15 @@ def _ascending(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarra
 
 
 def probe_images(side: int, count: int = 3) -> np.ndarray:
-    """Images of all roughnesses, from smooth ones to noise, the same ever again: uint8 ``(count, 3, side, side)``."""
+    """Images of all roughnesses, from smooth ones to noise, the same ever again: uint8 ``(count, 3, side, side)``.
+
+    Raises:
+        Hw3Error: a side above 4096.
+    """
     from scipy.ndimage import zoom
 
+    if side > _LARGEST:
+        raise Hw3Error(f"image_size={side}: expected {_LARGEST} at most")
     rng = np.random.default_rng(0)
     images = []
     for cells in np.unique(np.geomspace(4, side, count).astype(int)):

@@ -236,3 +236,11 @@ def test_a_threshold_by_costs_and_a_changed_detector_are_told_by_the_file(tmp_pa
         changed = OnnxDetector(tmp_path / "other.onnx", threads=1)
     with pytest.raises(Hw3Error, match="has no p-values"):
         changed.p_values(np.zeros(1))
+
+
+def test_metadata_of_another_size_than_the_model_takes_are_refused(exported, tmp_path):
+    model = onnx.load(exported("autoencoder")[1])
+    next(e for e in model.metadata_props if e.key == "hw3.image_size").value = "1000000"
+    onnx.save(model, tmp_path / "large.onnx")
+    with pytest.raises(Hw3Error, match=r"large\.onnx: its metadata are not those of a detector .*image_size=1000000"):
+        OnnxDetector(tmp_path / "large.onnx")

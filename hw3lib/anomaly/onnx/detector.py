@@ -77,8 +77,9 @@ class OnnxDetector(Calibrated):
             self.name = str(kept["detector"])
             self.image_size, self.batch_size = (operator.index(kept[key]) for key in ("image_size", "batch_size"))
             self.reading_ = Reading(**kept["reading"])
-            if min(self.image_size, self.batch_size) < 1:
-                raise ValueError("sizes of 1 or more are needed")
+            shape = self._session.get_inputs()[0].shape
+            if self.batch_size < 1 or shape[1:] != [3, self.image_size, self.image_size]:
+                raise ValueError(f"input {shape}, image_size={self.image_size}, batch_size={self.batch_size}")
             with silence_few_good_images():  # said when it was fitted
                 self.keep_promise(kept["promise"])
         except (KeyError, TypeError, ValueError, OverflowError, Hw3Error) as error:
@@ -86,7 +87,10 @@ class OnnxDetector(Calibrated):
                 f"{file}: its metadata are not those of a detector ({type(error).__name__}: {error}); export it again"
             ) from None
         self._scores_are_peaks = self.has_maps and kept.get("scores_are_peaks") is True
-        self.compare_probe(probe_images(self.image_size))
+        try:
+            self.compare_probe(probe_images(self.image_size))
+        except Exception as error:  # as above
+            raise Hw3Error(f"{file}: cannot be run ({str(error).splitlines()[0]}); export it again") from None
         if self.changed_:
             warnings.warn(f"{file}: {self.changed_}", ChangedDetector, stacklevel=2)
 
