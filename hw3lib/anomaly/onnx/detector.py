@@ -90,7 +90,7 @@ class OnnxDetector(Calibrated):
         try:
             self.compare_probe(probe_images(self.image_size))
         except Exception as error:  # as above
-            raise Hw3Error(f"{file}: cannot be run ({str(error).splitlines()[0]}); export it again") from None
+            raise Hw3Error(f"{file}: cannot be run ({str(error).splitlines()[:1]}); export it again") from None
         if self.changed_:
             warnings.warn(f"{file}: {self.changed_}", ChangedDetector, stacklevel=2)
 
