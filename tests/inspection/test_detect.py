@@ -308,7 +308,7 @@ def test_only_what_the_command_made_is_replaced_and_only_on_request(detector, go
         (("-p", "nieghbours", "3"), "patchcore has no parameter 'nieghbours'; did you mean 'neighbours'? it has"),
         (("--ratio", "2"), "ratio=2.0, expected a share"),
         (("--false-alarm-rate", "0"), "false_alarm_rate=0.0: expected a share"),
-        (("--held-out", "1.5"), "--held-out 1.5: expected a share"),
+        (("--held-out", "1.5"), "held_out=1.5, expected a share"),
         (("--image-size", "64", "--memory-limit", "50kB", "--ratio", "1"), "memory_limit is 50.0 kB"),
     ],
 )
