@@ -89,7 +89,9 @@ class PaDiM(Detector):
     def graph(self) -> torch.nn.Module:
         from hw3lib.anomaly.onnx.graphs import PaDiMGraph
 
-        return PaDiMGraph(self._backbone, self._patches, self._mean, self._whitening, lambda: self._grid)
+        return PaDiMGraph(
+            self._backbone, self._patches, self._mean, self._whitening, lambda: (self._grid[0], self._grid[1])
+        )
 
     def _state(self) -> dict[str, torch.Tensor]:
         return {"mean": self._mean, "whitening": self._whitening, "channels": self._channels}

@@ -50,6 +50,8 @@ class OnnxDetector(Calibrated):
         Hw3Error: onnxruntime is missing, or the file is missing, damaged, or no detector.
     """
 
+    name: str
+
     def __init__(self, file: str | Path, threads: int | None = None):
         onnxruntime = optional.load("onnxruntime", "onnxruntime")
         if not Path(file).is_file():
