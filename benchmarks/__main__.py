@@ -11,7 +11,7 @@ from hw3lib.core import machine
 
 PACKAGES = {
     "speed": ("decode_once", "sweep", "scale", "imports"),
-    "accuracy": ("guided", "longtail", "longtail_drawn", "recognition", "patchcore", "sam", "detection"),
+    "accuracy": ("guided", "longtail", "longtail_drawn", "recognition", "patchcore", "thresholds", "sam", "detection"),
     "peers": ("student_scratch", "student_transfer", "student_gpu", "coreset", "aupro", "anomalib_job"),
 }
 MODULES = {name: f"benchmarks.{package}.{name}" for package, names in PACKAGES.items() for name in names}
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds the category")
     parser.add_argument("--count", type=int, help="of a long tail's repeats")
     parser.add_argument(
-        "--sizes", type=int, nargs="+", metavar="N", help="numbers of images, of scale; pixels, of recognition"
+        "--sizes", type=int, nargs="+", metavar="N", help="numbers of images of scale, pixels of recognition"
     )
     options = parser.parse_args()
     if unknown := set(options.names) - set(MODULES):

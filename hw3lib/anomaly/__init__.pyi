@@ -1,3 +1,4 @@
+from .calibration import ChangedDetector
 from .comparison import (
     DetectorEvaluation,
     beats_guessing,
@@ -22,9 +23,12 @@ from .onnx.detector import OnnxDetector
 from .registry import DETECTORS, load, load_detector, make_detector
 from .robustness import robustness_table
 from .thresholds import (
+    Costs,
     FewGoodImages,
     Threshold,
     conformal_threshold,
+    cost_threshold,
+    error_curve,
     f1_best_threshold,
     p_values,
     required_good_images,
@@ -33,6 +37,8 @@ from .thresholds import (
 
 __all__ = [
     "Autoencoder",
+    "ChangedDetector",
+    "Costs",
     "CutPaste",
     "DETECTORS",
     "DeepSVDD",
@@ -59,6 +65,8 @@ __all__ = [
     "describe_best_f1",
     "describe_detectors",
     "evaluate",
+    "cost_threshold",
+    "error_curve",
     "f1_best_threshold",
     "silence_few_good_images",
     "image_metrics",

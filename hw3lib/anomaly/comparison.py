@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hw3lib.core.intervals import Interval, auroc_difference, auroc_interval, holm, wilson_interval
-from hw3lib.core.text import listed
+from hw3lib.core.text import listed, percent
 from hw3lib.data.groups import products
 from hw3lib.data.regions.masks import read_mask
 from hw3lib.data.stack import ImageStack
@@ -56,7 +56,7 @@ def evaluate(
     images: ImageStack,
     *,
     label: str | None = None,
-    held_out: float = 0.2,
+    held_out: float | None = None,
     false_alarm_rate: float = 0.05,
     progress: bool = False,
 ) -> DetectorEvaluation:
@@ -64,7 +64,7 @@ def evaluate(
 
     Args:
         detector: not fitted yet.
-        good: good training images, at the detector's size; whole products are held out where they have groups.
+        good: good training images, at the detector's size; products are what counts where they have groups.
         table: test images, columns ``mask, is_defect, width, height``, and ``group`` where several show one product.
         images: the same images, at the detector's size.
         label: name in tables; None: the detector's.
@@ -187,9 +187,8 @@ def describe_alarms(evaluation: DetectorEvaluation) -> str:
         stopped, total = int(above[chosen].sum()), int(chosen.sum())
         if total:
             found = wilson_interval(stopped, total)
-            interval = (
-                f" ({found.low:.0%} to {found.high:.0%})" if evaluation.groups is None else ""
-            )  # of independent images
+            # Of independent images alone.
+            interval = f" ({percent(found.low)} to {percent(found.high)})" if evaluation.groups is None else ""
             said.append(f"{stopped} of {total} {kind} test images{interval}")
     return f"It stops {listed(said)}."
 
@@ -221,8 +220,9 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
         where = maps.loc[maps["aupro"].idxmax()]
         text.append(f"Where the defect is, {where.detector} shows best: AUPRO {where.aupro:.3f}.")
     text.append(
-        f"The threshold of {first.detector}, set on held-out good images at {false_alarm_rate:.0%} false alarms, stops "
-        f"{first.detection_rate:.0%} of the defective and {first.false_alarm_rate:.0%} of the good test images. "
+        f"The threshold of {first.detector}, set on good images at {percent(false_alarm_rate)} false alarms, stops "
+        f"{percent(first.detection_rate)} of the defective and {percent(first.false_alarm_rate)} of the good test "
+        "images. "
         f"Fitting took {first.fit_seconds:.1f} s, an image {first.ms_per_image:.0f} ms."
     )
     quick = table.loc[table["ms_per_image"].idxmin()]
@@ -234,8 +234,8 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
         alarm = own.iloc[1:].sort_values("false_alarm_rate").iloc[-1]
         text.append(
             f"These figures hold for photographs taken alike: with the image {worst.condition}, {first.detector} falls "
-            f"to {worst.image_auroc:.3f}, and {alarm.condition} it calls {alarm.false_alarm_rate:.0%} of good products "
-            "anomalous."
+            f"to {worst.image_auroc:.3f}, and {alarm.condition} it calls {percent(alarm.false_alarm_rate)} of good "
+            "products anomalous."
         )
     return " ".join(text)
 
@@ -252,14 +252,14 @@ def _describe_alarms_alone(table: pd.DataFrame, conditions: pd.DataFrame, false_
         least, most = alarms["false_alarm_rate"].min(), alarms["false_alarm_rate"].max()
         text.insert(
             1,
-            f"Thresholds set on held-out good images at {false_alarm_rate:.0%} false alarms stop {least:.0%} to "
-            f"{most:.0%} of the good test images, by detector.",
+            f"Thresholds set on good images at {percent(false_alarm_rate)} false alarms stop {percent(least)} to "
+            f"{percent(most)} of the good test images, by detector.",
         )
     own = conditions[conditions["detector"] == conditions["detector"].iloc[-1]].dropna(subset="false_alarm_rate")
     if len(own) > 1:
         worst = own.iloc[1:].sort_values("false_alarm_rate").iloc[-1]
         text.append(
             f"That holds for photographs taken alike: with the image {worst.condition}, {worst.detector} calls "
-            f"{worst.false_alarm_rate:.0%} of good products anomalous."
+            f"{percent(worst.false_alarm_rate)} of good products anomalous."
         )
     return " ".join(text)

@@ -59,10 +59,14 @@ def make_detector(name: str, settings: dict[str, Any]) -> Detector:
 
 
 def load_detector(folder: str | Path) -> Detector:
-    """As :func:`hw3lib.anomaly.registry.load`, without warnings."""
-    from hw3lib.anomaly.thresholds import silence_few_good_images  # NumPy, which names do without
+    """As :func:`hw3lib.anomaly.registry.load`, without warnings: what they say, its threshold's sentence says."""
+    import warnings
+
+    from hw3lib.anomaly.calibration import ChangedDetector  # NumPy, which names do without
+    from hw3lib.anomaly.thresholds import silence_few_good_images
 
     with silence_few_good_images():
+        warnings.simplefilter("ignore", ChangedDetector)
         return load(folder)
 
 
@@ -72,6 +76,9 @@ def load(folder: str | Path, *, device: str | None = None) -> Detector:
     Args:
         folder: that it was saved in.
         device: where it is to run; None: where it was fitted.
+
+    Warns:
+        ChangedDetector: it gives other scores than the detector that was saved.
 
     Raises:
         Hw3Error: no such folder, a damaged or missing file, or a detector that this version does not know.

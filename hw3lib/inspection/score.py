@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import heapq
 import math
+import warnings
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,11 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hw3lib.anomaly import metrics
-from hw3lib.anomaly.maps import ColourScale, overlay, tiff_bytes, upsample
+from hw3lib.anomaly.calibration import ChangedDetector
+from hw3lib.anomaly.maps import overlay, tiff_bytes, upsample
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
-from hw3lib.anomaly.thresholds import conformal_threshold, p_values, silence_few_good_images
+from hw3lib.anomaly.thresholds import Threshold
 from hw3lib.core.files import SPREADSHEET, atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import counted, printable
 from hw3lib.data.folders.find import is_category, refuse_inside_category
@@ -91,7 +93,7 @@ def score(
         out: folder of the results.
         overlays: heat map and outline of what is above the map's threshold, over the image.
         tiff: the maps' values.
-        false_alarm_rate: sets the threshold again, from the scores of the held-out good images.
+        false_alarm_rate: sets the threshold again, from the scores of the good images.
         threshold: takes this one instead.
         recursive: score the images of sub-folders too.
         force: replace results at ``out``.
@@ -99,14 +101,20 @@ def score(
         echo: receives messages before the images are scored.
 
     Raises:
-        Hw3Error: no detector, no image, a threshold that is not a number, no held-out good images to set one by, maps
+        Hw3Error: no detector, no image, a threshold that is not a number, no good images' scores to set one by, maps
             of a detector that has none, or ``out`` exists. An image that cannot be read is no error.
     """
-    model = OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
+    model = load_model(detector)
     if (overlays or tiff) and not model.has_maps:
         raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to draw or save")
-    limit, said = threshold_and_promise(model, detector, false_alarm_rate, threshold)
-    colours = map_colours(model, detector, false_alarm_rate, threshold) if overlays else None
+    chosen = threshold_of(model, detector, false_alarm_rate, threshold)
+    limit = chosen.value
+    if overlays and not len(model.good_peaks_):
+        raise Hw3Error(
+            f"{detector}: no good image has a map to compare with, so nothing says which values of a map are normal; "
+            "--tiff gives the values themselves"
+        )
+    colours = (model.colours(chosen), model.map_limit(chosen)) if overlays else None
     refuse_inside_category(out, *filter(is_category, map(expanded, places)))
     refuse_existing(Path(out), force, RESULTS, "a folder of results")
     photographs = find_photographs([expanded(place) for place in places], echo, recursive)
@@ -146,14 +154,14 @@ def score(
                 scores, maps = model.score(batch.images)
                 read = [at for at in range(len(batch.photographs)) if at not in batch.broken]
                 chances = np.full(len(read), np.nan)
-                if len(model.good_scores_):
-                    chances = p_values(model.good_scores_, scores, groups=model.good_groups_)
-                warnings = batch.warnings
+                if len(model.good_scores_) and not model.changed_:
+                    chances = model.p_values(scores)
+                odd = batch.warnings
                 if overlays or tiff:
                     assert maps is not None  # of a detector without them they were refused
                     drawn = pool.map(draw, (batch.photographs[at] for at in read), maps)
-                    warnings = ["; ".join(filter(None, pair)) for pair in zip(warnings, drawn, strict=True)]
-                rows = dict(zip(read, zip(scores.tolist(), chances.tolist(), warnings, strict=True), strict=True))
+                    odd = ["; ".join(filter(None, pair)) for pair in zip(odd, drawn, strict=True)]
+                rows = dict(zip(read, zip(scores.tolist(), chances.tolist(), odd, strict=True), strict=True))
             for at, photograph in enumerate(batch.photographs):
                 if at in batch.broken:
                     failed.append((str(photograph.path), batch.broken[at]))
@@ -180,56 +188,26 @@ def score(
     if len(set(labels)) == 2:
         bad = sum(labels)
         auroc = metrics.image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
-    return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, warned, auroc)
+    return Scored(count, anomalous, limit, str(chosen), sorted(top, reverse=True), failed, warned, auroc)
 
 
-def threshold_and_promise(
-    model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
-) -> tuple[float, str]:
-    """The threshold and the sentence that says where it comes from."""
-    n = len(model.good_scores_)
-    if value is not None:
-        if not math.isfinite(value):
-            raise Hw3Error(f"--threshold {value}: expected a finite number, in the unit of the scores")
-        false_alarms = f"; {int((model.good_scores_ > value).sum())} of {n} held-out good images are above" if n else ""
-        return value, f"Scores above {value:.4g} are called anomalous: the threshold was given{false_alarms}."
-    if not n:
-        raise Hw3Error(
-            f"{place}: fitted without held-out good images, so it has no threshold; give one with --threshold"
-        )
-    with silence_few_good_images():
-        rate = _rate(model) if rate is None else rate
-        threshold = conformal_threshold(model.good_scores_, rate, groups=model.good_groups_)
-    return threshold.value, str(threshold)
+def load_model(detector: str | Path) -> Detector | OnnxDetector:
+    """A detector's folder or ONNX file; that it is another than the one that was saved, its threshold says."""
+    if not Path(detector).is_file():
+        return load_detector(detector)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ChangedDetector)
+        return OnnxDetector(detector)
 
 
-def _rate(model: Detector | OnnxDetector) -> float:
-    """That the detector was fitted for; there is one where good images were held out."""
-    asked = model if isinstance(model, OnnxDetector) else model.thresholds_
-    assert asked is not None and asked.false_alarm_rate is not None
-    return asked.false_alarm_rate
-
-
-def map_colours(
-    model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
-) -> tuple[ColourScale, float]:
-    """Colours and outline of the overlays, from the maps of the held-out good images.
-
-    A threshold that is given holds for scores. It is that of the maps only if each score is its map's maximum.
-    """
-    if not len(model.good_peaks_):
-        raise Hw3Error(
-            f"{place}: fitted without held-out good images, so nothing says which values of a map are normal; --tiff "
-            "gives the values themselves"
-        )
-    if value is not None and np.array_equal(model.good_peaks_, model.good_scores_):
-        limit = value
-    else:
-        with silence_few_good_images():
-            rate = _rate(model) if rate is None else rate
-            limit = conformal_threshold(model.good_peaks_, rate, groups=model.peak_groups_).value
-    level = min(model.good_level_, limit - 1e-6 * max(abs(limit), 1.0))
-    return ColourScale.anchored(level, limit), limit
+def threshold_of(
+    model: Detector | OnnxDetector, place: str | Path, rate: float | None = None, value: float | None = None
+) -> Threshold:
+    """As :meth:`.Calibrated.threshold_at`, with the detector's place in errors."""
+    try:
+        return model.threshold_at(rate, value)
+    except Hw3Error as error:
+        raise Hw3Error(f"{place}: {error}") from None
 
 
 def _row(

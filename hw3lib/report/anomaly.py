@@ -47,14 +47,14 @@ def _text(run: Run) -> str:
     name = run.mark(METRICS, f"{at}/detector")
     reached = run.interval(METRICS, at, "image_auroc", "auroc", ".3f", 1)
     words = f"{STRATEGIES} {name} ranks first: image AUROC {reached}. "
-    held_out = run.mark(METRICS, "/held_out", ".0f", optional=True)
-    good = f"{held_out} good images" if run.has(METRICS, "/held_out") else "good images"
+    number = run.mark(METRICS, "/threshold_images", ".0f", optional=True)
+    good = f"{number} good images" if run.has(METRICS, "/threshold_images") else "good images"
     words += (
-        f"Its threshold comes from {good} that it did not learn from, with "
-        f"{run.mark(METRICS, '/false_alarm_rate', '.0f', 100)} % false alarms allowed"
+        f"Its threshold comes from {good}, scored without what it learned of them, with "
+        f"{run.mark(METRICS, '/false_alarm_rate', '.3g', 100)} % false alarms allowed"
     )
     if run.has(METRICS, f"{at}/detection_rate") and run.has(METRICS, f"{at}/false_alarm_rate"):
-        stopped = [run.mark(METRICS, f"{at}/{key}", ".0f", 100) for key in ("detection_rate", "false_alarm_rate")]
+        stopped = [run.mark(METRICS, f"{at}/{key}", ".3g", 100) for key in ("detection_rate", "false_alarm_rate")]
         words += f"; it stops {stopped[0]} % of defective and {stopped[1]} % of good test products"
     return f"{words}.{_robustness(run, rows[best].get('detector'))}"
 
@@ -65,11 +65,11 @@ def _alarms(run: Run, rows: list[dict]) -> str:
     if not known:
         return "No detector can be ranked here."
     ends = [choose(known, key=lambda i: rows[i]["false_alarm_rate"]) for choose in (min, max)]
-    low, high = (run.mark(METRICS, f"/detectors/{i}/false_alarm_rate", ".0f", 100) for i in ends)
+    low, high = (run.mark(METRICS, f"/detectors/{i}/false_alarm_rate", ".3g", 100) for i in ends)
     return (
-        f"No detector can be ranked here. Thresholds that allow {run.mark(METRICS, '/false_alarm_rate', '.0f', 100)} % "
-        f"false alarms, set on {run.mark(METRICS, '/held_out', '.0f', optional=True)} good images that are not learned "
-        f"from, stop {low} to {high} % of the good test products, by detector."
+        f"No detector can be ranked here. Thresholds that allow {run.mark(METRICS, '/false_alarm_rate', '.3g', 100)} % "
+        f"false alarms, set on {run.mark(METRICS, '/threshold_images', '.0f', optional=True)} good images scored "
+        f"without what was learned of them, stop {low} to {high} % of the good test products, by detector."
     )
 
 

@@ -102,8 +102,8 @@ def test_padding_raises_no_alarm(name, tmp_path, monkeypatch):
         query = detector._nearest.query
         patches = beside[4::8].repeat(8).repeat(len(good_images))
 
-        def far_beside(vectors, k):
-            distance, index = query(vectors, k)
+        def far_beside(vectors, k, without=None):
+            distance, index = query(vectors, k, without)
             return distance + 1000 * patches[: len(distance), None].view(distance.shape), index
 
         monkeypatch.setattr(detector._nearest, "query", far_beside)

@@ -33,7 +33,7 @@ def test_a_defective_photograph_is_anomalous_with_p_value_and_heat_map(watched, 
     verdict = watched.page.locator(".verdict", has_text="Anomalous: the score")
     verdict.wait_for()
     text = watched.page.locator(".hw3-app").last.inner_text()
-    assert "None of 3 good products that were held out looked as unusual as this one" in text
+    assert "None of the 3 good products that set the threshold looked as unusual as this one" in text
     assert "p = 0.25" in text and "96x80 pixels" in text and "--types FOLDER" in text
     assert loaded(watched, "The photograph defective.png") == 96
     assert loaded(watched, "Heat map over the photograph defective.png") == 96

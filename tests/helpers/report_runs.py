@@ -140,7 +140,13 @@ def make_run(
         {"condition": "shifted by 5 %", "detector": detectors[0], "image_auroc": 0.7431},
         {"condition": "darker", "detector": detectors[0], "image_auroc": 0.8517},
     ]
-    four = {"detectors": found, "best": detectors[0], "threshold": 13.4526, "false_alarm_rate": 0.1, "held_out": 11}
+    four = {
+        "detectors": found,
+        "best": detectors[0],
+        "threshold": 13.4526,
+        "false_alarm_rate": 0.1,
+        "threshold_images": 11,
+    }
     four |= {"robustness": changed}
     five = {
         "formats": [{"format": "COCO", "instances": 34, "round_trip": 0.9972}],

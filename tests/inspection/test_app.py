@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from hw3lib.anomaly import Costs
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.cli.main import main
 from hw3lib.data import read_image
@@ -104,6 +105,20 @@ def test_an_inspection_agrees_with_the_detector(detector, inspector):
     assert str(model.thresholds_) == found["limit"]
 
 
+def test_a_threshold_by_costs_is_obeyed_and_a_changed_detector_gives_no_p_value(detector, tmp_path):
+    model = load_detector(detector / "detector")
+    file = detector / "widget/test/dent/000.png"
+    model.know_defects(read_image(file, 64).transpose(2, 0, 1)[None])
+    model.set_costs(Costs(1, 1000))
+    model.probe_ = model.probe_ * 2  # as if it had given other scores
+    model.save(tmp_path / "costly")
+    found = Inspector(tmp_path / "costly")
+    said = found.inspect(file.read_bytes(), "000.png")
+    assert said["threshold"] == model.threshold_ and "costs least on 1 known defect" in said["limit"]
+    assert said["p_value"] is None and said["chance"].startswith("This is no longer the detector that was fitted")
+    assert said["limit"].endswith(said["chance"])
+
+
 def test_a_type_of_defect_is_named_with_what_it_is_worth(detector, inspector):
     right = 0
     for defect in ("dent", "scratch"):
@@ -149,10 +164,14 @@ def test_the_region_is_round_the_peak_and_inside_of_the_image():
 @pytest.mark.parametrize(
     ("p", "n", "said"),
     [
-        (1 / 20, 19, "p = 0.05: None of 19 good products that were held out looked as unusual as this one"),
-        (4 / 20, 19, "p = 0.2: 3 of 19 good products that were held out looked at least as unusual as this one"),
-        (1, 3, "p = 1: 3 of 3 good products"),
-        (1 / 5000, 4999, "p = 0.0002: None of 4999"),
+        (1 / 20, 19, "p = 0.05: None of the 19 good products that set the threshold looked as unusual as this one"),
+        (
+            4 / 20,
+            19,
+            "p = 0.2: 3 of the 19 good products that set the threshold looked at least as unusual",
+        ),
+        (1, 3, "p = 1: 3 of the 3 good products"),
+        (1 / 5000, 4999, "p = 0.0002: None of the 4999"),
     ],
 )
 def test_a_p_value_is_said_in_words(p, n, said):

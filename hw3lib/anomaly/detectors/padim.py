@@ -86,6 +86,13 @@ class PaDiM(Detector):
         distance = torch.bmm(difference, self._whitening.transpose(1, 2)).norm(dim=2)
         return None, distance.T.reshape(len(images), *self._grid)
 
+    def graph(self) -> torch.nn.Module:
+        from hw3lib.anomaly.onnx.graphs import PaDiMGraph
+
+        return PaDiMGraph(
+            self._backbone, self._patches, self._mean, self._whitening, lambda: (self._grid[0], self._grid[1])
+        )
+
     def _state(self) -> dict[str, torch.Tensor]:
         return {"mean": self._mean, "whitening": self._whitening, "channels": self._channels}
 

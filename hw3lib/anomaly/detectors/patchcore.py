@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly import coreset
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.core.files import human_bytes
+from hw3lib.core.text import counted
 from hw3lib.data.pixels.geometry import FILL
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
@@ -52,6 +53,7 @@ class PatchCore(Detector):
 
     name: ClassVar[str] = "PatchCore"
     source: ClassVar[str] = "Roth et al. 2022, arXiv 2106.08265: equations 1 to 7, algorithm 1"
+    leaves_out: ClassVar[bool] = True
 
     arch: str = "tf_efficientnet_lite0"
     layers: tuple[str, ...] = ()
@@ -113,12 +115,14 @@ class PatchCore(Detector):
                 vectors[end : end + len(part)] = part
                 end += len(part)
             picked = coreset.k_center_greedy(vectors, size, generator=generator, progress=progress)
-            bank, self.coreset_radius_ = vectors[picked.indices], picked.radius
+            bank, kept, self.coreset_radius_ = vectors[picked.indices], picked.indices, picked.radius
         else:
             most = limit // (4 * plan["channels"])
             chunks = _join(self._read(images, progress), chunk_length(plan["patches"], size, most))
             streamed = coreset.streaming_coreset(chunks, size, generator=generator, most_held=most)
-            bank, self.coreset_radius_ = streamed.vectors, streamed.radius
+            bank, kept, self.coreset_radius_ = streamed.vectors, streamed.indices, streamed.radius
+        self._patches_each = plan["patches"] // len(images)
+        self._squares = kept // self._patches_each  # that the vectors of the bank are from
         self._set_bank(torch.from_numpy(np.ascontiguousarray(bank)).to(self._torch_device))
 
     def _learn_whitening(self, images: Rows, progress: bool) -> torch.Tensor:
@@ -173,16 +177,31 @@ class PatchCore(Detector):
             batch = torch.from_numpy(np.ascontiguousarray(images[i : i + self.batch_size]))
             yield self._patches(batch).flatten(0, 2).cpu().numpy()
 
-    def _score(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _leave_out(self, products: np.ndarray) -> bool:
+        owners = torch.from_numpy(products[self._squares]).to(self._torch_device)
+        self._others = len(owners) - int(owners.bincount().max())  # vectors that are left of every product's others
+        if not self._others:
+            raise Hw3Error(
+                f"{self.name}: the memory bank of {counted(len(owners), 'vector')} is of one good product alone, which "
+                "so has no score without it; add photographs of other products, take a higher ratio than "
+                f"{self.ratio:g}, or fit with held_out=0, which sets no threshold"
+            )
+        self._nearest.owners = owners
+        # A memory of all patches, compared as they are: all else depends on which images there are.
+        return self.memory_bank == len(products) * self._patches_each and not self.whiten and not self.neighbours
+
+    def _score(self, images: torch.Tensor, products: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         patches = self._patches(images)
         n, height, width, _ = patches.shape
         flat = patches.flatten(0, 2)
-        distance, index = self._nearest.query(flat, 1)
+        own = None if products is None else products.repeat_interleave(height * width)
+        distance, index = self._nearest.query(flat, 1, own)
         distance, index = distance.view(n, -1), index.view(n, -1)
         scores, most = self.counted(distance, images, (height, width)).max(1)
         if self.neighbours and len(self._bank) > 1:
             rows = torch.arange(n, device=most.device)
-            scores = scores * self._weight(flat.view(n, height * width, -1)[rows, most], scores, index[rows, most])
+            patch, nearest = flat.view(n, height * width, -1)[rows, most], index[rows, most]
+            scores = scores * self._weight(patch, scores, nearest, products)
         return scores, distance.view(n, height, width)
 
     def counted(self, distance: torch.Tensor, images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -202,11 +221,17 @@ class PatchCore(Detector):
         outside = rows[:, down, None] | columns[:, None, across]
         return distance.masked_fill(outside.flatten(1), 0.0)
 
-    def _weight(self, patch: torch.Tensor, distance: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
+    def _weight(
+        self,
+        patch: torch.Tensor,
+        distance: torch.Tensor,
+        nearest: torch.Tensor,
+        products: torch.Tensor | None,
+    ) -> torch.Tensor:
         """Equation 7: one less the share of the nearest good patch in the exponentials of the distances to its own
         neighbours (itself among them): a patch far from a lonely good one is more anomalous."""
-        b = min(self.neighbours, len(self._bank))
-        _, around = self._nearest.query(self._bank[nearest], b)
+        b = min(self.neighbours, len(self._bank) if products is None else self._others)
+        _, around = self._nearest.query(self._bank[nearest], b, products)
         others = (patch[:, None] - self._bank[around]).norm(dim=2)
         # The quotient of exponentials without overflow.
         return 1 - torch.exp(distance - torch.logsumexp(others, 1))
@@ -221,6 +246,11 @@ class PatchCore(Detector):
         self._whitening = state["whitening"].to(self._torch_device) if self.whiten else None
         self.coreset_radius_ = float(state["coreset_radius"])
         self._set_bank(state["bank"].to(self._torch_device))
+
+    def graph(self) -> torch.nn.Module:
+        from hw3lib.anomaly.onnx.graphs import PatchCoreGraph
+
+        return PatchCoreGraph(self._backbone, self._patches, self._bank, self.neighbours, self.counted)
 
     @property
     def memory_bank(self) -> int:

@@ -77,6 +77,11 @@ class Trained(Detector, Generic[Network]):
                 bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
                 bar.update()
 
+    def graph(self) -> nn.Module:
+        from hw3lib.anomaly.onnx.graphs import NetworkGraph
+
+        return NetworkGraph([part for part in vars(self).values() if isinstance(part, nn.Module)], self._score)
+
     def _state(self) -> dict[str, torch.Tensor]:
         return self._network.state_dict()
 

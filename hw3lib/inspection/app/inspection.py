@@ -14,15 +14,14 @@ from PIL import Image
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.maps import overlay
 from hw3lib.anomaly.onnx.detector import OnnxDetector
-from hw3lib.anomaly.registry import load_detector
-from hw3lib.anomaly.thresholds import p_values
+from hw3lib.core.text import percent
 from hw3lib.data.pixels.decoding import BROKEN, FORMATS, NoPlugIn, open_image
 from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.pixels.images import Decoded, Squares, decode_image
 from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
-from hw3lib.inspection.score import map_colours, threshold_and_promise
+from hw3lib.inspection.score import load_model, threshold_of
 
 from .defect_types import DefectTypes
 from .drop import LARGEST
@@ -71,11 +70,10 @@ class Inspector:
     """
 
     def __init__(self, detector: str | Path, types: str | Path | None = None, echo: Callable[[str], None] = print):
-        self.model: Detector | OnnxDetector = (
-            OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
-        )
-        self.threshold, self.said = threshold_and_promise(self.model, detector, None, None)
-        self.colours = map_colours(self.model, detector, None, None) if self.model.has_maps else None
+        self.model: Detector | OnnxDetector = load_model(detector)
+        chosen = threshold_of(self.model, detector)
+        self.threshold, self.said = chosen.value, str(chosen)
+        self.colours = (self.model.scale_, self.model.map_threshold_) if self.model.has_maps else None
         self._lock = threading.Lock()  # one photograph at a time: several would take the memory of several
         limit = self.colours[1] if self.colours else None
         self.types = (
@@ -97,6 +95,7 @@ class Inspector:
         Returns:
             ``name, width, height, score, threshold, anomalous, p_value, verdict, chance, limit, warning`` and
             ``type`` (sentences), ``photograph`` and ``heat_map`` (JPEG; the latter None for detectors without maps).
+            ``p_value`` is None where the detector is another than the one that was fitted.
 
         Raises:
             Hw3Error: as :func:`decode`.
@@ -106,9 +105,12 @@ class Inspector:
             score, map_ = self._score(image)
             anomalous = score > self.threshold
             kind = self._kind(image, map_, anomalous)
-        groups = self.model.good_groups_
-        n = len(self.model.good_scores_) if groups is None else len(np.unique(groups))
-        p = float(p_values(self.model.good_scores_, np.array([score], np.float32), groups=groups)[0])
+        p, chance = None, self.model.changed_
+        if not chance:
+            groups = self.model.good_groups_
+            n = len(self.model.good_scores_) if groups is None else len(np.unique(groups))
+            p = float(self.model.p_values(np.array([score], np.float32))[0])
+            chance = say_p_value(p, n)
         shown = _reduced(image)
         return {
             "name": name,
@@ -120,7 +122,7 @@ class Inspector:
             "p_value": p,
             "verdict": f"{'Anomalous' if anomalous else 'Good'}: the score {score:.4g} is "
             f"{'above' if anomalous else 'not above'} the threshold {self.threshold:.4g}.",
-            "chance": say_p_value(p, n),
+            "chance": chance,
             "limit": self.said,
             "warning": f"{name}: {warning}." if warning else "",
             "type": kind,
@@ -140,14 +142,14 @@ class Inspector:
 
 
 def say_p_value(p: float, n: int) -> str:
-    """A conformal p-value in words; ``n`` is the number of held-out good products it comes from."""
+    """A conformal p-value in words; ``n`` is the number of good products it comes from."""
     least = p <= 1 / (n + 1) + 1e-12
     if least:
-        start = f"None of {n} good products that were held out looked as unusual as this one"
+        start = f"None of the {n} good products that set the threshold looked as unusual as this one"
     else:
         alike = round(p * (n + 1) - 1, 1)  # a product of which some photographs look so counts their share
-        start = f"{alike:g} of {n} good products that were held out looked at least as unusual as this one"
-    return f"p = {p:.2g}: {start}; among good products at most {100 * p:.2g} % look so on average."
+        start = f"{alike:g} of the {n} good products that set the threshold looked at least as unusual as this one"
+    return f"p = {p:.3g}: {start}; among good products at most {percent(p)} look so on average."
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

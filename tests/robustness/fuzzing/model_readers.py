@@ -162,14 +162,15 @@ def _model() -> bytes:
     graph = helper.make_graph([cast, mean], "g", [images], [scores])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     kept = {
-        "format": 1,
+        "format": 2,
         "detector": "x",
         "image_size": SIDE,
         "batch_size": 2,
-        "good_scores": [1.0, 2.0],
-        "threshold": 1.5,
+        "reading": {},
     }
-    kept |= {"false_alarm_rate": 0.05, "good_peaks": [], "good_level": None}
+    promise = {"good_scores_": [1.0, 2.0], "good_peaks_": [], "bad_scores_": [3.0], "probe_": [127.0, 127.0, 127.0]}
+    promise |= {"good_groups_": None, "peak_groups_": None, "good_level_": None, "calibration_": "held-out"}
+    kept["promise"] = promise | {"proven_": True, "false_alarm_rate": 0.05, "costs": None}
     for key, value in kept.items():
         model.metadata_props.add(key=f"hw3.{key}", value=json.dumps(value))
     return model.SerializeToString()

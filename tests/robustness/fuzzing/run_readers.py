@@ -55,7 +55,7 @@ def _chapters() -> dict[str, dict]:
         "02": {"leaderboard": rows, "best": "b", "baseline": "baseline", "n_train": 7, "n_test": 3}
         | {"summary": "On bolts 'b' is best: 70.1 % correct."},
         "03": {"methods": tails, "recognised": {"real images, not seen": 0.5, "SMOTE": 0.5}},
-        "04": {"detectors": [found], "best": "PaDiM", "threshold": 1.5, "false_alarm_rate": 0.1, "held_out": 3}
+        "04": {"detectors": [found], "best": "PaDiM", "threshold": 1.5, "false_alarm_rate": 0.1, "threshold_images": 3}
         | {"robustness": changed},
         "05": {"formats": [{"format": "COCO", "instances": 3, "round_trip": 1.0}], "sam": [sam]}
         | {
