@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import heapq
 import math
-from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly import metrics
 from hw3lib.anomaly.maps import ColourScale, overlay, tiff_bytes, upsample
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
@@ -32,6 +30,8 @@ from .photographs import Photograph, find_photographs, read_batches, reason
 
 if TYPE_CHECKING:
     from hw3lib.anomaly.detector import Detector
+
+    from .evaluation import Evaluation
 
 RESULTS, FAILED = "results.csv", "failed.csv"
 COLUMNS = ("file", "score", "p_value", "anomalous", "threshold", "warning", "reason")
@@ -50,7 +50,8 @@ class Scored:
         top: the highest scores with their p-values (NaN where there are none) and files, highest first.
         failed: ``(file, reason)`` of each image, and each folder, that could not be read.
         warnings: ``(file, what is odd about its values)``, such as values beyond the range of the good images.
-        auroc: of the images whose label is known, 0 to 1, and their numbers, good and defective; or None.
+        evaluated: how well the labels and masks of a category are found, a sentence each, see :class:`.Evaluation`;
+            empty where no labels are known.
     """
 
     images: int
@@ -60,7 +61,7 @@ class Scored:
     top: list[tuple[float, float, str]]
     failed: list[tuple[str, str]]
     warnings: list[tuple[str, str]]
-    auroc: tuple[float, int, int] | None
+    evaluated: list[str]
 
 
 def score(
@@ -77,7 +78,7 @@ def score(
     progress: bool = False,
     echo: Callable[[str], None] = print,
 ) -> Scored:
-    """Score photographs; memory does not grow with their number.
+    """Score photographs; memory does not grow with their number, but for defective pixels that a category's masks know.
 
     Writes one folder, whole or not at all: ``results.csv`` with one row a photograph (file, score, p_value, anomalous,
     threshold, warning, reason); on request ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit floats) at each image's
@@ -117,7 +118,7 @@ def score(
     count, anomalous = 0, 0
     failed: list[tuple[str, str]] = []
     warned: list[tuple[str, str]] = []
-    labels, labelled = array("b"), array("d")
+    evaluation: Evaluation | None = None
     top: list[tuple[float, float, str]] = []
     with (
         atomic_folder(out, replace=force) as folder,
@@ -141,7 +142,7 @@ def score(
 
         for batch in read_batches(photographs, side, model.batch_size, pool, model.reading_):
             bar.update(len(batch.photographs))
-            rows: dict[int, tuple[float, float, str]] = {}
+            rows: dict[int, tuple[float, float, str, np.ndarray | None]] = {}
             if batch.images is not None:
                 scores, maps = model.score(batch.images)
                 read = [at for at in range(len(batch.photographs)) if at not in batch.broken]
@@ -153,7 +154,10 @@ def score(
                     assert maps is not None  # of a detector without them they were refused
                     drawn = pool.map(draw, (batch.photographs[at] for at in read), maps)
                     warnings = ["; ".join(filter(None, pair)) for pair in zip(warnings, drawn, strict=True)]
-                rows = dict(zip(read, zip(scores.tolist(), chances.tolist(), warnings, strict=True), strict=True))
+                shown = [None] * len(read) if maps is None else maps
+                rows = dict(
+                    zip(read, zip(scores.tolist(), chances.tolist(), warnings, shown, strict=True), strict=True)
+                )
             for at, photograph in enumerate(batch.photographs):
                 if at in batch.broken:
                     failed.append((str(photograph.path), batch.broken[at]))
@@ -161,7 +165,7 @@ def score(
                         [printable(str(photograph.path)), "", "", "", f"{limit:.9g}", "", printable(batch.broken[at])]
                     )
                     continue
-                value, chance, warning = rows[at]
+                value, chance, warning, anomaly_map = rows[at]
                 above = value > limit
                 anomalous += above
                 _row(table, photograph, value, chance, above, limit, warning)
@@ -170,17 +174,28 @@ def score(
                 heapq.heappush(top, (value, chance, str(photograph.path)))
                 if len(top) > _TOP:
                     heapq.heappop(top)
-                if photograph.is_defect is not None:
-                    labels.append(photograph.is_defect)
-                    labelled.append(value)
+                if photograph.label is not None:
+                    evaluation = evaluation or _evaluation()
+                    evaluation.add(photograph.label, value, anomaly_map)
             count += len(rows)
         if failed:
             _write_failed(folder / FAILED, failed)
-    auroc = None
-    if len(set(labels)) == 2:
-        bad = sum(labels)
-        auroc = metrics.image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
-    return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, warned, auroc)
+    return Scored(
+        count,
+        anomalous,
+        limit,
+        said,
+        sorted(top, reverse=True),
+        failed,
+        warned,
+        evaluation.say(limit) if evaluation else [],
+    )
+
+
+def _evaluation() -> Evaluation:
+    from .evaluation import Evaluation  # what it counts with takes a second to import
+
+    return Evaluation()
 
 
 def threshold_and_promise(
