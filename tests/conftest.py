@@ -11,7 +11,7 @@ from PIL import Image
 from hw3lib.core.places import project_root
 
 # Fixtures of several rooms.
-pytest_plugins = ("tests.helpers.disks", "tests.helpers.report_runs")
+pytest_plugins = ("tests.helpers.disks", "tests.helpers.rates", "tests.helpers.report_runs")
 
 
 def write_category(folder: Path, counts: dict[str, int], size: tuple[int, int] = (40, 32), seed: int = 0) -> Path:
