@@ -7,7 +7,7 @@ import pandas as pd
 
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.detectors.patchcore import PatchCore
-from hw3lib.data.annotations import annotation_kinds
+from hw3lib.data.regions.annotations import annotation_kinds
 from hw3lib.data.splits import splittable
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hw3lib.core.text import file_name
 from hw3lib.data.fetch.official import OFFICIAL
-from hw3lib.data.reading import PLAIN, Reading, readings_of, shared_reading
+from hw3lib.data.pixels.reading import PLAIN, Reading, readings_of, shared_reading
 from hw3lib.errors import Hw3Error
 
 from .instances import Instance, Instances

@@ -15,9 +15,9 @@ import pandas as pd
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.core.files import atomic_folder, refuse_existing
 from hw3lib.core.text import counted, format_table, short_paths
-from hw3lib.data.annotations import annotation_kinds
-from hw3lib.data.find import refuse_inside_category
+from hw3lib.data.folders.find import refuse_inside_category
 from hw3lib.data.overlooked import overlooked
+from hw3lib.data.regions.annotations import annotation_kinds
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 

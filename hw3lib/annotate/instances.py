@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from hw3lib.anomaly.maps import upsample
 from hw3lib.core.text import counted
-from hw3lib.data.annotations import annotations_of
-from hw3lib.data.masks import read_regions
-from hw3lib.data.shapes import Region, merged
+from hw3lib.data.regions.annotations import annotations_of
+from hw3lib.data.regions.masks import read_regions
+from hw3lib.data.regions.shapes import Region, merged
 from hw3lib.data.statistics import EIGHT_CONNECTED
 from hw3lib.errors import Hw3Error
 
@@ -213,7 +213,7 @@ def read_instances(table: pd.DataFrame, *, min_area: int = 1, whole: bool = Fals
         boxes: take boxes that stand alone.
 
     Raises:
-        Hw3Error: as :func:`from_masks` and :func:`hw3lib.data.annotations.annotations_of`.
+        Hw3Error: as :func:`from_masks` and :func:`hw3lib.data.regions.annotations.annotations_of`.
     """
     found = annotations_of(table)
     drawn = {annotation.row for annotation in found if annotation.has_region}
@@ -246,7 +246,7 @@ def read_points(table: pd.DataFrame) -> list[Points]:
     """The points of a table's images in its category's ``annotations.json``, in the table's order.
 
     Raises:
-        Hw3Error: as :func:`hw3lib.data.annotations.annotations_of`.
+        Hw3Error: as :func:`hw3lib.data.regions.annotations.annotations_of`.
     """
     return [Points(a.row, a.label, np.array(a.points)) for a in annotations_of(table) if a.points]
 

@@ -14,8 +14,8 @@ import pandas as pd
 from hw3lib.anomaly.detector import Detector
 from hw3lib.core import optional
 from hw3lib.core.text import counted, short_paths
-from hw3lib.data.annotations import annotations_path
 from hw3lib.data.parts import parts_of
+from hw3lib.data.regions.annotations import annotations_path
 from hw3lib.data.splits import classification_images
 from hw3lib.errors import Hw3Error
 

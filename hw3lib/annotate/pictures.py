@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from hw3lib.data.decoding import BROKEN, mode_of, open_image
-from hw3lib.data.images import read_image
-from hw3lib.data.reading import PLAIN, Reading
+from hw3lib.data.pixels.decoding import BROKEN, mode_of, open_image
+from hw3lib.data.pixels.images import read_image
+from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 
 _ORIENTATION = 0x0112

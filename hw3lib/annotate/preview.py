@@ -10,7 +10,7 @@ from PIL import Image
 
 from hw3lib.core.fonts import literal, pretty
 from hw3lib.core.text import counted
-from hw3lib.data.images import read_image
+from hw3lib.data.pixels.images import read_image
 
 from .dataset import Dataset
 from .instances import Instance

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hw3lib.data.geometry import Geometry
+from hw3lib.data.pixels.geometry import Geometry
 
 Maps = np.ndarray | Sequence[np.ndarray]  # float32 (N, h, w), or (h, w) each where not all have one shape
 

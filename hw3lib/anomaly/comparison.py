@@ -12,7 +12,7 @@ import pandas as pd
 from hw3lib.core.intervals import auroc_interval, wilson_interval
 from hw3lib.core.text import listed
 from hw3lib.data.groups import products
-from hw3lib.data.masks import read_mask
+from hw3lib.data.regions.masks import read_mask
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 

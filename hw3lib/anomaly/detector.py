@@ -24,7 +24,7 @@ from hw3lib.core.files import atomic_folder, file_digest
 from hw3lib.core.saved import save_tensors
 from hw3lib.core.text import counted
 from hw3lib.data.groups import as_numbers, joined_groups, pixel_twins
-from hw3lib.data.reading import PLAIN, Reading
+from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
@@ -46,7 +46,7 @@ class Scores(NamedTuple):
 
     A map covers its image at the resolution that the detector saw it at: ``(N, image_size, image_size)`` of images that
     were stretched to squares. Of padded or tiled ones it has the image's aspect ratio, and where not all have the same
-    the maps are a list; see :class:`hw3lib.data.geometry.Geometry`.
+    the maps are a list; see :class:`hw3lib.data.pixels.geometry.Geometry`.
     """
 
     scores: np.ndarray

@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from hw3lib.core.intervals import wilson_interval
-from hw3lib.data.geometry import Geometry
 from hw3lib.data.labels import Split
-from hw3lib.data.masks import load_masks
-from hw3lib.data.reading import reading_of
+from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.reading import reading_of
+from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
 
 from .attempts import Attempt

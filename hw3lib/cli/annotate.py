@@ -44,7 +44,7 @@ def annotate(
     force: Annotated[bool, option("replace the annotations that are there")] = False,
 ) -> int:
     from hw3lib.annotate.export import PREVIEW, export, summary_text
-    from hw3lib.data.find import find_root
+    from hw3lib.data.folders.find import find_root
     from hw3lib.data.table import load_table, warnings_of
 
     table = load_table(find_root(category, data), category)

@@ -21,8 +21,8 @@ def list_(*, data: Data = None) -> int:
     from hw3lib.core.places import data_roots
     from hw3lib.core.text import format_table
     from hw3lib.data.fetch.official import OFFICIAL
-    from hw3lib.data.find import list_categories
-    from hw3lib.data.layouts import NO_GOOD
+    from hw3lib.data.folders.find import list_categories
+    from hw3lib.data.folders.layouts import NO_GOOD
     from hw3lib.data.synthetic import PRODUCTS
     from hw3lib.data.table import load_table
 
@@ -99,7 +99,7 @@ def get(
 )
 def check(category: Annotated[str, option("for example bottle")], *, data: Data = None) -> int:
     from hw3lib.data.check import check_category
-    from hw3lib.data.find import find_root
+    from hw3lib.data.folders.find import find_root
     from hw3lib.data.table import load_table
 
     report = check_category(load_table(find_root(category, data), category, strict=False))
@@ -179,11 +179,11 @@ def settings(
     from dataclasses import replace
 
     from hw3lib.core.text import counted
-    from hw3lib.data.find import category_folder
+    from hw3lib.data.folders.find import category_folder
+    from hw3lib.data.folders.layouts import bases, has_good
+    from hw3lib.data.folders.settings import CategorySettings, read_settings, write_settings
     from hw3lib.data.groups import find_groups
-    from hw3lib.data.layouts import bases, has_good
-    from hw3lib.data.reading import readings_of
-    from hw3lib.data.settings import CategorySettings, read_settings, write_settings
+    from hw3lib.data.pixels.reading import readings_of
     from hw3lib.data.table import load_table
     from hw3lib.errors import Hw3Error
 

@@ -68,7 +68,7 @@ def fit(
     force: Annotated[bool, option("replace the detector that is there")] = False,
 ) -> int:
     from hw3lib.core.untrusted import parse_value
-    from hw3lib.data.reading import checked_range
+    from hw3lib.data.pixels.reading import checked_range
     from hw3lib.inspection import fit as fitting
 
     settings = {"image_size": image_size, "seed": seed, "device": device}

@@ -143,7 +143,7 @@ def optional_parts() -> Iterator[Finding]:
 def category_data(category: str, data: str | Path | None = None) -> Finding:
     """Whether the category is there and complete in its layout (``hw3 data check`` decodes the files too)."""
     try:
-        from hw3lib.data.find import root_of
+        from hw3lib.data.folders.find import root_of
         from hw3lib.data.table import load_table
     except (ImportError, OSError) as error:
         return Finding(FAIL, "data", f"cannot be looked for ({error})")

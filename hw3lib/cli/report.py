@@ -24,7 +24,7 @@ def report(
         option("PDF or HTML file, or a folder (default: report/ in the run's folder)", metavar="FILE_OR_FOLDER"),
     ] = None,
 ) -> int:
-    from hw3lib.data.find import refuse_inside_category
+    from hw3lib.data.folders.find import refuse_inside_category
     from hw3lib.report import build, find_run
 
     folder = find_run(run, runs_dir)

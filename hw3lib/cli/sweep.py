@@ -45,7 +45,7 @@ def sweep(
     from hw3lib import sweep
     from hw3lib.core.files import atomic_path, expanded, refuse_existing
     from hw3lib.core.places import project_root
-    from hw3lib.data.find import refuse_inside_category
+    from hw3lib.data.folders.find import refuse_inside_category
     from hw3lib.runs.kernel import sigterm_interrupts
 
     name = name or Path(spec).stem

@@ -1,11 +1,11 @@
 from .check import CheckReport, check_category
 from .fetch.sources import get
-from .find import list_categories
+from .folders.find import list_categories
 from .groups import find_groups, products
-from .images import read_image, read_row
 from .labels import class_names
-from .masks import load_masks, read_mask
-from .reading import Reading
+from .pixels.images import read_image, read_row
+from .pixels.reading import Reading
+from .regions.masks import load_masks, read_mask
 from .splits import (
     classification_images,
     repeated_splits,

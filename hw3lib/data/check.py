@@ -12,22 +12,22 @@ import numpy as np
 import pandas as pd
 
 from hw3lib.core.text import counted, one_line, short_paths
+from hw3lib.data.folders.layouts import SEVERITIES, Problem
+from hw3lib.data.pixels.decoding import is_deep
+from hw3lib.data.pixels.depth import contrast, say_odd_contrast, say_range
+from hw3lib.data.pixels.geometry import Geometry, say_fit, say_squeezed
+from hw3lib.data.pixels.images import decode_image
+from hw3lib.data.pixels.reading import Reading, readings_of
+from hw3lib.data.pixels.threads import in_order
+from hw3lib.data.regions.annotations import annotated_images, annotations_of, annotations_path
+from hw3lib.data.regions.masks import read_regions
 from hw3lib.errors import Hw3Error
 
-from .annotations import annotated_images, annotations_of, annotations_path
-from .decoding import is_deep
-from .depth import contrast, say_odd_contrast, say_range
 from .fetch.official import OFFICIAL
-from .geometry import Geometry, say_fit, say_squeezed
 from .groups import GROUP, joined_groups, pairs_of_equals, products
-from .images import decode_image
-from .layouts import SEVERITIES, Problem
-from .masks import read_regions
 from .near import find_near_twins, say_near_twins, untold, view, worth_a_word
-from .reading import Reading, readings_of
 from .statistics import class_counts
 from .table import NOT_FINITE, mask_files, settings_of
-from .threads import in_order
 
 _KEY = hashlib.sha256().digest_size
 

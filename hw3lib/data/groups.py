@@ -22,12 +22,12 @@ import numpy as np
 from hw3lib.core.files import file_digest
 from hw3lib.core.text import counted
 from hw3lib.core.untrusted import read_text
+from hw3lib.data.pixels.images import read_image
+from hw3lib.data.pixels.reading import PLAIN, Reading, readings_of
+from hw3lib.data.pixels.threads import in_order
 from hw3lib.errors import Hw3Error
 
-from .images import read_image
 from .near import components, find_near_twins, view
-from .reading import PLAIN, Reading, readings_of
-from .threads import in_order
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ import pandas as pd
 
 from hw3lib.core.listing import Listing, list_files
 from hw3lib.core.text import counted
+from hw3lib.data.folders.contents import IMAGE_SUFFIXES, images_below, own_output, suffix
+from hw3lib.data.folders.names import is_junk, is_masks
+from hw3lib.data.folders.settings import FILE
 
-from .folders import IMAGE_SUFFIXES, images_below, own_output, suffix
-from .names import is_junk, is_masks
-from .settings import FILE
 from .table import settings_of
 
 # That belong to a category: ours, and what MVTec AD comes with.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hw3lib.core.text import counted, listed
+from hw3lib.data.folders.layouts import NO_TEST_GOOD
+from hw3lib.data.regions.annotations import annotation_kinds
 from hw3lib.errors import Hw3Error
 
-from .annotations import annotation_kinds
-from .layouts import NO_TEST_GOOD
 from .splits import classification_images, splittable
 
 FEWEST_TO_FIT = 4  # good images that a detector asks for, see hw3lib.anomaly.detector

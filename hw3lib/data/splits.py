@@ -197,8 +197,11 @@ def stratified_folds(
     several = pd.Series(numbers).groupby(np.asarray(classes)).transform("nunique").to_numpy() > 1
     numbers = np.where(several, numbers, numbers.max() + 1 + np.arange(len(numbers)))
     n_folds = int(min(n_folds, pd.Series(numbers).groupby(np.asarray(classes)).nunique().min()))
-    folds = StratifiedGroupKFold(n_folds, shuffle=shuffle, random_state=random_state)
-    return list(folds.split(classes, classes, numbers))
+    if shuffle:
+        # Here, since with shuffle=True scikit-learn before 1.8 loses the proportion of the classes.
+        numbers = np.unique(numbers, return_inverse=True)[1]
+        numbers = np.random.default_rng(random_state).permutation(numbers.max() + 1)[numbers]
+    return list(StratifiedGroupKFold(n_folds).split(classes, classes, numbers))
 
 
 def splittable(

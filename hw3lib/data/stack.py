@@ -15,15 +15,15 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hw3lib.core.files import atomic_path, file_digest
+from hw3lib.data.pixels.decoding import BROKEN_ARRAYS, open_image, upright_size
+from hw3lib.data.pixels.geometry import Geometry, refuse_tiles
+from hw3lib.data.pixels.images import Squares, decode_squares, naming
+from hw3lib.data.pixels.reading import PLAIN, Reading, readings_of
+from hw3lib.data.pixels.threads import in_order
 from hw3lib.errors import Hw3Error
 
-from .decoding import BROKEN_ARRAYS, open_image, upright_size
-from .geometry import Geometry, refuse_tiles
 from .groups import joined_groups, pixel_twins, products
-from .images import Squares, decode_squares, naming
 from .near import NearTwins, find_near_twins, say_near_twins, untold, view, worth_a_word
-from .reading import PLAIN, Reading, readings_of
-from .threads import in_order
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from .masks import load_masks, read_regions
+from hw3lib.data.regions.masks import load_masks, read_regions
 
 # Diagonal neighbours belong together, as in the official evaluation of MVTec AD.
 EIGHT_CONNECTED = np.ones((3, 3), int)

@@ -19,18 +19,18 @@ from PIL import Image, UnidentifiedImageError
 
 from hw3lib.core.files import expanded, file_digest
 from hw3lib.core.text import composed, counted, short_paths
+from hw3lib.data.folders.contents import image_names, subfolders
+from hw3lib.data.folders.find import find_category
+from hw3lib.data.folders.layouts import ClassFolder, Layout, Problem, list_classes
+from hw3lib.data.folders.settings import FILE, CategorySettings, read_settings
+from hw3lib.data.pixels.decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
+from hw3lib.data.pixels.depth import Extremes, extremes_of, joined, natural_range
+from hw3lib.data.pixels.reading import COLUMN, PLAIN, Reading, readings_of
+from hw3lib.data.pixels.threads import in_order
+from hw3lib.data.regions.annotations import annotations_path
 from hw3lib.errors import Hw3Error
 
-from .annotations import annotations_path
-from .decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
-from .depth import Extremes, extremes_of, joined, natural_range
-from .find import find_category
-from .folders import image_names, subfolders
 from .groups import GROUP, NEAR, grouped, products
-from .layouts import ClassFolder, Layout, Problem, list_classes
-from .reading import COLUMN, PLAIN, Reading, readings_of
-from .settings import FILE, CategorySettings, read_settings
-from .threads import in_order
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # what such a file begins with
@@ -58,10 +58,11 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     for each of its defects, as in MVTec LOCO. A defective image without one is not annotated: its mask is missing.
 
     Names are understood as people write them (``Good``, ``OK``, ``normal``, ``良品``; ``Masks``; accents composed or
-    not), see :mod:`hw3lib.data.names`; the class of good products is always called ``good`` here. Variants are read as
-    they are downloaded: BTAD, MVTec LOCO and others with ``validation/``, whose good images are ``train``; the colour
-    images of MVTec 3D-AD; VisA's ``Data/Images`` with its ``split_csv/1cls.csv``. Defects in ``train/`` are rows of
-    ``train``, or of ``test`` where there are no others. What is passed over is told in ``problems``.
+    not), see :mod:`hw3lib.data.folders.names`; the class of good products is always called ``good`` here. Variants
+    are read as they are downloaded: BTAD, MVTec LOCO and others with ``validation/``, whose good images are
+    ``train``; the colour images of MVTec 3D-AD; VisA's ``Data/Images`` with its ``split_csv/1cls.csv``. Defects in
+    ``train/`` are rows of ``train``, or of ``test`` where there are no others. What is passed over is told in
+    ``problems``.
 
     Args:
         root: folder that holds the category.

@@ -21,10 +21,10 @@ from tqdm.auto import tqdm
 from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest, read_kept
 from hw3lib.core.scores import balanced_accuracy
-from hw3lib.data.decoding import BROKEN_ARRAYS
 from hw3lib.data.groups import GROUP, products
 from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
-from hw3lib.data.masks import load_masks
+from hw3lib.data.pixels.decoding import BROKEN_ARRAYS
+from hw3lib.data.regions.masks import load_masks
 from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
@@ -44,11 +44,11 @@ _VIEWS_CODE = (
     "networks/backbones.py",
     "networks/devices.py",
     "networks/trainer.py",
-    "data/images.py",
-    "data/decoding.py",
+    "data/pixels/images.py",
+    "data/pixels/decoding.py",
     "data/stack.py",
-    "data/geometry.py",
-    "data/depth.py",
+    "data/pixels/geometry.py",
+    "data/pixels/depth.py",
 )
 _CODE = (
     "imbalance/comparison.py",
@@ -59,7 +59,7 @@ _CODE = (
         for name in ("autoencoder", "base", "copy_paste", "deepsmote", "lro", "smote")
     ),
     "networks/augment.py",
-    "data/masks.py",
+    "data/regions/masks.py",
     *_VIEWS_CODE,
 )
 

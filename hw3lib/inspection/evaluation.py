@@ -9,7 +9,7 @@ from hw3lib.anomaly.metrics.figures import pixel_figures, types_by_auroc
 from hw3lib.anomaly.metrics.intervals import f1_interval
 from hw3lib.anomaly.metrics.metrics import PixelMetrics, image_metrics
 from hw3lib.core.text import counted, listed
-from hw3lib.data.masks import read_mask
+from hw3lib.data.regions.masks import read_mask
 from hw3lib.errors import Hw3Error
 
 from .photographs import Label

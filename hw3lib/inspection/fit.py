@@ -18,12 +18,12 @@ from hw3lib.anomaly.registry import load_detector, make_detector
 from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_images
 from hw3lib.core.files import expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted
-from hw3lib.data.depth import contrast, say_odd_contrast, say_range
-from hw3lib.data.find import is_category, refuse_inside_category
-from hw3lib.data.geometry import Geometry, say_fit, say_squeezed
-from hw3lib.data.images import decode_squares
+from hw3lib.data.folders.find import is_category, refuse_inside_category
 from hw3lib.data.near import NearTwins
-from hw3lib.data.reading import Fit, Reading
+from hw3lib.data.pixels.depth import contrast, say_odd_contrast, say_range
+from hw3lib.data.pixels.geometry import Geometry, say_fit, say_squeezed
+from hw3lib.data.pixels.images import decode_squares
+from hw3lib.data.pixels.reading import Fit, Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 

@@ -17,14 +17,14 @@ import pandas as pd
 from hw3lib.core.files import expanded
 from hw3lib.core.listing import Listing
 from hw3lib.core.text import counted
-from hw3lib.data.find import holds_classes, is_category
-from hw3lib.data.folders import IMAGE_SUFFIXES, few, image_names, own_output, subfolders
+from hw3lib.data.folders.contents import IMAGE_SUFFIXES, few, image_names, own_output, subfolders
+from hw3lib.data.folders.find import holds_classes, is_category
+from hw3lib.data.folders.layouts import UNREADABLE_FOLDER, Problem, bases, class_folders
+from hw3lib.data.folders.names import SPLITS, is_masks, key
 from hw3lib.data.groups import GROUP, grouped, is_list
-from hw3lib.data.images import decode_squares
-from hw3lib.data.layouts import UNREADABLE_FOLDER, Problem, bases, class_folders
-from hw3lib.data.names import SPLITS, is_masks, key
 from hw3lib.data.overlooked import list_images, overlooked
-from hw3lib.data.reading import Fit, Reading, shared_reading
+from hw3lib.data.pixels.images import decode_squares
+from hw3lib.data.pixels.reading import Fit, Reading, shared_reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header, settings_of
 from hw3lib.errors import Hw3Error
@@ -173,9 +173,9 @@ def good_photographs(
     Args:
         folder: the folder, or category.
         pixel_range: values that are black and white; None takes what ``category.json`` says, or else what all images
-            of more than 8 bits need, see :func:`hw3lib.data.depth.natural_range`.
-        fit: how they come to squares, see :class:`hw3lib.data.geometry.Geometry`; None takes what ``category.json``
-            says, or else ``stretch``.
+            of more than 8 bits need, see :func:`hw3lib.data.pixels.depth.natural_range`.
+        fit: how they come to squares, see :class:`hw3lib.data.pixels.geometry.Geometry`; None takes what
+            ``category.json`` says, or else ``stretch``.
         recursive: take the images of sub-folders too.
         echo: receives a message on what is not looked at.
 
@@ -326,7 +326,7 @@ class Batch(NamedTuple):
 
     photographs: list[Photograph]
     images: ImageStack | None  # as squares, in order; None where there is none
-    warnings: list[str]  # what is odd about the values of each image, see hw3lib.data.images.decode_image
+    warnings: list[str]  # what is odd about the values of each image, see hw3lib.data.pixels.images.decode_image
     broken: dict[int, str]  # by position in the list of photographs
 
 

@@ -21,9 +21,9 @@ from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import conformal_threshold, p_values, silence_few_good_images
 from hw3lib.core.files import SPREADSHEET, atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import counted, printable
-from hw3lib.data.find import is_category, refuse_inside_category
-from hw3lib.data.geometry import say_fit
-from hw3lib.data.images import read_image
+from hw3lib.data.folders.find import is_category, refuse_inside_category
+from hw3lib.data.pixels.geometry import say_fit
+from hw3lib.data.pixels.images import read_image
 from hw3lib.errors import Hw3Error
 
 from .photographs import Photograph, find_photographs, read_batches, reason

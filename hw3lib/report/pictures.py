@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hw3lib.data.decoding import BROKEN, open_image
+from hw3lib.data.pixels.decoding import BROKEN, open_image
 from hw3lib.errors import Hw3Error
 
 _GAP = 24  # pixels between columns

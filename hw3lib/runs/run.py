@@ -18,7 +18,7 @@ from hw3lib.core.files import clear_write_errors, expanded, is_no_regular_file, 
 from hw3lib.core.places import course_folder, project_root
 from hw3lib.core.text import slug
 from hw3lib.data.fetch.sources import get
-from hw3lib.data.find import find_root, named, refuse_inside_category
+from hw3lib.data.folders.find import find_root, named, refuse_inside_category
 from hw3lib.data.overlooked import overlooked
 from hw3lib.data.table import digest, load_table, warnings_of
 from hw3lib.errors import Hw3Error

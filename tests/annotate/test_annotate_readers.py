@@ -251,7 +251,7 @@ def test_ultralytics_loads_both_sets_without_a_warning(data, tmp_path, loader, u
 
 
 def test_run_lengths_of_pycocotools_are_unpacked_alike():
-    from hw3lib.data.shapes import unpack
+    from hw3lib.data.regions.shapes import unpack
 
     rng = np.random.default_rng(0)
     for density in (0.0, 0.02, 0.5, 1.0):

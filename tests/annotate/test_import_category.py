@@ -13,7 +13,7 @@ from hw3lib.annotate.imports import SOURCES, import_category
 from hw3lib.annotate.instances import Instance, Instances, read_instances, union
 from hw3lib.cli.main import main
 from hw3lib.data import load_table, read_mask
-from hw3lib.data.annotations import names_below
+from hw3lib.data.regions.annotations import names_below
 from hw3lib.errors import Hw3Error
 from tests.helpers.annotated import (
     HEIGHT,

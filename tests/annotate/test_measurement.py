@@ -19,8 +19,8 @@ from hw3lib.annotate.measurement import Measurement
 from hw3lib.anomaly import PatchCore
 from hw3lib.core import optional
 from hw3lib.data import ImageStack, load_table
-from hw3lib.data.annotations import FILE
 from hw3lib.data.parts import left_out, parts_of
+from hw3lib.data.regions.annotations import FILE
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.contract import ChapterEnds
 from hw3lib.views import plots, widgets

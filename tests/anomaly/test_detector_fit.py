@@ -13,8 +13,8 @@ from hw3lib.anomaly.maps import upsample
 from hw3lib.anomaly.registry import load, make_detector
 from hw3lib.anomaly.robustness import CONDITIONS
 from hw3lib.data import ImageStack, load_table
-from hw3lib.data.geometry import Geometry
-from hw3lib.data.reading import Reading
+from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.reading import Reading
 from hw3lib.errors import Hw3Error
 from tests.helpers.long_photographs import is_on_disc, make_category, split
 

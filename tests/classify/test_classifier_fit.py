@@ -8,7 +8,7 @@ from hw3lib.classify.explain import _on_image, peaks
 from hw3lib.classify.guided.classifier import DefectGuided, extract_features, good_images
 from hw3lib.classify.inputs import Inputs
 from hw3lib.data import classification_images, load_masks, load_table
-from hw3lib.data.geometry import FILL, Geometry
+from hw3lib.data.pixels.geometry import FILL, Geometry
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import pick_device
 from tests.helpers.long_photographs import is_on_disc, make_category

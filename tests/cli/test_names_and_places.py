@@ -18,7 +18,7 @@ from hw3lib.cli.main import main
 from hw3lib.core.fonts import literal, pretty
 from hw3lib.core.text import class_name, file_name, slug
 from hw3lib.data import load_table
-from hw3lib.data.find import refuse_inside_category
+from hw3lib.data.folders.find import refuse_inside_category
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.photographs import find_photographs
 from hw3lib.report import build

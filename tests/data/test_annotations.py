@@ -10,7 +10,7 @@ from PIL import Image
 
 from hw3lib.annotate.instances import read_instances, read_points
 from hw3lib.data import check_category, digest, load_table
-from hw3lib.data.annotations import FILE, annotation_kinds, annotations_of, names_below
+from hw3lib.data.regions.annotations import FILE, annotation_kinds, annotations_of, names_below
 from hw3lib.errors import Hw3Error
 
 IMAGE = {"width": 40, "height": 32}

@@ -14,10 +14,10 @@ from PIL import Image
 from skimage.exposure import rescale_intensity
 
 from hw3lib.data import ImageStack, Reading, check_category, digest, load_table, read_image, read_mask, read_row
-from hw3lib.data.decoding import MOST_PIXELS
-from hw3lib.data.depth import Extremes, natural_range
-from hw3lib.data.images import decode_image
-from hw3lib.data.settings import CategorySettings, write_settings
+from hw3lib.data.folders.settings import CategorySettings, write_settings
+from hw3lib.data.pixels.decoding import MOST_PIXELS
+from hw3lib.data.pixels.depth import Extremes, natural_range
+from hw3lib.data.pixels.images import decode_image
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 

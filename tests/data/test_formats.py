@@ -12,7 +12,7 @@ from PIL import Image, features
 
 from hw3lib.core import optional
 from hw3lib.data import load_table, read_image
-from hw3lib.data.decoding import FORMATS, NoPlugIn, open_image
+from hw3lib.data.pixels.decoding import FORMATS, NoPlugIn, open_image
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.app.inspection import decode

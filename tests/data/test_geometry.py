@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from hw3lib.anomaly.maps import upsample
-from hw3lib.data.geometry import FILL, MOST_TILES, OVERLAP, Geometry
+from hw3lib.data.pixels.geometry import FILL, MOST_TILES, OVERLAP, Geometry
 from hw3lib.errors import Hw3Error
 
 SHAPES = [(500, 1260), (1260, 500), (37, 900), (900, 37), (300, 300), (301, 299), (433, 577), (3, 2), (1, 1)]

@@ -10,9 +10,9 @@ from PIL import Image
 
 from hw3lib.cli.main import main
 from hw3lib.data import ImageStack, check_category, digest, load_table
+from hw3lib.data.folders.settings import CategorySettings, write_settings
 from hw3lib.data.groups import NEAR, file_twins, find_groups, grouped, joined_groups, products
 from hw3lib.data.near import NearTwins, find_near_twins, view
-from hw3lib.data.settings import CategorySettings, write_settings
 from hw3lib.errors import Hw3Error
 from tests.helpers.shots import plate, shot
 

@@ -1,4 +1,4 @@
-"""hw3lib.data.images: what is decoded is what a person sees, and a cache never serves other images."""
+"""hw3lib.data.pixels.images: what is decoded is what a person sees, and a cache never serves other images."""
 
 import errno
 
@@ -30,7 +30,7 @@ def test_cache_is_used_again_and_read_only(category, tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("decoded although cached")
 
-    monkeypatch.setattr("hw3lib.data.images.decode_image", never)
+    monkeypatch.setattr("hw3lib.data.pixels.images.decode_image", never)
     second = ImageStack.load(table, 24, cache=tmp_path / "cache")
     assert np.array_equal(second.images, plain.images)
     assert isinstance(second.images, np.memmap)

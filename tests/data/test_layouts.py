@@ -1,4 +1,4 @@
-"""hw3lib.data.layouts: folders as people name them and as data sets come, read right or told of."""
+"""hw3lib.data.folders.layouts: folders as people name them and as data sets come, read right or told of."""
 
 import os
 import unicodedata
@@ -11,9 +11,9 @@ from PIL import Image
 
 from hw3lib.cli.main import main
 from hw3lib.data import check_category, list_categories, load_table
-from hw3lib.data.find import category_folder, find_root, is_category
-from hw3lib.data.names import good_names
-from hw3lib.data.settings import CategorySettings, write_settings
+from hw3lib.data.folders.find import category_folder, find_root, is_category
+from hw3lib.data.folders.names import good_names
+from hw3lib.data.folders.settings import CategorySettings, write_settings
 from hw3lib.errors import Hw3Error
 
 

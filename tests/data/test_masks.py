@@ -1,4 +1,4 @@
-"""hw3lib.data.masks: which pixels are defective, alike for every kind of file; categories with masks for some."""
+"""hw3lib.data.regions.masks: which pixels are defective, alike for every kind of file; masks for some images."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ from hw3lib.data import (
     mean_mask,
     read_mask,
 )
-from hw3lib.data.masks import read_regions
+from hw3lib.data.regions.masks import read_regions
 from hw3lib.errors import Hw3Error
 
 SIDE = np.ones((3, 3), bool)

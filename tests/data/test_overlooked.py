@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from hw3lib.data import load_table
+from hw3lib.data.folders.settings import FILE
 from hw3lib.data.overlooked import list_images, overlooked
-from hw3lib.data.settings import FILE
 
 
 def said(category, folder=None, **options) -> str:

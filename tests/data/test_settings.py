@@ -7,7 +7,7 @@ import pytest
 
 from hw3lib.cli.main import main
 from hw3lib.data import digest, load_table
-from hw3lib.data.settings import FILE, CategorySettings, read_settings, write_settings
+from hw3lib.data.folders.settings import FILE, CategorySettings, read_settings, write_settings
 from hw3lib.data.table import settings_of
 from hw3lib.errors import Hw3Error
 

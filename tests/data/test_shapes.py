@@ -10,9 +10,9 @@ from PIL import Image
 
 from hw3lib.cli import main as cli
 from hw3lib.data import ImageStack, check_category, digest, load_table, read_image
-from hw3lib.data.geometry import Geometry
-from hw3lib.data.images import read_row
-from hw3lib.data.reading import Reading
+from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.images import read_row
+from hw3lib.data.pixels.reading import Reading
 from hw3lib.errors import Hw3Error
 from tests.helpers.long_photographs import make_category, plate
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw3lib.data.threads import in_order
+from hw3lib.data.pixels.threads import in_order
 
 
 def test_results_come_in_the_order_of_the_items():

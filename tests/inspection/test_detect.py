@@ -23,8 +23,8 @@ from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.cli import main as cli
 from hw3lib.cli.options import byte_count
 from hw3lib.data import ImageStack, load_table, read_image
-from hw3lib.data.masks import read_mask
-from hw3lib.data.settings import CategorySettings, write_settings
+from hw3lib.data.folders.settings import CategorySettings, write_settings
+from hw3lib.data.regions.masks import read_mask
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection import photographs

@@ -13,8 +13,8 @@ from PIL import Image
 
 from hw3lib.anomaly.registry import load
 from hw3lib.cli import main as cli
-from hw3lib.data import images as decoding
 from hw3lib.data import load_table
+from hw3lib.data.pixels import images as decoding
 from hw3lib.inspection import photographs
 from hw3lib.inspection import score as scoring
 from hw3lib.inspection.app.defect_types import DefectTypes
@@ -244,7 +244,7 @@ def test_damage_beyond_the_header_is_found_wherever_it_is_decoded(today):
     (today / "0.png").write_bytes(content[:400] + content[-12:])  # with an end, so that its header says nothing
     from concurrent.futures import ThreadPoolExecutor
 
-    from hw3lib.data.reading import PLAIN
+    from hw3lib.data.pixels.reading import PLAIN
 
     found = photographs.find_photographs([today], str)
     with ThreadPoolExecutor() as pool:

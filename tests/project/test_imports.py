@@ -43,7 +43,7 @@ LIGHT = {
     "the face": "from hw3lib import Hw3Error, ImageStack, load_table, read_image",
     "core": "from hw3lib.core import atomic_path, auroc_interval, balanced_accuracy; import hw3lib.core.saved",
     "tables": "from hw3lib.data import load_table, check_category, get, repeated_splits",
-    "annotations": "import hw3lib.data.annotations; from hw3lib.annotate import read_instances",
+    "annotations": "import hw3lib.data.regions.annotations; from hw3lib.annotate import read_instances",
     "runs": "from hw3lib.runs import RunFolder; import hw3lib.runs.compare, hw3lib.runs.run",
     "report": "from hw3lib.report import build, newest_run, Run",
     "names of detectors": "from hw3lib.anomaly import DETECTORS; assert 'padim' in [*DETECTORS] and 'knn' in DETECTORS",

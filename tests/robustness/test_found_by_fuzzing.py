@@ -35,8 +35,8 @@ from hw3lib.core.values import number
 from hw3lib.course.grading import _read as read_submitted
 from hw3lib.data import ImageStack, check_category, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
-from hw3lib.data.find import find_root
-from hw3lib.data.shapes import run_lengths
+from hw3lib.data.folders.find import find_root
+from hw3lib.data.regions.shapes import run_lengths
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance.comparison import _read_views as read_views

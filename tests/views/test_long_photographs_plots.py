@@ -6,8 +6,8 @@ import pytest
 
 from hw3lib.anomaly.maps import ColourScale
 from hw3lib.data import load_table
-from hw3lib.data.geometry import Geometry
-from hw3lib.data.reading import Reading
+from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.reading import Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.views.plots import anomaly, dataset, explain
 from hw3lib.views.plots.style import draw_image

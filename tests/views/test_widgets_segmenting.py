@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.data import load_table
-from hw3lib.data.annotations import names_below
+from hw3lib.data.regions.annotations import names_below
 from hw3lib.errors import Hw3Error
 from hw3lib.views import widgets
 from hw3lib.views.widgets import segmenting

@@ -23,8 +23,8 @@ from hw3lib.core.files import atomic_folder
 from hw3lib.core.registry import Registry
 from hw3lib.core.saved import save_tensors
 from hw3lib.core.untrusted import read_json
-from hw3lib.data.geometry import Geometry
-from hw3lib.data.reading import reading_of
+from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.reading import reading_of
 from hw3lib.data.splits import stratified_split
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error

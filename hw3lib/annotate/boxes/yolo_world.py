@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, normalize
 
-from hw3lib.data.images import read_image
+from hw3lib.data.pixels.images import read_image
 from hw3lib.errors import Hw3Error
 
 from . import ultralytics as quiet_ultralytics

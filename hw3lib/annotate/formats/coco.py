@@ -16,7 +16,7 @@ from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.core.files import atomic_path
 from hw3lib.core.untrusted import read_json
 from hw3lib.core.values import numbers, records, text, whole
-from hw3lib.data.shapes import run_lengths
+from hw3lib.data.regions.shapes import run_lengths
 from hw3lib.errors import Hw3Error
 
 from .lost import Lost

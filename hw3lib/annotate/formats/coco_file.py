@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from hw3lib.annotate.dataset import licence_of
 from hw3lib.core.files import atomic_path
 from hw3lib.core.text import json_text
-from hw3lib.data.annotations import names_below
+from hw3lib.data.regions.annotations import names_below
 from hw3lib.errors import Hw3Error
 
 from .coco import read_coco

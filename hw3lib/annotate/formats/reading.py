@@ -11,8 +11,8 @@ import numpy as np
 from hw3lib.annotate.dataset import SPLITS
 from hw3lib.annotate.instances import Instance
 from hw3lib.core.values import text, whole
-from hw3lib.data.decoding import BROKEN, open_image
-from hw3lib.data.folders import IMAGE_SUFFIXES
+from hw3lib.data.folders.contents import IMAGE_SUFFIXES
+from hw3lib.data.pixels.decoding import BROKEN, open_image
 from hw3lib.errors import Hw3Error
 
 MOST_PIXELS = 200_000_000  # of one image: what Pillow decodes at all

@@ -19,13 +19,13 @@ from pycocotools import mask as coco_mask
 
 from hw3lib.core.files import atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import format_table
-from hw3lib.data.annotations import FILE
-from hw3lib.data.decoding import open_image
-from hw3lib.data.find import refuse_inside_category
-from hw3lib.data.folders import IMAGE_SUFFIXES
-from hw3lib.data.images import read_image
-from hw3lib.data.names import SPLITS, good_names, is_junk, is_masks, key
-from hw3lib.data.shapes import merged
+from hw3lib.data.folders.contents import IMAGE_SUFFIXES
+from hw3lib.data.folders.find import refuse_inside_category
+from hw3lib.data.folders.names import SPLITS, good_names, is_junk, is_masks, key
+from hw3lib.data.pixels.decoding import open_image
+from hw3lib.data.pixels.images import read_image
+from hw3lib.data.regions.annotations import FILE
+from hw3lib.data.regions.shapes import merged
 from hw3lib.errors import Hw3Error
 
 from .drawn import Entry, Shape, Told

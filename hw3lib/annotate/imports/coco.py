@@ -11,7 +11,7 @@ import numpy as np
 
 from hw3lib.core.untrusted import read_json
 from hw3lib.core.values import number, numbers, records, text
-from hw3lib.data.shapes import run_lengths
+from hw3lib.data.regions.shapes import run_lengths
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Entry, Polygon, Shape, Told, box

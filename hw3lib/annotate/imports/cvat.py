@@ -11,7 +11,7 @@ import numpy as np
 
 from hw3lib.annotate.formats.voc import read_xml
 from hw3lib.core.values import text
-from hw3lib.data.shapes import box_corners, runs
+from hw3lib.data.regions.shapes import box_corners, runs
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Ellipse, Entry, Polygon, Shape, Told, box, grouped

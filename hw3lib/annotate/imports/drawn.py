@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hw3lib.data import shapes
-from hw3lib.data.shapes import Region
+from hw3lib.data.regions import shapes
+from hw3lib.data.regions.shapes import Region
 
 _ROUNDED = 0.006  # pixels: what is left of a whole number in shares of five decimals
 Bounds = tuple[float, float, float, float]  # left, top, right, bottom

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hw3lib.data.folders import IMAGE_SUFFIXES, OTHER_PHOTOGRAPHS
-from hw3lib.data.names import SPLITS, is_junk, is_masks
-from hw3lib.data.names import key as plain
+from hw3lib.data.folders.contents import IMAGE_SUFFIXES, OTHER_PHOTOGRAPHS
+from hw3lib.data.folders.names import SPLITS, is_junk, is_masks
+from hw3lib.data.folders.names import key as plain
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _FETCHED = "at a URL, which is not fetched: download them, and name their folder by --images"

@@ -14,7 +14,7 @@ import numpy as np
 
 from hw3lib.core.untrusted import read_json
 from hw3lib.core.values import number, numbers, records, text
-from hw3lib.data.decoding import BROKEN, open_image
+from hw3lib.data.pixels.decoding import BROKEN, open_image
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Ellipse, Entry, Polygon, Shape, Told, bounds_of, box, grouped

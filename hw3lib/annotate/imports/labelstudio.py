@@ -13,8 +13,8 @@ import numpy as np
 
 from hw3lib.core.untrusted import read_json_value
 from hw3lib.core.values import number, numbers, records, text
-from hw3lib.data.folders import IMAGE_SUFFIXES
-from hw3lib.data.shapes import box_corners
+from hw3lib.data.folders.contents import IMAGE_SUFFIXES
+from hw3lib.data.regions.shapes import box_corners
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Ellipse, Entry, Polygon, Shape, Told

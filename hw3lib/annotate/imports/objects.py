@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw3lib.annotate.instances import components
-from hw3lib.data.decoding import BROKEN, open_image
-from hw3lib.data.names import GOOD, key
-from hw3lib.data.shapes import Region, merged, pixel_box
+from hw3lib.data.folders.names import GOOD, key
+from hw3lib.data.pixels.decoding import BROKEN, open_image
+from hw3lib.data.regions.shapes import Region, merged, pixel_box
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 

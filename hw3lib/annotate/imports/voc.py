@@ -13,8 +13,8 @@ import numpy as np
 from hw3lib.annotate.formats.voc import read_xml
 from hw3lib.core.untrusted import read_text
 from hw3lib.core.values import text
-from hw3lib.data.decoding import BROKEN, open_image
-from hw3lib.data.shapes import Region, box_corners
+from hw3lib.data.pixels.decoding import BROKEN, open_image
+from hw3lib.data.regions.shapes import Region, box_corners
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Entry, Part, Polygon, Shape, Told, bounds_of, box

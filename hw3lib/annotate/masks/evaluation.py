@@ -21,7 +21,7 @@ from hw3lib.anomaly.maps import upsample
 from hw3lib.core.intervals import corrected_interval
 from hw3lib.data.groups import products
 from hw3lib.data.labels import split_sizes
-from hw3lib.data.reading import readings_of
+from hw3lib.data.pixels.reading import readings_of
 from hw3lib.data.splits import repeated_splits
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
-from hw3lib.data.geometry import Geometry
+from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones

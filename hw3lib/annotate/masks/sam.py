@@ -15,9 +15,9 @@ from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
 from hw3lib.core.files import atomic_path, file_digest
-from hw3lib.data.geometry import Geometry
-from hw3lib.data.images import read_image
-from hw3lib.data.reading import PLAIN, Reading
+from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.images import read_image
+from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
@@ -187,7 +187,7 @@ def embed_files(
 
     Args:
         paths: image files.
-        readings: how each is read, see :func:`hw3lib.data.reading.readings_of`; None: as by default.
+        readings: how each is read, see :func:`hw3lib.data.pixels.reading.readings_of`; None: as by default.
         cache: folder in which each embedding becomes a ``.npy`` file of about 2 MB, named by the bytes of the image,
             how it is read and the encoder's weights, and mapped from there; None keeps them in memory. An interrupted
             run goes on.

@@ -12,7 +12,7 @@ import pandas as pd
 from hw3lib.annotate.instances import Instances, union
 from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR
 from hw3lib.annotate.splitting import spread
-from hw3lib.data.images import read_row
+from hw3lib.data.pixels.images import read_row
 
 from . import evaluation as measure
 from .finetune import FineTuning

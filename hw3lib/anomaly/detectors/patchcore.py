@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly import coreset
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.core.files import human_bytes
-from hw3lib.data.geometry import FILL
+from hw3lib.data.pixels.geometry import FILL
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device

@@ -20,7 +20,7 @@ import numpy as np
 from hw3lib.anomaly.assembly import Maps, of_images, stacked
 from hw3lib.anomaly.thresholds import p_values
 from hw3lib.core import optional
-from hw3lib.data.reading import Reading
+from hw3lib.data.pixels.reading import Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 

@@ -34,11 +34,11 @@ from tqdm.auto import tqdm
 from hw3lib.classify.result import Result
 from hw3lib.core.files import atomic_path
 from hw3lib.core.kept import code_digest
-from hw3lib.data.decoding import BROKEN_ARRAYS
 from hw3lib.data.groups import GROUP, products
-from hw3lib.data.images import read_image
 from hw3lib.data.labels import Split, as_labels, class_names
-from hw3lib.data.reading import reading_of
+from hw3lib.data.pixels.decoding import BROKEN_ARRAYS
+from hw3lib.data.pixels.images import read_image
+from hw3lib.data.pixels.reading import reading_of
 from hw3lib.data.splits import stratified_folds
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
@@ -62,10 +62,10 @@ _CODE = (
     "networks/patches.py",
     "networks/symmetries.py",
     "networks/backbones.py",
-    "data/images.py",
-    "data/decoding.py",
-    "data/geometry.py",
-    "data/depth.py",
+    "data/pixels/images.py",
+    "data/pixels/decoding.py",
+    "data/pixels/geometry.py",
+    "data/pixels/depth.py",
 )
 
 

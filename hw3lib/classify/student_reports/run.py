@@ -20,7 +20,7 @@ from hw3lib.core.places import data_roots, project_root
 from hw3lib.core.text import did_you_mean, slug
 from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.data.fetch.sources import SYNTHETIC, get
-from hw3lib.data.find import find_category, is_category, refuse_inside_category, root_of
+from hw3lib.data.folders.find import find_category, is_category, refuse_inside_category, root_of
 from hw3lib.data.labels import Split
 from hw3lib.data.parts import parts_of
 from hw3lib.data.splits import classification_images

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hw3lib.annotate.instances import components
-from hw3lib.data.masks import read_mask
+from hw3lib.data.regions.masks import read_mask
 
 from .base import CheckFailed, call, near, number, numbers, passed
 

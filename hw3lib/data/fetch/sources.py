@@ -13,7 +13,7 @@ from hw3lib.core import optional
 from hw3lib.core.files import atomic_folder, existing_parent, expanded
 from hw3lib.core.places import data_roots
 from hw3lib.core.text import did_you_mean
-from hw3lib.data.find import named
+from hw3lib.data.folders.find import named
 from hw3lib.errors import Hw3Error
 
 from .archive import extract

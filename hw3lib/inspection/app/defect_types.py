@@ -17,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 
 from hw3lib.anomaly.maps import upsample
 from hw3lib.data.groups import products
-from hw3lib.data.images import read_image
 from hw3lib.data.overlooked import overlooked
-from hw3lib.data.reading import PLAIN, Reading
+from hw3lib.data.pixels.images import read_image
+from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.data.splits import stratified_folds
 from hw3lib.data.table import load_folder
 from hw3lib.errors import Hw3Error

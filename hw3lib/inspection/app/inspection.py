@@ -16,10 +16,10 @@ from hw3lib.anomaly.maps import overlay
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import p_values
-from hw3lib.data.decoding import BROKEN, FORMATS, NoPlugIn, open_image
-from hw3lib.data.geometry import Geometry
-from hw3lib.data.images import Decoded, Squares, decode_image
-from hw3lib.data.reading import PLAIN, Reading
+from hw3lib.data.pixels.decoding import BROKEN, FORMATS, NoPlugIn, open_image
+from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.images import Decoded, Squares, decode_image
+from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.score import map_colours, threshold_and_promise

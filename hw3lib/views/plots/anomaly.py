@@ -17,8 +17,8 @@ from hw3lib.anomaly.assembly import Maps
 from hw3lib.anomaly.maps import ColourScale, overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import read_row
-from hw3lib.data.masks import load_masks
+from hw3lib.data.pixels.images import read_row
+from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
 
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, keep_aspect, nothing, outline

@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
 from hw3lib.annotate.boxes.metrics import Boxes
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import read_row
+from hw3lib.data.pixels.images import read_row
 from hw3lib.errors import Hw3Error
 
 from .style import BLUE, GREEN, ORANGE, OUTLINE, PURPLE, nothing

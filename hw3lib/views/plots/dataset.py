@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from hw3lib.core.fonts import pretty
-from hw3lib.data.images import decode_squares
-from hw3lib.data.reading import reading_of
+from hw3lib.data.pixels.images import decode_squares
+from hw3lib.data.pixels.reading import reading_of
 from hw3lib.data.statistics import class_counts, mean_mask
 
 from .style import BLUE, ORANGE, draw_image, nothing

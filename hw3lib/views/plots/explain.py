@@ -13,10 +13,10 @@ from hw3lib.anomaly.maps import upsample
 from hw3lib.classify.explain import Explanation, peaks
 from hw3lib.classify.guided.classifier import GuidedFeatures
 from hw3lib.core.fonts import pretty
-from hw3lib.data.geometry import Geometry
-from hw3lib.data.images import read_row
-from hw3lib.data.masks import load_masks
-from hw3lib.data.reading import reading_of
+from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.images import read_row
+from hw3lib.data.pixels.reading import reading_of
+from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
 
 from .style import BLUE, ORANGE, TILE, draw_image, keep_aspect, nothing, outline

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hw3lib.core.fonts import chinese_fonts
-from hw3lib.data.images import read_row
-from hw3lib.data.masks import read_mask
+from hw3lib.data.pixels.images import read_row
+from hw3lib.data.regions.masks import read_mask
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
 OUTLINE = "#FFE600"

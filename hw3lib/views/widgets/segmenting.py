@@ -22,8 +22,8 @@ from hw3lib.annotate.prompts import interior_point
 from hw3lib.anomaly.maps import contour
 from hw3lib.core.fonts import pretty
 from hw3lib.core.text import counted
-from hw3lib.data.images import read_row
-from hw3lib.data.masks import read_mask
+from hw3lib.data.pixels.images import read_row
+from hw3lib.data.regions.masks import read_mask
 from hw3lib.errors import Hw3Error
 
 from .choices import image_keys

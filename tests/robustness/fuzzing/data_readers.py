@@ -21,10 +21,10 @@ from hw3lib.annotate.instances import from_masks
 from hw3lib.annotate.pictures import image_size, kept_suffix
 from hw3lib.data import Reading, check_category, digest, load_masks, load_table, read_image, read_mask
 from hw3lib.data.fetch.archive import extract
-from hw3lib.data.find import list_categories
+from hw3lib.data.folders.find import list_categories
 from hw3lib.data.groups import _listed
-from hw3lib.data.images import decode_image
-from hw3lib.data.masks import read_regions
+from hw3lib.data.pixels.images import decode_image
+from hw3lib.data.regions.masks import read_regions
 from hw3lib.data.stack import _map
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pandas as pd
 
-from hw3lib.data.find import find_root
+from hw3lib.data.folders.find import find_root
 from hw3lib.errors import Hw3Error
 from tests.robustness.fuzzing.reader import Reader, encoded, only_file, picture, put, sane
 

@@ -14,7 +14,7 @@ from hw3lib.core.text import class_name, composed, counted, listed
 from hw3lib.core.untrusted import read_text
 from hw3lib.errors import Hw3Error
 
-from .folders import (
+from .contents import (
     IMAGE_SUFFIXES,
     TEXTS,
     Listing,

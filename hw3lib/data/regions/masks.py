@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
+from hw3lib.data.pixels.decoding import BROKEN, DEEP_COLOURS, is_deep, mode_of, open_image
+from hw3lib.data.pixels.depth import is_inverted, low_bytes, row_boxes, values_of
+from hw3lib.data.pixels.geometry import Geometry, refuse_tiles
+from hw3lib.data.pixels.reading import Fit, readings_of
+from hw3lib.data.table import mask_files
 from hw3lib.errors import Hw3Error
-
-from .decoding import BROKEN, DEEP_COLOURS, is_deep, mode_of, open_image
-from .depth import is_inverted, low_bytes, row_boxes, values_of
-from .geometry import Geometry, refuse_tiles
-from .reading import Fit, readings_of
-from .table import mask_files
 
 if TYPE_CHECKING:
     import pandas as pd

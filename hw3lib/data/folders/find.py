@@ -11,7 +11,7 @@ from hw3lib.core.places import data_roots
 from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
 
-from .folders import image_names, own_output, subfolders
+from .contents import image_names, own_output, subfolders
 from .layouts import bases, class_folders, has_good
 from .names import find_name
 from .settings import FILE

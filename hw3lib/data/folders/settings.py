@@ -9,10 +9,9 @@ from typing import Any, get_args
 
 from hw3lib.core.files import atomic_path
 from hw3lib.core.untrusted import read_json
+from hw3lib.data.groups import check_groups
+from hw3lib.data.pixels.reading import Fit, checked_range
 from hw3lib.errors import Hw3Error
-
-from .groups import check_groups
-from .reading import Fit, checked_range
 
 FILE = "category.json"
 

@@ -1,0 +1,1 @@
+"""Where defects are: masks, drawn shapes and ``annotations.json``."""
