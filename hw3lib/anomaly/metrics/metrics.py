@@ -2,7 +2,7 @@
 
 :class:`PixelMetrics` counts every float32 value instead of sorting all pixels, see :mod:`.tally`. Nothing is rounded,
 and memory is two bytes a pixel and ends at four bytes for each float32 in the range of the maps (at most 34 MB for each
-doubling of the score) and eight for each defective pixel, however many images come.
+doubling of the score, of good and of defective images) and eight for each defective pixel, however many images come.
 """
 
 from __future__ import annotations
