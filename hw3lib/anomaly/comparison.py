@@ -244,10 +244,10 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
         text.append(f"Where the defect is, {where.detector} shows best: {said}.")
     text.append(
         f"The threshold of {first.detector}, set on held-out good images at {false_alarm_rate:.0%} false alarms, stops "
-        f"{first.detection_rate:.0%} of the defective and {first.false_alarm_rate:.0%} of the good test images: F1 "
-        f"{first.f1:.3f} ({first.f1_low:.3f} to {first.f1_high:.3f}). "
+        f"{first.detection_rate:.0%} of the defective and {first.false_alarm_rate:.0%} of the good test images. "
         f"Fitting took {first.fit_seconds:.1f} s, an image {first.ms_per_image:.0f} ms."
     )
+    text.append(f"The F1 of that threshold is {first.f1:.3f} ({first.f1_low:.3f} to {first.f1_high:.3f}).")
     quick = table.loc[table["ms_per_image"].idxmin()]
     if quick.detector != first.detector:
         text.append(f"{quick.detector} is quickest, {quick.ms_per_image:.0f} ms, with {quick.image_auroc:.3f}.")

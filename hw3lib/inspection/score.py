@@ -142,10 +142,11 @@ def score(
 
         for batch in read_batches(photographs, side, model.batch_size, pool, model.reading_):
             bar.update(len(batch.photographs))
-            rows: dict[int, tuple[float, float, str, np.ndarray | None]] = {}
+            rows: dict[int, tuple[float, float, str]] = {}
             if batch.images is not None:
                 scores, maps = model.score(batch.images)
                 read = [at for at in range(len(batch.photographs)) if at not in batch.broken]
+                shown = {} if maps is None else dict(zip(read, maps, strict=True))
                 chances = np.full(len(read), np.nan)
                 if len(model.good_scores_):
                     chances = p_values(model.good_scores_, scores, groups=model.good_groups_)
@@ -154,10 +155,7 @@ def score(
                     assert maps is not None  # of a detector without them they were refused
                     drawn = pool.map(draw, (batch.photographs[at] for at in read), maps)
                     warnings = ["; ".join(filter(None, pair)) for pair in zip(warnings, drawn, strict=True)]
-                shown = [None] * len(read) if maps is None else maps
-                rows = dict(
-                    zip(read, zip(scores.tolist(), chances.tolist(), warnings, shown, strict=True), strict=True)
-                )
+                rows = dict(zip(read, zip(scores.tolist(), chances.tolist(), warnings, strict=True), strict=True))
             for at, photograph in enumerate(batch.photographs):
                 if at in batch.broken:
                     failed.append((str(photograph.path), batch.broken[at]))
@@ -165,7 +163,7 @@ def score(
                         [printable(str(photograph.path)), "", "", "", f"{limit:.9g}", "", printable(batch.broken[at])]
                     )
                     continue
-                value, chance, warning, anomaly_map = rows[at]
+                value, chance, warning = rows[at]
                 above = value > limit
                 anomalous += above
                 _row(table, photograph, value, chance, above, limit, warning)
@@ -176,20 +174,12 @@ def score(
                     heapq.heappop(top)
                 if photograph.label is not None:
                     evaluation = evaluation or _evaluation()
-                    evaluation.add(photograph.label, value, anomaly_map)
+                    evaluation.add(photograph.label, value, shown.get(at))
             count += len(rows)
         if failed:
             _write_failed(folder / FAILED, failed)
-    return Scored(
-        count,
-        anomalous,
-        limit,
-        said,
-        sorted(top, reverse=True),
-        failed,
-        warned,
-        evaluation.say(limit) if evaluation else [],
-    )
+    evaluated = evaluation.say(limit) if evaluation else []
+    return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, warned, evaluated)
 
 
 def _evaluation() -> Evaluation:

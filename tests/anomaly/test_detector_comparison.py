@@ -248,7 +248,7 @@ def test_the_words_are_true_of_what_was_measured(strength):
     assert apart == (table["behind_low"].iloc[1] > 0) != (f"Its lead over {second} is not significant." in text)
     assert ("Not significantly better than guessing: " in text) == (table["auroc_low"] <= 0.5).any()
     worst = {"A": "0.610", "B": "0.600"}[first]
-    assert f"falls to {worst}" in text and "good test images: F1 0.800 (0.700 to 0.900)." in text
+    assert f"falls to {worst}" in text and "The F1 of that threshold is 0.800 (0.700 to 0.900)." in text
     assert "AUPRO 0.500, and AUPIMO, of hardly any false alarm, 0.250 (0.125 to 0.375)." in text
     assert 60 <= len(text.split()) <= 170
 
