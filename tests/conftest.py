@@ -16,7 +16,7 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 # Fixtures of several rooms.
-pytest_plugins = ("tests.helpers.disks", "tests.helpers.report_runs")
+pytest_plugins = ("tests.helpers.disks", "tests.helpers.rates", "tests.helpers.report_runs")
 
 
 def write_category(folder: Path, counts: dict[str, int], size: tuple[int, int] = (40, 32), seed: int = 0) -> Path:

@@ -19,6 +19,8 @@ from hw3lib.errors import Hw3Error
 from .assembly import Maps
 from .detector import Detector
 from .maps import upsample
+from .metrics.figures import pixel_figures, types_by_auroc
+from .metrics.intervals import f1_interval
 from .metrics.metrics import ImageMetrics, PixelMetrics, image_metrics
 from .thresholds import f1_best_threshold
 
@@ -33,10 +35,11 @@ class DetectorEvaluation:
         is_defect: bool ``(N,)``.
         scores: float32 ``(N,)``.
         maps: float32, see :class:`hw3lib.anomaly.detector.Scores`, or None.
-        metrics: ``image_auroc, average_precision, f1_max, pixel_auroc, pixel_ap, aupro`` (0 to 1; NaN without maps or
+        metrics: ``image_auroc, average_precision, f1_max``, those of :func:`pixel_metrics` (0 to 1; NaN without maps or
             masks, or without good and defective test images), ``fit_seconds, ms_per_image, memory_bank, threshold,
             false_alarm_rate`` and ``detection_rate`` (share of the good and of the defective test images above the
-            threshold; NaN where there are none).
+            threshold; NaN where there are none), and the F1 of that threshold with its 95 % interval: ``f1, f1_low,
+            f1_high``. ``f1_max`` is that of the best threshold on the test images, which nobody knows.
         groups: numbers of the products that the images show, int64 ``(N,)``; None: each shows another.
     """
 
@@ -75,7 +78,7 @@ def evaluate(
     """
     if len(table) != len(images):
         raise Hw3Error(f"table: {len(table)} rows for {len(images)} images; give the table the images were loaded by")
-    is_defect = table["is_defect"].to_numpy(bool)
+    is_defect, groups = table["is_defect"].to_numpy(bool), products(table)
     started = time.perf_counter()
     detector.fit(good, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
     fitted = time.perf_counter()
@@ -96,7 +99,8 @@ def evaluate(
             "false_alarm_rate": share(above[~is_defect]),
             "detection_rate": share(above[is_defect]),
         }
-    return DetectorEvaluation(detector, label or detector.name, is_defect, scores, maps, metrics, products(table))
+        metrics |= f1_interval(is_defect, above, groups).columns("f1")
+    return DetectorEvaluation(detector, label or detector.name, is_defect, scores, maps, metrics, groups)
 
 
 def ranking(is_defect: np.ndarray, scores: np.ndarray) -> ImageMetrics:
@@ -116,26 +120,40 @@ def share(called: np.ndarray) -> float:
 
 
 def pixel_metrics(table: pd.DataFrame, maps: Maps | None) -> dict[str, float]:
-    """``pixel_auroc``, ``pixel_ap`` and ``aupro`` at the masks' full resolution, one image after the other.
+    """Figures of maps at the masks' full resolution, one image after the other.
 
-    NaN where there are no maps; defective images without a mask are left out, and so is a category without any.
+    Returns:
+        ``pixel_auroc``, ``pixel_ap``, and ``aupro`` and ``aupimo`` with 95 % intervals over the defective images
+        (``aupro_low`` and so on; the good ones are taken as they are). NaN where there are no maps; defective images
+        without a mask are left out, and so is a category without any.
     """
-    counted = PixelMetrics()
+    counted, rows = PixelMetrics(), []
     if maps is not None:
-        for row, anomaly_map in zip(table.itertuples(), maps, strict=True):
+        for i, (row, anomaly_map) in enumerate(zip(table.itertuples(), maps, strict=True)):
             if row.is_defect and not isinstance(row.mask, str):
                 continue
             shape = (row.height, row.width)
             mask = read_mask(row.mask) if row.is_defect else np.zeros(shape, bool)
             counted.update(mask, upsample(anomaly_map[None], shape)[0])
-    try:
-        return {
-            "pixel_auroc": counted.auroc(),
-            "pixel_ap": counted.average_precision(),
-            "aupro": counted.aupro(),
-        }
-    except Hw3Error:  # no defective or no good pixel was counted
-        return dict.fromkeys(("pixel_auroc", "pixel_ap", "aupro"), np.nan)
+            rows += [i] * bool(mask.any())
+    return pixel_figures(counted, None if (groups := products(table)) is None else groups[rows])
+
+
+def compare_types(evaluations: Sequence[DetectorEvaluation], defects: Sequence[str] | pd.Series) -> pd.DataFrame:
+    """Image AUROC of each type of defect against all good images: what a mean over the types hides.
+
+    Args:
+        evaluations: of the same test images.
+        defects: type of each, ``(N,)``; the names of good ones do not matter.
+
+    Returns:
+        ``detector`` and the columns of :func:`.types_by_auroc`; a row a detector and type, in their order.
+    """
+    defects, rows = np.asarray(defects), []
+    for e in evaluations:
+        rows += [{"detector": e.label} | row for row in types_by_auroc(e.is_defect, e.scores, defects, e.groups)]
+    names = ["detector", "defect", "images", *Interval(kind="AUROC").columns("image_auroc", "auroc")]
+    return pd.DataFrame(rows, columns=names)
 
 
 def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) -> pd.DataFrame:
@@ -218,13 +236,17 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
     maps = table.dropna(subset=["aupro"])
     if len(maps):
         where = maps.loc[maps["aupro"].idxmax()]
-        text.append(f"Where the defect is, {where.detector} shows best: AUPRO {where.aupro:.3f}.")
+        said = f"AUPRO {where.aupro:.3f}"
+        if not np.isnan(where.aupimo):
+            said += f", and AUPIMO, of hardly any false alarm, {Interval.read(where, 'aupimo').text()}"
+        text.append(f"Where the defect is, {where.detector} shows best: {said}.")
     text.append(
         f"The threshold of {first.detector}, set on good images at {percent(false_alarm_rate)} false alarms, stops "
         f"{percent(first.detection_rate)} of the defective and {percent(first.false_alarm_rate)} of the good test "
         "images. "
         f"Fitting took {first.fit_seconds:.1f} s, an image {first.ms_per_image:.0f} ms."
     )
+    text.append(f"The F1 of that threshold is {Interval.read(first, 'f1').text()}.")
     quick = table.loc[table["ms_per_image"].idxmin()]
     if quick.detector != first.detector:
         text.append(f"{quick.detector} is quickest, {quick.ms_per_image:.0f} ms, with {quick.image_auroc:.3f}.")

@@ -324,7 +324,8 @@ def errors_at(
     alarms, misses = float(weights[good > threshold].sum()), int((bad <= threshold).sum())
     # A product of which some photographs are stopped counts their share, so that the number may be broken.
     stopped = wilson_interval(min(n, math.ceil(alarms - 1e-9)), n)
-    return Errors(threshold, alarms / n, *stopped, misses / len(bad), *wilson_interval(misses, len(bad)))
+    passed = wilson_interval(misses, len(bad))
+    return Errors(threshold, alarms / n, stopped.low, stopped.high, misses / len(bad), passed.low, passed.high)
 
 
 def error_curve(good_scores: np.ndarray, bad_scores: np.ndarray, *, groups: np.ndarray | None = None) -> list[Errors]:

@@ -173,9 +173,8 @@ def score(
     for value, chance, file in done.top:
         p = "" if math.isnan(chance) else f"  p = {chance:.3g}"
         say(f"  {value:.4g}{p}  {'anomalous' if value > done.threshold else 'good':9}  {file}")
-    if done.auroc:
-        auroc, good, bad = done.auroc
-        say(f"image AUROC {100 * auroc:.1f} % on {good} good and {bad} defective images; their labels chose nothing")
+    for sentence in done.evaluated:
+        say(sentence)
     say(f"results: {out}")
     for file, warning in done.warnings:
         print(f"warning: {file}: {warning}", file=sys.stderr)

@@ -240,7 +240,7 @@ def _known_defects(
 ) -> list[Errors]:
     """Score known defects, choose the threshold by costs if they are given, and tell misses and false alarms."""
     found = find_photographs([expanded(place)], echo, recursive)
-    files = [photograph.path for photograph in found if photograph.is_defect is not False]
+    files = [photograph.path for photograph in found if photograph.label is None or photograph.label.is_defect]
     if not files:
         raise Hw3Error(f"--bad {place}: found no defective image; give a folder of photographs of defects")
     read = [decode_squares(file, model.image_size, model.reading_) for file in files]

@@ -6,7 +6,6 @@ import csv
 import heapq
 import math
 import warnings
-from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly import metrics
 from hw3lib.anomaly.calibration import ChangedDetector
 from hw3lib.anomaly.maps import overlay, tiff_bytes, upsample
 from hw3lib.anomaly.onnx.detector import OnnxDetector
@@ -34,6 +32,8 @@ from .photographs import Photograph, find_photographs, read_batches, reason
 
 if TYPE_CHECKING:
     from hw3lib.anomaly.detector import Detector
+
+    from .evaluation import Evaluation
 
 RESULTS, FAILED = "results.csv", "failed.csv"
 COLUMNS = ("file", "score", "p_value", "anomalous", "threshold", "warning", "reason")
@@ -52,7 +52,8 @@ class Scored:
         top: the highest scores with their p-values (NaN where there are none) and files, highest first.
         failed: ``(file, reason)`` of each image, and each folder, that could not be read.
         warnings: ``(file, what is odd about its values)``, such as values beyond the range of the good images.
-        auroc: of the images whose label is known, 0 to 1, and their numbers, good and defective; or None.
+        evaluated: how well the labels and masks of a category are found, a sentence each, see :class:`.Evaluation`;
+            empty where no labels are known.
     """
 
     images: int
@@ -62,7 +63,7 @@ class Scored:
     top: list[tuple[float, float, str]]
     failed: list[tuple[str, str]]
     warnings: list[tuple[str, str]]
-    auroc: tuple[float, int, int] | None
+    evaluated: list[str]
 
 
 def score(
@@ -79,7 +80,7 @@ def score(
     progress: bool = False,
     echo: Callable[[str], None] = print,
 ) -> Scored:
-    """Score photographs; memory does not grow with their number.
+    """Score photographs; memory does not grow with their number, but for defective pixels that a category's masks know.
 
     Writes one folder, whole or not at all: ``results.csv`` with one row a photograph (file, score, p_value, anomalous,
     threshold, warning, reason); on request ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit floats) at each image's
@@ -125,7 +126,7 @@ def score(
     count, anomalous = 0, 0
     failed: list[tuple[str, str]] = []
     warned: list[tuple[str, str]] = []
-    labels, labelled = array("b"), array("d")
+    evaluation: Evaluation | None = None
     top: list[tuple[float, float, str]] = []
     with (
         atomic_folder(out, replace=force) as folder,
@@ -153,6 +154,7 @@ def score(
             if batch.images is not None:
                 scores, maps = model.score(batch.images)
                 read = [at for at in range(len(batch.photographs)) if at not in batch.broken]
+                shown = {} if maps is None else dict(zip(read, maps, strict=True))
                 chances = np.full(len(read), np.nan)
                 if len(model.good_scores_) and not model.changed_:
                     chances = model.p_values(scores)
@@ -178,17 +180,20 @@ def score(
                 heapq.heappush(top, (value, chance, str(photograph.path)))
                 if len(top) > _TOP:
                     heapq.heappop(top)
-                if photograph.is_defect is not None:
-                    labels.append(photograph.is_defect)
-                    labelled.append(value)
+                if photograph.label is not None:
+                    evaluation = evaluation or _evaluation()
+                    evaluation.add(photograph.label, value, shown.get(at))
             count += len(rows)
         if failed:
             _write_failed(folder / FAILED, failed)
-    auroc = None
-    if len(set(labels)) == 2:
-        bad = sum(labels)
-        auroc = metrics.image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
-    return Scored(count, anomalous, limit, str(chosen), sorted(top, reverse=True), failed, warned, auroc)
+    evaluated = evaluation.say(limit) if evaluation else []
+    return Scored(count, anomalous, limit, str(chosen), sorted(top, reverse=True), failed, warned, evaluated)
+
+
+def _evaluation() -> Evaluation:
+    from .evaluation import Evaluation  # what it counts with takes a second to import
+
+    return Evaluation()
 
 
 def load_model(detector: str | Path) -> Detector | OnnxDetector:

@@ -231,3 +231,9 @@ def test_the_figure_of_a_learning_curve_has_a_line_a_model():
     axes = learning_curves(curve).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
     assert axes.lines[0].get_xydata().tolist() == [[5, 0.1], [10, 0.2]]
+
+
+def test_the_rate_warms_up_for_a_tenth_of_the_steps_and_falls_to_zero_along_a_cosine(widget, rates):
+    Fcos(size=64, epochs=2, batch_size=4, lr=1e-3, patience=None).fit(*widget, range(3, 11))
+    cosine = [(1 + np.cos(np.pi * step / 3)) / 2 for step in range(3)]
+    assert rates == pytest.approx([1e-3 * share for share in (1, *cosine)]) and rates.groups[0]["weight_decay"] == 1e-4

@@ -214,3 +214,25 @@ def test_whole_products_are_held_out(material):
     _, history = fine_tune(*material, FineTuning(num_epochs=1, validation=0.5), groups=groups)
     assert len(history.validation) >= 2
     assert not {groups[row] for row in history.validation} & {groups[row] for row in history.train}
+
+
+def test_the_loss_is_cross_entropy_dice_and_the_error_of_the_expected_iou(material, monkeypatch):
+    segmenter, embeddings, instances = material
+    samples = _Samples(segmenter, embeddings, instances[:2], "box")
+    logits = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = torch.tensor([0.9, 0.2])
+    monkeypatch.setattr(samples, "_logits", lambda *_: (logits, expected))
+    loss = samples.loss(segmenter, [0, 1], np.random.default_rng(0))
+    p, t = 1 / (1 + np.exp(-logits.double().numpy())), np.stack([t.numpy() for t in samples.targets]).astype(float)
+    entropy = -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
+    dice = np.mean([1 - (2 * (a * b).sum() + 1) / (a.sum() + b.sum() + 1) for a, b in zip(p, t, strict=True)])
+    found, wanted = p > 0.5, t > 0.5
+    reached = [(a & b).sum() / (a | b).sum() for a, b in zip(found, wanted, strict=True)]
+    assert loss.item() == pytest.approx(entropy + dice + np.mean((expected.numpy() - reached) ** 2), rel=1e-5)
+
+
+def test_the_rate_warms_up_for_an_epoch_and_falls_to_zero_along_a_cosine(material, rates):
+    fine_tune(*material, FineTuning(num_epochs=3, lr=1e-3, validation=0, batch_size=3))
+    # Two steps an epoch: 1/2, 1, then half a cosine of four steps.
+    cosine = [(1 + np.cos(np.pi * step / 4)) / 2 for step in range(4)]
+    assert rates == pytest.approx([1e-3 * share for share in (0.5, 1, *cosine)])

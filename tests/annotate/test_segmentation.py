@@ -212,3 +212,15 @@ def test_the_light_segmenter_refuses_what_it_cannot_use(light):
         light.fit(features, [np.zeros((64, 64), bool)])
     with pytest.raises(Hw3Error, match="num_steps=0"):
         LightSegmenter(num_steps=0)
+
+
+def test_the_light_segmenter_learns_by_cross_entropy_and_dice_at_a_rate_that_falls(light, rates, monkeypatch):
+    features = light.features(np.random.default_rng(0).integers(0, 255, (2, 3, 64, 64), np.uint8))
+    masks, heads = [np.eye(64, dtype=bool)] * 2, []
+    for left_out in ((), "dice_loss_per_image", "binary_cross_entropy_with_logits"):
+        with monkeypatch.context() as patch:
+            if left_out:
+                patch.setattr(light_segmenter, left_out, lambda logits, target: 0 * logits.sum())
+            heads.append(replace(light).fit(features, masks)._head.low_classifier.weight)
+    assert rates[:4] == pytest.approx([light.lr * (1 + np.cos(np.pi * step / 4)) / 2 for step in range(4)])
+    assert not torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])

@@ -148,3 +148,8 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(wrong, said):
 def test_a_learning_rate_that_explodes_is_named():
     with pytest.raises(Hw3Error, match="loss became .* at lr=1e\\+20"):
         Autoencoder(**SMALL | {"lr": 1e20, "loss": "l2"}).fit(stripes(5, 0), held_out=0)
+
+
+def test_weights_decay_at_a_rate_that_stays(rates):
+    Autoencoder(**SMALL | {"num_steps": 3, "lr": 5e-4, "weight_decay": 0.25}).fit(stripes(5, 0), held_out=0)
+    assert rates == [5e-4] * 3 and rates.groups[0]["weight_decay"] == 0.25

@@ -123,3 +123,9 @@ def test_a_score_of_two_codes_has_no_map(fitted):
 def test_a_working_size_that_is_no_power_of_two_is_refused_by_name():
     with pytest.raises(Hw3Error, match="working_size=96, expected a power of two"):
         GANomaly(working_size=96)
+
+
+def test_both_networks_learn_with_the_momentum_of_dcgan_at_one_rate(rates):
+    GANomaly(**SMALL | {"num_steps": 2, "lr": 2e-4}).fit(discs(6, 0), held_out=0)
+    assert rates == [2e-4] * 4  # generator and critic in turns
+    assert rates.groups[0]["betas"] == (0.5, 0.999)

@@ -125,3 +125,24 @@ def test_the_patches_that_it_learns_from_are_limited():
     detector = DeepSVDD(**SMALL, max_patches=30)
     detector.fit(plates(10, 0), held_out=0)
     assert len(detector._read(plates(10, 0), False)) == 30
+
+
+def test_the_rate_falls_to_a_tenth_after_three_fifths_of_the_steps_and_weights_decay(rates):
+    DeepSVDD(**SMALL | {"num_steps": 5, "lr": 1e-3}, weight_decay=0.02).fit(plates(4, 0), held_out=0)
+    assert rates == pytest.approx([1e-3] * 3 + [1e-4] * 2)
+    assert rates.groups[0]["weight_decay"] == 0.02
+
+
+def test_a_step_lowers_the_mean_squared_distance_from_the_centre(monkeypatch):
+    seen = []
+
+    def learn(self, data, step, progress, batch_size):
+        batch, network = data[:7], self._network
+        inputs = torch.from_numpy(batch)
+        expected = (network.phi(inputs) - network.centre).square().sum(1).mean().item()
+        seen.append((step(batch).item(), expected, step(batch).item()))
+
+    monkeypatch.setattr(DeepSVDD, "_learn", learn)
+    DeepSVDD(**SMALL | {"lr": 1e-3}).fit(plates(4, 0), held_out=0)
+    ((loss, expected, later),) = seen
+    assert loss == pytest.approx(expected, rel=1e-5) and later < loss

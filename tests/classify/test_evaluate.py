@@ -12,6 +12,7 @@ def test_confusion():
     assert confusion([0, 0, 1, 2], [0, 1, 1, 0], 3).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
+@pytest.mark.filterwarnings("error")
 def test_figures_of_each_class_by_hand():
     table = per_class([0, 0, 0, 1], [0, 0, 1, 1], ["good", "dent", "never seen"])
     assert table["class"].tolist() == ["good", "dent", "never seen"]
@@ -38,6 +39,21 @@ def test_calibration_by_hand():
     assert table["accuracy"].tolist()[2:] == [1, 0, 1]
     assert ece == pytest.approx((2 * 0.475 + 0.8 + 0.1) / 4)
     assert brier == pytest.approx(2 * (0.1**2 + 0.8**2 + 0.45**2 + 0.5**2) / 4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_every_bin_has_its_limits_and_those_without_images_have_no_means():
+    probabilities = [[0.4, 0.35, 0.25], [0.1, 0.1, 0.8]]
+    table = calibration([0, 2], probabilities).table
+    assert table["low"].tolist() == pytest.approx(np.arange(10) / 10)
+    assert table["high"].tolist() == pytest.approx(np.arange(1, 11) / 10)
+    assert table["count"].tolist() == [0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+    for name, found in (("confidence", [0.4, 0.8]), ("accuracy", [1, 1])):
+        assert table[name].dtype == float and table[name].dropna().tolist() == pytest.approx(found)
+        assert table[name].isna().tolist() == (table["count"] == 0).tolist()
+    halves, one = calibration([0, 2], probabilities, bins=2).table, calibration([0, 2], probabilities, bins=1)
+    assert halves["count"].tolist() == [1, 1] and one.table["count"].tolist() == [2]
+    assert one.ece == pytest.approx(1 - 0.6)
 
 
 def test_calibrated_probabilities_have_a_small_error_and_bold_ones_a_large_one():

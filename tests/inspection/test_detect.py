@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -13,15 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from hw3lib.anomaly import Autoencoder, PatchCore, conformal_threshold, p_values
 from hw3lib.anomaly.maps import overlay, upsample
+from hw3lib.anomaly.metrics.metrics import PixelMetrics
 from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.cli import main as cli
 from hw3lib.cli.options import byte_count
 from hw3lib.data import ImageStack, load_table, read_image
 from hw3lib.data.folders.settings import CategorySettings, write_settings
+from hw3lib.data.regions.masks import read_mask
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection import photographs
@@ -182,7 +185,19 @@ def test_the_test_images_of_a_category_are_scored_and_their_labels_give_the_auro
     assert list(table["file"]) == list(test["image"])
     auroc = roc_auc_score(test["is_defect"], table["score"])
     said = f"image AUROC {100 * auroc:.1f} % on 4 good and 7 defective images"
-    assert said in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert said in out and f"F1 {f1_score(test['is_defect'], table['anomalous']):.3f} (" in out
+    good, dents = table["score"][~test["is_defect"].to_numpy()], table["score"][(test["defect"] == "dent").to_numpy()]
+    dent = np.mean([(score > good) + 0.5 * (score == good) for score in dents])
+    assert re.search(rf"image AUROC by type: .*dent {dent:.3f} \([01]\.\d+ to [01]\.\d+\) of {len(dents)} images", out)
+    counted = PixelMetrics()
+    for row in test.itertuples():
+        mask = read_mask(row.mask) if row.is_defect else np.zeros((row.height, row.width), bool)
+        counted.update(mask, upsample(load(detector).anomaly_map(stack([row.image], 32))[0], mask.shape))
+    said = (
+        rf"AUPRO {counted.aupro():.3f} \(.*\) and AUPIMO {counted.aupimo().mean():.3f} \(.*\) on 7 images with a mask"
+    )
+    assert re.search(said, out)
     assert (tmp_path / "results" / "maps" / "test" / "dent" / "000.tiff").is_file()
 
 
