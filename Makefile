@@ -9,7 +9,7 @@ JOBS = 2
 ARGS =
 export CATEGORY PROFILE DATA # recipes take them from the environment, which leaves spaces and quotes in them alone
 NAMES := $(sort $(shell echo '$(EXTRAS)' | tr , ' '))
-$(if $(filter-out cluster heic kaggle onnx yolo,$(NAMES)),$(error EXTRAS=$(EXTRAS): some of cluster, heic, kaggle, onnx and yolo))
+$(if $(filter-out heic kaggle onnx yolo,$(NAMES)),$(error EXTRAS=$(EXTRAS): some of heic, kaggle, onnx and yolo))
 UV := $(shell command -v uv 2>/dev/null)
 RUN = .venv/bin/python
 PIP = $(if $(UV),uv pip install --compile-bytecode --python $(RUN),$(RUN) -m pip install)
@@ -28,7 +28,7 @@ test: lint # set up with all that tests need, then lint, pytest, and nbval on th
 lint: $(DEV) # ruff, mypy, the staircase of rooms and deptry; make format repairs what ruff can
 	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) .venv/bin/lint-imports
 	$(RUN) -m mypy && $(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32
-	$(RUN) -m deptry hw3lib notebooks --optional-dependencies-dev-groups cluster,heic,kaggle,onnx,yolo
+	$(RUN) -m deptry hw3lib notebooks --optional-dependencies-dev-groups heic,kaggle,onnx,yolo
 	$(RUN) -m deptry hw3lib notebooks tests benchmarks docs .ci --non-dev-dependency-groups dev,docs,lint,test
 format: $(DEV)
 	$(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
@@ -49,8 +49,8 @@ clean: ; rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothes
 help:
 	@sed -n 's/^\([a-z]*\):.* # \(.*\)/make \1: \2/p' Makefile
 	@echo 'Variables: CATEGORY=$(CATEGORY) PROFILE=quick|full DATA="folder that holds categories" ARGS="more options"'
-	@echo '  EXTRAS="cluster heic kaggle onnx yolo" PYTHON=/path/to/python3 TORCH=cpu (a smaller PyTorch) JOBS=2'
-$(DEV): ALSO = "hw3lib[cluster,heic,onnx,yolo]" --group dev
+	@echo '  EXTRAS="heic kaggle onnx yolo" PYTHON=/path/to/python3 TORCH=cpu (a smaller PyTorch) JOBS=2'
+$(DEV): ALSO = "hw3lib[heic,onnx,yolo]" --group dev
 $(READY) $(DEV): pyproject.toml $(RUN)
 	$(if $(UV),,$(RUN) -m pip install --quiet "pip>=25.1")
 	$(PIP) -e . $(patsubst %,"hw3lib[%]",$(NAMES)) $(ALSO) $(INDEX)

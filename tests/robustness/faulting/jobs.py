@@ -274,10 +274,10 @@ def cell(cell: Any, folders: Any) -> dict:
 
 
 def sweep(folder: Path) -> None:
-    from hw3lib.sweep import Cell, Processes, run_sweep
+    from hw3lib.sweep import Cell, local, run_sweep
 
     cells = [Cell("tests.robustness.faulting.jobs:cell", "number", "none", "quick", seed, {}) for seed in range(12)]
-    done = run_sweep(cells, "sweep", Processes(2))
+    done = run_sweep(cells, "sweep", local(2))
     if done.failed:
         raise SystemExit(1)
 
