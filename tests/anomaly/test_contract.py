@@ -19,7 +19,7 @@ from hw3lib.anomaly import detector as module
 from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.errors import Hw3Error
 
-COMMON = {"image_size": 64, "smoothing": 1.0, "batch_size": 4, "device": "cpu"}
+COMMON = {"image_size": 64, "smoothing": 1 / 64, "batch_size": 4, "device": "cpu"}
 # 2 of 12 images are held out; they keep a rate of 40 %, so that nothing warns.
 GOOD, RATE = 12, 0.4
 
