@@ -112,7 +112,7 @@ def test_a_folder_of_photographs_becomes_the_detector_that_the_library_fits(good
     text = capsys.readouterr().out
     assert "7 good images" in text and "of 2 sizes, 40x32 to 30x50 pixels; each is resized to 64x64" in text
     assert "PatchCore learns from 6 of them, 1 are held out" in text
-    assert text.index("memory bank: 192 of 384 patches, 144 numbers each: 110.6 kB") < text.index("Scores above")
+    assert text.index("memory bank: 192 of 384 patches, 176 numbers each: 135.2 kB") < text.index("Scores above")
     assert str(wanted.thresholds_) in text
     assert "lower false-alarm rate: 5 % takes 19 held out, 95 in all; 2 % takes 49 held out, 245 in all" in text
 
