@@ -258,7 +258,7 @@ def test_any_changed_byte_of_either_file_is_noticed_and_the_file_named(fitted, t
     read_folder(tmp_path / "kept")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "3", '"format"', '{"format": 1}', "\xff"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", "3", '"format"', '{"format": 2}', "\xff"])
 def test_settings_that_are_none_are_refused(content, fitted, tmp_path):
     fitted.save(tmp_path / "kept")
     (tmp_path / "kept/detector.json").write_text(content, encoding="latin-1")
