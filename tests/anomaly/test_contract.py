@@ -262,9 +262,9 @@ def test_a_saved_detector_that_is_not_whole_is_refused_with_the_file_that_is_wro
         refused(f"damaged {name}/{name}: is damaged")
         (folder / name).unlink()
         refused(f"damaged {name}: no saved detector, {name} is missing")
-    folder = Path(shutil.copytree(saved(case), tmp_path / "later"))
-    json_with(folder / "detector.json", format=2)
-    refused("later/detector.json: found format 2, expected 1")
+    folder = Path(shutil.copytree(saved(case), tmp_path / "earlier"))
+    json_with(folder / "detector.json", format=1)
+    refused("earlier/detector.json: found format 1, expected 2")
     folder = tmp_path / "nowhere"
     refused("nowhere: no saved detector, detector.json is missing")
     folder = saved(case) / "detector.json"
