@@ -63,7 +63,8 @@ class Detector(Calibrated):
 
     Attributes:
         image_size: side in pixels of the square images that it takes.
-        smoothing: standard deviation in pixels of the Gaussian that smooths the maps; 4 in PaDiM and PatchCore.
+        smoothing: standard deviation of the Gaussian that smooths the maps, as a share of ``image_size``, 0 to 0.25: a
+            map smoothed alike shows the same at any size. 4 of 224 pixels in PaDiM and PatchCore.
         batch_size: images scored at once.
         seed: of everything that is drawn.
         device: ``auto``, ``cpu``, ``cuda``, ...
@@ -76,15 +77,22 @@ class Detector(Calibrated):
     no_graph: ClassVar[str] = "it has no graph"  # why there is no ONNX file of it
 
     image_size: int = 224
-    smoothing: float = 4.0
+    smoothing: float = 4 / 224
     batch_size: int = 16
     seed: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for field, low in (("image_size", 32), ("batch_size", 1), ("smoothing", 0)):
+        for field, low in (("image_size", 32), ("batch_size", 1)):
             if not getattr(self, field) >= low:
                 raise Hw3Error(f"{self.name}: {field}={getattr(self, field)!r}, expected {low} or more")
+        if not 0 <= self.smoothing <= 0.25:
+            raise Hw3Error(f"{self.name}: smoothing={self.smoothing!r}, expected a share of image_size, 0 to 0.25")
+
+    @property
+    def sigma(self) -> float:
+        """:attr:`smoothing` in pixels."""
+        return self.smoothing * self.image_size
 
     @property
     def has_maps(self) -> bool:
@@ -406,7 +414,7 @@ class Detector(Calibrated):
     def _finish(self, maps: torch.Tensor) -> np.ndarray:
         side = (self.image_size, self.image_size)
         large = interpolate(maps[:, None].float(), size=side, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
-        return gaussian_filter(large, (0, self.smoothing, self.smoothing)) if self.smoothing else large
+        return gaussian_filter(large, (0, self.sigma, self.sigma)) if self.sigma else large
 
     def _check(self, images: Images) -> ImageStack:
         squares = as_images(images)

@@ -98,7 +98,8 @@ test_images = ImageStack.load(test, image_size, tiles=True)
 # is to call an image anomalous if its vector lies far from those of good images. A defect of one per cent of the area
 # moves the mean by one per cent of itself.
 #
-# So later methods keep the *patches*. A patch of a good image is described by three stages of the network. PatchCore
+# So later methods keep the *patches*. A patch of a good image is described by three stages of the network: the fine one
+# sees scratches, the coarse one knows what is around. PatchCore
 # ([Roth et al. 2022](https://arxiv.org/abs/2106.08265)) remembers them all, wherever they lay, and a patch of a new
 # image scores the distance to the nearest one remembered.
 

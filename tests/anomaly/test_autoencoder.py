@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 from hw3lib.anomaly.detectors.autoencoder import Autoencoder, ssim_map
 from hw3lib.errors import Hw3Error
 
-SMALL = {"image_size": 32, "smoothing": 1.0, "num_steps": 150, "train_batch_size": 6, "latent_size": 16, "lr": 3e-3}
+SMALL = {"image_size": 32, "smoothing": 1 / 32, "num_steps": 150, "train_batch_size": 6, "latent_size": 16, "lr": 3e-3}
 SMALL |= {"device": "cpu"}
 
 

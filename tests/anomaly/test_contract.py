@@ -19,7 +19,7 @@ from hw3lib.anomaly import detector as module
 from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.errors import Hw3Error
 
-COMMON = {"image_size": 64, "smoothing": 1.0, "batch_size": 4, "device": "cpu"}
+COMMON = {"image_size": 64, "smoothing": 1 / 64, "batch_size": 4, "device": "cpu"}
 # 2 of 12 images are held out; they keep a rate of 40 %, so that nothing warns.
 GOOD, RATE = 12, 0.4
 
@@ -265,6 +265,9 @@ def test_a_saved_detector_that_is_not_whole_is_refused_with_the_file_that_is_wro
     folder = Path(shutil.copytree(saved(case), tmp_path / "later"))
     json_with(folder / "detector.json", format=3)
     refused("later/detector.json: found format 3, expected 2")
+    folder = Path(shutil.copytree(saved(case), tmp_path / "earlier"))
+    json_with(folder / "detector.json", format=1)
+    refused("earlier/detector.json: found format 1, expected 2")
     folder = tmp_path / "nowhere"
     refused("nowhere: no saved detector, detector.json is missing")
     folder = saved(case) / "detector.json"

@@ -13,7 +13,7 @@ from hw3lib.anomaly.detectors.synthetic_defects import SyntheticDefects
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.losses import squared_dice_loss_of_batch
 
-SMALL = {"image_size": 64, "smoothing": 1.0, "train_batch_size": 4, "device": "cpu"}
+SMALL = {"image_size": 64, "smoothing": 1 / 64, "train_batch_size": 4, "device": "cpu"}
 SIDE = 64
 
 

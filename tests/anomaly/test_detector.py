@@ -107,8 +107,9 @@ def test_a_share_or_rate_out_of_range_is_refused_before_anything_is_learned(wron
     [
         ({"image_size": 16}, "image_size=16, expected 32 or more"),
         ({"batch_size": 0}, "batch_size=0, expected 1 or more"),
-        ({"smoothing": -1.0}, "smoothing=-1.0, expected 0 or more"),
-        ({"smoothing": math.nan}, "smoothing=nan, expected 0 or more"),
+        ({"smoothing": -1.0}, "smoothing=-1.0, expected a share of image_size, 0 to 0.25"),
+        ({"smoothing": math.nan}, "smoothing=nan, expected a share"),
+        ({"smoothing": 4.0}, "smoothing=4.0, expected a share"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_by_name(wrong, said):
@@ -155,7 +156,7 @@ def test_the_maps_threshold_and_colours_come_from_the_held_out_maps():
 
 def test_maps_are_enlarged_bilinearly_and_then_smoothed(upsampled):
     images = np.random.default_rng(0).integers(0, 255, (3, 3, 32, 32), dtype=np.uint8)
-    detector = Brightness(smoothing=2.0).fit(GOOD, false_alarm_rate=RATE)
+    detector = Brightness(smoothing=2 / 32).fit(GOOD, false_alarm_rate=RATE)
     grid = images.astype(float).mean(1).reshape(3, 4, 8, 4, 8).mean((2, 4)) - float(detector._mean)
     large = upsampled(grid, 32)
     expected = np.stack([gaussian_filter(m, 2.0) for m in large])
@@ -166,7 +167,7 @@ def test_maps_are_enlarged_bilinearly_and_then_smoothed(upsampled):
 
 def test_without_a_score_of_its_own_an_image_scores_the_maximum_of_its_finished_map():
     images = np.random.default_rng(0).integers(0, 255, (5, 3, 32, 32), dtype=np.uint8)
-    detector = Brightness(own_score=False, smoothing=3.0, batch_size=2).fit(GOOD, false_alarm_rate=RATE)
+    detector = Brightness(own_score=False, smoothing=3 / 32, batch_size=2).fit(GOOD, false_alarm_rate=RATE)
     scores, maps = detector.score(images)
     assert np.array_equal(scores, maps.max((1, 2))) and len(set(scores)) == 5
     assert detector.threshold_ == detector.map_threshold_

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
 
 QUICK = {"num_steps": 2, "device": "cpu", "image_size": 48, "batch_size": 2}
 MAKE = {
-    "patchcore": lambda: PatchCore(image_size=64, batch_size=2, device="cpu"),
+    "patchcore": lambda: PatchCore(image_size=256, batch_size=2, device="cpu"),  # has more patches than are kept
     "padim": lambda: PaDiM(image_size=64, batch_size=2, dimensions=20, device="cpu"),
     "autoencoder": lambda: Autoencoder(working_size=32, **QUICK),  # shrinks its images
     "ganomaly": lambda: GANomaly(working_size=32, latent_size=8, channels=8, **QUICK),  # has no maps

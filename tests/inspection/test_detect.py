@@ -115,9 +115,9 @@ def test_a_folder_of_photographs_becomes_the_detector_that_the_library_fits(good
     text = capsys.readouterr().out
     assert "7 good images" in text and "of 2 sizes, 40x32 to 30x50 pixels; each is resized to 64x64" in text
     assert "PatchCore learns from 7 of them, and scores each without its own patches" in text
-    assert text.index("memory bank: 224 of 448 patches, 144 numbers each: 129.0 kB") < text.index("Scores above")
+    assert text.index("memory bank: 224 of 448 patches, 176 numbers each: 157.7 kB") < text.index("Scores above")
     assert str(wanted.thresholds_) in text
-    assert "7 good images can promise 12.5 % at the least; 5 % takes 19, 12 more, and a memory bank of 350.2 kB" in text
+    assert "7 good images can promise 12.5 % at the least; 5 % takes 19, 12 more, and a memory bank of 428.0 kB" in text
 
 
 def test_of_a_category_the_good_training_images_are_learned_from(category, tmp_path, capsys):

@@ -12,7 +12,7 @@ from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import double
-from hw3lib.networks.patches import locally_aware, patch_layers
+from hw3lib.networks.patches import PATCHES, locally_aware, patch_layers
 
 
 @dataclass(kw_only=True)
@@ -77,7 +77,7 @@ class PaDiM(Detector):
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
         """Patch features, ``(positions, n, dimensions)``."""
         maps = list(self._backbone.feature_maps(images, self._layers).values())
-        features = locally_aware(maps, 1)[:, self._channels]
+        features = locally_aware(maps, 1, PATCHES)[:, self._channels]
         self._grid = features.shape[-2:]
         return features.flatten(2).permute(2, 0, 1)
 

@@ -20,8 +20,9 @@ from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
 from hw3lib.networks.nearest import NearestNeighbours
-from hw3lib.networks.patches import locally_aware, patch_layers
+from hw3lib.networks.patches import PATCHES, locally_aware, patch_layers
 
+PATCH = 8  # pixels between patches, at least
 SHRINKAGE = 0.07  # as in anomalib's MH-PatchCore, whose whitening this follows
 
 
@@ -35,11 +36,11 @@ class PatchCore(Detector):
 
     Attributes:
         arch: backbone with ImageNet weights, frozen.
-        layers: stages to read, finest first; none: see :func:`hw3lib.networks.patch_layers`. Patches lie on the grid
-            of the second one, or of the only one.
+        layers: stages to read, finest first; none: see :func:`hw3lib.networks.patch_layers`, one more than the paper
+            reads. Patches lie on the grid of the first of them whose stride is :data:`PATCH` pixels or more.
         whiten: measure distances after whitening the features by the covariance of the good patches, shrunk by
             :data:`SHRINKAGE` towards a multiple of the identity: directions in which good patches hardly vary count
-            as much as those in which they do. The paper does not; False gives its plain Euclidean distance.
+            as much as those in which they do. The paper does not, and few good images do not tell the covariance.
         ratio: share of the patches that the coreset keeps, above 0 to 1.
         neighbours: b of the paper's equation 7, which weighs an image's score by how crowded the memory is around
             it, so at least 2; 0 takes the largest distance as it is.
@@ -57,7 +58,7 @@ class PatchCore(Detector):
 
     arch: str = "tf_efficientnet_lite0"
     layers: tuple[str, ...] = ()
-    whiten: bool = True
+    whiten: bool = False
     ratio: float = 0.1
     neighbours: int = 9
     memory_limit: int | None = None
@@ -163,7 +164,9 @@ class PatchCore(Detector):
                     f"{self.name}: layer {layer!r} of {self.arch} gives no feature maps but {tuple(m.shape)}; take "
                     f"some of {', '.join(self._backbone.stages())}"
                 )
-        return locally_aware(list(maps.values()), min(1, len(self._layers) - 1)).movedim(1, -1)
+        most = -(-images.shape[-1] // PATCH)  # patches across
+        grid = next((i for i, m in enumerate(maps.values()) if m.shape[-1] <= most), len(maps) - 1)
+        return locally_aware(list(maps.values()), grid, PATCHES).movedim(1, -1)
 
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
         """The features in the space where distances are measured."""

@@ -118,7 +118,7 @@ class _Finished(nn.Module):
         self.patches = 0 if maps is None else maps[0].numel()
         if self.has_maps:
             for name, length in zip(("rows", "columns"), maps.shape[1:], strict=True):
-                self.register_buffer(name, _finishing_matrix(length, detector.image_size, detector.smoothing))
+                self.register_buffer(name, _finishing_matrix(length, detector.image_size, detector.sigma))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         scores, maps = self.raw(images)
