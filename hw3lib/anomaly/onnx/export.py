@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from hw3lib import __version__
-from hw3lib.anomaly.detector import Detector, read_folder
+from hw3lib.anomaly.detector import SAVED, Detector
 from hw3lib.anomaly.detectors.padim import PaDiM
 from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.detectors.pooled import Pooled
@@ -241,7 +241,7 @@ def _on_cpu(detector: Detector) -> Detector:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FewGoodImages)  # said when it was fitted
         detector.save(Path(folder) / "detector")
-        settings, state = read_folder(Path(folder) / "detector")
+        settings, state = SAVED.read(Path(folder) / "detector")
         return type(detector)._load(settings["parameters"] | {"device": "cpu"}, settings, state)
 
 
