@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -13,15 +11,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
 from hw3lib import __version__
-from hw3lib.core.files import atomic_folder, file_digest
-from hw3lib.core.saved import save_tensors
+from hw3lib.core.saved import Saved
 from hw3lib.core.text import counted
 from hw3lib.data.groups import as_numbers, joined_groups, pixel_twins
 from hw3lib.data.pixels.reading import PLAIN, Reading
@@ -33,12 +28,13 @@ from .assembly import Maps, of_images, stacked
 from .calibration import Calibrated, ChangedDetector, probe_images
 from .thresholds import Calibration, required_good_images
 
+SAVED = Saved(
+    "detector", "detector.json", "state.safetensors", 2, "save it again, or fit a new one with `hw3 detect fit`"
+)
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
 
 FEWEST = 4  # good images; with fewer nothing says what is normal and what is chance
 _MOST = 2000  # good images that are scored once more where all could be: they show rates down to 0.05 %
-_SETTINGS, _STATE = "detector.json", "state.safetensors"
-_FORMAT = 2
 
 
 class Scores(NamedTuple):
@@ -336,24 +332,17 @@ class Detector(Calibrated):
             Hw3Error: not fitted, the folder holds something else, or it cannot be written.
         """
         self._require_fit()
-        _refuse_others(Path(folder))
-        with atomic_folder(folder, replace=True) as temporary:
-            state = {name: value.detach().cpu().contiguous() for name, value in self._state().items()}
-            save_tensors(state, temporary / _STATE)
-            settings = {
-                "format": _FORMAT,
-                "detector": self.name,
-                "parameters": asdict(self),
-                "n_good": self.n_good_,
-                "promise": self.promise(),
-                "backbone_sha256": self._backbone_digest(),
-                "reading": asdict(self.reading_),
-                "sha256": file_digest(temporary / _STATE),
-                "hw3lib": __version__,
-                "torch": torch.__version__,
-            }
-            settings["settings_sha256"] = _digest(settings)
-            (temporary / _SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        settings = {
+            "detector": self.name,
+            "parameters": asdict(self),
+            "n_good": self.n_good_,
+            "promise": self.promise(),
+            "backbone_sha256": self._backbone_digest(),
+            "reading": asdict(self.reading_),
+            "hw3lib": __version__,
+            "torch": torch.__version__,
+        }
+        SAVED.write(folder, settings, self._state())
 
     @classmethod
     def _load(cls, parameters: dict[str, Any], settings: dict[str, Any], state: dict[str, torch.Tensor]) -> Detector:
@@ -485,45 +474,6 @@ def _refuse_constant(images: np.ndarray, name: str) -> None:
             f"{name}: all {len(images)} good images are the same, pixel by pixel, so nothing shows how good ones vary; "
             "give different photographs"
         )
-
-
-def _refuse_others(folder: Path) -> None:
-    """Saving replaces the folder as a whole: not one of photographs."""
-    if folder.is_dir() and any(folder.iterdir()) and not any((folder / file).exists() for file in (_SETTINGS, _STATE)):
-        raise Hw3Error(f"{folder}: holds other files and no detector; choose a folder that is new or empty")
-
-
-def _digest(settings: dict[str, Any]) -> str:
-    """SHA-256 of what the settings say, whatever the layout of the file."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Settings and tensors of a saved detector, checked; nothing in the folder is executed.
-
-    Raises:
-        Hw3Error: no such folder, a file that is missing, damaged, or of another version.
-    """
-    folder = Path(folder)
-    again = "save it again, or fit a new one with `hw3 detect fit`"
-    for file in (_SETTINGS, _STATE):
-        if not (folder / file).is_file():
-            raise Hw3Error(f"{folder}: no saved detector, {file} is missing; {again}")
-    try:
-        settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-        version, digest = settings["format"], settings.pop("settings_sha256", None)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
-        raise Hw3Error(f"{folder / _SETTINGS}: is damaged, expected a detector's settings in JSON; {again}") from None
-    if version != _FORMAT:
-        raise Hw3Error(f"{folder / _SETTINGS}: found format {version!r}, expected {_FORMAT}; {again}")
-    if digest != _digest(settings):
-        raise Hw3Error(f"{folder / _SETTINGS}: is damaged or was changed by hand, its checksum is another; {again}")
-    if settings["sha256"] != file_digest(folder / _STATE):
-        raise Hw3Error(f"{folder / _STATE}: is damaged, its SHA-256 is not the one in {_SETTINGS}; {again}")
-    try:
-        return settings, load_file(folder / _STATE)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise Hw3Error(f"{folder / _STATE}: cannot be read ({error}); {again}") from None
 
 
 class Rows:

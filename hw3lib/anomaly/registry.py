@@ -83,16 +83,12 @@ def load(folder: str | Path, *, device: str | None = None) -> Detector:
     Raises:
         Hw3Error: no such folder, a damaged or missing file, or a detector that this version does not know.
     """
-    from hw3lib.anomaly.detector import read_folder  # brings PyTorch, which the names do without
+    from hw3lib.anomaly.detector import SAVED  # brings PyTorch, which the names do without
 
-    settings, state = read_folder(folder)
-    if not isinstance(settings.get("detector"), str) or settings["detector"] not in _SAVED:
-        found = str(settings.get("detector"))[:60]
-        raise Hw3Error(f"{folder}: holds a detector {found!r}, expected one of {', '.join(_SAVED)}")
-    try:
+    settings, state = SAVED.read(folder)
+    with SAVED.fitting(folder):
+        if not isinstance(settings.get("detector"), str) or settings["detector"] not in _SAVED:
+            found = str(settings.get("detector"))[:60]
+            raise Hw3Error(f"holds a detector {found!r}, expected one of {', '.join(_SAVED)}")
         parameters = settings["parameters"] | ({} if device is None else {"device": device})
         return _SAVED[settings["detector"]]._load(parameters, settings, state)
-    except Hw3Error as error:
-        raise Hw3Error(f"{folder}: {error}") from None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RuntimeError) as error:
-        raise Hw3Error(f"{folder}: its settings and tensors do not fit together ({error}); save it again") from None

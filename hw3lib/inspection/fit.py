@@ -36,7 +36,7 @@ _KEPT = "detector.json"  # tells a detector's folder
 Echo = Callable[[str], None]
 
 
-def fit(
+def fit(  # noqa: PLR0913, settings by keyword
     folder: str | Path,
     out: str | Path,
     detector: str = "patchcore",

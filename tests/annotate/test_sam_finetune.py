@@ -10,6 +10,7 @@ import torch
 from hw3lib.annotate.instances import Instance
 from hw3lib.annotate.masks.finetune import FineTuning, _Samples, fine_tune, low_resolution
 from hw3lib.annotate.masks.saved import load, save
+from hw3lib.core.saved import settings_digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.losses import dice_loss_per_image
 
@@ -178,18 +179,19 @@ def test_what_is_saved_is_the_decoder_alone_and_loads_back(material, tmp_path):
 
 def test_damaged_and_foreign_folders_are_refused(material, tmp_path):
     save(material[0], tmp_path / "sam")
-    with pytest.raises(Hw3Error, match="is no fine-tuned SAM"):
+    with pytest.raises(Hw3Error, match="no saved fine-tuned SAM"):
         load(tmp_path / "nowhere", material[0])
     settings = json.loads((tmp_path / "sam/sam.json").read_text())
     (tmp_path / "sam/sam.json").write_text(json.dumps(settings | {"format": 99}))
-    with pytest.raises(Hw3Error, match="has format 99"):
+    with pytest.raises(Hw3Error, match="found format 99, expected 2"):
         load(tmp_path / "sam", material[0])
-    (tmp_path / "sam/sam.json").write_text(json.dumps(settings | {"encoder": "0" * 64}))
+    other = {name: value for name, value in settings.items() if name != "settings_sha256"} | {"encoder": "0" * 64}
+    (tmp_path / "sam/sam.json").write_text(json.dumps(other | {"settings_sha256": settings_digest(other)}))
     with pytest.raises(Hw3Error, match="another small"):
         load(tmp_path / "sam", material[0])
     (tmp_path / "sam/sam.json").write_text(json.dumps(settings))
     (tmp_path / "sam/decoder.safetensors").write_bytes(b"short")
-    with pytest.raises(Hw3Error, match="is no fine-tuned SAM"):
+    with pytest.raises(Hw3Error, match="decoder.safetensors: is damaged"):
         load(tmp_path / "sam", material[0])
 
 

@@ -114,9 +114,9 @@ def test_a_saved_autoencoder_gives_the_scores_it_gave(fitted, tmp_path):
 
 
 def restored(detector, folder):
-    from hw3lib.anomaly.detector import read_folder
+    from hw3lib.anomaly.detector import SAVED
 
-    settings, state = read_folder(folder)
+    settings, state = SAVED.read(folder)
     return type(detector)._load(settings["parameters"], settings, state)
 
 

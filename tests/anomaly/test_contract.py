@@ -15,7 +15,6 @@ from sklearn.metrics import roc_auc_score
 
 from hw3lib.annotate.boxes import base
 from hw3lib.anomaly import Detector, FewGoodImages, registry
-from hw3lib.anomaly import detector as module
 from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.errors import Hw3Error
 
@@ -284,7 +283,7 @@ def test_saving_replaces_a_detector_whole_and_an_interrupted_save_leaves_it(case
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "save_tensors", interrupted)
+        patch.setattr("hw3lib.core.saved.save_tensors", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fitted(case).detector.save(folder)
     assert content(folder) == before and list(tmp_path.iterdir()) == [folder]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.detector import SAVED
 from hw3lib.anomaly.detectors import cutpaste as module
 from hw3lib.anomaly.detectors.cutpaste import CutPaste
 from hw3lib.anomaly.detectors.painted_defects import paint_defect, paste_patch, paste_scar
@@ -183,7 +183,7 @@ def test_cutpastes_map_is_higher_in_the_quarter_of_the_image_that_is_damaged():
 def test_a_saved_detector_gives_the_scores_it_gave(which, request, tmp_path):
     detector = request.getfixturevalue(which)
     detector.save(tmp_path / "kept")
-    settings, state = read_folder(tmp_path / "kept")
+    settings, state = SAVED.read(tmp_path / "kept")
     loaded = type(detector)._load(settings["parameters"], settings, state)
     images = plates(3, 1, square=True)
     assert np.array_equal(loaded.decision_function(images), detector.decision_function(images))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.detector import SAVED
 from hw3lib.anomaly.detectors import ganomaly as module
 from hw3lib.anomaly.detectors.ganomaly import GANomaly, generator_losses
 from hw3lib.errors import Hw3Error
@@ -103,7 +103,7 @@ def test_what_lies_between_two_powers_of_two_is_reduced_to_the_lower():
 
 def test_only_what_scores_is_saved_and_gives_the_scores_it_gave(fitted, tmp_path):
     fitted.save(tmp_path / "kept")
-    settings, state = read_folder(tmp_path / "kept")
+    settings, state = SAVED.read(tmp_path / "kept")
     loaded = GANomaly._load(settings["parameters"], settings, state)
     assert np.array_equal(loaded.decision_function(discs(3, 1)), fitted.decision_function(discs(3, 1)))
     assert not [name for name in state if "critic" in name]

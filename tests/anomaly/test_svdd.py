@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.detector import SAVED
 from hw3lib.anomaly.detectors.svdd import DeepSVDD, _Sphere, away_from_zero, normalise_contrast
 from hw3lib.errors import Hw3Error
 
@@ -107,7 +107,7 @@ def test_only_the_network_that_sees_whole_images_has_no_map(patchwise, whole):
 def test_a_saved_detector_gives_the_scores_it_gave(patchwise, whole, tmp_path):
     for detector in (patchwise, whole):
         detector.save(tmp_path / "kept")
-        settings, state = read_folder(tmp_path / "kept")
+        settings, state = SAVED.read(tmp_path / "kept")
         loaded = DeepSVDD._load(settings["parameters"], settings, state)
         images = plates(3, 1, square=True)
         assert np.array_equal(loaded.decision_function(images), detector.decision_function(images))

@@ -117,14 +117,14 @@ def test_a_detector_of_8_bits_says_that_other_photographs_are_deeper(fitted, tmp
 
 
 def test_a_detector_saved_before_there_were_ranges_is_one_of_8_bits(fitted, tmp_path):
-    from hw3lib.anomaly.detector import _digest
+    from hw3lib.core.saved import settings_digest
 
     old = fitted / "detector8"
     settings = json.loads((old / "detector.json").read_text(encoding="utf-8"))
     del settings["reading"], settings["settings_sha256"]
     (tmp_path / "old").mkdir()
     (tmp_path / "old/state.safetensors").write_bytes((old / "state.safetensors").read_bytes())
-    settings["settings_sha256"] = _digest(settings)
+    settings["settings_sha256"] = settings_digest(settings)
     (tmp_path / "old/detector.json").write_text(json.dumps(settings), encoding="utf-8")
     assert load(tmp_path / "old").reading_ == Reading()
     for name in ("old", "new"):
