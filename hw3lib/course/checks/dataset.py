@@ -92,7 +92,7 @@ def farthest_type(rng: np.random.Generator, prediction: Any, function: Any, defe
 
     compare(
         function,
-        [_draw_defects(rng) for _ in range(12)],
+        [_draw_defects(rng) for _ in range(8)],
         lambda table: name(farthest(table), table),
         "average x and y of each type first, then take the distance of that mean from the centre (0.5, 0.5)",
         [

@@ -100,7 +100,7 @@ def logit_adjustment(rng: np.random.Generator, function: Any) -> str:
     """Logits after the training prior is taken out (Menon et al. 2021, arXiv 2007.07314, section 4.1)."""
     cases = []
     for _ in range(5):
-        counts = rng.permutation(np.arange(1, 120))[: rng.integers(3, 7)]
+        counts = rng.permutation(np.arange(2, 120))[: rng.integers(3, 7)]
         logits = rng.normal(size=(int(rng.integers(3, 6)), len(counts)))
         cases.append((f"logits of {len(logits)} images, training counts {counts.tolist()}", (logits, counts)))
     power = "logits are logarithms of probabilities: what divides there is a difference here"

@@ -25,7 +25,8 @@ def share(hit, regions, of=np.mean):
 
 
 def by_loop(scores, regions, threshold):
-    found, total = {}, {}
+    found: dict = {}
+    total: dict = {}
     for score, region in zip(scores.ravel(), regions.ravel(), strict=True):
         if region:
             total[region] = total.get(region, 0) + 1
@@ -167,7 +168,7 @@ WRONG = {
         (lambda s, rate: np.quantile(s, 1 - rate), "a quantile interpolates"),
         (lambda s, rate: np.quantile(s, 1 - rate, method="higher"), "of n images"),
         (lambda s, rate: at(s, rank(len(s), rate), max(s)), "the answer is infinity"),
-        (lambda s, rate: at(s, ceil(round((1 - rate) * len(s), 9))), "makes n + 1, not n"),
+        (lambda s, rate: at(s, ceil(round((1 - rate) * len(s), 9))), "n + 1"),
         (lambda s, rate: at(s, rank(len(s), rate) + 1), "too high"),
         (lambda s, rate: at(s, rank(len(s), rate) - 1), "too low"),
         (lambda s, rate: at(s, floor(round((1 - rate) * (len(s) + 1), 9))), "rounded down"),

@@ -17,7 +17,7 @@ def sizes(labels):
 
 
 def plain_ratio(labels):
-    counts = {}
+    counts: dict = {}
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
     return max(counts.values()) / min(counts.values())

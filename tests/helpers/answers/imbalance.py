@@ -47,8 +47,7 @@ def both(x, y, train, test, oversample):
 
 
 def by_hand(x, y, train, test, oversample):
-    rows = [resample(train[y[train] == c], n_samples=9, random_state=0) for c in np.unique(y)]
-    rows = np.concatenate(rows)
+    rows = np.concatenate([resample(train[y[train] == c], n_samples=9, random_state=0) for c in np.unique(y)])
     return x[rows], y[rows], x[test], y[test]
 
 
