@@ -110,7 +110,9 @@ def grade(
     paths = sorted(path for path in map(Path, found.files) if path.parent.name != exercises.CHAPTERS)
     if not paths:
         raise Hw3Error(f"{folder}: no notebook (.ipynb) in it; links and hidden folders are not followed")
-    references = {path.stem[2:]: nbformat.read(path, as_version=4) for path in exercises.folder().glob("*.ipynb")}
+    references = {
+        path.stem.removeprefix("ex"): nbformat.read(path, as_version=4) for path in exercises.folder().glob("*.ipynb")
+    }
     root = Path(get("synthetic/bottle", data, profile="quick", progress=False)).resolve()
     grades: list[Grade] = []
     if left := found.say():

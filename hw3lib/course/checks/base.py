@@ -103,12 +103,11 @@ def call(function: Any, *arguments: Any, given: str) -> Any:
     if ours:
         raise CheckFailed(f"{name} calls hw3lib's {min(ours)}; write it yourself, from numpy, pandas or plain Python")
     if error is not None:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == _file(function)]
-        if isinstance(error, NotImplementedError) and frames and "NotImplementedError" in (frames[-1].line or "raise"):
+        every = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, NotImplementedError) and every[-1].filename == _file(function):
             raise NotAnswered
+        frames = [frame for frame in every if frame.filename == _file(function)]
         where = f", line {frames[-1].lineno} ({frames[-1].line})" if frames and frames[-1].line else ""
-        if isinstance(error, NotImplementedError) and not str(error):
-            raise NotAnswered
         why = ""
         if isinstance(error, IndexError | TypeError) and "integer" in str(error):
             why = "; an index is a whole number, and np.ceil, np.round and / give floats: int() makes one"

@@ -159,7 +159,7 @@ WRONG = {
         (("hole", loop), "expected one of ring, spot, found 'hole'"),
         (("spot", lambda t: distances(t).mean().idxmax()), "mean of the distances"),
         (("spot", lambda t: distances(t).max().idxmax()), "single defect"),
-        (("spot", lambda t: distances(t).median().idxmax()), "median of the distances"),
+        (("spot", lambda t: distances(t).median().idxmax()), "of the distances"),
         (("spot", lambda t: centres(t).index[from_centre(t).argmin()]), "nearest type"),
         (("spot", lambda t: np.hypot(centres(t)["x"], centres(t)["y"]).idxmax()), "centre is at (0.5, 0.5)"),
         (("spot", lambda t: centres(t)["x"].idxmax()), "farthest to the right"),
