@@ -6,9 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from hw3lib.core.places import project_root
+
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # Fixtures of several rooms.
 pytest_plugins = ("tests.helpers.disks", "tests.helpers.report_runs")

@@ -169,7 +169,7 @@ def _execute(
 
     # Their only messages here repeat, on stderr, what Failed or the interruption says.
     logging.getLogger("papermill").addHandler(logging.NullHandler())
-    logging.getLogger("asyncio").addFilter(_not_of_a_dead_kernel)
+    logging.getLogger("asyncio").addFilter(_not_of_a_stopped_kernel)
     done = 0
 
     def count(cell: Any, **_: Any) -> None:
@@ -234,11 +234,14 @@ def _last_started(executed: Path) -> tuple[int, str]:
     return number, "".join(cells[number - 1]["source"]) if number else ""
 
 
-def _not_of_a_dead_kernel(record: logging.LogRecord) -> bool:
-    """Whether a message of asyncio is about something else than the end of a kernel that was shut down with its run."""
-    import nbclient.exceptions  # loaded by then
+def _not_of_a_stopped_kernel(record: logging.LogRecord) -> bool:
+    """Whether a message of asyncio is about something else than the end of a kernel that was stopped with its run.
 
-    return not (record.exc_info and isinstance(record.exc_info[1], nbclient.exceptions.DeadKernelError))
+    Python 3.10 leaves the cell that Ctrl-C ended as a task that nobody asks.
+    """
+    from nbclient.exceptions import CellExecutionError, DeadKernelError  # loaded by then
+
+    return not (record.exc_info and isinstance(record.exc_info[1], DeadKernelError | CellExecutionError))
 
 
 def _no_format(path: Path) -> str:

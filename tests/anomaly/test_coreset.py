@@ -69,7 +69,7 @@ def test_the_picks_and_radii_are_those_of_brute_force(name, prune):
     assert coreset.indices.dtype == np.int64
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_small_set_is_picked_as_by_brute_force(data):
     count, dim = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 4))

@@ -62,7 +62,7 @@ def test_aupro_equals_all_thresholds_tried_one_by_one(levels, limit):
     assert measured(masks, maps).aupro(limit) == pytest.approx(brute_aupro(masks, maps, limit), abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([0, 1, 2, 20]), st.floats(0.01, 1))
 def test_aupro_equals_brute_force_on_any_maps(seed, levels, limit):
     masks, maps = made(seed, images=3, size=8, levels=levels)

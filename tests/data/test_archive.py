@@ -363,7 +363,7 @@ PARTS = ["..", ".", "", "a", "b", "C:", "\\", "~", " ", "é", "\u202e", "a\\b", 
 NAMES = st.lists(st.sampled_from(PARTS), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(names=st.lists(NAMES.map("/".join) | st.text(max_size=12), min_size=1, max_size=4), as_zip=st.booleans())
 def test_no_name_ever_lands_outside(names, as_zip):
     with tempfile.TemporaryDirectory() as place:

@@ -60,7 +60,7 @@ def test_what_lies_on_the_frame_comes_back_from_the_squares(geometry):
 
 
 @given(geometries(), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_peak_of_a_map_comes_back_to_its_place(geometry, data):
     """To the pixel of the image or of the frame, whichever is larger."""
     place = np.array([data.draw(st.floats(0, side)) for side in (geometry.width, geometry.height)])

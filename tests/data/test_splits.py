@@ -17,7 +17,7 @@ def make(counts: dict[str, int]) -> pd.DataFrame:
     return pd.DataFrame({"defect": [name for name, n in counts.items() for _ in range(n)]})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(10, 30), min_size=2, max_size=5), st.floats(0.2, 0.5), st.integers(0, 1000))
 def test_splits_keep_every_image_once_and_classes_in_proportion(counts, share, seed):
     table = make({f"class{i}": n for i, n in enumerate(counts)})
@@ -122,7 +122,7 @@ def make_products(sizes: dict[str, list[int]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["defect", "group"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(st.integers(1, 7), min_size=2, max_size=12), min_size=2, max_size=4),
     st.floats(0.15, 0.5),

@@ -154,7 +154,7 @@ def test_no_class_is_left_out_of_a_very_long_tail():
     assert sizes(make_longtail(table_of(good=3, a=5, b=5), 1000, by="defect")) == {"good": 3, "a": 5, "b": 1}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=6), st.floats(1, 30))
 def test_sizes_fall_from_head_to_tail_and_never_exceed_what_is_there(counts, ratio):
     table = table_of(**{f"t{i}": n for i, n in enumerate(counts)})

@@ -59,7 +59,7 @@ def test_shares_are_by_inverse_size():
     assert allot(np.repeat([0, 1], [4, 1]), 4).tolist() == [1, 3]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(0, 60))
 def test_rare_clusters_get_at_least_their_share_and_nothing_is_lost(sizes, number):
     clusters = np.repeat(np.arange(len(sizes)), sizes)

@@ -221,7 +221,7 @@ def test_smote_takes_as_many_neighbours_as_a_tiny_class_has():
     assert sampler.k_neighbors_ == {"b": 5, "c": 2, "d": 1}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_smote_between_two_samples_stays_on_their_segment(seed):
     X, y = vectors({"a": 9, "b": 2}, seed=seed, dtype=float)

@@ -46,7 +46,7 @@ def test_near_neighbours_far_from_the_mean_are_distinguished():
     np.testing.assert_allclose(distances[:, 0], exact, rtol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_of_equally_near_vectors_the_first_comes_first(data):
     count, dim = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 3))
