@@ -1,13 +1,14 @@
 """``hw3 grade``."""
 
+from pathlib import Path
 from typing import Annotated
 
 from hw3lib.cli.options import Data, byte_count, command, option, say
 
 
 @command(
-    "Grade submitted exercise notebooks into one CSV file. Each runs in processes of its own, with limits;\n"
-    "one that is broken does not stop the rest. Run it in a container if you do not trust the code.",
+    "Grade submitted exercise notebooks into one CSV file and a page a student. Each runs in a process of its own,\n"
+    "with limits; one that is broken does not stop the rest. Run it in a container if you do not trust the code.",
     "hw3 grade submissions",
     "hw3 grade submissions --out week4.csv --timeout 120 --memory 2GB",
     interrupted="; the submissions graded so far are in the CSV file",
@@ -21,10 +22,12 @@ def grade(
     memory: Annotated[
         int, option("for one submission (default: 4GB)", type=byte_count, metavar="SIZE")
     ] = 4_000_000_000,
+    solutions: Annotated[bool, option("show the solution of what did not pass on the pages")] = False,
 ) -> int:
     from hw3lib.course import grading
 
-    grades = grading.grade(folder, out, data=data, timeout=timeout, memory=memory, echo=say)
+    grades = grading.grade(folder, out, data=data, timeout=timeout, memory=memory, solutions=solutions, echo=say)
     broken = sum(g.status != "ok" for g in grades)
-    print(f"{len(grades)} submissions graded, {broken} of them broken: {out or folder + '/grades.csv'}")
+    where = Path(out) if out else Path(folder) / "grades.csv"
+    print(f"{len(grades)} submissions graded, {broken} of them broken: {where}, {where.parent / 'feedback'}")
     return 0

@@ -130,7 +130,7 @@ def write_executed(path: Path, notebook: NotebookNode) -> bool:
 def write_exercises(source: Path, folder: Path) -> None:
     """Make the exercise notebook of a source."""
     made = exercises.exercise_notebook(convert(source), source.stem)
-    with atomic_path(folder / f"{source.stem}.ipynb") as temporary:
+    with atomic_path(folder / f"ex{source.stem}.ipynb") as temporary:
         nbformat.write(made, temporary)
 
 

@@ -1,17 +1,18 @@
 """Exercise notebooks, made from the chapters' sources: solutions out, hints and checks in; and their way to a student.
 
 In a source, the cells of the section ``## Exercises`` are tagged ``exercise``; a cell with an answer is tagged
-``answer-N`` besides, one that checks it ``check-N``. What stands between ``# BEGIN SOLUTION: hint`` and
-``# END SOLUTION`` in an answer becomes ``raise NotImplementedError(hint)``. Cells tagged ``parameters`` and ``setup``
-come along, so that an exercise notebook runs by itself in less than a minute.
+``answer-N`` besides, one that checks it ``check-N``. What stands between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` in
+an answer becomes ``raise NotImplementedError``, or behind ``# BEGIN SOLUTION: prediction`` ``prediction = ...``.
+Its lines ``# HINT: text``, three an exercise, are what :func:`hw3lib.course.checks.hint` gives. Parameters and imports
+that an exercise uses come along, so that an exercise notebook runs by itself in less than a minute.
 """
 
 from __future__ import annotations
 
 import ast
-import json
 import re
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -22,7 +23,9 @@ from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.places import course_folder
 from hw3lib.errors import Hw3Error
 
-_SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION: (.+?)\n.*?^ *# END SOLUTION *$", re.M | re.S)
+CHAPTERS = "chapters"  # where a student's folder has the chapters, which are no submissions
+_SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION(?:: (\w+))?\n(.*?)^ *# END SOLUTION *$", re.M | re.S)
+_HINT = re.compile(r"^ *# HINT: (.+)\n", re.M)
 _NUMBERED = re.compile(r"(answer|check)-(\d+)")
 
 
@@ -93,25 +96,58 @@ def _names(source: str, context: type[ast.expr_context]) -> set[str]:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set(re.findall(r"^(?:def |class )?(\w+)", source, re.M))
-    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+    own = {node.arg for node in nodes if isinstance(node, ast.arg)}  # a function's arguments are its own
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, context)} - own
     defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     return names | (defined if context is ast.Store else set())
 
 
 def without_solution(source: str) -> str:
-    """An answer's code with its solution replaced by ``NotImplementedError`` and the hint.
+    """An answer's code with its solution replaced by ``raise NotImplementedError``, or by ``name = ...``.
 
     Raises:
-        Hw3Error: no solution is marked, or what is left is no Python.
+        Hw3Error: no solution is marked, there are not three hints, or what is left is no Python.
     """
-    replaced, found = _SOLUTION.subn(lambda m: f"{m[1]}raise NotImplementedError({json.dumps(m[2])})", source)
+    replaced, found = _SOLUTION.subn(
+        lambda m: f"{m[1]}{f'{m[2]} = ...' if m[2] else 'raise NotImplementedError'}", source
+    )
     if not found:
-        raise Hw3Error(f"an answer without '# BEGIN SOLUTION: hint' and '# END SOLUTION':\n{source}")
+        raise Hw3Error(f"an answer without '# BEGIN SOLUTION' and '# END SOLUTION':\n{source}")
+    if len(hints(source)) != 3:
+        raise Hw3Error(f"an answer with {len(hints(source))} lines '# HINT: ...', expected 3:\n{source}")
     try:
         ast.parse(replaced)
     except SyntaxError as error:
         raise Hw3Error(f"without its solution this is no Python ({error}):\n{source}") from None
     return replaced
+
+
+def hints(source: str) -> list[str]:
+    """Hints of an answer, from a question to think about to almost the answer."""
+    return _HINT.findall(source)
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What helps with an exercise: its hints, and its solution as code."""
+
+    hints: list[str]
+    solution: str
+
+
+def guidance(check: str) -> Guidance:
+    """Hints and solution of the exercise that ``checks.<check>`` checks, as they stand in its chapter.
+
+    Raises:
+        Hw3Error: no chapter has them.
+    """
+    for path in sorted(course_folder().glob("[0-9][0-9]_*.ipynb")):
+        cells = {mark: cell.source for cell in nbformat.read(path, as_version=4).cells if (mark := numbered(cell))}
+        for (kind, number), source in cells.items():
+            answer = cells.get(("answer", number), "")
+            if kind == "check" and f"checks.{check}(" in source and hints(answer):
+                return Guidance(hints(answer), _SOLUTION.sub(lambda m: _HINT.sub("", m[3]).rstrip(), answer))
+    raise Hw3Error(f"no notebook in {course_folder()} has hints on {check}; `make notebooks` makes them")
 
 
 def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
@@ -127,18 +163,22 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
     title = re.match(r"# (\d+)\. (.+)", chapter.cells[0].source)
     if not title:
         raise Hw3Error(f"{name}: the first cell has no title '# N. Title'")
-    kept = [c for c in chapter.cells if {"parameters", "setup", "exercise"} & set(c.metadata.get("tags", []))]
+    kept = [c for c in chapter.cells if "exercise" in c.metadata.get("tags", [])]
     marks = [mark for cell in kept if (mark := numbered(cell))]
     count = len({number for _, number in marks})
     expected = [(kind, number) for number in range(1, count + 1) for kind in ("answer", "check")]
     if marks != expected:
         raise Hw3Error(f"{name}: expected the cells {expected}, each answer before its check, found {marks}")
-    intro = f"""# Exercises to chapter {title[1]}: {title[2]}
+    intro = f"""\
+        # Exercises to chapter {title[1]}: {title[2]}
 
-        {count} exercises. Replace each `raise NotImplementedError(...)`, run the cell, then the check below it: it says
-        at once what is missing. Run the cells down to the first exercise before you begin. The chapter is
-        `{name}.ipynb`; its solutions are folded away there, and are better looked at afterwards."""
-    cells = [new_markdown_cell(textwrap.dedent(intro.replace("\n        ", "\n")), id="title")]
+        {count} exercises to [the chapter](../{name}.ipynb), which folds their solutions away. Replace each
+        `raise NotImplementedError` or `...`, run the cell, then the check below it: it tries your answer on cases drawn
+        anew and says what is missing. `checks.hint()` gives the next of three hints on the exercise that you checked
+        last, `checks.solution()` a solution once yours has passed."""
+    cells = [new_markdown_cell(textwrap.dedent(intro), id="title")]
+    code = [cell.source for cell in kept if cell.cell_type == "code"]
+    cells += [_used(chapter, code, "parameters"), _used(chapter, code, "setup")]
     for number, cell in enumerate(kept):
         mark = numbered(cell)
         make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
@@ -151,7 +191,21 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
         cells.append(made)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}, "hw3lib": {"chapter": name}}
-    return new_notebook(cells=cells, metadata=metadata)
+    return new_notebook(cells=[cell for cell in cells if cell.source], metadata=metadata)
+
+
+def _used(chapter: NotebookNode, code: list[str], tag: str) -> NotebookNode:
+    """Of the chapter's parameters, or of the imports in its set-up, those that the code of the exercises uses."""
+    names = set().union(*(_names(source, ast.Load) for source in code))
+    lines = []
+    for source in (cell.source for cell in chapter.cells if tag in cell.metadata.get("tags", [])):
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                node.names = [name for name in node.names if (name.asname or name.name).split(".")[0] in names]
+                lines += [ast.unparse(node)] if node.names else []
+            elif tag == "parameters" and _names(ast.unparse(node), ast.Store) & names:
+                lines += source.splitlines()[node.lineno - 1 : node.end_lineno]  # with its comment
+    return new_code_cell("\n".join(lines), id=tag, metadata={"tags": [tag]})
 
 
 def solved(exercises: NotebookNode, chapter: NotebookNode) -> NotebookNode:
@@ -170,27 +224,34 @@ def folder() -> Path:
 
 
 def start(target: str | Path) -> tuple[list[Path], list[Path]]:
-    """Copy the exercise notebooks into a student's folder; what is there already is never touched.
+    """Copy the exercise notebooks and their chapters into a student's folder; what is there already is never touched.
 
     Returns:
-        The new files, and those that were there and are left as they are.
+        The new exercise notebooks, and those that were there and are left as they are.
 
     Raises:
         Hw3Error: there are no exercises, or the folder cannot be written.
     """
     target = expanded(target)
-    sources = sorted(folder().glob("[0-9][0-9]_*.ipynb"))
+    sources = sorted(folder().glob("ex[0-9][0-9]_*.ipynb"))
     if not sources:
         raise Hw3Error(f"no exercise notebooks in {folder()}; `make notebooks` makes them from notebooks/sources")
     if target.resolve() == folder().resolve():
         raise Hw3Error(f"{target} holds the exercises themselves; name a folder of your own")
-    made, kept = [], []
+    made: list[Path] = []
+    kept: list[Path] = []
     for source in sources:
+        chapter = source.name.removeprefix("ex")
+        _copied(course_folder() / chapter, target / CHAPTERS / chapter)
         path = target / source.name
-        if path.exists() or path.is_symlink():
-            kept.append(path)
-            continue
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(source.read_bytes())
-        made.append(path)
+        (made if _copied(source, path, (f"../{chapter}", f"{CHAPTERS}/{chapter}")) else kept).append(path)
     return made, kept
+
+
+def _copied(source: Path, path: Path, link: tuple[str, str] = ("", "")) -> bool:
+    """Copy a notebook, its link to its chapter changed; False if the file is there already."""
+    if path.exists() or path.is_symlink():
+        return False
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(source.read_bytes().replace(link[0].encode(), link[1].encode()))
+    return True

@@ -1,21 +1,24 @@
-"""Grade a folder of submitted exercise notebooks: each in processes of its own, with limits on time and memory.
+"""Grade a folder of submitted exercise notebooks: each in a process of its own, with limits on time and memory.
 
 What is executed is the course's own notebook with the student's answers put in, so an edited check or a deleted cell
-gains nothing. The limits keep a broken submission from stopping the rest; they are no prison: an answer is code, and
-one that sets out to deceive can. Look at the answers, and run strangers' code in a container or a virtual machine.
+gains nothing. Its set-up is executed once a chapter (:mod:`hw3lib.course.grader`). The limits keep a broken submission
+from stopping the rest; they are no prison: an answer is code, and one that sets out to deceive can. Look at the
+answers, and run strangers' code in a container or a virtual machine.
 """
 
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,20 +26,20 @@ from typing import Any
 import nbformat
 import psutil
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
 
 from hw3lib.core.files import SPREADSHEET, atomic_path, expanded, is_no_regular_file
 from hw3lib.core.listing import list_files
 from hw3lib.core.text import listed, plural
 from hw3lib.data.fetch.sources import get
 from hw3lib.errors import Hw3Error
-from hw3lib.runs.kernel import this_kernel
 
 from . import exercises
+from .checks.progress import asked_hints
+from .grader import FORKS
 
 MOST_BYTES = 20_000_000  # of a submission; pictures in it are thrown away unread
-PASSED, FAILED, MISSING, ERROR = "passed", "failed", "missing", "error"
-_POLL = 0.2  # seconds between two looks at memory
+PASSED, ERROR = "passed", "error"
+_POLL = 0.02  # seconds between two looks at memory
 
 
 @dataclass
@@ -49,14 +52,18 @@ class Grade:
         status: ``ok``; ``timeout``, ``memory``, ``died`` (the rest of the exercises then count as ``error``);
             ``setup`` (the course's own cells failed); ``unreadable``.
         exercises: ``passed``, ``failed`` (a wrong answer), ``missing`` (none) or ``error``, in order.
+        messages: what each exercise was told, empty where it passed.
+        hints: number of hints asked for in this chapter, where ``hints.json`` was handed in beside the notebook.
         seconds: wall time.
-        message: of the first exercise that did not pass, which answers were not found, or why nothing was executed.
+        message: which answers were not found, or why the rest was not executed.
     """
 
     submission: str
     chapter: str = ""
     status: str = "ok"
     exercises: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    hints: int = 0
     seconds: float = 0.0
     message: str = ""
 
@@ -73,17 +80,20 @@ def grade(
     data: str | Path | None = None,
     timeout: float = 300.0,
     memory: int = 4_000_000_000,
+    solutions: bool = False,
     echo: Callable[[str], object] = print,
 ) -> list[Grade]:
-    """Grade every notebook below a folder, in the order of their paths, into one CSV file.
+    """Grade every notebook below a folder, in the order of their paths, into one CSV file and a page a student.
 
     Args:
         folder: submissions, such as ``ada/04_anomaly_detection.ipynb``; a notebook is recognised by its metadata, or
             else by its name.
-        out: the CSV file, written anew after each submission; None takes ``grades.csv`` in the folder.
+        out: the CSV file, written anew after each submission; None takes ``grades.csv`` in the folder. The pages are
+            in ``feedback/`` beside it, one for each student: a folder of submissions, or a notebook outside of any.
         data: folder that holds the categories, see :func:`hw3lib.data.get`.
         timeout: seconds for one submission.
         memory: bytes that its processes may use together.
+        solutions: the pages show the solution of each exercise that did not pass.
         echo: gets one line a submission.
 
     Raises:
@@ -97,37 +107,74 @@ def grade(
         raise Hw3Error(f"timeout={timeout:g}, memory={memory}: expected positive limits")
     out = Path(out) if out else folder / "grades.csv"
     found = list_files(folder, _is_notebook, recursive=True, links=False)
-    paths = sorted(map(Path, found.files))
+    paths = sorted(path for path in map(Path, found.files) if path.parent.name != exercises.CHAPTERS)
     if not paths:
         raise Hw3Error(f"{folder}: no notebook (.ipynb) in it; links and hidden folders are not followed")
-    references = {path.stem: nbformat.read(path, as_version=4) for path in exercises.folder().glob("*.ipynb")}
-    root = get("synthetic/bottle", data, profile="quick", progress=False)
+    references = {
+        path.stem.removeprefix("ex"): nbformat.read(path, as_version=4) for path in exercises.folder().glob("*.ipynb")
+    }
+    root = Path(get("synthetic/bottle", data, profile="quick", progress=False)).resolve()
     grades: list[Grade] = []
     if left := found.say():
         echo(left)
     write(out, grades)
-    with this_kernel():
+    with _graders(references, root) as grader:
         for number, path in enumerate(paths, 1):
-            one = _grade_one(path, folder, references, Path(root).resolve(), timeout, memory)
+            one = _grade_one(path, folder, references, grader, timeout, memory)
             grades.append(one)
             write(out, grades)
             score = f"{one.passed} of {len(one.exercises)}" if one.exercises else one.status
             note = "" if one.status == "ok" or not one.exercises else f" ({one.status})"
             echo(f"[{number}/{len(paths)}] {one.submission}: {score}{note}")
+    write_feedback(out.parent / "feedback", grades, references, solutions)
     return grades
 
 
 def write(path: Path, grades: Sequence[Grade]) -> None:
-    """One row a submission; a column for each exercise."""
+    """One row a submission; two columns for each exercise, its outcome and what was said."""
     most = max((len(g.exercises) for g in grades), default=0)
-    columns = [f"exercise {number}" for number in range(1, most + 1)]
+    columns = [f"{what} {number}" for what in ("exercise", "message") for number in range(1, most + 1)]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding=SPREADSHEET) as file:
         rows = csv.writer(file)
-        rows.writerow(["submission", "chapter", "status", "passed", "of", *columns, "seconds", "message"])
+        rows.writerow(["submission", "chapter", "status", "passed", "of", "hints", "seconds", *columns, "message"])
         for g in grades:
-            cells = [*g.exercises, *[""] * (most - len(g.exercises))]
-            row = [g.submission, g.chapter, g.status, g.passed, len(g.exercises), *cells, f"{g.seconds:.1f}", g.message]
+            empty = [""] * (most - len(g.exercises))
+            row = [g.submission, g.chapter, g.status, g.passed, len(g.exercises), g.hints, f"{g.seconds:.1f}"]
+            row += [*g.exercises, *empty, *g.messages, *empty, g.message]
             rows.writerow([_no_formula(cell) for cell in row])
+
+
+def write_feedback(
+    folder: Path, grades: Sequence[Grade], references: dict[str, NotebookNode], solutions: bool = False
+) -> None:
+    """A page a student: what each exercise came to and what was said, with the solution if it is to be shown."""
+    students: dict[str, list[Grade]] = {}
+    for one in grades:
+        first, _, below = one.submission.partition("/")
+        students.setdefault(first if below else Path(first).stem, []).append(one)
+    for student, theirs in students.items():
+        parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(student)}</title>", _STYLE]
+        parts.append(f"<h1>{html.escape(student)}</h1>")
+        for one in theirs:
+            asked = f", {one.hints} {plural(one.hints, 'hint')} asked for" if one.hints else ""
+            parts.append(f"<h2>{html.escape(one.submission)}: {one.passed} of {len(one.exercises)}{asked}</h2>")
+            parts += [f"<p>{html.escape(one.message)}</p>"] if one.message else []
+            names = _checks(references[one.chapter]) if one.chapter in references else []
+            for number, (outcome, message) in enumerate(zip(one.exercises, one.messages, strict=True), 1):
+                parts.append(f"<h3>Exercise {number}: {outcome}</h3><p>{html.escape(message)}</p>")
+                if solutions and outcome != PASSED:
+                    parts.append(f"<pre>{html.escape(exercises.guidance(names[number - 1]).solution)}</pre>")
+        with atomic_path(folder / f"{student}.html") as temporary:
+            temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+_STYLE = "<style>body {max-width: 50em; margin: 2em auto; font-family: sans-serif}</style>"
+
+
+def _checks(reference: NotebookNode) -> list[str]:
+    """Names of the checks of a chapter, in order."""
+    sources = [cell.source for cell in reference.cells if (exercises.numbered(cell) or ("",))[0] == "check"]
+    return [match[1] for source in sources if (match := re.search(r"checks\.(\w+)\(", source))]
 
 
 def _no_formula(cell: Any) -> Any:
@@ -140,32 +187,42 @@ def _is_notebook(path: str) -> bool:
 
 
 def _grade_one(
-    path: Path, folder: Path, references: dict[str, NotebookNode], root: Path, timeout: float, memory: int
+    path: Path, folder: Path, references: dict[str, NotebookNode], grader: Grader, timeout: float, memory: int
 ) -> Grade:
     result = Grade(path.relative_to(folder).as_posix())
     try:
         submitted = _read(path)
         result.chapter = _chapter(submitted, path, references)
-        reference = references[result.chapter]
-        notebook = put_in(reference, submitted)
     except Hw3Error as error:
         result.status, result.message = "unreadable", str(error)
         return result
+    reference = references[result.chapter]
+    asked = asked_hints(path.parent)
+    result.hints = sum(asked.get(name, 0) for name in _checks(reference))
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hw3-grade-", ignore_cleanup_errors=True) as work:
-        source, executed = Path(work) / "in.ipynb", Path(work) / "out.ipynb"
-        nbformat.write(notebook, source)
-        result.status = _execute(source, executed, root, timeout, memory)
+        job = Path(work) / "answers.json"
+        job.write_text(json.dumps(answers(reference, submitted)), encoding="utf-8")
+        result.status, why = grader(result.chapter, job, timeout, memory)
         result.seconds = time.monotonic() - started
-        cells = []
-        with suppress(OSError, ValueError, nbformat.ValidationError):  # it was killed before the first cell
-            cells = nbformat.read(executed, as_version=4).cells
-        said = (Path(work) / "stderr.txt").read_text(errors="replace", encoding="utf-8").strip().splitlines()
-    _judge(result, cells or notebook.cells)
-    if result.status == "died" and said:
-        result.message += f" ({said[-1][:200]})"
-    result.message = "; ".join(filter(None, (result.message, _lost(reference, submitted))))
+        lines = []
+        with suppress(OSError):  # it was killed before the first exercise
+            lines = (Path(work) / "results.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+    for line in lines:
+        with suppress(ValueError, KeyError):  # it was killed while it wrote
+            found = json.loads(line)
+            outcome, said = str(found["outcome"]), str(found["message"])
+            result.exercises.append(outcome)
+            result.messages.append(said)
+    left = len(_numbers(reference)) - len(result.exercises)
+    result.exercises += [ERROR] * left
+    result.messages += [why] * left
+    result.message = "; ".join(filter(None, (why, _lost(reference, submitted))))
     return result
+
+
+def _numbers(reference: NotebookNode) -> list[int]:
+    return sorted({mark[1] for cell in reference.cells if (mark := exercises.numbered(cell))})
 
 
 def _read(path: Path) -> NotebookNode:
@@ -205,16 +262,16 @@ def _chapter(submitted: NotebookNode, path: Path, references: dict[str, Notebook
     named = ours.get("chapter") if isinstance(ours, dict) else None
     if isinstance(named, str) and named in references:
         return named
-    found = [name for name in references if path.name.startswith(name[:2])]
+    found = [name for name in references if path.name.lower().startswith(f"ex{name[:2]}")]
     if len(found) != 1:
-        raise Hw3Error(f"{path}: of no known chapter; expected a name that begins as one of {', '.join(references)}")
+        known = ", ".join(f"ex{name}" for name in references)
+        raise Hw3Error(f"{path}: of no known chapter; expected a name that begins as one of {known}")
     return found[0]
 
 
 def _lost(reference: NotebookNode, submitted: NotebookNode) -> str:
     """Which answers were not found, in a sentence; empty if none."""
-    numbers = {mark[1] for cell in reference.cells if (mark := exercises.numbered(cell))}
-    lost = sorted(numbers - exercises.located(reference, submitted).keys())
+    lost = sorted(set(_numbers(reference)) - exercises.located(reference, submitted).keys())
     if not lost:
         return ""
     return (
@@ -223,20 +280,19 @@ def _lost(reference: NotebookNode, submitted: NotebookNode) -> str:
     )
 
 
-def put_in(reference: NotebookNode, submitted: NotebookNode) -> NotebookNode:
-    """The course's notebook with the student's answers, and with the code cells that the student added before them."""
+def answers(reference: NotebookNode, submitted: NotebookNode) -> list[list[str]]:
+    """For each exercise the code to execute: cells that the student added before the answer, and the answer."""
     known = {cell.source.strip() for cell in reference.cells}
     ours = {"parameters", "setup", "injected-parameters"}
     places = {position: number for number, position in exercises.located(reference, submitted).items()}
-    answers: dict[int, str] = {}
-    extras: dict[int, list[str]] = {}
+    marked = {mark: cell.source for cell in reference.cells if (mark := exercises.numbered(cell))}
+    found = {number: [marked["answer", number]] for number in _numbers(reference)}
     waiting: list[str] = []
     for position, cell in enumerate(submitted.cells):
         if cell.get("cell_type") != "code":
             continue
         if position in places:
-            answers[places[position]] = cell.source
-            extras[places[position]] = waiting
+            found[places[position]] = [*waiting, cell.source]
             waiting = []
         elif (
             not exercises.numbered(cell)
@@ -244,110 +300,86 @@ def put_in(reference: NotebookNode, submitted: NotebookNode) -> NotebookNode:
             and cell.source.strip() not in known | {""}
         ):
             waiting.append(cell.source)
-    result = nbformat.from_dict(reference)
-    cells = []
-    for cell in result.cells:
-        mark = exercises.numbered(cell)
-        if mark:
-            if mark[0] == "answer":
-                added = [new_code_cell(source) for source in extras.get(mark[1], [])]
-                cells += [_goes_on(extra) for extra in added]
-                cell.source = answers.get(mark[1], cell.source)
-            _goes_on(cell)
-        cells.append(cell)
-    result.cells = cells
-    return result
+    return list(found.values())
 
 
-def _goes_on(cell: NotebookNode) -> NotebookNode:
-    cell.metadata["tags"] = [*cell.metadata.get("tags", []), "raises-exception"]
-    return cell
+Grader = Callable[[str, Path, float, int], tuple[str, str]]
 
 
-def _execute(source: Path, executed: Path, root: Path, timeout: float, memory: int) -> str:
-    """Run papermill beside this process; end it and all it started when a limit is passed."""
-    work = source.parent
-    command = [sys.executable, "-m", "papermill", str(source), str(executed), "--kernel", "python3", "--cwd", str(work)]
-    command += [
-        "--no-progress-bar",
-        "--parameters_raw",
-        "data",
-        str(root),
-        "--parameters_raw",
-        "out",
-        str(work / "run"),
-    ]
-    environment = os.environ | {"HW3_HEADLESS": "1", "MPLBACKEND": "agg"}
-    with (work / "stderr.txt").open("w", encoding="utf-8") as errors:
-        quiet = subprocess.DEVNULL
-        process = subprocess.Popen(command, cwd=work, env=environment, stdin=quiet, stdout=quiet, stderr=errors)
-    tree = psutil.Process(process.pid)
+@contextmanager
+def _graders(references: dict[str, NotebookNode], root: Path) -> Iterator[Grader]:
+    """A function that executes a submission and returns its status and why; a chapter's set-up is kept for the next."""
+    running: dict[str, subprocess.Popen[str]] = {}
+
+    with tempfile.TemporaryDirectory(prefix="hw3-graders-", ignore_cleanup_errors=True) as place:
+
+        def start(chapter: str) -> str:
+            """Execute the set-up of a chapter; what went wrong, empty if nothing."""
+            source = Path(place) / f"{chapter}.ipynb"
+            nbformat.write(references[chapter], source)
+            environment = os.environ | {"HW3_HEADLESS": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+            command = [sys.executable, "-m", "hw3lib.course.grader", str(source), str(root)]
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(command, cwd=place, env=environment, stdin=pipe, stdout=pipe, text=True)
+            running[chapter] = process
+            return (_line(process) or ["the set-up ended without a word"])[0]
+
+        def grader(chapter: str, job: Path, timeout: float, memory: int) -> tuple[str, str]:
+            if (chapter not in running or running[chapter].poll() is not None) and (said := start(chapter)):
+                _end(running.pop(chapter))
+                return "setup", said
+            process = running[chapter]
+            with suppress(OSError):
+                print(job, file=process.stdin, flush=True)
+            status = _watch(_line(process), timeout, memory)
+            if not FORKS or _line(process) != ["ended"]:
+                _end(running.pop(chapter))
+            why = {
+                "timeout": "stopped at the time limit",
+                "memory": "stopped at the memory limit",
+                "died": "the process ended before the last exercise",
+            }
+            if status == "ok" and not job.with_name("finished").exists():
+                status = "died"
+            return status, why.get(status, "")
+
+        try:
+            yield grader
+        finally:
+            for process in running.values():
+                _end(process)
+
+
+def _line(process: subprocess.Popen[str]) -> list:
+    """A message of a grader, empty if it has ended."""
+    with suppress(ValueError, OSError):
+        return list(json.loads(process.stdout.readline())) if process.stdout else []
+    return []
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def _watch(started: list, timeout: float, memory: int) -> str:
+    """Wait for a process and all it started; end them when a limit is passed."""
     end, status = time.monotonic() + timeout, "ok"
     family: dict[int, psutil.Process] = {}
-    try:
-        while process.poll() is None:
+    with suppress(psutil.Error, IndexError):
+        tree = psutil.Process(int(started[0]))
+        family[tree.pid] = tree
+        while tree.is_running() and tree.status() != psutil.STATUS_ZOMBIE:
+            family |= {child.pid: child for child in tree.children(recursive=True)}
             used = 0
-            with suppress(psutil.Error):
-                family |= {child.pid: child for child in [tree, *tree.children(recursive=True)]}
             for one in family.values():
                 with suppress(psutil.Error):
                     used += one.memory_info().rss
-            if used > memory:
-                status = "memory"
-                break
-            if time.monotonic() > end:
-                status = "timeout"
+            if used > memory or time.monotonic() > end:
+                status = "memory" if used > memory else "timeout"
                 break
             time.sleep(_POLL)
-    finally:
-        for one in reversed(list(family.values())):  # the kernel outlives papermill where that is killed
-            with suppress(psutil.Error):
-                one.kill()
-        process.wait()
+    for one in reversed(list(family.values())):
+        with suppress(psutil.Error):
+            one.kill()
     return status
-
-
-def _judge(result: Grade, cells: Sequence[NotebookNode]) -> None:
-    """Read the executed notebook into the grade."""
-    last = max((i for i, c in enumerate(cells) if c.cell_type == "code" and c.get("execution_count")), default=-1)
-    answered: dict[int, str] = {}
-    for position, cell in enumerate(cells):
-        mark = exercises.numbered(cell)
-        errors = [o for o in cell.get("outputs", []) if o.output_type == "error"] if cell.cell_type == "code" else []
-        if not mark:
-            if errors and "raises-exception" not in cell.metadata.get("tags", []):
-                result.status, result.message = "setup", _say(errors[0])
-            continue
-        kind, number = mark
-        names = {e.ename for e in errors}
-        if kind == "answer":
-            answered[number] = MISSING if "NotImplementedError" in names else ERROR if errors else ""
-            if errors and not result.message and answered[number] == ERROR:
-                result.message = f"exercise {number}: {_say(errors[0])}"
-            continue
-        ran = bool(cell.get("execution_count")) and position <= last
-        if ran and not errors and not answered.get(number):
-            outcome = PASSED
-        elif answered.get(number):
-            outcome = answered[number]
-        elif "NotImplementedError" in names:
-            outcome = MISSING
-        else:
-            outcome = FAILED if "CheckFailed" in names else ERROR
-        if outcome in (FAILED, ERROR) and errors and not result.message:
-            result.message = f"exercise {number}: {_say(errors[0])}"
-        result.exercises.append(outcome)
-    checks = [c for c in cells if (exercises.numbered(c) or ("",))[0] == "check"]
-    if result.status == "ok" and any(not c.get("execution_count") for c in checks):
-        result.status = "died"
-    if result.status in ("timeout", "memory", "died") and not result.message:
-        result.message = {
-            "timeout": "stopped at the time limit",
-            "memory": "stopped at the memory limit",
-            "died": "the kernel ended before the last exercise",
-        }[result.status]
-
-
-def _say(error: NotebookNode) -> str:
-    text = " ".join(f"{error.ename}: {error.evalue}".split())
-    return text if len(text) <= 300 else f"{text[:297]}..."

@@ -222,7 +222,7 @@ run.metrics(
 #
 # ## Exercises
 #
-# Each has a check that answers at once. They are in `exercises/01_dataset_statistics.ipynb` to be solved; here the
+# Each has a check that answers at once. They are in `exercises/ex01_dataset_statistics.ipynb` to be solved; here the
 # answers are folded away.
 
 # %% [markdown] tags=["exercise"]
@@ -234,7 +234,10 @@ run.metrics(
 # %% tags=["exercise", "answer-1"]
 def my_imbalance_ratio(labels):
     """Images of the largest class over images of the smallest one."""
-    # BEGIN SOLUTION: count how often each label occurs; pandas and collections both can
+    # BEGIN SOLUTION
+    # HINT: Of which two classes does it speak, and what would it be if both were alike?
+    # HINT: Count how often each label occurs: pandas (value_counts) and collections (Counter) both can.
+    # HINT: With these counts, divide the largest by the smallest.
     counts = pd.Series(labels).value_counts()
     return counts.max() / counts.min()
     # END SOLUTION
@@ -247,9 +250,9 @@ checks.imbalance_ratio(my_imbalance_ratio)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 2. Predict, then measure: which defect type lies farthest out?
 #
-# `defects` has a row for each mask; `x` and `y` are its centre of mass, as shares of width and height. Guess from the
-# maps of the chapter (or from the product) whose *mean position* is farthest from the centre of the image; then
-# compute it. A wrong guess costs nothing, no guess does.
+# `defects` has a row for each mask; `x` and `y` are its centre of mass $(x, y)$, as shares of width and height. Guess
+# from the maps of the chapter (or from the product) whose *mean position* $(\bar x, \bar y)$ is farthest from the
+# image's centre, $(0.5, 0.5)$. Then write what finds it in any such table. A wrong guess costs nothing, no guess does.
 
 # %% tags=["exercise"]
 # The exercise is on the generated bottle, whatever your category is.
@@ -259,14 +262,24 @@ defects = defect_statistics(course)
 print(", ".join(sorted(defects["defect"].unique())))
 
 # %% tags=["exercise", "answer-2"]
-# BEGIN SOLUTION: set prediction to a name from the list above, then measured to what you compute
-prediction = sorted(defects["defect"].unique())[0]
-mean_position = defects.groupby("defect")[["x", "y"]].mean()
-measured = np.hypot(mean_position["x"] - 0.5, mean_position["y"] - 0.5).idxmax()
+# BEGIN SOLUTION: prediction
+prediction = sorted(defects["defect"].unique())[0]  # a name from the list above
 # END SOLUTION
 
+
+def farthest_type(defects):
+    """Name of the type whose mean position is farthest from the centre."""
+    # BEGIN SOLUTION
+    # HINT: A ring of defects lies far out everywhere. Where is its mean position?
+    # HINT: Average x and y of each type first (groupby), then measure the distance of each mean from (0.5, 0.5).
+    # HINT: np.hypot(mean["x"] - 0.5, mean["y"] - 0.5) has the distances; idxmax() gives the name of the largest.
+    mean = defects.groupby("defect")[["x", "y"]].mean()
+    return np.hypot(mean["x"] - 0.5, mean["y"] - 0.5).idxmax()
+    # END SOLUTION
+
+
 # %% tags=["exercise", "check-2"]
-checks.farthest_type(prediction, measured, defects)
+checks.farthest_type(prediction, farthest_type, defects)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 3. Find the planted bug: a split that leaks
@@ -281,13 +294,16 @@ checks.farthest_type(prediction, measured, defects)
 # ```
 #
 # Two things are wrong with it. Write one that is fair: no image in both parts, none lost, and half of *each class* in
-# each part.
+# each part. Another `seed` gives another split, the same one the same.
 
 
 # %% tags=["exercise", "answer-3"]
 def fair_split(table, seed):
     """Two tables, train and test."""
-    # BEGIN SOLUTION: what is drawn for training must not be drawn again, and each class is drawn by itself
+    # BEGIN SOLUTION
+    # HINT: Which images can both calls of sample draw? And how many of a class of four come into train?
+    # HINT: Draw the training images of each class by itself; the test images are those that are left.
+    # HINT: groupby("defect").sample(frac=0.5, random_state=seed) draws in each class; drop(train.index) has the rest.
     train = table.groupby("defect").sample(frac=0.5, random_state=seed)
     return train, table.drop(train.index)
     # END SOLUTION

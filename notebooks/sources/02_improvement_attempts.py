@@ -485,21 +485,26 @@ run.metrics(
 #
 # ## Exercises
 #
-# Each has a check that answers at once. They are in `exercises/02_improvement_attempts.ipynb` to be solved; here the
+# Each has a check that answers at once. They are in `exercises/ex02_improvement_attempts.ipynb` to be solved; here the
 # answers are folded away.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 1. Fill in: Wilson's interval
 #
-# A report says 7 of 8 test images were right. The interval that every student learns first, p +- 1.96 sqrt(p(1-p)/n),
-# has no width where all are right. Wilson's has. With z = 1.96 its centre is (p + z^2/2n) / (1 + z^2/n), its half-width
-# z / (1 + z^2/n) times the root of p(1-p)/n + z^2/4n^2.
+# A report says 7 of 8 test images were right: $p = 7/8$ is the share of the $n = 8$ images. The interval that every
+# student learns first, $p \pm z \sqrt{p(1-p)/n}$, has no width where all are right. Wilson's has. It goes from
+# $c - h$ to $c + h$; $z = 1.96$ leaves out 2.5 % on either side.
+#
+# $$c = \frac{p + z^2/(2n)}{1 + z^2/n} \qquad h = \frac{z}{1 + z^2/n} \sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}$$
 
 
 # %% tags=["exercise", "answer-1"]
 def my_wilson(correct, n):
     """Low and high end of the 95 % interval, as shares."""
-    # BEGIN SOLUTION: compute the centre and the half-width from the text, and return centre - half, centre + half
+    # BEGIN SOLUTION
+    # HINT: Where should the centre lie if all of 8 are right: at 1, or below it?
+    # HINT: Compute the centre c and the half-width h by themselves, with p = correct / n.
+    # HINT: Everything under the root is divided: p * (1 - p) / n + z**2 / (4 * n**2). Return c - h, c + h.
     z, p = 1.96, correct / n
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
@@ -515,13 +520,16 @@ checks.wilson(my_wilson)
 # ### Exercise 2. Fill in: exchange the head
 #
 # `model` is a torchvision MobileNetV3; its last layer is `model.classifier[-1]`, a `nn.Linear`. Put another one in its
-# place that has `num_classes` outputs, and let nothing else learn.
+# place that has `num_classes` outputs. It learns, and nothing else does.
 
 
 # %% tags=["exercise", "answer-2"]
 def my_head(model, num_classes):
     """The network, with a new last layer that alone learns."""
-    # BEGIN SOLUTION: first take requires_grad from every parameter, then make the new layer
+    # BEGIN SOLUTION
+    # HINT: A parameter learns as long as its requires_grad is true. Which ones does a new layer bring?
+    # HINT: Freeze all parameters of the model first; a layer that is made afterwards learns by itself.
+    # HINT: model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, num_classes)
     for parameter in model.parameters():
         parameter.requires_grad = False
     model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, num_classes)
@@ -541,14 +549,26 @@ checks.exchange_head(my_head)
 #     return history.loc[history["test_accuracy"].idxmax(), "epoch"]
 # ```
 #
-# `history` is a table with the columns `epoch` (from 1), `train_loss`, `val_loss` and `test_accuracy`. Whoever reports
-# the accuracy of *this* epoch reports too much. Why? Choose the epoch as it may be chosen.
+# `history` is a table with the columns `epoch` (from 1), `train_loss`, `val_loss` and `test_accuracy`. The *validation
+# loss* is the loss on some of the training images that were held out: the network neither learns from them nor is
+# judged by them. The training loss falls all the time, the validation loss rises again once images are learnt by heart:
+#
+# | epoch | train_loss | val_loss | test_accuracy |
+# |---|---|---|---|
+# | 1 | 1.51 | 1.40 | 0.44 |
+# | 2 | 0.82 | 0.93 | 0.67 |
+# | 3 | 0.31 | 1.02 | 0.72 |
+#
+# Whoever reports the accuracy of *this* epoch reports too much. Why? Choose the epoch as it may be chosen.
 
 
 # %% tags=["exercise", "answer-3"]
 def best_epoch(history):
     """Number of the epoch whose weights are kept."""
-    # BEGIN SOLUTION: which column comes from images that neither train nor test?
+    # BEGIN SOLUTION
+    # HINT: What is the test accuracy to say, and can it still say it once it has chosen?
+    # HINT: Choose by the column of images that were neither trained nor tested on.
+    # HINT: idxmin() of that column gives a row; return what stands in this row in the column epoch.
     return history.loc[history["val_loss"].idxmin(), "epoch"]
     # END SOLUTION
 
@@ -561,8 +581,8 @@ checks.best_epoch(best_epoch)
 # ### Exercise 4. Beat the leaderboard
 #
 # The features of a pretrained network, one vector an image. The nearest class mean is a classifier already. Write a
-# better one: `f(X_train, y_train, X_test)` gives the predicted labels. It counts if it is better on average over ten
-# splits that both run on.
+# better one: `f(X_train, y_train, X_test)` gives the predicted labels. It counts if its paired gain over ten splits,
+# which are drawn anew each time, is statistically significant.
 
 # %% tags=["exercise"]
 # The exercise is on the generated bottle, whatever your category is.
@@ -579,7 +599,10 @@ print(f"{features.shape[0]} images, {features.shape[1]} features")
 # %% tags=["exercise", "answer-4"]
 def my_classifier(X_train, y_train, X_test):
     """Labels of the test images."""
-    # BEGIN SOLUTION: scikit-learn has many; which of them learns how much each feature matters?
+    # BEGIN SOLUTION
+    # HINT: A class mean lets every feature count alike. Do all 1280 say something about bottles?
+    # HINT: A linear classifier learns a weight for each feature; scikit-learn has several.
+    # HINT: LogisticRegression(max_iter=3000) has fit(X_train, y_train) and predict(X_test).
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(max_iter=3000).fit(X_train, y_train).predict(X_test)

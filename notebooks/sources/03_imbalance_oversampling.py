@@ -341,20 +341,23 @@ run.metrics(
 #
 # ## Exercises
 #
-# Each has a check that answers at once. They are in `exercises/03_imbalance_oversampling.ipynb` to be solved; here the
-# answers are folded away.
+# Each has a check that answers at once. They are in `exercises/ex03_imbalance_oversampling.ipynb` to be solved; here
+# the answers are folded away.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 1. Fill in: SMOTE's one line
 #
-# A new example between an image's features `x` and those of a neighbour of its class; `u` between 0 and 1 says how far
-# along.
+# A new example between an image's features $x$ and those of a neighbour of its class, $z$. A share $u$ between 0 and 1
+# says how far along it lies: at $u = 0$ it is $x$, at $u = 1$ it is $z$.
 
 
 # %% tags=["exercise", "answer-1"]
 def smote_point(x, neighbour, u):
     """Features of the new example."""
-    # BEGIN SOLUTION: begin at x and add the share u of the way to the neighbour
+    # BEGIN SOLUTION
+    # HINT: Which vector leads from x to its neighbour?
+    # HINT: Begin at x and add the share u of the way to the neighbour.
+    # HINT: The way is neighbour - x; a share u of it is u * (neighbour - x).
     return x + u * (neighbour - x)
     # END SOLUTION
 
@@ -366,15 +369,21 @@ checks.smote_point(smote_point)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 2. Fill in: class-balanced weights
 #
-# Images of one class resemble each other, so the n-th one adds less than the first. The *effective number* of n images
-# is (1 - beta^n) / (1 - beta) ([Cui et al. 2019](https://arxiv.org/abs/1901.05555)). Weigh each class by one over it,
-# and scale the weights so that their mean is 1.
+# Images of one class resemble each other, so the $n$-th one adds less than the first, by a factor $\beta < 1$ each.
+# The *effective number* of $n$ images ([Cui et al. 2019](https://arxiv.org/abs/1901.05555)) is
+#
+# $$E_n = 1 + \beta + \dots + \beta^{n-1} = \frac{1 - \beta^n}{1 - \beta}$$
+#
+# Weigh each class by one over it, and scale the weights so that their mean is 1.
 
 
 # %% tags=["exercise", "answer-2"]
 def class_balanced_weights(counts, beta):
     """One weight a class, from the numbers of images (an array)."""
-    # BEGIN SOLUTION: compute one over the effective number for all classes, then divide by the mean
+    # BEGIN SOLUTION
+    # HINT: Which class should get the larger weight, one with many images or one with few?
+    # HINT: Compute one over the effective number for all classes at once; counts is an array, and powers are **.
+    # HINT: With these raw weights, return weights / weights.mean().
     weights = (1 - beta) / (1 - beta**counts)
     return weights / weights.mean()
     # END SOLUTION
@@ -387,14 +396,18 @@ checks.class_balanced_weights(class_balanced_weights)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 3. Fill in: decide as if the classes were balanced
 #
-# A network trained on a long tail gives the logits `(images, classes)`. By Bayes' rule the logarithm of the training
-# prior is in them. Take it out.
+# A network trained on a long tail gives the logits $f_c(x)$, an array `(images, classes)`. They are logarithms of
+# probabilities (up to a constant an image), and by Bayes' rule $p(c \mid x) \propto p(x \mid c)\, \pi_c$, where
+# the prior $\pi_c$ is the share of class $c$ in the training images. Take it out.
 
 
 # %% tags=["exercise", "answer-3"]
 def adjusted_logits(logits, counts):
     """Logits of a balanced world; ``counts`` are the training images of each class."""
-    # BEGIN SOLUTION: the prior of a class is its share of the images; what happens to a factor under the logarithm?
+    # BEGIN SOLUTION
+    # HINT: What becomes of a factor under the logarithm?
+    # HINT: The logarithm of the product is a sum; the term to take away is the logarithm of each class's share.
+    # HINT: The share is counts / counts.sum(); numpy subtracts a row of it from every row of logits.
     return logits - np.log(counts / counts.sum())
     # END SOLUTION
 
@@ -418,7 +431,10 @@ checks.logit_adjustment(adjusted_logits)
 # %% tags=["exercise", "answer-4"]
 def prepare(X, y, train, test, oversample):
     """X_train, y_train, X_test, y_test."""
-    # BEGIN SOLUTION: which rows may the oversampler see?
+    # BEGIN SOLUTION
+    # HINT: After the first line, where can a copy of a test row be?
+    # HINT: Take the training rows first, and give the oversampler nothing else.
+    # HINT: oversample(X[train], y[train]) gives what to train on; X[test], y[test] stay as they are.
     X_train, y_train = oversample(X[train], y[train])
     return X_train, y_train, X[test], y[test]
     # END SOLUTION

@@ -373,45 +373,52 @@ run.metrics(
 #
 # ## Exercises
 #
-# Each has a check that answers at once. They are in `exercises/04_anomaly_detection.ipynb` to be solved; here the
+# Each has a check that answers at once. They are in `exercises/ex04_anomaly_detection.ipynb` to be solved; here the
 # answers are folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: the greedy coreset
+# ### Exercise 1. Fill in: the overlap of regions, of which AUPRO is made
 #
-# Keep `size` rows of `vectors`, row 0 first, and then always the row that is furthest from all that are kept.
+# `scores` is an anomaly map $s$; `regions` numbers the defect regions $R_1, \dots, R_K$ of the mask from 1, and is 0
+# where the product is good. A pixel is found if its score is at least the threshold $t$. What matters is the share of
+# each region that is found, and every region counts alike, however small:
+#
+# $$\mathrm{PRO}(t) = \frac{1}{K} \sum_{k=1}^{K} \frac{|\{i \in R_k : s_i \ge t\}|}{|R_k|}$$
 
 
 # %% tags=["exercise", "answer-1"]
-def my_coreset(vectors, size):
-    """Indices of the rows kept, in the order in which they were picked."""
-    kept = [0]
-    nearest = np.linalg.norm(vectors - vectors[0], axis=1)  # of each row, to the nearest one kept
-    while len(kept) < size:
-        # BEGIN SOLUTION: pick by `nearest`, then bring `nearest` up to date with the row that was just picked
-        kept.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.linalg.norm(vectors - vectors[kept[-1]], axis=1))
-        # END SOLUTION
-    return np.array(kept)
+def region_overlap(scores, regions, threshold):
+    """Mean over the regions of the share that is found, 0 to 1."""
+    # BEGIN SOLUTION
+    # HINT: One region has 900 pixels, the other 10. If you count pixels of both together, what becomes of the second?
+    # HINT: Compute the share of each region by itself, regions == k for k from 1, and average the shares at the end.
+    # HINT: The share of one region is (scores[regions == k] >= threshold).mean().
+    numbers = range(1, regions.max() + 1)
+    return np.mean([(scores[regions == k] >= threshold).mean() for k in numbers])
+    # END SOLUTION
 
 
 # %% tags=["exercise", "check-1"]
 # NBVAL_CHECK_OUTPUT
-checks.greedy_coreset(my_coreset)
+checks.region_overlap(region_overlap)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 2. Fill in: a threshold with a promise
 #
-# n good images were not learned from; these are their scores. The next good image should exceed the threshold with a
-# probability of at most `rate`. It is equally likely to fall into each of the n + 1 gaps between the scores. Which
-# score is the threshold, counted from below? And if n is too small for the promise?
+# $n$ good images were not learned from; these are their scores. The next good image should exceed the threshold with a
+# probability of at most `rate`, and the threshold should be no higher than that takes. The next score is equally likely
+# to fall into each of the $n + 1$ gaps between the scores. Which score is the threshold, counted from below? And if $n$
+# is too small for the promise?
 
 
 # %% tags=["exercise", "answer-2"]
 def my_threshold(good_scores, rate):
     """One of the scores, or infinity."""
-    # BEGIN SOLUTION: the rank is (1 - rate)(n + 1), rounded up; what if it is more than n?
-    rank = int(np.ceil((1 - rate) * (len(good_scores) + 1) - 1e-9))
+    # BEGIN SOLUTION
+    # HINT: With 9 scores, how many gaps lie above the highest one, and how likely is the next score to fall there?
+    # HINT: Of the n + 1 gaps at most rate * (n + 1) may lie above the threshold: the others are below it. Round up.
+    # HINT: The rank is (1 - rate) * (n + 1), rounded up by np.ceil and int; if it is more than n, return infinity.
+    rank = int(np.ceil((1 - rate) * (len(good_scores) + 1)))
     return np.sort(good_scores)[rank - 1] if rank <= len(good_scores) else np.inf
     # END SOLUTION
 
@@ -428,13 +435,17 @@ checks.conformal_threshold(my_threshold)
 #     return (good_scores > score).mean()
 # ```
 #
-# With nine good images it says that a defect is *impossible* on a good product. Repair it; mind equal scores.
+# With nine good images it says that a score is *impossible* on a good product. Repair it: the p-value is the share of
+# images that score as high or higher, the new one counted among the $n + 1$.
 
 
 # %% tags=["exercise", "answer-3"]
 def p_value(score, good_scores):
     """Between 1 / (n + 1) and 1."""
-    # BEGIN SOLUTION: the new image is one of the n + 1, and scores as high as itself
+    # BEGIN SOLUTION
+    # HINT: What does the function give for the highest score of all, and can nine images know that?
+    # HINT: Count the new image, which scores as high as itself, above the line and below it.
+    # HINT: Above the line is (good_scores >= score).sum() + 1, below it len(good_scores) + 1.
     return ((good_scores >= score).sum() + 1) / (len(good_scores) + 1)
     # END SOLUTION
 
@@ -447,7 +458,8 @@ checks.p_value(p_value)
 # ### Exercise 4. Beat the leaderboard: what the mean has lost
 #
 # Features of the patches of good and of test images, `(images, patches, features)`. The distance of an image's mean
-# vector to the nearest good one is a score already. Write a better one from the same features.
+# vector to the nearest good one is a score already. Write a better one from the same features. It counts if its paired
+# gain in AUROC is above zero in 95 % of samples of the test images, drawn with replacement.
 
 # %% tags=["exercise"]
 encoder = backbones.load("tf_efficientnet_lite0")
@@ -462,7 +474,7 @@ def patch_features(stack):
 # The exercise is on the generated bottle, whatever your category is.
 home = data if category.startswith("synthetic/") else None
 course = load_table(get("synthetic/bottle", home, progress=False), "synthetic/bottle")
-few = course[course["split"] == "test"].groupby("defect").head(8)
+few = course[course["split"] == "test"]
 good_patches = patch_features(ImageStack.load(course[course["split"] == "train"].head(20), 128))
 test_patches = patch_features(ImageStack.load(few, 128))
 is_defect = few["is_defect"].to_numpy()
@@ -472,7 +484,10 @@ print(good_patches.shape, test_patches.shape)
 # %% tags=["exercise", "answer-4"]
 def my_score(good_patches, test_patches):
     """One number a test image, higher is more anomalous."""
-    # BEGIN SOLUTION: how far is each patch from the nearest patch of a good image, and which patch of an image matters?
+    # BEGIN SOLUTION
+    # HINT: A defect covers one patch of 64. By how much does it move the mean of all, and by how much its own patch?
+    # HINT: How far is each patch from the nearest patch of any good image? And which patch of an image matters?
+    # HINT: NearestNeighbors(n_neighbors=1) on all good patches gives a distance a patch; take the largest an image.
     from sklearn.neighbors import NearestNeighbors
 
     bank = NearestNeighbors(n_neighbors=1).fit(good_patches.reshape(-1, good_patches.shape[-1]))

@@ -179,7 +179,8 @@ run.figure(annotate.preview.sheet(dataset, columns=2, each=2), "formats")
 #
 # Three ways to ask are compared on the same test images: with the true box, with one click into the defect, and with
 # boxes from an anomaly detector that has seen good images only, so that **no person asks at all**. Two others need no
-# prompt: the anomaly map above its threshold, and a light segmenter that learns from the same images.
+# prompt: the anomaly map above its threshold, and a light segmenter that learns from the same images. **Predict**
+# **first**: which of the three prompts gains most from fine-tuning?
 
 # %%
 sam = study.segmenter  # None where its weights are not on this machine, which is then said here
@@ -198,8 +199,8 @@ kept = run.table(masks.scores.set_index("method"), "segmentation")  # with Dice,
 kept[["prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"]].round(3)
 
 # %% [markdown]
-# **Predict first**: which of the three prompts gains most from fine-tuning? Look at the masks before and after. Where
-# nothing could be measured, the first annotation is beside what SAM, as published, makes of its boxes.
+# Look at the masks before and after. Where nothing could be measured, the first annotation is beside what SAM, as
+# published, makes of its boxes.
 
 # %%
 run.figure(plots.masks.segmentations(**masks.looks()), "segmentations")
@@ -303,8 +304,8 @@ run.metrics(
 #
 # ## Exercises
 #
-# Each has a check that answers at once. They are in `exercises/05_detection_segmentation.ipynb` to be solved; here the
-# answers are folded away.
+# Each has a check that answers at once. They are in `exercises/ex05_detection_segmentation.ipynb` to be solved; here
+# the answers are folded away.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 1. Fill in: run lengths
@@ -316,7 +317,10 @@ run.metrics(
 # %% tags=["exercise", "answer-1"]
 def run_lengths(mask):
     """A list of ints; their sum is the number of pixels."""
-    # BEGIN SOLUTION: flatten down the columns, then find where the value changes; where does the first run begin?
+    # BEGIN SOLUTION
+    # HINT: In which order does mask.ravel() read the pixels, and which order does COCO want?
+    # HINT: Flatten down the columns (order="F"), put a zero in front, and find where the value changes.
+    # HINT: np.flatnonzero(np.diff(...)) are the places of change; lengths are the differences of 0, these, mask.size.
     pixels = np.concatenate([[False], mask.ravel(order="F")])
     changes = np.flatnonzero(np.diff(pixels.astype(int)))
     return np.diff([0, *changes, mask.size]).tolist()
@@ -330,13 +334,17 @@ checks.run_lengths(run_lengths)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 2. Fill in: intersection over union
 #
-# The figure by which all masks and boxes of this chapter are judged.
+# The figure by which all masks and boxes of this chapter are judged: $|A \cap B| / |A \cup B|$, the pixels that are in
+# both masks over those that are in at least one.
 
 
 # %% tags=["exercise", "answer-2"]
 def mask_iou(one, other):
     """Of two masks, bool arrays of one shape; 0 to 1."""
-    # BEGIN SOLUTION: count the pixels that are in both, and those that are in at least one
+    # BEGIN SOLUTION
+    # HINT: If one mask covers the whole image and the other one pixel, what should the figure be?
+    # HINT: Count the pixels that are in both, and those that are in at least one; bool arrays have & and |.
+    # HINT: (one & other).sum() is the number of pixels in both.
     return (one & other).sum() / (one | other).sum()
     # END SOLUTION
 
@@ -361,7 +369,10 @@ checks.mask_iou(mask_iou)
 # %% tags=["exercise", "answer-3"]
 def voc_box(mask):
     """xmin, ymin, xmax, ymax."""
-    # BEGIN SOLUTION: which of the two arrays is x? And which number has the very first pixel?
+    # BEGIN SOLUTION
+    # HINT: Which of the two arrays is x? And which number has the very first pixel?
+    # HINT: x goes along the columns; numpy counts from 0 and Pascal VOC from 1.
+    # HINT: Return the least column and row, then the largest column and row, each plus 1.
     rows, columns = np.nonzero(mask)
     return columns.min() + 1, rows.min() + 1, columns.max() + 1, rows.max() + 1
     # END SOLUTION
@@ -374,20 +385,35 @@ checks.voc_box(voc_box)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 4. Predict, then measure: what is too small?
 #
-# How many components of the masks have fewer than 100 pixels, and would be dropped by `min_area=100`? Guess, then
-# count: `read_mask(path)` gives a mask, and `scipy.ndimage.label` with `np.ones((3, 3))` joins diagonal neighbours.
+# How many components of the masks of the generated bottle have fewer than 100 pixels, and would be dropped by
+# `min_area=100`? Guess, then write what counts them for any list of masks (bool arrays): `scipy.ndimage.label` with
+# `np.ones((3, 3))` joins diagonal neighbours.
+
+# %% tags=["exercise"]
+# The exercise is on the generated bottle, whatever your category is.
+home = data if category.startswith("synthetic/") else None
+course = load_table(get("synthetic/bottle", home, progress=False), "synthetic/bottle")
+print(course["mask"].notna().sum(), "masks")
 
 # %% tags=["exercise", "answer-4"]
-# BEGIN SOLUTION: set prediction to a whole number, then count over all masks in defective["mask"] into measured
-prediction = 10
-measured = 0
-for path in defective["mask"].dropna():
-    labels, _ = ndimage.label(read_mask(path), np.ones((3, 3)))
-    measured += int((np.bincount(labels.ravel())[1:] < 100).sum())
+# BEGIN SOLUTION: prediction
+prediction = 10  # a whole number
 # END SOLUTION
 
+
+def count_small(masks, min_area):
+    """Number of components of all masks that have fewer than min_area pixels."""
+    # BEGIN SOLUTION
+    # HINT: What is dropped: a mask, or a part of one? And what of a component that has exactly min_area pixels?
+    # HINT: Label each mask by itself, count the pixels of each label, and leave out label 0, the background.
+    # HINT: np.bincount(labels.ravel())[1:] has the pixels of the components of one mask.
+    areas = [np.bincount(ndimage.label(mask, np.ones((3, 3)))[0].ravel())[1:] for mask in masks]
+    return int((np.concatenate(areas) < min_area).sum())
+    # END SOLUTION
+
+
 # %% tags=["exercise", "check-4"]
-checks.dropped_components(prediction, measured, defective, min_area=100)
+checks.dropped_components(prediction, count_small, course, min_area=100)
 
 # %% [markdown]
 # **More to try.** Ask with boxes that are 20 pixels off: what does jitter in training buy? Annotate ten of your own

@@ -177,20 +177,23 @@ results.metrics(pages=made.pages if made else 0, words=words, missing=made.missi
 #
 # ## Exercises
 #
-# Each has a check that answers at once. They are in `exercises/06_report.ipynb` to be solved; here the answers are
+# Each has a check that answers at once. They are in `exercises/ex06_report.ipynb` to be solved; here the answers are
 # folded away.
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 1. Fill in: do two intervals overlap?
 #
-# A report gives 53 to 98 %, yours 65 to 84 %. Write what decides for any two intervals whether they have a point in
-# common. Touching counts.
+# A report gives 53 to 98 %, yours 65 to 84 %. Write what decides for any two intervals $[a, b]$ and $[c, d]$ whether
+# they have a point in common. Touching counts.
 
 
 # %% tags=["exercise", "answer-1"]
 def intervals_agree(low, high, other_low, other_high):
     """True if they have a point in common."""
-    # BEGIN SOLUTION: when is one of them wholly to the left of the other? Neither may be
+    # BEGIN SOLUTION
+    # HINT: When have two intervals no point in common?
+    # HINT: When one of them is wholly to the left of the other. There are two ways; neither may be.
+    # HINT: The first begins before the second ends, and the second begins before the first ends.
     return low <= other_high and other_low <= high
     # END SOLUTION
 
@@ -203,17 +206,29 @@ checks.intervals_agree(intervals_agree)
 # ### Exercise 2. Predict, then measure: what is one image worth?
 #
 # The four reports tested on 22 (carpet), 26 (wood), 8 (bottle) and 24 (capsule) images. By how many percentage points
-# does one more right image raise the accuracy? Guess first, then compute.
+# does one more right image raise the accuracy? Guess first, a dict with a number for each:
+# `{"carpet": ..., "wood": ..., "bottle": ..., "capsule": ...}`. Then write
+# what computes it for any number of images, to one decimal or more exactly.
 
 # %% tags=["exercise", "answer-2"]
-# BEGIN SOLUTION: set prediction and measured to dicts with the keys carpet, wood, bottle and capsule
+# BEGIN SOLUTION: prediction
 prediction = {"carpet": 5, "wood": 4, "bottle": 10, "capsule": 4}
-measured = {name: 100 / images for name, images in {"carpet": 22, "wood": 26, "bottle": 8, "capsule": 24}.items()}
 # END SOLUTION
+
+
+def points_an_image(images):
+    """Percentage points that one of so many test images is worth."""
+    # BEGIN SOLUTION
+    # HINT: Of 8 images 7 are right, then 8. What was the accuracy before, and what is it now?
+    # HINT: One image is one n-th of all; as percentage points that is a hundred times as much.
+    # HINT: A hundred over the number of images.
+    return 100 / images
+    # END SOLUTION
+
 
 # %% tags=["exercise", "check-2"]
 # NBVAL_CHECK_OUTPUT
-checks.points_an_image(prediction, measured)
+checks.points_an_image(prediction, points_an_image)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 3. Find the planted bug: a report that is too good
@@ -229,7 +244,10 @@ checks.points_an_image(prediction, measured)
 # %% tags=["exercise", "answer-3"]
 def accuracy_to_report(accuracies):
     """One number for an array of them."""
-    # BEGIN SOLUTION: which number does not grow just because there are more splits?
+    # BEGIN SOLUTION
+    # HINT: Draw five numbers at random, then fifty. Which of mean and maximum grows?
+    # HINT: Report a number that more splits make more certain, not higher, and in which each split counts alike.
+    # HINT: accuracies is an array: it has a method mean().
     return accuracies.mean()
     # END SOLUTION
 

@@ -1,291 +1,256 @@
-"""Each check takes a right answer, and distinguishes the usual mistakes without giving the answer away."""
+"""Each check takes right answers of any style, and tells each usual mistake and each cheat what it lacks."""
+
+import ast
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
+from hw3lib.core.places import project_root
 from hw3lib.course import checks
-from hw3lib.course.checks import CheckFailed
+from hw3lib.course.build import convert
+from hw3lib.course.checks import CheckFailed, NotAnswered, base, progress
+from hw3lib.course.exercises import numbered
+from hw3lib.errors import Hw3Error
+from tests.helpers.answers import annotate, anomaly, classify, dataset, imbalance, report
+
+CHAPTERS = (dataset, classify, imbalance, anomaly, annotate, report)
+RIGHT = [(n, answer) for chapter in CHAPTERS for n, answers in chapter.RIGHT.items() for answer in answers]
+WRONG = [(n, *one) for chapter in CHAPTERS for n, answers in chapter.WRONG.items() for one in answers]
+NAMES = list(dict.fromkeys(name for name, _ in RIGHT))
+MASKLESS = pd.DataFrame({"mask": [None]})  # what is counted on the chapter's masks is tested below
+DATA = {
+    "farthest_type": (dataset.DEFECTS,),
+    "beats_nearest_mean": (classify.FEATURES, classify.LABELS),
+    "beats_pooled_features": (anomaly.GOOD, anomaly.TEST, anomaly.IS_DEFECT),
+    "dropped_components": (MASKLESS, 100),
+}
+PREDICTED = {"farthest_type": "ring", "dropped_components": 3, "points_an_image": report.GUESS}
 
 
-def unanswered(*_):
-    raise NotImplementedError("a hint")
+def ask(name, answer):
+    answer = answer if isinstance(answer, tuple) else (answer,)
+    getattr(checks, name)(*answer, *DATA.get(name, ()))
 
 
-def wilson(correct, n, z=1.96):
-    p = correct / n
-    centre = (p + z * z / 2 / n) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / 4 / n / n) ** 0.5
-    return centre - half, centre + half
+def with_prediction(name, answer):
+    return (PREDICTED[name], answer) if name in PREDICTED else answer
 
 
-def wald(correct, n):
-    p = correct / n
-    half = 1.96 * (p * (1 - p) / n) ** 0.5
-    return p - half, p + half
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch):
+    """Cases of one seed; whoever takes the checks otherwise gets others at each call."""
+    monkeypatch.setattr(base, "generator", lambda: np.random.default_rng(0))
 
 
-def runs(mask, order="F"):
-    values, counts, expected = mask.ravel(order=order), [], False
-    place = 0
-    while place < len(values):
-        length = 0
-        while place < len(values) and values[place] == expected:
-            place, length = place + 1, length + 1
-        counts.append(length)
-        expected = not expected
-    return counts
+def test_every_exercise_has_at_least_six_right_and_twelve_wrong_answers():
+    found = [
+        name
+        for source in sorted((project_root() / "notebooks/sources").glob("*.py"))
+        for cell in convert(source).cells
+        if (numbered(cell) or ("",))[0] == "check"
+        for name in re.findall(r"checks\.(\w+)\(", cell.source)
+    ]
+    assert sorted(found) == sorted(NAMES)
+    for name in NAMES:
+        assert sum(n == name for n, _ in RIGHT) >= 6 and sum(n == name for n, *_ in WRONG) >= 12, name
 
 
-def greedy(vectors, size):
-    kept = [0]
-    while len(kept) < size:
-        distance = np.linalg.norm(vectors[:, None] - vectors[kept][None], axis=-1).min(1)
-        kept.append(int(distance.argmax()))
-    return kept
-
-
-def threshold(scores, rate):
-    rank = int(np.ceil(round((1 - rate) * (len(scores) + 1), 9)))
-    return sorted(scores)[rank - 1] if rank <= len(scores) else float("inf")
-
-
-def box(mask):
-    rows, columns = np.nonzero(mask)
-    return columns.min() + 1, rows.min() + 1, columns.max() + 1, rows.max() + 1
-
-
-def counted(labels):
-    return pd.Series(labels).value_counts()
-
-
-def balanced(counts, beta):
-    weights = 1 / (1 - beta**counts)
-    return weights / weights.mean()
-
-
-def head(model, num_classes):
-    from torch import nn
-
-    model.requires_grad_(False)
-    model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, num_classes)
-    return model
-
-
-def frozen_head(model, num_classes):
-    return head(model, num_classes).requires_grad_(False)
-
-
-def everything_learns(model, num_classes):
-    return head(model, num_classes).requires_grad_(True)
-
-
-def no_new_head(model, num_classes):
-    return model.requires_grad_(False)
-
-
-def split(table, seed):
-    train = table.groupby("defect").sample(frac=0.5, random_state=seed)
-    return train, table.drop(train.index)
-
-
-def leaky(table, seed):
-    return table.sample(frac=0.5, random_state=seed), table.sample(frac=0.5, random_state=seed + 1)
-
-
-def unstratified(table, seed):
-    return table.iloc[: len(table) // 2], table.iloc[len(table) // 2 :]
-
-
-def losing(table, seed):
-    train, test = split(table, seed)
-    return train, test.iloc[1:]
-
-
-def prepare(x, y, train, test, oversample):
-    return *oversample(x[train], y[train]), x[test], y[test]
-
-
-def early(x, y, train, test, oversample):
-    x, y = oversample(x, y)
-    return x[train], y[train], x[test], y[test]
-
-
-def copies(x, y, train, test, oversample):
-    return *oversample(x, y), x[test], y[test]
-
-
-def untouched(x, y, train, test, oversample):
-    return x[train], y[train], x[test], y[test]
-
-
-RIGHT = [
-    (checks.imbalance_ratio, lambda labels: counted(labels).max() / counted(labels).min()),
-    (checks.fair_split, split),
-    (checks.wilson, wilson),
-    (checks.exchange_head, head),
-    (checks.best_epoch, lambda h: h["epoch"][h["val_loss"].idxmin()]),
-    (checks.smote_point, lambda x, z, u: (1 - u) * x + u * z),
-    (checks.class_balanced_weights, balanced),
-    (checks.logit_adjustment, lambda logits, counts: logits - np.log(counts)),
-    (checks.oversample_after_split, prepare),
-    (checks.greedy_coreset, greedy),
-    (checks.conformal_threshold, threshold),
-    (checks.p_value, lambda s, good: (1 + sum(g >= s for g in good)) / (len(good) + 1)),
-    (checks.run_lengths, runs),
-    (checks.mask_iou, lambda a, b: (a & b).sum() / (a | b).sum()),
-    (checks.voc_box, box),
-    (checks.intervals_agree, lambda a, b, c, d: max(a, c) <= min(b, d)),
-    (checks.honest_summary, np.mean),
-]
-
-WRONG = [
-    (checks.imbalance_ratio, lambda labels: counted(labels).min() / counted(labels).max(), "upside down"),
-    (checks.imbalance_ratio, lambda labels: counted(labels).max() / counted(labels).mean(), "mean class"),
-    (checks.imbalance_ratio, lambda labels: counted(labels).max() / len(labels), "share of the largest"),
-    (checks.imbalance_ratio, lambda labels: "many", "expected one number, found 'many'"),
-    (checks.imbalance_ratio, lambda labels: None, "is there a return statement"),
-    (checks.imbalance_ratio, lambda labels: 1 / 0, "raised ZeroDivisionError"),
-    (checks.imbalance_ratio, 3.0, "expected your function, found 3.0"),
-    (checks.fair_split, leaky, "in both parts"),
-    (checks.fair_split, unstratified, "split each class"),
-    (checks.fair_split, losing, "in neither part"),
-    (checks.wilson, wald, "which nobody believes"),
-    (checks.wilson, lambda k, n: (0.0, 1.0), "centre first"),
-    (checks.exchange_head, frozen_head, "nothing learns any more"),
-    (checks.exchange_head, everything_learns, "other tensors learn too"),
-    (checks.exchange_head, no_new_head, "expected (2, 3)"),
-    (checks.best_epoch, lambda h: h["epoch"][h["test_accuracy"].idxmax()], "changes when only test_accuracy"),
-    (checks.best_epoch, lambda h: h["epoch"][h["train_loss"].idxmin()], "only ever falls"),
-    (checks.best_epoch, lambda h: h["val_loss"].idxmin(), "count from 1"),
-    (checks.smote_point, lambda x, z, u: u * x + (1 - u) * z, "exchanged"),
-    (checks.smote_point, lambda x, z, u: x + u * z, "part of the way"),
-    (checks.class_balanced_weights, lambda n, beta: (1 - beta) / (1 - beta**n), "mean to 1"),
-    (checks.class_balanced_weights, lambda n, beta: (1 - beta**n) / (1 - beta**n).mean(), "favour the head"),
-    (checks.class_balanced_weights, lambda n, beta: (1 / n) / (1 / n).mean(), "inverse frequency"),
-    (checks.logit_adjustment, lambda logits, counts: logits + np.log(counts), "sign is the other one"),
-    (checks.logit_adjustment, lambda logits, counts: logits / (counts / counts.sum()), "difference here"),
-    (checks.oversample_after_split, early, "copies of test rows"),
-    (checks.oversample_after_split, copies, "copies of test rows"),
-    (checks.oversample_after_split, untouched, "nothing was oversampled"),
-    (checks.greedy_coreset, lambda v, k: [0] * k, "kept twice"),
-    (checks.greedy_coreset, lambda v, k: [1, *[i for i in range(80) if i != 1][: k - 1]], "expected row 0"),
-    (checks.greedy_coreset, lambda v, k: [0, *np.argsort(-np.linalg.norm(v - v[0], axis=1))[: k - 1]], "nearest kept"),
-    (checks.conformal_threshold, lambda s, rate: np.quantile(s, 1 - rate), "neither interpolate nor round down"),
-    (checks.conformal_threshold, lambda s, rate: max(s) + 1, "misses more defects"),
-    (checks.conformal_threshold, lambda s, rate: np.nan_to_num(threshold(s, rate), posinf=max(s)), "infinity"),
-    (checks.p_value, lambda s, good: (good > s).mean(), "never happens"),
-    (checks.p_value, lambda s, good: ((good > s).sum() + 1) / 10, "same score is as high"),
-    (checks.p_value, lambda s, good: ((good <= s).sum() + 1) / 10, "other tail"),
-    (checks.run_lengths, lambda m: runs(m, "C"), "down the columns"),
-    (checks.run_lengths, lambda m: [v for v in runs(m) if v], "counts zeros"),
-    (checks.run_lengths, lambda m: runs(m)[:-1], "they add up to"),
-    (checks.mask_iou, lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum()), "Dice"),
-    (checks.mask_iou, lambda a, b: (a == b).mean(), "neither"),
-    (checks.mask_iou, lambda a, b: (a & b).sum() / max(a.sum(), 1), "one of the two masks"),
-    (checks.voc_box, lambda m: np.array(box(m)) - 1, "Pascal VOC's is 1"),
-    (checks.voc_box, lambda m: np.array(box(m))[[1, 0, 3, 2]], "exchanged"),
-    (checks.voc_box, lambda m: np.array(box(m)) + [0, 0, 1, 1], "last pixel"),
-    (checks.voc_box, lambda m: np.array(box(m)) - [1, 1, 0, 0], "very first pixel"),
-    (checks.intervals_agree, lambda a, b, c, d: a <= c <= b, "one inside the other"),
-    (checks.intervals_agree, lambda a, b, c, d: True, "gap"),
-    (checks.honest_summary, np.max, "best split"),
-    (checks.honest_summary, np.median, "median"),
-]
-
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT, ids=lambda value: getattr(value, "__name__", "answer"))
-def test_a_right_answer_passes_with_one_line(check, answer, capsys):
-    check(answer)
+@pytest.mark.parametrize(("name", "answer"), RIGHT, ids=[f"{name}-{k}" for k, (name, _) in enumerate(RIGHT)])
+def test_a_right_answer_passes_with_one_line(name, answer, capsys):
+    ask(name, answer)
     out = capsys.readouterr().out
     assert out.startswith("correct: ") and out.count("\n") == 1
 
 
-@pytest.mark.parametrize(("check", "answer", "hint"), WRONG, ids=lambda v: v if isinstance(v, str) else "")
-def test_a_usual_mistake_is_recognised(check, answer, hint, capsys):
+@pytest.mark.parametrize(("name", "answer", "hint"), WRONG, ids=[f"{n}-{k}" for k, (n, *_) in enumerate(WRONG)])
+def test_a_wrong_answer_is_told_what_it_lacks(name, answer, hint, capsys):
     with pytest.raises(CheckFailed) as caught:
-        check(answer)
+        ask(name, answer)
     assert hint in str(caught.value)
     assert "correct" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("check", [check for check, _ in RIGHT], ids=lambda check: check.__name__)
-def test_no_answer_stays_not_implemented(check):
-    with pytest.raises(NotImplementedError, match="a hint"):
-        check(unanswered)
+def unanswered(*_):
+    raise NotImplementedError
 
 
-def test_a_failed_check_is_shown_without_a_traceback():
-    assert CheckFailed("so and so")._render_traceback_() == ["not yet: so and so"]
+ODD = [
+    (lambda *_: None, "is there a return statement"),
+    (lambda *_: 1 / 0, r"line \d+ \(.*1 / 0.*\): division by zero"),
+    (lambda *_: exit(), "raised SystemExit"),
+    (3.0, "expected your function, found 3"),
+    (lambda: 1, "takes 0 positional arguments"),
+    (lambda *_: object(), "."),
+    (lambda *_: [[1], [2, 3]], "."),
+    (lambda *_: pd.DataFrame({"x": [1]}), "."),
+    (lambda *_: "many", "."),
+    (lambda *_: {"a": 1}, "."),
+]
 
 
-def test_the_farthest_type_is_that_of_the_mean_position():
-    # The ring's regions are far out, but on average it is in the middle.
-    defects = pd.DataFrame(
-        {"defect": ["ring", "ring", "spot", "spot"], "x": [0.05, 0.95, 0.6, 0.7], "y": [0.5, 0.5, 0.5, 0.5]}
-    )
-    checks.farthest_type("ring", "spot", defects)
-    with pytest.raises(CheckFailed, match="mean of the distances"):
-        checks.farthest_type("ring", "ring", defects)
-    with pytest.raises(CheckFailed, match="expected one of ring, spot, found 'hole'"):
-        checks.farthest_type("hole", "spot", defects)
+@pytest.mark.parametrize("name", NAMES)
+def test_an_odd_answer_is_no_crash(name):
+    with pytest.raises(NotAnswered, match="not answered yet"):
+        ask(name, with_prediction(name, unanswered))
+    for place in range(1 + (name in PREDICTED)):
+        with pytest.raises(NotAnswered):
+            ask(name, ... if name not in PREDICTED else [(..., len), (PREDICTED[name], ...)][place])
+    for answer, message in ODD:
+        with pytest.raises(CheckFailed, match=message) as caught:
+            ask(name, with_prediction(name, answer))
+        assert caught.value.__suppress_context__ and "cannot be judged" not in str(caught.value)
 
 
-def test_a_better_classifier_beats_the_nearest_mean_and_a_worse_one_does_not():
-    rng = np.random.default_rng(0)
-    labels = np.repeat(["a", "b"], 40)
-    # The second feature is noise that a mean cannot ignore.
-    features = np.stack([(labels == "b") + 0.2 * rng.normal(size=80), 30 * rng.normal(size=80)], 1)
-    checks.beats_nearest_mean(lambda x, y, t: np.where(t[:, 0] > 0.5, "b", "a"), features, labels)
-    with pytest.raises(CheckFailed, match="against the nearest class mean"):
-        checks.beats_nearest_mean(lambda x, y, t: np.full(len(t), "a"), features, labels)
-    with pytest.raises(CheckFailed, match="'c' is no class"):
-        checks.beats_nearest_mean(lambda x, y, t: np.full(len(t), "c"), features, labels)
-    with pytest.raises(CheckFailed, match="expected 20 labels"):
-        checks.beats_nearest_mean(lambda x, y, t: y, features, labels)
+def test_a_call_that_is_not_implemented_in_a_library_is_an_error_of_the_answer(monkeypatch):
+    def answer(labels):
+        return pd.Series(labels)._not_there_yet()
+
+    names: dict = {}
+    exec("def missing(self):\n    raise NotImplementedError('only for numbers')", names)
+    monkeypatch.setattr(pd.Series, "_not_there_yet", names["missing"], raising=False)
+    with pytest.raises(CheckFailed, match="only for numbers") as caught:
+        checks.imbalance_ratio(answer)
+    assert not isinstance(caught.value, NotAnswered)
 
 
-def test_patches_beat_their_mean_and_the_labels_are_not_given():
-    rng = np.random.default_rng(0)
-    good, test = rng.normal(size=(10, 16, 3)), rng.normal(size=(20, 16, 3))
-    good += 3 * rng.normal(size=(10, 1, 3))  # light, say: it moves all patches of an image
-    test += 3 * rng.normal(size=(20, 1, 3))
-    is_defect = np.arange(20) % 2 == 0
-    test[is_defect, 3] += 30
-
-    def nearest(good, test):
-        return np.linalg.norm(test[:, :, None] - good.reshape(1, 1, -1, 3), axis=-1).min(-1).max(-1)
-
-    checks.beats_pooled_features(nearest, good, test, is_defect)
-    with pytest.raises(CheckFailed, match="worse than guessing"):
-        checks.beats_pooled_features(lambda g, t: -nearest(g, t), good, test, is_defect)
-    with pytest.raises(CheckFailed, match="expected the shape"):
-        checks.beats_pooled_features(lambda g, t: nearest(g, t)[:3], good, test, is_defect)
-    test[is_defect, 4:8] += 30  # so large that the mean sees it too
-    with pytest.raises(CheckFailed, match="that of the mean vectors"):
-        pooled = lambda g, t: np.linalg.norm(t.mean(1)[:, None] - g.mean(1), axis=-1).min(1)  # noqa: E731
-        checks.beats_pooled_features(pooled, good, test, is_defect)
+@pytest.mark.parametrize("code", ["raise NotImplementedError", "return x.nothing", "return [1]", "return 0.5"])
+def test_a_notebook_shows_a_sentence_and_no_line_of_the_check(code, capsys):
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.run_cell(f"def ratio(x):\n    {code}")
+    shell.run_cell("from hw3lib.course import checks\nchecks.imbalance_ratio(ratio)")
+    shown = capsys.readouterr().out
+    assert "not answered yet: " in shown or "not yet: " in shown
+    assert len(shown.splitlines()) == 1 and "Traceback" not in shown
+    if "nothing" in code:
+        assert "line 2 (return x.nothing)" in shown
 
 
-def test_dropped_components_are_counted_anew(category):
+def test_a_check_that_crashes_itself_says_so_without_a_traceback():
+    @base.check
+    def broken(rng, answer):
+        return {}[answer]
+
+    with pytest.raises(CheckFailed, match=r"cannot be judged \(KeyError: 3\)") as caught:
+        broken(3)
+    assert caught.value._render_traceback_() == [f"not yet: {caught.value}"]
+
+
+def test_cases_differ_from_call_to_call(monkeypatch):
+    monkeypatch.undo()
+    seen: list = []
+
+    def answer(k, n):
+        seen.append((k, n))
+        return 0, 0
+
+    for _ in range(2):
+        with pytest.raises(CheckFailed):
+            checks.wilson(answer)
+    assert seen[: len(seen) // 2] != seen[len(seen) // 2 :]
+
+
+def test_components_are_counted_on_the_masks_of_the_chapter(category, capsys):
     from hw3lib.data import load_table
 
     table = load_table(category.parent, category.name)  # every defect is one square of 48 pixels
-    checks.dropped_components(3, 7, table, min_area=49)
-    checks.dropped_components(3, 0, table, min_area=48)
-    with pytest.raises(CheckFailed, match="exactly 48 stays"):
-        checks.dropped_components(3, 7, table, min_area=48)
-    with pytest.raises(CheckFailed, match="found 'many'"):
-        checks.dropped_components("many", 0, table, min_area=48)
+    for least, count in ((49, table["mask"].notna().sum()), (48, 0)):
+        checks.dropped_components(3, annotate.small, table, min_area=least)
+        assert capsys.readouterr().out.startswith(f"correct: {count} components, 3 predicted")
 
 
-def test_points_an_image_are_a_hundred_over_the_number_of_test_images():
-    right = {"carpet": 100 / 22, "wood": 100 / 26, "bottle": 12.5, "capsule": 100 / 24}
-    guess = dict.fromkeys(right, 5)
-    checks.points_an_image(guess, right)
-    with pytest.raises(CheckFailed, match="one image of how many"):
-        checks.points_an_image(guess, right | {"wood": 5})
-    with pytest.raises(CheckFailed, match="not as a fraction"):
-        checks.points_an_image(guess, {name: value / 100 for name, value in right.items()})
-    with pytest.raises(CheckFailed, match="prediction: expected a number for each"):
-        checks.points_an_image({}, right)
+class Mutant(ast.NodeTransformer):
+    """One operator, comparison, sign, number or name of a solution changed: the one at ``place``."""
+
+    OTHER: dict = {
+        ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.BitAnd: ast.BitOr,
+        ast.BitOr: ast.BitAnd, ast.GtE: ast.Gt, ast.LtE: ast.Lt, ast.Lt: ast.LtE, ast.USub: ast.UAdd, ast.Pow: ast.Mult,
+    }  # fmt: skip
+
+    NAMES: dict = {
+        "min": "max", "max": "min", "idxmin": "idxmax", "idxmax": "idxmin", "mean": "sum", "any": "all",
+        "train": "test", "test": "train", "val_loss": "train_loss", "low": "high", "rows": "columns", "columns": "rows",
+    }  # fmt: skip
+
+    def __init__(self, place):
+        self.place, self.count = place, 0
+
+    def here(self):
+        self.count += 1
+        return self.count == self.place + 1
+
+    def generic_visit(self, node):
+        super().generic_visit(node)
+        for field in ("op", "ops"):
+            ops = getattr(node, field, None)
+            one = ops[0] if isinstance(ops, list) else ops
+            if type(one) in self.OTHER and self.here():
+                other = self.OTHER[type(one)]()
+                setattr(node, field, [other] if isinstance(ops, list) else other)
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float) and self.here():
+            node.value += 1 if isinstance(node.value, int) else node.value / 4
+        for field in ("attr", "id"):
+            if getattr(node, field, None) in self.NAMES and self.here():
+                setattr(node, field, self.NAMES[getattr(node, field)])
+        return node
+
+
+# Mutations that are right, too: a factor or constant that scaling or softmax takes out, settings of scikit-learn.
+SAME = ("2 - beta) / (1", "1 + beta) / (1", "counts * counts.sum()", "max_iter=3001", "n_neighbors=2", "-2)", "(-2,")
+
+
+def solutions():
+    for source in sorted((project_root() / "notebooks/sources").glob("*.py")):
+        cells = {mark: cell.source for cell in convert(source).cells if (mark := numbered(cell))}
+        for (kind, number), answer in cells.items():
+            if kind == "answer":
+                (name,) = re.findall(r"checks\.(\w+)\(", cells["check", number])
+                yield name, answer
+
+
+@pytest.mark.parametrize(("name", "answer"), list(solutions()), ids=[name for name, _ in solutions()])
+def test_a_mutation_of_a_solution_is_refused(name, answer):
+    from scipy import ndimage
+    from torch import nn
+
+    accepted, tried = [], 0
+    answer = re.sub(r"# BEGIN SOLUTION: prediction\n.*?# END SOLUTION", "", answer, count=1, flags=re.S)
+    for place in range(100):
+        mutant = Mutant(place)
+        tree = mutant.visit(ast.parse(answer))
+        if mutant.count <= place:
+            break
+        names = {"np": np, "pd": pd, "nn": nn, "ndimage": ndimage, "defects": dataset.DEFECTS}
+        exec(compile(ast.fix_missing_locations(tree), "mutant", "exec"), names)
+        function = next(v for k, v in reversed(names.items()) if callable(v) and k not in ("np", "nn"))
+        tried += 1
+        try:
+            ask(name, with_prediction(name, function))
+            if not any(part in ast.unparse(tree) for part in SAME):
+                accepted.append(ast.unparse(tree))
+        except CheckFailed:
+            pass
+    assert tried and not accepted
+
+
+def test_hints_come_one_by_one_and_are_remembered(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(progress, "TRIED", [])
+    with pytest.raises(Hw3Error, match="run the check"):
+        checks.hint()
+    progress.TRIED.append("wilson")
+    given = progress.exercises.Guidance(["think", "do", "nearly"], "return 1")
+    monkeypatch.setattr(progress.exercises, "guidance", lambda name: given)
+    for expected in ("hint 1 of 3: think", "hint 2 of 3: do", "hint 3 of 3: nearly", "hint 3 of 3: nearly"):
+        checks.hint()
+        assert capsys.readouterr().out == expected + "\n"
+    assert progress.asked_hints(tmp_path) == {"wilson": 3}
+    monkeypatch.setattr(progress, "PASSED", set())
+    with pytest.raises(Hw3Error, match="once the check has passed"):
+        checks.solution()
+    progress.PASSED.add("wilson")
+    checks.solution()
+    assert capsys.readouterr().out == "return 1\n"

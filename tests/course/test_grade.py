@@ -46,7 +46,7 @@ def submissions(tmp_path, monkeypatch):
     """An empty folder for submissions to the small chapter, and a category that need not be made."""
     reference = tmp_path / "reference"
     reference.mkdir()
-    nbformat.write(notebook(), reference / f"{CHAPTER}.ipynb")
+    nbformat.write(notebook(), reference / f"ex{CHAPTER}.ipynb")
     monkeypatch.setattr(exercises, "folder", lambda: reference)
     monkeypatch.setattr("hw3lib.course.grading.get", lambda *_, **__: tmp_path)
     folder = tmp_path / "submissions"
@@ -56,7 +56,7 @@ def submissions(tmp_path, monkeypatch):
 
 def submit(folder, student, made):
     (folder / student).mkdir()
-    nbformat.write(made, folder / student / f"{CHAPTER}.ipynb")
+    nbformat.write(made, folder / student / f"ex{CHAPTER}.ipynb")
 
 
 def by_student(grades):
@@ -69,16 +69,19 @@ def test_right_wrong_and_missing_answers(submissions):
     submit(submissions, "cem", notebook("one = 1 / 0", "two = 2"))
     lines = []
     grades = by_student(grade.grade(submissions, echo=lines.append))
-    assert grades["ada"].exercises == ["passed", "passed"] and grades["ada"].message == ""
+    assert grades["ada"].exercises == ["passed", "passed"] and grades["ada"].messages == ["", ""]
     assert grades["bob"].exercises == ["failed", "missing"]
-    assert grades["bob"].message == "exercise 1: CheckFailed: found 3, look again"
-    assert grades["cem"].exercises == ["error", "passed"] and "ZeroDivisionError" in grades["cem"].message
-    assert lines[0] == f"[1/3] ada/{CHAPTER}.ipynb: 2 of 2"
+    assert grades["bob"].messages == ["found 3, look again", "NotImplementedError('b')"]
+    assert grades["cem"].exercises == ["error", "passed"] and "ZeroDivisionError" in grades["cem"].messages[0]
+    assert lines[0] == f"[1/3] ada/ex{CHAPTER}.ipynb: 2 of 2"
     with (submissions / "grades.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [(r["passed"], r["of"], r["exercise 1"]) for r in rows] == [
         ("2", "2", "passed"), ("0", "2", "failed"), ("1", "2", "error")
     ]  # fmt: skip
+    assert [(r["message 1"], r["message 2"]) for r in rows][1] == ("found 3, look again", "NotImplementedError('b')")
+    pages = {path.stem: path.read_text() for path in (submissions / "feedback").iterdir()}
+    assert sorted(pages) == ["ada", "bob", "cem"] and "Exercise 1: failed</h3><p>found 3, look again" in pages["bob"]
 
 
 def test_an_edited_check_an_edited_setup_and_deleted_cells_gain_nothing(submissions):
@@ -110,11 +113,9 @@ def with_ids(made):
 
 
 def answers(made):
-    """Code of the answers as they are put into the course's notebook, and that of the cells added before each."""
-    put_in = grade.put_in(notebook(), made)
-    marks = [exercises.numbered(cell) for cell in put_in.cells]
-    at = [marks.index(("answer", number)) for number in (1, 2)]
-    return [put_in.cells[position].source for position in at], [cell.source for cell in put_in.cells[5 : at[1]]]
+    """Code of the answers, and that of the cells added before the second."""
+    found = grade.answers(notebook(), made)
+    return [sources[-1] for sources in found], found[1][:-1]
 
 
 GIVEN = ["one = 1", "two = helper()"]
@@ -199,7 +200,7 @@ def test_one_that_hangs_eats_memory_or_kills_its_kernel_does_not_stop_the_rest(s
     assert [grades[name].exercises for name in sorted(grades)] == [["passed", "error"]] * 3 + [["passed", "passed"]]
     assert "time limit" in grades["1-hangs"].message and "memory limit" in grades["2-eats"].message
     mine = psutil.Process().children(recursive=True)
-    assert not [p for p in mine if p.is_running() and "papermill" in " ".join(p.cmdline())]
+    assert not [p for p in mine if p.is_running() and "grader" in " ".join(p.cmdline())]
 
 
 def test_what_is_no_notebook_is_named(submissions):
@@ -221,13 +222,47 @@ def test_what_is_no_notebook_is_named(submissions):
     assert len(grades) == 8 and {g.status for g in grades.values()} == {"unreadable"}
     assert "not a notebook" in grades[f"deep/{CHAPTER}.ipynb"].message
     assert "clear its outputs" in grades[f"big/{CHAPTER}.ipynb"].message
-    assert "expected a name that begins as one of 07_small" in grades["homework.ipynb"].message
+    assert "expected a name that begins as one of ex07_small" in grades["homework.ipynb"].message
 
 
 def test_a_name_that_a_spreadsheet_would_execute_is_quoted(tmp_path):
     grade.write(tmp_path / "g.csv", [grade.Grade("=cmd()/x.ipynb", message="-1+1")])
     row = (tmp_path / "g.csv").read_text().splitlines()[1]
     assert row.startswith("'=cmd()/x.ipynb,") and row.endswith(",'-1+1")
+
+
+def test_the_set_up_is_executed_once_and_what_fails_in_it_is_said(submissions):
+    counted = notebook()
+    counted.cells[1].source += f"\nopen({str(submissions / 'count.txt')!r}, 'a').write('x')"
+    nbformat.write(counted, exercises.folder() / f"ex{CHAPTER}.ipynb")
+    for student in ("ada", "bob", "cem"):
+        submit(submissions, student, notebook("start = 5\none = 1", "two = 2"))
+    grades = grade.grade(submissions, echo=str)
+    assert [g.exercises for g in grades] == [["passed", "passed"]] * 3  # the course's names are its own again
+    assert (submissions / "count.txt").read_text() == "x" * (1 if grade.FORKS else 3)
+    counted.cells[1].source = "nothing.there"
+    nbformat.write(counted, exercises.folder() / f"ex{CHAPTER}.ipynb")
+    found = grade.grade(submissions, echo=str)[0]
+    assert found.status == "setup" and "NameError" in found.message and found.exercises == ["error"] * 2
+
+
+def test_hints_are_counted_and_chapters_are_no_submissions(submissions):
+    named = ["# checks.wilson(x)\nchecks.expect(one, 1)", "checks.expect(two, 2)"]
+    nbformat.write(notebook(checks=named), exercises.folder() / f"ex{CHAPTER}.ipynb")
+    submit(submissions, "ada", notebook("one = 1"))
+    (submissions / "ada" / "hints.json").write_text('{"wilson": 2, "other": 3}')
+    (submissions / "ada" / exercises.CHAPTERS).mkdir()
+    nbformat.write(notebook("one = 1", "two = 2"), submissions / "ada" / exercises.CHAPTERS / f"{CHAPTER}.ipynb")
+    (found,) = grade.grade(submissions, echo=str)
+    assert found.hints == 2 and found.passed == 1
+    assert "1 of 2, 2 hints asked for" in (submissions / "feedback" / "ada.html").read_text()
+
+
+def test_what_a_student_names_is_text_on_the_page(tmp_path):
+    one = grade.Grade("<b>/x.ipynb", exercises=["failed"], messages=["<script>"])
+    grade.write_feedback(tmp_path, [one], {})
+    page = (tmp_path / "<b>.html").read_text()
+    assert "<script>" not in page and "<h1>&lt;b&gt;</h1>" in page
 
 
 @pytest.mark.parametrize("limits", [{"timeout": 0}, {"memory": -1}])

@@ -158,9 +158,9 @@ def test_submissions_are_graded(place):
         return new_notebook(cells=[*cells, tagged("assert one == wanted", "check-1")], metadata=metadata)
 
     (place / "notebooks").mkdir()
-    nbformat.write(chapter("raise NotImplementedError"), place / "notebooks/01_x.ipynb")
+    nbformat.write(chapter("raise NotImplementedError"), place / "notebooks/ex01_x.ipynb")
     (place / "submissions").mkdir()
-    nbformat.write(chapter("one = 1"), place / "submissions/01_x.ipynb")
+    nbformat.write(chapter("one = 1"), place / "submissions/ex01_x.ipynb")
     on_windows("-c", GRADE, place)
 
 

@@ -59,7 +59,7 @@ def test_the_wheel_holds_package_notebooks_exercises_and_licence(built):
     assert sources <= names
     assert {"hw3lib/py.typed", "hw3lib/inspection/app/page.html"} <= names
     for chapter in CHAPTERS:
-        assert {f"hw3lib/course/notebooks/{chapter}", f"hw3lib/course/notebooks/exercises/{chapter}"} <= names
+        assert {f"hw3lib/course/notebooks/{chapter}", f"hw3lib/course/notebooks/exercises/ex{chapter}"} <= names
     assert not [name for name in names if "notebooks/sources" in name]
     assert f"hw3lib-{__version__}.dist-info/licenses/LICENSE" in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "runs/", "data/"))]

@@ -1,13 +1,15 @@
 from .annotate import dropped_components, mask_iou, run_lengths, voc_box
-from .anomaly import beats_pooled_features, conformal_threshold, greedy_coreset, p_value
-from .base import CheckFailed
+from .anomaly import beats_pooled_features, conformal_threshold, p_value, region_overlap
+from .base import CheckFailed, NotAnswered
 from .classify import beats_nearest_mean, best_epoch, exchange_head, wilson
 from .dataset import fair_split, farthest_type, imbalance_ratio
 from .imbalance import class_balanced_weights, logit_adjustment, oversample_after_split, smote_point
+from .progress import hint, solution
 from .report import honest_summary, intervals_agree, points_an_image
 
 __all__ = [
     "CheckFailed",
+    "NotAnswered",
     "beats_nearest_mean",
     "beats_pooled_features",
     "best_epoch",
@@ -17,7 +19,7 @@ __all__ = [
     "exchange_head",
     "fair_split",
     "farthest_type",
-    "greedy_coreset",
+    "hint",
     "honest_summary",
     "imbalance_ratio",
     "intervals_agree",
@@ -25,9 +27,11 @@ __all__ = [
     "mask_iou",
     "oversample_after_split",
     "p_value",
+    "region_overlap",
     "points_an_image",
     "run_lengths",
     "smote_point",
+    "solution",
     "voc_box",
     "wilson",
 ]

@@ -2,106 +2,218 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
-from hw3lib.annotate.instances import components
 from hw3lib.data.regions.masks import read_mask
 
-from .base import CheckFailed, call, near, number, numbers, passed
-
-
-def run_lengths(function: Callable[[np.ndarray], list[int]]) -> None:
-    """COCO's uncompressed run lengths of a mask: down the columns, zeros first."""
-    rng = np.random.default_rng(0)
-    cases = [np.array([[0, 1], [1, 1], [0, 0]], bool), np.array([[1, 0], [1, 0]], bool), np.zeros((2, 3), bool)]
-    cases += [rng.random((5, 4)) < 0.5 for _ in range(5)]
-    for mask in cases:
-        given = f"the mask {mask.astype(int).tolist()}" if mask.size < 8 else f"a mask of {mask.shape} pixels"
-        found = [int(v) for v in np.ravel(np.asarray(call(function, mask.copy(), given=given)))]
-        expected = _runs(mask.ravel(order="F"))
-        if found == expected:
-            continue
-        hint = "count how often the value stays the same before it changes"
-        if sum(found) != mask.size:
-            hint = f"they add up to {sum(found)}, the mask has {mask.size} pixels"
-        elif found == _runs(mask.ravel(order="C")):
-            hint = "COCO goes down the columns, not along the rows"
-        elif mask[0, 0] and [0, *found] == expected:
-            hint = "the first number counts zeros, even where there are none"
-        raise CheckFailed(f"{given}: these are not its run lengths; {hint}")
-    passed("what pycocotools writes, before it packs the numbers into letters")
+from .base import Case, CheckFailed, check, compare, near, short
 
 
 def _runs(pixels: np.ndarray) -> list[int]:
-    changes = np.flatnonzero(np.diff(np.concatenate([[False], pixels]).astype(int))).tolist()
-    ends = [*changes, len(pixels)]
-    return np.diff([0, *ends]).tolist()
+    """Lengths of runs of equal values, of zeros first."""
+    runs = [(value, len(list(group))) for value, group in groupby(pixels.astype(int).tolist())]
+    return [0] * (runs[0][0] == 1) + [length for _, length in runs]
 
 
-def mask_iou(function: Callable[[np.ndarray, np.ndarray], float]) -> None:
+def _whole(value: Any, expected: Any, what: str) -> np.ndarray:
+    """A flat array of whole numbers, of any length."""
+    try:
+        found = np.asarray(value if not isinstance(value, str) else None, float).ravel()
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    if not np.isfinite(found).all() or (found != found.round()).any():
+        raise CheckFailed(f"{what}: expected a flat list of whole numbers, found {short(value)}")
+    return found.astype(int)
+
+
+@check
+def run_lengths(rng: np.random.Generator, function: Any) -> str:
+    """COCO's uncompressed run lengths of a mask: down the columns, zeros first."""
+    masks = [rng.random(rng.integers(2, 6, 2)) < rng.uniform(0.3, 0.7) for _ in range(6)]
+    for mask, corners in zip(masks, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=False):
+        mask[0, 0], mask[-1, -1] = corners
+    masks += [np.zeros((2, int(rng.integers(2, 5))), bool), np.ones((2, int(rng.integers(2, 5))), bool)]
+    compare(
+        function,
+        [(f"the mask {mask.astype(int).tolist()}", (mask,)) for mask in masks],
+        lambda mask: _runs(mask.ravel(order="F")),
+        "count how often the value stays the same before it changes; their sum is the number of pixels",
+        [
+            (lambda m: _runs(m.ravel()), "COCO goes down the columns, not along the rows"),
+            (
+                lambda m: [n for n in _runs(m.ravel(order="F")) if n],
+                "the first number counts zeros, even where there are none",
+            ),
+            (lambda m: _runs(m.ravel(order="F"))[:-1], "the last run is missing: it ends with the mask"),
+            (lambda m: _runs(m.ravel(order="F"))[1:], "the first run is missing: it counts zeros"),
+            (lambda m: _runs(~m.ravel(order="F")), "these begin with ones; COCO begins with zeros"),
+            (lambda m: _runs(m.ravel(order="F"))[::-1], "the order is the other one"),
+            (lambda m: np.cumsum(_runs(m.ravel(order="F"))), "these are places where the value changes; count lengths"),
+            (lambda m: _runs(m.ravel(order="F"))[1::2], "these are the runs of ones alone"),
+            (lambda m: _runs(m.ravel(order="F"))[::2], "these are the runs of zeros alone"),
+            (lambda m: m.ravel(order="F").astype(int), "these are the pixels themselves"),
+            (lambda m: [0, *_runs(m.ravel(order="F"))], "there is one zero too many at the start"),
+            (lambda m: [(~m).sum(), m.sum()], "these are all zeros and all ones; count every run by itself"),
+        ],
+        what="the run lengths",
+        read=_whole,
+    )
+    return "what pycocotools writes, before it packs the numbers into letters"
+
+
+@check
+def mask_iou(rng: np.random.Generator, function: Any) -> str:
     """Intersection over union of two masks."""
-    rng = np.random.default_rng(0)
-    a = np.zeros((6, 6), bool)
-    a[1:4, 1:4] = True
-    b = np.zeros((6, 6), bool)
-    b[2:6, 2:6] = True
-    cases = [(a, a), (a, b), (a, ~a), *(tuple(rng.random((2, 8, 8)) < 0.4) for _ in range(4))]
-    for one, other in cases:
-        both, either = int((one & other).sum()), int((one | other).sum())
-        given = f"masks of {one.sum()} and {other.sum()} pixels, {both} in both"
-        found = number(call(function, one.copy(), other.copy(), given=given), "the IoU")
-        expected = both / either
-        if near(found, expected):
-            continue
-        hint = "pixels in both over pixels in either"
-        if near(found, 2 * both / (one.sum() + other.sum())):
-            hint = "that is Dice, which counts the overlap twice and is always the kinder one"
-        elif near(found, (one == other).mean()):
-            hint = "that counts pixels that are in neither: an empty prediction would be nearly perfect"
-        elif near(found, both / max(int(one.sum()), 1)) or near(found, both / max(int(other.sum()), 1)):
-            hint = (
-                "only one of the two masks is below the line: a mask of everything would be perfect, or one of nothing"
-            )
-        raise CheckFailed(f"{given}: expected {expected:.4g}, found {found:.4g}; {hint}")
-    passed("no pixel outside both masks counts")
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
+    for _ in range(6):
+        shape = rng.integers(4, 9, 2)
+        one, other = rng.random(shape) < rng.uniform(0.2, 0.7), rng.random(shape) < rng.uniform(0.2, 0.7)
+        one[0, :2], other[0, :2] = (True, True), (True, False)
+        pairs.append((one, other))
+    pairs += [(pairs[0][0], ~pairs[0][0]), (pairs[1][1], pairs[1][1])]
+    compare(
+        function,
+        [(f"masks of {a.sum()} and {b.sum()} pixels, {(a & b).sum()} in both", (a, b)) for a, b in pairs],
+        lambda a, b: np.count_nonzero(a * b) / np.count_nonzero(a + b),
+        "pixels in both over pixels in at least one",
+        [
+            (lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum()), "that is Dice, which counts the overlap twice"),
+            (lambda a, b: (a == b).mean(), "that counts pixels that are in neither: nothing at all would score high"),
+            (lambda a, b: (a & b).sum() / a.sum(), "below the line is the first mask alone"),
+            (lambda a, b: (a & b).sum() / b.sum(), "below the line is the second mask alone"),
+            (lambda a, b: (a & b).sum() / (a.sum() + b.sum()), "the pixels in both are counted twice below the line"),
+            (lambda a, b: (a & b).mean(), "below the line are all pixels of the image"),
+            (lambda a, b: (a & b).sum(), "that is the intersection; what is it divided by?"),
+            (
+                lambda a, b: 1 - (a & b).sum() / (a | b).sum(),
+                "that is one minus it: & is in both, ^ in exactly one",
+            ),
+            (lambda a, b: (a & b).sum() / (a ^ b).sum(), "^ leaves out the pixels in both; | is in at least one"),
+            (lambda a, b: (a & b).sum() / max(a.sum(), b.sum()), "below the line is the larger mask alone"),
+            (lambda a, b: (a & b).sum() / min(a.sum(), b.sum()), "below the line is the smaller mask alone"),
+            (lambda a, b: 100 * (a & b).sum() / (a | b).sum(), "that is in per cent; 0 to 1 was asked for"),
+        ],
+        what="the IoU",
+    )
+    return "no pixel outside both masks counts"
 
 
-def voc_box(function: Callable[[np.ndarray], tuple[int, int, int, int]]) -> None:
+def _ends(mask: np.ndarray) -> np.ndarray:
+    """First and last row and column: top, bottom, left, right."""
+    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    return np.array([rows[0], rows[-1], columns[0], columns[-1]])
+
+
+@check
+def voc_box(rng: np.random.Generator, function: Any) -> str:
     """Pascal VOC's ``xmin, ymin, xmax, ymax`` of a mask: the first pixel is 1, the last one belongs to the box."""
-    cases = [((0, 3), (0, 5)), ((2, 4), (1, 9)), ((5, 6), (7, 8))]  # rows, columns; half-open
-    for (top, bottom), (left, right) in cases:
-        mask = np.zeros((8, 12), bool)
-        mask[top:bottom, left:right] = True
-        given = f"a mask with rows {top} to {bottom - 1} and columns {left} to {right - 1} of 8 x 12"
-        found = tuple(numbers(call(function, mask, given=given), (4,), f"{given}, the box").astype(int).tolist())
-        expected = (left + 1, top + 1, right, bottom)
-        if found == expected:
-            continue
-        hint = "look at one number after the other"
-        if found == (top + 1, left + 1, bottom, right) or found == (top, left, bottom - 1, right - 1):
-            hint = "x and y are exchanged: x goes along the columns"
-        elif found == (left, top, right - 1, bottom - 1):
-            hint = "numpy's first pixel is 0, Pascal VOC's is 1"
-        elif found[:2] == expected[:2]:
-            hint = "the upper left corner is right; is the last pixel of the defect in the box, and no other?"
-        elif found[2:] == expected[2:]:
-            hint = "the lower right corner is right; which number has the very first pixel of an image?"
-        raise CheckFailed(f"{given}: found {found}; {hint}")
-    passed("one pixel more or less is a box that no other program agrees with")
+    cases: list[Case] = []
+    for corner in (True, False, False, False, False):
+        mask = np.zeros((int(rng.integers(8, 14)), int(rng.integers(15, 24))), bool)
+        top, left = (0, 0) if corner else (int(rng.integers(1, 4)), int(rng.integers(4, 9)))
+        height, width = int(rng.integers(1, 5)), int(rng.integers(2, 7))
+        mask[top : top + height, left : left + width] = rng.random((height, width)) < 0.5
+        mask[top, left] = mask[top + height - 1, left + width - 1] = True
+        given = f"a mask with rows {top} to {top + height - 1} and columns {left} to {left + width - 1}"
+        cases.append((f"{given} of {mask.shape[0]} x {mask.shape[1]}", (mask,)))
+
+    def taken(order: tuple[int, ...], plus: tuple[int, ...]) -> Any:
+        return lambda mask: _ends(mask)[list(order)] + plus
+
+    xyxy = (2, 0, 3, 1)
+    compare(
+        function,
+        cases,
+        lambda mask: tuple(int(v) for v in _ends(mask)[[2, 0, 3, 1]] + 1),
+        "look at one number after the other: x goes along the columns, pixels count from 1, the last one is included",
+        [
+            (taken((0, 2, 1, 3), (0, 0, 0, 0)), "x and y are exchanged, and pixels count from 1"),
+            (taken((0, 2, 1, 3), (1, 1, 1, 1)), "x and y are exchanged: x goes along the columns"),
+            (taken(xyxy, (0, 0, 0, 0)), "numpy's first pixel is 0, Pascal VOC's is 1"),
+            (
+                taken(xyxy, (1, 1, 2, 2)),
+                "the upper left corner is right; the lower right one is a pixel beyond the last",
+            ),
+            (taken(xyxy, (1, 1, 0, 0)), "the upper left corner is right; the last pixel is not in the box"),
+            (taken(xyxy, (0, 0, 1, 1)), "the lower right corner is right; the very first pixel has the number 1"),
+            (taken(xyxy, (2, 2, 2, 2)), "these count from 2: add 1 once"),
+            (taken(xyxy, (-1, -1, -1, -1)), "1 was subtracted; numpy counts from 0 and Pascal VOC from 1"),
+            (
+                taken((2, 3, 0, 1), (1, 1, 1, 1)),
+                "these are xmin, xmax, ymin, ymax; the order is xmin, ymin, xmax, ymax",
+            ),
+            (taken((3, 1, 2, 0), (1, 1, 1, 1)), "the two corners are exchanged: the upper left one comes first"),
+            (
+                lambda m: (*(_ends(m)[[2, 0]] + 1), np.ptp(_ends(m)[2:]) + 1, np.ptp(_ends(m)[:2]) + 1),
+                "the last two are width and height, as COCO has them; Pascal VOC has a corner",
+            ),
+            (
+                lambda m: (*_ends(m)[[2, 0]], np.ptp(_ends(m)[2:]) + 1, np.ptp(_ends(m)[:2]) + 1),
+                "that is COCO's box: x, y, width, height, from 0",
+            ),
+            (lambda m: (1, 1, m.shape[1], m.shape[0]), "that is the whole image"),
+        ],
+        what="the box",
+    )
+    return "one pixel more or less is a box that no other program agrees with"
 
 
-def dropped_components(prediction: int, measured: int, table: pd.DataFrame, min_area: int) -> None:
-    """How many components of the masks are smaller than ``min_area`` pixels; the prediction may be wrong."""
+def _areas(mask: np.ndarray, diagonal: bool = True) -> np.ndarray:
+    labels, _ = ndimage.label(mask, np.ones((3, 3)) if diagonal else None)
+    return np.bincount(labels.ravel())[1:]
+
+
+@check
+def dropped_components(
+    rng: np.random.Generator, prediction: Any, function: Any, table: pd.DataFrame, min_area: int
+) -> str:
+    """How many components of the masks are smaller than ``min_area`` pixels; the prediction may be wrong.
+
+    Args:
+        function: ``f(masks, min_area) -> number``; it is tried on masks drawn for this call.
+        table: of the category on whose masks the prediction was made.
+    """
     if not isinstance(prediction, int) or isinstance(prediction, bool) or prediction < 0:
         raise CheckFailed(f"prediction: expected a number of components, 0 or more, found {prediction!r}")
-    masks = ((0, "", read_mask(path)) for path in table["mask"].dropna())
-    expected = len(components(masks, min_area=min_area).dropped)
-    if measured != expected:
-        raise CheckFailed(
-            f"measured: {measured} is not it; label each mask with diagonal neighbours joined, and count what has "
-            f"fewer than {min_area} pixels (exactly {min_area} stays)"
-        )
-    passed(f"{measured} components, {prediction} predicted; whoever sets min_area decides what counts as a defect")
+
+    def over(count: Any) -> Any:
+        return lambda masks, least: sum(int(count(mask, least)) for mask in masks)
+
+    cases: list[Case] = []
+    for _ in range(6):
+        masks = [rng.random((30, 30)) < rng.uniform(0.15, 0.3) for _ in range(int(rng.integers(2, 5)))]
+        cases.append((f"{len(masks)} masks, min_area={(least := int(rng.integers(3, 6)))}", (masks, least)))
+    right = over(lambda mask, least: (_areas(mask) < least).sum())
+    compare(
+        function,
+        cases,
+        right,
+        "label each mask with diagonal neighbours joined, and count the components that are smaller",
+        [
+            (over(lambda m, least: (_areas(m) <= least).sum()), "a component of exactly min_area pixels stays"),
+            (over(lambda m, least: (_areas(m, False) < least).sum()), "diagonal neighbours are not joined"),
+            (over(lambda m, least: (_areas(m) >= least).sum()), "these are the components that stay"),
+            (over(lambda m, least: (_areas(m) > least).sum()), "these are components that stay"),
+            (over(lambda m, least: len(_areas(m))), "these are all components, the large ones, too"),
+            (over(lambda m, least: _areas(m)[_areas(m) < least].sum()), "these are pixels; count components"),
+            (over(lambda m, least: m.sum() < least), "these are masks; a mask can have several components"),
+            (
+                over(lambda m, least: (_areas(m) < least).any()),
+                "these are masks with a small component; count all of them",
+            ),
+            (over(lambda m, least: (_areas(m) == least).sum()), "these have exactly min_area pixels"),
+            (over(lambda m, least: (_areas(~m) < least).sum()), "these are the holes: what is defective is true"),
+            (lambda masks, least: (_areas(masks[0]) < least).sum(), "that is the first mask alone"),
+            (lambda masks, least: (_areas(masks[-1]) < least).sum(), "that is the last mask alone"),
+            (over(lambda m, least: (_areas(m) < least).sum() + 1), "the background of each mask was counted, too"),
+        ],
+        what="the components",
+        same=near,
+    )
+    measured = right([read_mask(path) for path in table["mask"].dropna()], min_area)
+    return f"{measured} components, {prediction} predicted; whoever sets min_area decides what counts as a defect"

@@ -1,96 +1,207 @@
-"""Checks of chapter 4: the coreset, thresholds with a promise, p-values, a leaderboard."""
+"""Checks of chapter 4: the overlap of regions, thresholds with a promise, p-values, a leaderboard."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
-from hw3lib.anomaly.coreset.greedy import k_center_greedy
-
-from .base import CheckFailed, call, near, number, numbers, passed
+from .base import CheckFailed, call, check, compare, numbers
 
 
-def greedy_coreset(function: Callable[[np.ndarray, int], np.ndarray]) -> None:
-    """Indices of the greedy k-centre coreset that starts with row 0 (arXiv 2106.08265, algorithm 1)."""
-    for seed in range(3):
-        vectors = np.random.default_rng(seed).normal(size=(80, 4))
-        given = "80 vectors, 10 to keep"
-        found = numbers(call(function, vectors.copy(), 10, given=given), (10,), f"{given}, their rows").astype(int)
-        expected = k_center_greedy(vectors, 10, start=0).indices
-        if (found == expected).all():
-            continue
-        if len(set(found.tolist())) < 10:
-            raise CheckFailed(
-                f"{given}: row {max(found, key=list(found).count)} is kept twice; the distance of what is kept is 0. "
-                "Is each row's distance to its nearest kept one still up to date?"
-            )
-        if found[0] != 0:
-            raise CheckFailed(f"{given}: it starts with row {found[0]}, expected row 0")
-        from_start = np.argsort(-np.linalg.norm(vectors - vectors[0], axis=1))[:9]
-        hint = "take the row that is furthest from all that are kept"
-        if (found[1:] == from_start).all():
-            hint = "these are the furthest from row 0; after each pick, the nearest kept row may be a new one"
-        elif found[1] != expected[1]:
-            hint = "already the second is not the row furthest from the first"
-        step = int(np.flatnonzero(found != expected)[0])
-        raise CheckFailed(f"{given}: pick {step + 1} is row {found[step]}, and another row lies further; {hint}")
-    passed("the same rows as the library's, which only skips what need not be computed")
+def _regions(regions: np.ndarray) -> list[np.ndarray]:
+    return [regions == number for number in range(1, regions.max() + 1)]
 
 
-def conformal_threshold(function: Callable[[np.ndarray, float], float]) -> None:
+@check
+def region_overlap(rng: np.random.Generator, function: Any) -> str:
+    """Per-region overlap at one threshold (Bergmann et al. 2021, IJCV 129, section 4.2)."""
+    cases: list[tuple[str, tuple]] = []
+    for _ in range(6):
+        regions = np.zeros((12, 16), int)
+        sizes = rng.permutation([(6, 7), (3, 2), (2, 2)])  # one of them rules if pixels are counted
+        for number, ((rows, columns), left) in enumerate(zip(sizes, (0, 8, 12), strict=True), 1):
+            regions[1 : 1 + rows, left : left + min(columns, 16 - left)] = number
+        scores = rng.integers(0, 20, regions.shape) / 20  # some equal the threshold
+        cases.append((f"3 regions of {np.bincount(regions.ravel())[1:].tolist()} pixels", (scores, regions, 0.5)))
+
+    def hit(scores: np.ndarray, threshold: float) -> np.ndarray:
+        return scores >= threshold
+
+    compare(
+        function,
+        cases,
+        lambda s, r, t: np.mean([hit(s, t)[one].mean() for one in _regions(r)]),
+        "take the share that is found of each region by itself, then the mean of these shares",
+        [
+            (
+                lambda s, r, t: hit(s, t)[r > 0].mean(),
+                "that counts pixels, so the large region rules; count each alike",
+            ),
+            (
+                lambda s, r, t: np.mean([(s > t)[one].mean() for one in _regions(r)]),
+                "a score at the threshold is found",
+            ),
+            (lambda s, r, t: np.mean([(s < t)[one].mean() for one in _regions(r)]), "that is the share that is missed"),
+            (
+                lambda s, r, t: np.mean([hit(s, t)[one].any() for one in _regions(r)]),
+                "that asks whether a pixel is hit",
+            ),
+            (
+                lambda s, r, t: np.mean([hit(s, t)[r == k].mean() for k in np.unique(r)]),
+                "region 0 is what is good; it is no defect and does not count",
+            ),
+            (lambda s, r, t: hit(s, t)[r == 0].mean(), "that is the false-positive rate, the share of what is good"),
+            (lambda s, r, t: np.max([hit(s, t)[one].mean() for one in _regions(r)]), "that is the best region alone"),
+            (lambda s, r, t: np.min([hit(s, t)[one].mean() for one in _regions(r)]), "that is the worst region alone"),
+            (lambda s, r, t: np.median([hit(s, t)[one].mean() for one in _regions(r)]), "the mean, not the median"),
+            (lambda s, r, t: np.sum([hit(s, t)[one].mean() for one in _regions(r)]), "that is the sum of the shares"),
+            (
+                lambda s, r, t: np.mean([s[one].mean() for one in _regions(r)]),
+                "that averages scores; compare them first",
+            ),
+            (
+                lambda s, r, t: (hit(s, t) & (r > 0)).sum() / (hit(s, t) | (r > 0)).sum(),
+                "that is intersection over union of all regions together",
+            ),
+            (lambda s, r, t: np.mean([hit(s, t)[one].sum() for one in _regions(r)]), "these are pixels, not shares"),
+            (lambda s, r, t: hit(s, t).mean(), "that is the share of the whole image that is above the threshold"),
+        ],
+        what="the overlap",
+    )
+    return "AUPRO is this, averaged over thresholds: a small defect counts as much as a large one"
+
+
+def _rank(n: int, rate: float) -> int:
+    return math.ceil((1 - rate) * (n + 1) - 1e-9)
+
+
+def _at(scores: np.ndarray, rank: int, beyond: float) -> float:
+    return float(np.sort(scores)[rank - 1]) if 1 <= rank <= len(scores) else beyond
+
+
+@check
+def conformal_threshold(rng: np.random.Generator, function: Any) -> str:
     """The threshold that the next good image exceeds with at most this probability (arXiv 2104.08279)."""
-    rng = np.random.default_rng(0)
-    for n, rate in ((19, 0.05), (50, 0.1), (99, 0.01), (10, 0.05), (9, 0.3)):
-        scores = rng.permutation(np.arange(n) + rng.random())
-        given = f"{n} good scores, a false-alarm rate of {rate:g}"
-        found = number(call(function, scores.copy(), rate, given=given), "the threshold")
-        rank = math.ceil((1 - rate) * (n + 1) - 1e-9)
-        expected = np.sort(scores)[rank - 1] if rank <= n else math.inf
-        if near(found, expected):
-            continue
-        alarm = (n - np.searchsorted(np.sort(scores), found, side="right") + 1) / (n + 1)
-        if math.isinf(expected):
-            hint = "no score of these is high enough for the promise: with too few images the answer is infinity"
-        elif alarm > rate + 1e-9:
-            hint = (
-                f"the next good image exceeds yours with probability {alarm:.3f}; count it among the n + 1, and "
-                "neither interpolate nor round down"
-            )
-        else:
-            hint = f"yours is safe (at most {alarm:.3f}) but higher than need be, and misses more defects"
-        raise CheckFailed(f"{given}: found {found:.4g}, which is not it; {hint}")
-    passed("a promise that holds for any detector, from good images alone")
+    sizes = [
+        (19, 0.05),
+        (99, 0.01),
+        (9, 0.3),
+        (9, 0.05),
+        (24, 0.02),
+        (13, 0.3),
+    ]  # (1 - rate)(n + 1) whole, and promises too high
+    sizes += [(int(n), float(rate)) for n, rate in zip(rng.integers(20, 90, 4), rng.uniform(0.06, 0.3, 4), strict=True)]
+    cases: list[tuple[str, tuple]] = []
+    for n, rate in rng.permutation(sizes).tolist():
+        scores = rng.normal(rng.uniform(-5, 5), rng.uniform(1, 3), int(n))
+        cases.append((f"{int(n)} good scores, a false-alarm rate of {rate:.3g}", (scores, rate)))
+    compare(
+        function,
+        cases,
+        lambda s, rate: _at(s, _rank(len(s), rate), math.inf),
+        "the rank is (1 - rate)(n + 1), rounded up; count scores from the smallest, which is 1",
+        [
+            (
+                lambda s, rate: _at(s, _rank(len(s), rate), float(s.max())),
+                "with too few images no score is high enough for the promise: then the answer is infinity",
+            ),
+            (
+                lambda s, rate: np.quantile(s, 1 - rate),
+                "a quantile interpolates and forgets the new image: it is exceeded more often than promised",
+            ),
+            (
+                lambda s, rate: np.quantile(s, 1 - rate, method="higher"),
+                "that quantile is of n images; the new one makes n + 1",
+            ),
+            (lambda s, rate: _at(s, math.ceil((1 - rate) * len(s) - 1e-9), math.inf), "the new one makes n + 1, not n"),
+            (
+                lambda s, rate: _at(s, _rank(len(s), rate) + 1, math.inf),
+                "that is one score too high: the first is rank 1",
+            ),
+            (lambda s, rate: _at(s, _rank(len(s), rate) - 1, math.inf), "that is one score too low: round the rank up"),
+            (
+                lambda s, rate: _at(s, math.floor((1 - rate) * (len(s) + 1) + 1e-9), math.inf),
+                "the rank is rounded down, and the promise is broken where it is no whole number: round up",
+            ),
+            (lambda s, rate: _at(s, math.ceil(rate * (len(s) + 1) - 1e-9), math.inf), "that is rate, not 1 - rate"),
+            (lambda s, rate: s.max(), "that is the highest score; how many alarms were asked for?"),
+            (
+                lambda s, rate: s.mean() + 3 * s.std(),
+                "that believes in a normal distribution; count the scores instead",
+            ),
+            (
+                lambda s, rate: s.mean() + 2 * s.std(),
+                "that believes in a normal distribution; count the scores instead",
+            ),
+            (lambda s, rate: math.inf, "infinity alarms never; that is right only where there are too few images"),
+            (lambda s, rate: _rank(len(s), rate), "that is the rank; which score has it?"),
+        ],
+        what="the threshold",
+    )
+    return "a promise that holds for any detector, from good images alone"
 
 
-def p_value(function: Callable[[float, np.ndarray], float]) -> None:
+@check
+def p_value(rng: np.random.Generator, function: Any) -> str:
     """The share of good images, the new one among them, that score as high."""
-    good = np.array([1.0, 2.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0])
-    for score, at_least in ((100.0, 0), (21.0, 2), (2.0, 8), (0.0, 9)):
-        given = f"score {score:g} against {len(good)} good scores, {at_least} of which are as high or higher"
-        found, expected = number(call(function, score, good.copy(), given=given), "the p-value"), (at_least + 1) / 10
-        if near(found, expected):
-            continue
-        hint = "count the new image itself, above and below the line"
-        if found == 0:
-            hint = "nine images cannot show that something never happens: the new one belongs to the count"
-        elif near(found, ((good > score).sum() + 1) / 10):
-            hint = "a good image with the same score is as high too"
-        elif near(found, ((good <= score).sum() + 1) / 10) or near(found, (good < score).mean()):
-            hint = "it is the other tail: high scores are anomalous"
-        raise CheckFailed(f"{given}: expected {expected:g}, found {found:.4g}; {hint}")
-    passed("it is never zero: with n good images nothing is rarer than one in n + 1")
+    cases = []
+    for n in map(int, rng.integers(6, 40, 4)):
+        good = rng.permutation(np.append(rng.integers(0, n, n - 1), n)).astype(float)  # many are equal
+        for score in (good.max() + 1, float(rng.choice(good)), good.max(), float(rng.uniform(0, n)), -1.0):
+            above = int((good >= score).sum())
+            given = f"score {score:.3g} against {n} good scores, {above} of which are as high or higher"
+            cases.append((given, (float(score), good)))
+    compare(
+        function,
+        cases,
+        lambda score, good: (1 + (good >= score).sum()) / (1 + len(good)),
+        "count the new image itself, above and below the line",
+        [
+            (lambda s, good: (good > s).mean(), "that can be 0, and n images cannot show that something never happens"),
+            (lambda s, good: (good >= s).mean(), "that can be 0: the new image is one of those that score as high"),
+            (
+                lambda s, good: (1 + (good > s).sum()) / (1 + len(good)),
+                "a good image with the same score is as high too",
+            ),
+            (
+                lambda s, good: (1 + (good <= s).sum()) / (1 + len(good)),
+                "it is the other tail: high scores are anomalous",
+            ),
+            (
+                lambda s, good: (1 + (good < s).sum()) / (1 + len(good)),
+                "it is the other tail: high scores are anomalous",
+            ),
+            (lambda s, good: (good < s).mean(), "it is the other tail: high scores are anomalous"),
+            (lambda s, good: (good <= s).mean(), "it is the other tail: high scores are anomalous"),
+            (lambda s, good: (1 + (good >= s).sum()) / len(good), "the new one counts above the line; also below it"),
+            (lambda s, good: (good >= s).sum() / (1 + len(good)), "the new one counts below the line; also above it"),
+            (lambda s, good: 1 + (good >= s).sum(), "that is how many; which share of all is it?"),
+            (lambda s, good: max((good >= s).mean(), 1 / (1 + len(good))), "do not clip: count the new image"),
+            (lambda s, good: max((good >= s).mean(), 1 / len(good)), "do not clip: count the new image"),
+            (lambda s, good: (1 + (good == s).sum()) / (1 + len(good)), "that counts equal scores alone"),
+            (lambda s, good: 1 - (1 + (good >= s).sum()) / (1 + len(good)), "that is one minus the p-value"),
+        ],
+        what="the p-value",
+    )
+    return "it is never zero: with n good images nothing is rarer than one in n + 1"
 
 
+def _wins(scores: np.ndarray, is_defect: np.ndarray) -> np.ndarray:
+    """For each defective and each good image 1 if it scores higher, 0.5 if alike; the mean is the AUROC."""
+    return (1 + np.sign(scores[is_defect][:, None] - scores[~is_defect])) / 2
+
+
+@check
 def beats_pooled_features(
-    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    good: np.ndarray,
-    test: np.ndarray,
-    is_defect: np.ndarray,
-) -> None:
+    rng: np.random.Generator, function: Any, good: np.ndarray, test: np.ndarray, is_defect: np.ndarray
+) -> str:
     """Scores of test images from patch features, against the distance of their mean vectors to the nearest good one.
+
+    Order of images and features and the scale are drawn for each call, and there is a little noise, so that no image
+    can be looked up. It passes where the paired gain in AUROC over test images drawn with replacement is above 0 in
+    95 % of 500 draws.
 
     Args:
         function: ``f(good, test) -> scores``.
@@ -98,16 +209,39 @@ def beats_pooled_features(
         test: float ``(M, P, D)``.
         is_defect: bool ``(M,)``; the function does not see it.
     """
+    order, columns = rng.permutation(len(test)), rng.permutation(good.shape[2])
+    factor, spread = rng.uniform(0.8, 1.25), 0.02 * good.std((0, 1))
+    good = factor * (good[rng.permutation(len(good))] + spread * rng.normal(size=good.shape))[..., columns]
+    test = factor * (test + spread * rng.normal(size=test.shape))[order][..., columns]
+    good, test = (np.ascontiguousarray(part, dtype=np.float32) for part in (good, test))
+    is_defect = np.asarray(is_defect)[order]
     given = f"{len(good)} good and {len(test)} test images"
-    scores = numbers(call(function, good.copy(), test.copy(), given=given), (len(test),), f"{given}, the scores")
-    means, others = good.mean(1), test.mean(1)
-    pooled = np.linalg.norm(others[:, None] - means[None], axis=-1).min(1)
-    ours, theirs = roc_auc_score(is_defect, scores), roc_auc_score(is_defect, pooled)
+    expected = np.zeros(len(test))
+    scores = numbers(call(function, good, test, given=given), expected, f"{given}, the scores")
+    again = rng.permutation(len(test))
+    other = numbers(call(function, good, test[again], given=given), expected, f"{given}, the scores")
+    if not np.allclose(scores[again], other, rtol=1e-3, atol=1e-3 * max(float(np.ptp(scores)), 1e-12)):
+        raise CheckFailed(
+            f"{given}: in another order the same images get other scores; a score comes from an image's features, not "
+            "from its place among the others or from chance"
+        )
+    if not np.isfinite(scores).all():
+        raise CheckFailed(f"{given}: a score is infinite; expected a finite number for each image")
+    pooled = np.linalg.norm(test.mean(1)[:, None] - good.mean(1)[None], axis=-1).min(1)
+    wins, plain = _wins(scores, is_defect), _wins(pooled, is_defect)
+    ours, theirs = wins.mean(), plain.mean()
     if ours < 0.5:
         raise CheckFailed(f"{given}: AUROC {ours:.3f}, worse than guessing; higher must mean more anomalous")
-    if ours <= theirs:
+    gains, chance = [], []
+    for _ in range(500):
+        drawn = np.ix_(*(rng.integers(size, size=size) for size in wins.shape))
+        chance.append(wins[drawn].mean())
+        gains.append(chance[-1] - plain[drawn].mean())
+    low, high = np.quantile(gains, [0.05, 0.95])
+    score = f"AUROC {ours:.3f}, that of the mean vectors is {theirs:.3f}, a gain of {low:+.3f} to {high:+.3f}"
+    if low <= 0 or np.quantile(chance, 0.01) <= 0.5:
         raise CheckFailed(
-            f"{given}: AUROC {ours:.3f}, that of the mean vectors is {theirs:.3f}; a small defect hardly moves a mean. "
-            "What does its own patch look like beside those of good images?"
+            f"{given}: {score}, which chance explains; a small defect hardly moves a mean. What does its own patch "
+            "look like beside those of good images?"
         )
-    passed("patches see what their mean has lost")
+    return "patches see what their mean has lost"

@@ -1,11 +1,21 @@
-"""What all checks share: calling the student's code, and saying what is wrong without a page of traceback."""
+"""What all checks share: cases drawn anew, the student's code called, and a sentence on what is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from types import FrameType
 from typing import Any
 
 import numpy as np
+
+Case = tuple[str, tuple]  # what is given, in words; the arguments
+Mistake = tuple[Callable, str]  # a usual wrong answer, and the idea that it lacks
+TRIED: list[str] = []  # names of the checks called in this session, in order
+PASSED: set[str] = set()
 
 
 class CheckFailed(AssertionError):
@@ -16,61 +26,195 @@ class CheckFailed(AssertionError):
         return [f"not yet: {self}"]
 
 
-def passed(text: str) -> None:
-    """Say that an answer is right, and what that shows."""
-    print(f"correct: {text}")
+class NotAnswered(CheckFailed):
+    """There is no answer so far."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
 
 
-def call(function: Callable, *arguments: Any, given: str) -> Any:
-    """What the student's function gives; ``given`` describes the arguments in a message.
+def generator() -> np.random.Generator:
+    """What cases are drawn from: another one for each student and call."""
+    return np.random.default_rng()
+
+
+def check(body: Callable[..., str]) -> Callable[..., None]:
+    """A check from ``body(rng, *answer)``, which draws cases from ``rng`` and returns what a right answer shows.
+
+    Whatever the answer does, what is raised is a :class:`CheckFailed`, without a traceback into this package.
+    """
+    name = body.__name__
+
+    @wraps(body)
+    def checked(*answer: Any, **settings: Any) -> None:
+        TRIED.append(name)
+        failed: CheckFailed
+        try:
+            if any(part is ... for part in answer):
+                raise NotAnswered
+            said = body(generator(), *answer, **settings)
+        except NotAnswered:
+            failed = NotAnswered(
+                "not answered yet: write your answer into the cell above and run it; checks.hint() gives a hint"
+            )
+        except CheckFailed as error:
+            failed = CheckFailed(*error.args)
+        except Exception as error:  # an answer so odd that the check did not foresee it
+            failed = CheckFailed(f"this answer cannot be judged ({type(error).__name__}: {error})")
+        else:
+            PASSED.add(name)
+            print(f"correct: {said}")
+            return
+        raise failed from None
+
+    return checked
+
+
+def call(function: Any, *arguments: Any, given: str) -> Any:
+    """What the student's function gives for copies of the arguments; ``given`` describes them in a message.
 
     Raises:
-        NotImplementedError: it is not answered yet.
-        CheckFailed: it is no function, raises anything else, or gives nothing.
+        NotAnswered: it still raises the ``NotImplementedError`` that stands for an answer.
+        CheckFailed: it is no function, raises anything else, gives nothing, or calls this library.
     """
     if not callable(function):
-        raise CheckFailed(f"expected your function, found {_short(function)}; pass it without calling it")
+        raise CheckFailed(f"expected your function, found {short(function)}; pass it without calling it")
     name = getattr(function, "__name__", "your function")
+    ours: set[str] = set()
+
+    def watch(frame: FrameType, event: str, argument: Any) -> None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if event == "call" and module.startswith("hw3lib.") and not module.startswith("hw3lib.course."):
+            ours.add(frame.f_code.co_name)
+
+    arguments = copy.deepcopy(arguments)
+    before = sys.getprofile()
+    error: BaseException | None = None
+    value = None
+    sys.setprofile(watch)
     try:
         value = function(*arguments)
-    except NotImplementedError:
+    except CheckFailed:
         raise
-    except Exception as error:  # whatever a student's code does
-        raise CheckFailed(f"{name} raised {type(error).__name__} on {given}: {error}") from error
+    except (Exception, SystemExit) as caught:  # whatever a student's code does
+        error = caught
+    finally:
+        sys.setprofile(before)
+    if ours:
+        raise CheckFailed(f"{name} calls hw3lib's {min(ours)}; write it yourself, from numpy, pandas or plain Python")
+    if error is not None:
+        every = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, NotImplementedError) and every[-1].filename == _file(function):
+            raise NotAnswered
+        frames = [frame for frame in every if frame.filename == _file(function)]
+        where = f", line {frames[-1].lineno} ({frames[-1].line})" if frames and frames[-1].line else ""
+        why = ""
+        if isinstance(error, IndexError | TypeError) and "integer" in str(error):
+            why = "; an index is a whole number, and np.ceil, np.round and / give floats: int() makes one"
+        raise CheckFailed(f"{name} raised {type(error).__name__} on {given}{where}: {error}{why}")
     if value is None:
         raise CheckFailed(f"{name} gave None on {given}; is there a return statement?")
     return value
 
 
-def number(value: Any, what: str) -> float:
-    """A finite or infinite number, or ``CheckFailed``."""
+def _file(function: Any) -> str:
+    return getattr(getattr(function, "__code__", None), "co_filename", "")
+
+
+def compare(
+    function: Any,
+    cases: Iterable[Case],
+    reference: Callable,
+    hint: str,
+    mistakes: Sequence[Mistake] = (),
+    *,
+    what: str = "the result",
+    read: Callable[[Any, Any, str], Any] | None = None,
+    same: Callable[[Any, Any], bool] | None = None,
+) -> None:
+    """Compare an answer with the reference on all cases, and explain a difference.
+
+    An idea is named only where the answer is that mistake's in *every* case, so that what is said is true of it.
+
+    Args:
+        hint: what is said of an answer that is none of the mistakes.
+        read: makes a value of what the answer gave, from it, the expected value and ``what`` in words, or raises
+            ``CheckFailed``; None is :func:`numbers`.
+        same: whether two values agree; None is :func:`near`.
+
+    Raises:
+        CheckFailed: they differ; the message has the first case in which they do.
+    """
+    read, same = read or numbers, same or near
+    found = []
+    for given, arguments in cases:
+        expected = reference(*arguments)
+        value = read(call(function, *arguments, given=given), expected, f"{given}, {what}")
+        found.append((given, arguments, expected, value))
+    wrong = [one for one in found if not same(one[3], one[2])]
+    if not wrong:
+        return
+    for mistake, why in mistakes:
+        if all(_agrees(same, value, mistake, arguments) for _, arguments, _, value in found):
+            hint = why
+            break
+    given, _, expected, value = wrong[0]
+    raise CheckFailed(f"{given}: expected {short(expected)}, found {short(value)}; {hint}")
+
+
+def _agrees(same: Callable, value: Any, mistake: Callable, arguments: tuple) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            return bool(same(value, mistake(*copy.deepcopy(arguments))))
+    except (ArithmeticError, IndexError, ValueError, TypeError, KeyError):
+        return False
+
+
+def numbers(value: Any, expected: Any, what: str) -> np.ndarray:
+    """A float array of the shape of what is expected, without NaN, or ``CheckFailed``."""
+    shape = np.shape(expected)
     try:
         array = np.asarray(value, float)
     except (TypeError, ValueError):
         array = np.array([])
-    if array.size != 1 or np.isnan(array).any():
-        raise CheckFailed(f"{what}: expected one number, found {_short(value)}")
-    return float(array.reshape(-1)[0])
-
-
-def numbers(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """A float array of this shape, or ``CheckFailed``."""
-    try:
-        array = np.asarray(value, float)
-    except (TypeError, ValueError):
-        raise CheckFailed(f"{what}: expected an array of numbers, found {_short(value)}") from None
+    if shape == () and array.size == 1:
+        array = array.reshape(())
+    if shape == () and array.shape != ():
+        raise CheckFailed(f"{what}: expected one number, found {short(value)}")
     if array.shape != shape:
-        raise CheckFailed(f"{what}: expected the shape {shape}, found {array.shape}")
+        found = f"the shape {array.shape}" if array.size else short(value)
+        raise CheckFailed(f"{what}: expected numbers of the shape {shape}, found {found}")
     if np.isnan(array).any():
         raise CheckFailed(f"{what}: found NaN")
     return array
 
 
-def near(found: float, expected: float, tolerance: float = 1e-6) -> bool:
-    """Equal up to rounding, infinities included."""
-    return found == expected or abs(found - expected) <= tolerance * max(1.0, min(abs(expected), 1e12))
+def number(value: Any, what: str) -> float:
+    """A finite or infinite number, or ``CheckFailed``."""
+    return float(numbers(value, 0.0, what))
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def text(value: Any, expected: Any, what: str) -> str:
+    """A string, or ``CheckFailed``."""
+    if not isinstance(value, str):
+        raise CheckFailed(f"{what}: expected a string such as {expected!r}, found {short(value)}")
+    return str(value)
+
+
+def near(found: Any, expected: Any, tolerance: float = 1e-6) -> bool:
+    """Equal up to rounding, infinities and shapes included."""
+    found, expected = np.asarray(found, float), np.asarray(expected, float)
+    return found.shape == expected.shape and np.allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def within(tolerance: float) -> Callable[[Any, Any], bool]:
+    """:func:`near`, with another tolerance."""
+    return lambda found, expected: near(found, expected, tolerance)
+
+
+def short(value: Any) -> str:
+    """A value in a message, of 80 characters at most."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.astype(float).round(4).tolist() if value.dtype.kind == "f" else value.tolist()
+    said = f"{value:.4g}" if isinstance(value, float) else " ".join(repr(value).split())
+    return said if len(said) <= 80 else f"{said[:77]}..."

@@ -2,128 +2,230 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from .base import CheckFailed, call, near, numbers, passed
+from hw3lib.core.intervals import corrected_interval
+
+from .base import CheckFailed, call, check, compare, number, short, within
 
 _Z = 1.959963984540054  # 97.5 % point of the normal distribution
 
 
-def wilson(function: Callable[[int, int], tuple[float, float]]) -> None:
+def _wilson(correct: int, n: int, z: float = _Z) -> np.ndarray:
+    p = correct / n
+    return _between(
+        (p + z**2 / (2 * n)) / (1 + z**2 / n), z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    )
+
+
+def _between(centre: float, half: float) -> np.ndarray:
+    return np.array([centre - half, centre + half])
+
+
+def _wald(correct: int, n: int) -> np.ndarray:
+    p = correct / n
+    return _between(p, _Z * np.sqrt(p * (1 - p) / n))
+
+
+@check
+def wilson(rng: np.random.Generator, function: Any) -> str:
     """The 95 % Wilson interval of ``correct`` out of ``n`` (Wilson 1927, Journal of the ASA 22)."""
-    for correct, n in ((7, 8), (18, 26), (0, 10), (20, 20)):
-        given = f"{correct} of {n} correct"
-        found = numbers(call(function, correct, n, given=given), (2,), f"{given}, low and high")
-        share = correct / n
-        shrunk = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-        half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-        expected = (shrunk - half, shrunk + half)
-        if all(near(f, e, 2e-3) for f, e in zip(found, expected, strict=True)):
-            continue
-        wald = _Z * np.sqrt(share * (1 - share) / n)
-        hint = "look at the centre first: Wilson's is drawn towards one half, by more the fewer images there are"
-        if near(found[0], share - wald, 2e-3):
-            hint = (
-                "that is the interval p +- 1.96 sqrt(p(1-p)/n); for all correct it has no width, which nobody believes"
-            )
-        elif near(sum(found) / 2, shrunk, 2e-3):
-            hint = "the centre is right; under the root a term z^2/(4 n^2) joins p(1-p)/n, and all is divided"
-        raise CheckFailed(
-            f"{given}: expected {expected[0]:.3f} to {expected[1]:.3f}, found {found[0]:.3f} to {found[1]:.3f}; {hint}"
-        )
-    passed("7 of 8 correct says: somewhere between 53 and 98 %")
+    pairs = [(n - int(rng.integers(1, n // 2)), n) for n in map(int, rng.integers(8, 40, 4))]
+    pairs += [(0, int(rng.integers(8, 20))), (n := int(rng.integers(8, 20)), n)]
+    z2 = _Z**2
+    compare(
+        function,
+        [(f"{k} of {n} correct", (k, n)) for k, n in pairs],
+        _wilson,
+        "look at the centre first: Wilson's is drawn towards one half, by more the fewer images there are",
+        [
+            (lambda k, n: _wilson(k, n)[::-1], "the ends are exchanged: the low one comes first"),
+            (lambda k, n: 100 * _wilson(k, n), "these are per cent; return shares between 0 and 1"),
+            (_wald, "that is p +- 1.96 sqrt(p(1-p)/n); for all correct it has no width, which nobody believes"),
+            (lambda k, n: _wald(k, n).clip(0, 1), "that is p +- 1.96 sqrt(p(1-p)/n), clipped; its width is still 0"),
+            (lambda k, n: _wilson(k, n, 1.645), "that is a 90 % interval: for 95 % z is 1.96"),
+            (lambda k, n: _wilson(k, n, 1.0), "that is a 68 % interval: z is 1.96, not 1"),
+            (lambda k, n: _wilson(k, n, 2.576), "that is a 99 % interval: for 95 % z is 1.96"),
+            (
+                lambda k, n: np.array([_wilson(k, n).mean(), np.ptp(_wilson(k, n)) / 2]),
+                "these are centre and half-width; return the two ends",
+            ),
+            (
+                lambda k, n: _between(_wilson(k, n).mean(), np.ptp(_wilson(k, n)) / 2 * (1 + z2 / n)),
+                "the centre is right; the half-width is divided by 1 + z^2/n, too",
+            ),
+            (
+                lambda k, n: _between(_wilson(k, n).mean(), np.ptp(_wald(k, n)) / 2 / (1 + z2 / n)),
+                "the centre is right; under the root z^2/(4 n^2) joins p(1-p)/n",
+            ),
+            (
+                lambda k, n: _between(k / n, np.ptp(_wilson(k, n)) / 2),
+                "the half-width is right; the centre is not p, it is drawn towards one half",
+            ),
+            (lambda k, n: _wilson(k, n).clip(k / n), "the low end is p itself; the interval lies on both sides"),
+        ],
+        what="low and high",
+        same=within(4e-4),
+    )
+    return "7 of 8 correct says: somewhere between 53 and 98 %"
 
 
-def exchange_head(function: Callable) -> None:
+@check
+def exchange_head(rng: np.random.Generator, function: Any) -> str:
     """A pretrained torchvision network with another last layer, which alone learns."""
-    import torch  # of five checks this one alone needs it, and torchvision
+    import torch  # of all checks this one alone needs it, and torchvision
     from torchvision.models import mobilenet_v3_small
 
-    for num_classes in (3, 7):
-        given = f"a MobileNetV3 and {num_classes} classes"
-        torch.manual_seed(0)
-        start = mobilenet_v3_small(weights=None)
-        before = {name: value.clone() for name, value in start.state_dict().items()}
-        model = call(function, start, num_classes, given=given)
-        if not isinstance(model, torch.nn.Module):
-            raise CheckFailed(f"{given}: expected a network, found {type(model).__name__}")
-        with torch.no_grad():
-            shape = tuple(model.eval()(torch.zeros(2, 3, 64, 64)).shape)
-        if shape != (2, num_classes):
-            raise CheckFailed(
-                f"{given}: 2 images give an output of shape {shape}, expected (2, {num_classes}); the last layer of "
-                "model.classifier decides on the number of classes"
-            )
-        learns = {name for name, p in model.named_parameters() if p.requires_grad}
-        head = {name for name, p in model.named_parameters() if p.shape[0] == num_classes}
-        if not learns:
-            raise CheckFailed(f"{given}: nothing learns any more; freeze before the new layer is put in, not after")
-        if extra := learns - head:
-            raise CheckFailed(
-                f"{given}: {len(extra)} other tensors learn too, such as {min(extra)}; a parameter learns as long as "
-                "its requires_grad is true"
-            )
-        now = model.state_dict()
-        if changed := [n for n, v in before.items() if n not in head and n in now and not torch.equal(v, now[n])]:
-            raise CheckFailed(f"{given}: {changed[0]} is not what it was; keep the pretrained features")
-    passed("only the new layer learns; the features stay those of ImageNet")
-
-
-def best_epoch(function: Callable[[pd.DataFrame], int]) -> None:
-    """The epoch with the lowest validation loss, found without a look at the test images."""
-    rng = np.random.default_rng(0)
-    for _ in range(6):
-        n = 12
-        history = pd.DataFrame(
-            {
-                "epoch": np.arange(1, n + 1),
-                "train_loss": np.sort(rng.random(n))[::-1],
-                "val_loss": rng.permutation(np.linspace(0.3, 2, n)),
-                "test_accuracy": rng.random(n),
-            }
+    num_classes = int(rng.integers(3, 12))
+    given = f"a MobileNetV3 and {num_classes} classes"
+    start = mobilenet_v3_small(weights=None)
+    place = f"classifier.{len(start.classifier) - 1}."  # where the last layer's tensors are
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    model = call(function, start, num_classes, given=given)
+    if not isinstance(model, torch.nn.Module):
+        raise CheckFailed(f"{given}: expected a network, found {type(model).__name__}; return the model")
+    now = model.state_dict()
+    if gone := [name for name in before if name not in now and not name.startswith(place)]:
+        raise CheckFailed(
+            f"{given}: {len(gone)} tensors of the network are gone, such as {gone[0]}; exchange model.classifier[-1] "
+            "and leave all before it in its place"
         )
-        found = call(function, history.copy(), given="a history")
-        other = history.assign(test_accuracy=rng.permutation(history["test_accuracy"].to_numpy()))
-        again = call(function, other, given="a history")
-        expected = int(history.loc[history["val_loss"].idxmin(), "epoch"])
-        if found != again or found == history.loc[history["test_accuracy"].idxmax(), "epoch"] != expected:
-            raise CheckFailed(
-                "the epoch changes when only test_accuracy changes; what the test images choose, they can no longer "
-                "judge. Which other column was measured on images that were not trained on?"
-            )
-        if found == history["train_loss"].idxmin() + 1 and found != expected:
-            raise CheckFailed("the training loss only ever falls; it cannot say when to stop")
-        if found != expected:
-            raise CheckFailed(
-                f"validation losses {history['val_loss'].round(2).tolist()}: expected the epoch of the lowest one, "
-                f"{expected}, found {found}; mind that epochs count from 1"
-            )
-    passed("validation images choose, test images judge")
+    if added := [name for name in now if name not in before and not name.startswith(place)]:
+        raise CheckFailed(
+            f"{given}: there is a new layer, {added[0].rsplit('.', 1)[0]}, besides the last one; put the new layer in "
+            "the place of model.classifier[-1], not behind it"
+        )
+    if changed := [n for n, v in before.items() if not n.startswith(place) and not torch.equal(v, now[n])]:
+        raise CheckFailed(f"{given}: {changed[0]} is not what it was; keep the pretrained features")
+    with torch.no_grad():
+        shape = tuple(model.eval()(torch.zeros(2, 3, 64, 64)).shape)
+    if shape != (2, num_classes):
+        raise CheckFailed(
+            f"{given}: 2 images give an output of shape {shape}, expected (2, {num_classes}); the last layer of "
+            "model.classifier decides on the number of classes"
+        )
+    learns = {name: p.requires_grad for name, p in model.named_parameters()}
+    if not any(learns.values()):
+        raise CheckFailed(f"{given}: nothing learns any more; freeze before the new layer is put in, not after")
+    if extra := [name for name, on in learns.items() if on and not name.startswith(place)]:
+        raise CheckFailed(
+            f"{given}: {len(extra)} other tensors learn too, such as {min(extra)}; a parameter learns as long as "
+            "its requires_grad is true"
+        )
+    if frozen := [name for name, on in learns.items() if not on and name.startswith(place)]:
+        raise CheckFailed(f"{given}: {frozen[0]} of the new layer does not learn; all of that layer is to")
+    return "only the new layer learns; the features stay those of ImageNet"
 
 
-def beats_nearest_mean(function: Callable, features: np.ndarray, labels: np.ndarray, n_splits: int = 10) -> None:
-    """A classifier ``f(X_train, y_train, X_test) -> y_pred`` against the nearest class mean, on the same splits."""
+@check
+def best_epoch(rng: np.random.Generator, function: Any) -> str:
+    """The epoch with the lowest validation loss, found without a look at the test images."""
+    histories, found = [], []
+    for _ in range(8):
+        n = int(rng.integers(9, 20))
+        losses = rng.permutation(np.linspace(0.3, 2, n))
+        losses[losses.argmax()] = losses.min()  # two epochs are equally good
+        falling = np.sort(4 * rng.random(n))[::-1].copy()
+        falling[-2:] = falling[:-3:-1]  # but for the last epoch
+        columns = {"train_loss": falling, "val_loss": losses, "test_accuracy": rng.random(n)}
+        order = rng.permutation(list(columns))
+        histories.append(pd.DataFrame({"epoch": np.arange(1, n + 1), **{name: columns[name] for name in order}}))
+    for history in histories:
+        given = f"a history of {len(history)} epochs"
+        epochs = []
+        for _ in range(3):
+            history = history.assign(test_accuracy=rng.permutation(history["test_accuracy"].to_numpy()))
+            value = call(function, history, given=given)
+            if isinstance(value, pd.Series | pd.DataFrame):
+                raise CheckFailed(f"{given}: found a row or column of the table; return the number of one epoch")
+            epochs.append(number(value, f"{given}, the epoch"))
+        if len(set(epochs)) > 1:
+            raise CheckFailed(
+                f"{given}: the epoch changes when only test_accuracy changes; what the test images choose, they can no "
+                "longer judge, not even between equals. Which other column was measured on images not trained on?"
+            )
+        found.append(epochs[0])
+    ideas = [
+        (lambda h: h["val_loss"].idxmin(), "that is the row of the table; epochs count from 1"),
+        (lambda h: h["val_loss"].idxmin() + 2, "that is one epoch too late"),
+        (lambda h: h["val_loss"].min(), "that is the loss itself; at which epoch was it reached?"),
+        (lambda h: h["epoch"][h["val_loss"].idxmax()], "that is the highest loss: lower is better"),
+        (
+            lambda h: h["epoch"][h["train_loss"].idxmin()],
+            "the training loss nearly always falls; it cannot say when to stop",
+        ),
+        (lambda h: h["epoch"][(h["val_loss"] + h["train_loss"]).idxmin()], "the training loss has no say in it"),
+        (lambda h: h["epoch"][(h["val_loss"] - h["train_loss"]).idxmin()], "the gap between the losses is not the aim"),
+        (lambda h: h["epoch"].max(), "the last epoch need not be the best"),
+        (
+            lambda h: h["epoch"][h["val_loss"].diff().gt(0).idxmax() - 1],
+            "the loss rises and may fall again: read them all",
+        ),
+    ]
+    for history, epoch in zip(histories, found, strict=True):
+        best = history["epoch"][history["val_loss"] == history["val_loss"].min()].tolist()
+        if epoch in best:
+            continue
+        every = list(zip(histories, found, strict=True))
+        hint = next((why for idea, why in ideas if all(_equal(idea, h, e) for h, e in every)), "the lowest one decides")
+        losses = history["val_loss"].round(2).tolist()
+        raise CheckFailed(f"validation losses {short(losses)}: expected epoch {best[0]}, found {epoch:g}; {hint}")
+    return "validation images choose, test images judge"
+
+
+def _equal(idea: Any, history: pd.DataFrame, epoch: float) -> bool:
+    try:
+        return bool(idea(history) == epoch)
+    except KeyError:
+        return False
+
+
+@check
+def beats_nearest_mean(
+    rng: np.random.Generator, function: Any, features: np.ndarray, labels: np.ndarray, n_splits: int = 10
+) -> str:
+    """A classifier ``f(X_train, y_train, X_test) -> y_pred`` against the nearest class mean, on the same splits.
+
+    Splits, order of the features, scale and the names of the classes are drawn for each call, and there is a little
+    noise, so that no row can be looked up. It passes where the paired gain is statistically significant: where its
+    interval over the splits (Nadeau and Bengio's, 90 %, which leaves out zero on one side in 5 % of cases) is above 0.
+    """
     labels = np.asarray(labels)
     names = np.unique(labels)
+    features = features[:, rng.permutation(features.shape[1])]
+    features = rng.uniform(0.8, 1.25) * (features + 0.02 * features.std(0) * rng.normal(size=features.shape))
+    labels = rng.permutation(names)[np.searchsorted(names, labels)]
     gains, ours = [], []
-    for train, test in StratifiedShuffleSplit(n_splits, test_size=0.25, random_state=1).split(features, labels):
+    splits = StratifiedShuffleSplit(n_splits, test_size=0.25, random_state=int(rng.integers(1 << 30)))
+    for train, test in splits.split(features, labels):
         given = f"{len(train)} training and {len(test)} test images"
-        said = np.asarray(call(function, features[train], labels[train], features[test], given=given))
+        value = call(function, features[train], labels[train], features[test], given=given)
+        try:
+            said = np.asarray(value)
+        except ValueError:
+            raise CheckFailed(f"{given}: expected {len(test)} labels, found {short(value)}") from None
         if said.shape != (len(test),):
             raise CheckFailed(f"{given}: expected {len(test)} labels, found the shape {said.shape}")
-        if unknown := set(said.tolist()) - set(labels.tolist()):
-            raise CheckFailed(f"{given}: {sorted(map(str, unknown))[0]!r} is no class; expected labels as in y_train")
+        if unknown := set(said.tolist()) - set(names.tolist()):
+            raise CheckFailed(f"{given}: {min(map(str, unknown))!r} is no class; expected labels as in y_train")
         means = np.stack([features[train][labels[train] == name].mean(0) for name in names])
         plain = names[np.linalg.norm(features[test][:, None] - means, axis=-1).argmin(1)]
         ours.append((said == labels[test]).mean())
         gains.append(ours[-1] - (plain == labels[test]).mean())
-    if np.mean(gains) <= 0:
-        raise CheckFailed(
-            f"mean accuracy {np.mean(ours):.1%} over {n_splits} splits, {100 * np.mean(gains):+.1f} points against the "
-            "nearest class mean; it lets every feature count alike: what learns how much each of them matters?"
-        )
-    passed("better on the same splits, on average; the chapter says how to test whether that is significant")
+    mean, low, high = 100 * np.array(corrected_interval(np.array(gains), len(train), len(test), confidence=0.9))
+    score = (
+        f"mean accuracy {np.mean(ours):.1%} over {n_splits} splits, {mean:+.1f} points ({low:+.1f} to {high:+.1f}) "
+        "against the nearest class mean"
+    )
+    if low <= 0:
+        hint = "a mean lets every feature count alike: what learns how much each of them matters?"
+        if mean < 0:
+            hint = "that is worse: X_test is to decide, by what X_train and y_train say"
+        elif mean > 0:
+            hint = f"better in the mean, and not significantly; {hint}"
+        raise CheckFailed(f"{score}; {hint}")
+    return "significantly better than the nearest class mean, on splits drawn anew"

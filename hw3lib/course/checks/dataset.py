@@ -3,77 +3,170 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .base import CheckFailed, call, near, number, passed
+from .base import Case, CheckFailed, call, check, compare, text
+
+_NAMES = ("good", "dent", "scratch", "hole", "stain", "crack", "thread")
 
 
-def imbalance_ratio(function: Callable[[list[str]], float]) -> None:
+def _draw_labels(rng: np.random.Generator) -> Case:
+    """Labels of three to six classes, no two of one size, in any order."""
+    names = rng.permutation(_NAMES)[: rng.integers(3, 7)]
+    sizes = rng.permutation(np.arange(2, 30))[: len(names)]
+    labels = rng.permutation(np.repeat(names, sizes)).tolist()
+    return f"labels counted as {dict(Counter(labels))}", (labels,)
+
+
+def _sizes(labels: list[str]) -> list[int]:
+    return sorted(Counter(labels).values())
+
+
+@check
+def imbalance_ratio(rng: np.random.Generator, function: Any) -> str:
     """Images of the largest class over images of the smallest one, from a list of labels."""
-    rng = np.random.default_rng(0)
-    cases = [["good"] * 6 + ["dent"] * 2 + ["scratch"] * 3]
-    cases += [list(rng.choice(["a", "b", "c", "d"], 60, p=[0.6, 0.2, 0.1, 0.1])) for _ in range(5)]
-    for labels in cases:
-        counts = Counter(labels)
-        given = f"labels counted as {dict(counts)}"
-        found, expected = (
-            number(call(function, labels, given=given), "the ratio"),
-            max(counts.values()) / min(counts.values()),
-        )
-        if near(found, expected):
-            continue
-        hint = "compare the largest class with the smallest one"
-        if near(found, 1 / expected):
-            hint = "it is upside down: a balanced set has 1, a long tail more"
-        elif near(found, max(counts.values()) / (len(labels) / len(counts))):
-            hint = "you divided by the mean class; the tail is the smallest one"
-        elif near(found, max(counts.values()) / len(labels)):
-            hint = "that is the share of the largest class of all images"
-        raise CheckFailed(f"{given}: expected {expected:.4g}, found {found:.4g}; {hint}")
-    passed("the largest class over the smallest, whatever they are called")
+    cases = [_draw_labels(rng) for _ in range(5)]
+    balanced = rng.permutation(["a", "b", "c"] * int(rng.integers(2, 9))).tolist()
+    compare(
+        function,
+        [*cases, (f"labels counted as {dict(Counter(balanced))}", (balanced,))],
+        lambda labels: _sizes(labels)[-1] / _sizes(labels)[0],
+        "compare the size of the largest class with that of the smallest one",
+        [
+            (lambda labels: _sizes(labels)[0] / _sizes(labels)[-1], "it is upside down: a long tail has more than 1"),
+            (lambda labels: _sizes(labels)[-1] / np.mean(_sizes(labels)), "you divided by the mean class"),
+            (lambda labels: _sizes(labels)[-1] / np.median(_sizes(labels)), "you divided by the median class"),
+            (lambda labels: _sizes(labels)[-1] / len(labels), "that is the share of the largest class of all images"),
+            (lambda labels: _sizes(labels)[0] / len(labels), "that is the share of the smallest class of all images"),
+            (lambda labels: _sizes(labels)[-1] / _sizes(labels)[-2], "you divided by the second largest class"),
+            (lambda labels: _sizes(labels)[-1] - _sizes(labels)[0], "a ratio is a quotient, this is the difference"),
+            (lambda labels: _sizes(labels)[-1] // _sizes(labels)[0], "do not round: 7 to 2 is 3.5"),
+            (lambda labels: len(_sizes(labels)), "that is the number of classes; how many images has each?"),
+        ],
+        what="the ratio",
+    )
+    return "the largest class over the smallest, whatever they are called"
 
 
-def farthest_type(prediction: str, measured: str, defects: pd.DataFrame) -> None:
-    """The defect type whose mean position lies farthest from the image's centre; the prediction may be wrong."""
+def _centres(defects: pd.DataFrame) -> pd.DataFrame:
+    return defects.groupby("defect")[["x", "y"]].mean() - 0.5
+
+
+def _draw_defects(rng: np.random.Generator) -> Case:
+    """Types on a ring, whose mean is in the middle, beside types at one place; a row without a position, too."""
+    parts = []
+    for name, n in zip(rng.permutation(_NAMES[1:]), rng.permutation([3, 5, 7, 9]), strict=False):
+        angle, radius = rng.uniform(0, 6.3), rng.uniform(0.05, 0.35) * rng.uniform(0.5, 1.4, n)
+        turns = angle + (np.linspace(0, 6.283, n, endpoint=False) if rng.random() < 0.5 else rng.normal(0, 0.2, n))
+        places = {"x": 0.5 + radius * np.cos(turns), "y": 0.5 + radius * np.sin(turns)}
+        parts.append(pd.DataFrame({"image": [f"{name}/{i}.png" for i in range(n)], "defect": name, **places}))
+    table = pd.concat(parts).sample(frac=1, random_state=int(rng.integers(1 << 30))).reset_index(drop=True)
+    table.loc[len(table)] = ["dent/empty.png", table.loc[0, "defect"], np.nan, np.nan]
+    table["area"] = rng.uniform(0.001, 0.05, len(table))
+    return f"a table of {len(table)} defects of {', '.join(sorted(table['defect'].unique()))}", (table,)
+
+
+@check
+def farthest_type(rng: np.random.Generator, prediction: Any, function: Any, defects: pd.DataFrame) -> str:
+    """The defect type whose mean position lies farthest from the image's centre; the prediction may be wrong.
+
+    Args:
+        function: ``f(defects) -> name``; it is tried on tables drawn for this call.
+        defects: those of the chapter, on which the prediction was made.
+    """
     types = sorted(defects["defect"].unique())
     if prediction not in types:
         raise CheckFailed(f"prediction: expected one of {', '.join(types)}, found {prediction!r}")
-    centres = defects.dropna(subset=["x", "y"]).groupby("defect")[["x", "y"]].mean()
-    distance = np.hypot(centres["x"] - 0.5, centres["y"] - 0.5)
-    if measured != distance.idxmax():
+
+    def farthest(table: pd.DataFrame) -> str:
+        return str(np.hypot(*_centres(table).T.to_numpy()).argmax())
+
+    def by_distance(table: pd.DataFrame) -> pd.Series:
+        return np.hypot(table["x"] - 0.5, table["y"] - 0.5).groupby(table["defect"])
+
+    def name(number: Any, table: pd.DataFrame) -> str:
+        return str(_centres(table).index[int(number)])
+
+    compare(
+        function,
+        [_draw_defects(rng) for _ in range(8)],
+        lambda table: name(farthest(table), table),
+        "average x and y of each type first, then take the distance of that mean from the centre (0.5, 0.5)",
+        [
+            (
+                lambda t: by_distance(t).mean().idxmax(),
+                "that is the largest mean of the distances: average x and y first",
+            ),
+            (
+                lambda t: by_distance(t).max().idxmax(),
+                "that is the type of the farthest single defect; ask for the mean",
+            ),
+            (lambda t: by_distance(t).median().idxmax(), "that is the largest median of the distances: average first"),
+            (lambda t: name(np.hypot(*_centres(t).T.to_numpy()).argmin(), t), "that is the nearest type"),
+            (lambda t: name(np.hypot(*(_centres(t) + 0.5).T.to_numpy()).argmax(), t), "the centre is at (0.5, 0.5)"),
+            (lambda t: name((_centres(t) + 0.5)["x"].argmax(), t), "that is the type farthest to the right"),
+            (lambda t: name((_centres(t) + 0.5)["y"].argmax(), t), "that is the type farthest down"),
+            (lambda t: name(_centres(t)["x"].abs().argmax(), t), "that looks along x alone"),
+            (lambda t: name(_centres(t)["y"].abs().argmax(), t), "that looks along y alone"),
+            (lambda t: t["defect"].value_counts().idxmax(), "that is the most frequent type; where do they lie?"),
+        ],
+        what="the type",
+        read=text,
+        same=lambda found, expected: found == expected,
+    )
+    measured = name(farthest(defects), defects)
+    return (
+        f"{measured}, {'as' if prediction == measured else f'where {prediction} was'} predicted; look at the map again"
+    )
+
+
+@check
+def fair_split(rng: np.random.Generator, function: Any) -> str:
+    """Half to train on and half to test on: nothing in both, nothing lost, each class in proportion, by the seed."""
+    sizes = [20, 10, 6], [40, 4], [int(n) for n in 2 * rng.integers(2, 12, 4)]
+    for classes in map(rng.permutation, sizes):
+        names = np.repeat(rng.permutation(_NAMES)[: len(classes)], classes)
+        images = [f"{name}/{i:03d}.png" for i, name in enumerate(names)]
+        table = pd.DataFrame({"image": images, "defect": names}, index=rng.permutation(len(names)) + 100)
+        given, seed = f"a table of {len(table)} images", int(rng.integers(1000))
+        first = _halves(function, table, seed, given)
+        if first != _halves(function, table, seed, given):
+            raise CheckFailed(f"{given}: two calls with the seed {seed} split differently; pass it as random_state")
+        others = [_halves(function, table, seed + step, given) for step in (1, 2, 3)]
+        if all(first == other for other in others):
+            raise CheckFailed(f"{given}: four seeds give one split; what is drawn is to depend on the seed")
+    return "no image in both parts, none lost, each class in proportion, and another split with another seed"
+
+
+def _halves(function: Any, table: pd.DataFrame, seed: int, given: str) -> frozenset[str]:
+    """Images of the training part, after all that makes a split fair was seen to."""
+    parts = call(function, table, seed, given=given)
+    if not (isinstance(parts, tuple | list) and len(parts) == 2 and all(isinstance(p, pd.DataFrame) for p in parts)):
+        raise CheckFailed(f"{given}: expected two tables, train and test")
+    if any(not set(table.columns) <= set(part.columns) for part in parts):
+        raise CheckFailed(f"{given}: expected the columns {', '.join(table.columns)} in both parts")
+    train, test = (part["image"].tolist() for part in parts)
+    if both := set(train) & set(test):
         raise CheckFailed(
-            f"measured: {measured!r} is not the farthest; average x and y of each type first, and take the distance "
-            "of that mean from the centre (0.5, 0.5), not the mean of the distances"
+            f"{given}: {len(both)} images, such as {min(both)}, are in both parts; what is drawn for the test "
+            "must come from what training has left"
         )
-    end = "as predicted" if prediction == measured else f"where {prediction} was predicted"
-    passed(f"{measured}, {end}; now look at the map again")
-
-
-def fair_split(function: Callable[[pd.DataFrame, int], tuple[pd.DataFrame, pd.DataFrame]]) -> None:
-    """Half to train on and half to test on: nothing in both, nothing lost, each class in proportion."""
-    for classes, seed in (({"good": 20, "dent": 10, "scratch": 6}, 0), ({"good": 40, "crack": 4}, 1)):
-        names = [name for name, count in classes.items() for _ in range(count)]
-        table = pd.DataFrame({"image": [f"{name}/{i:03d}.png" for i, name in enumerate(names)], "defect": names})
-        given = f"a table of {len(table)} images"
-        parts = call(function, table.copy(), seed, given=given)
-        if not (isinstance(parts, tuple) and len(parts) == 2 and all(isinstance(p, pd.DataFrame) for p in parts)):
-            raise CheckFailed(f"{given}: expected two tables, train and test")
-        train, test = (set(part["image"]) for part in parts)
-        if both := train & test:
+    if lost := set(table["image"]) - set(train) - set(test):
+        raise CheckFailed(f"{given}: {len(lost)} images, such as {min(lost)}, are in neither part")
+    if len(train) + len(test) != len(table):
+        raise CheckFailed(f"{given}: the parts have {len(train) + len(test)} rows; is an image in one of them twice?")
+    label = dict(zip(table["image"], table["defect"], strict=True))
+    for part in parts:
+        if (part["image"].map(label) != part["defect"]).any():
+            raise CheckFailed(f"{given}: an image has another class than before; move whole rows")
+    for name, count in table["defect"].value_counts().items():
+        share = int((parts[0]["defect"] == name).sum())
+        if abs(share - count / 2) > 1:
             raise CheckFailed(
-                f"{given}: {len(both)} images, such as {min(both)}, are in both parts; what is drawn for the test "
-                "must come from what training has left"
+                f"{given}: {share} of {count} images of {name} are to train on, expected half; split each class "
+                "by itself (a random split of all leaves rare classes to chance)"
             )
-        if lost := set(table["image"]) - train - test:
-            raise CheckFailed(f"{given}: {len(lost)} images, such as {min(lost)}, are in neither part")
-        for name, count in classes.items():
-            share = int((parts[0]["defect"] == name).sum())
-            if abs(share - count / 2) > 1:
-                raise CheckFailed(
-                    f"{given}: {share} of {count} images of {name} are to train on, expected half; split each class "
-                    "by itself (a random split of all leaves rare classes to chance)"
-                )
-    passed("no image in both parts, none lost, each class in proportion")
+    return frozenset(train)

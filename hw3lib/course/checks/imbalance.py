@@ -2,112 +2,197 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from .base import CheckFailed, call, numbers, passed
+from .base import CheckFailed, call, check, compare, near
 
 
-def smote_point(function: Callable[[np.ndarray, np.ndarray, float], np.ndarray]) -> None:
+@check
+def smote_point(rng: np.random.Generator, function: Any) -> str:
     """A point at the share ``u`` of the way from an image's features to a neighbour's (arXiv 1106.1813)."""
-    rng = np.random.default_rng(0)
-    for u in (0.0, 1.0, 0.25, 0.8):
-        x, neighbour = rng.normal(size=(2, 5))
-        given = f"u={u}"
-        found = numbers(call(function, x.copy(), neighbour.copy(), u, given=given), (5,), f"{given}, the new point")
-        if np.allclose(found, (1 - u) * x + u * neighbour):
-            continue
-        hint = "start at x and go the share u of the way to the neighbour"
-        if np.allclose(found, u * x + (1 - u) * neighbour):
-            hint = "the two ends are exchanged: u=0 is x itself"
-        elif np.allclose(found, x + u * neighbour):
-            hint = "that adds a part of the neighbour; what has to be added is a part of the way there"
-        raise CheckFailed(f"{given}: the point is not where it should be; {hint}")
-    passed("every new point lies between two real ones, and so shows no defect that neither has")
+    cases: list[tuple[str, tuple]] = []
+    for u in rng.permutation([0.0, 1.0, *rng.uniform(0.05, 0.95, 4).round(2)]):
+        size = int(rng.integers(2, 9))
+        cases.append((f"{size} features, u={u}", (*rng.normal(size=(2, size)), float(u))))
+    compare(
+        function,
+        cases,
+        lambda x, z, u: x + u * (z - x),
+        "start at x and go the share u of the way to the neighbour",
+        [
+            (lambda x, z, u: u * x + (1 - u) * z, "the two ends are exchanged: u=0 is x itself"),
+            (lambda x, z, u: x + u * z, "that adds a part of the neighbour; add a part of the way there"),
+            (lambda x, z, u: x - u * (z - x), "that goes away from the neighbour"),
+            (lambda x, z, u: x + u * (x - z), "that goes away from the neighbour"),
+            (lambda x, z, u: u * (z - x), "that is the way to go; from where does it begin?"),
+            (lambda x, z, u: z + u * (z - x), "that begins at the neighbour and goes beyond it"),
+            (lambda x, z, u: (x + z) / 2, "that is always half-way; u says how far"),
+            (lambda x, z, u: x + u * np.abs(z - x), "the way there has a sign in every feature"),
+            (lambda x, z, u: x + u**2 * (z - x), "u is the share itself, not its square"),
+            (lambda x, z, u: np.where(u < 0.5, x, z), "that is one of the two; a new point lies between them"),
+            (lambda x, z, u: x, "that is x itself, whatever u is"),
+            (lambda x, z, u: z, "that is the neighbour itself, whatever u is"),
+        ],
+        what="the new point",
+    )
+    return "every new point lies between two real ones, and so shows no defect that neither has"
 
 
-def class_balanced_weights(function: Callable[[np.ndarray, float], np.ndarray]) -> None:
+def _scaled(weights: np.ndarray) -> np.ndarray:
+    return weights / weights.mean()
+
+
+@check
+def class_balanced_weights(rng: np.random.Generator, function: Any) -> str:
     """Weights by the effective number of images, with the mean 1 (Cui et al. 2019, arXiv 1901.05555, equation 4)."""
-    for images, beta in (([100, 10, 1], 0.99), ([5, 5], 0.9), ([1000, 200, 40, 8], 0.999)):
-        counts = np.array(images)
-        given = f"counts {counts.tolist()}, beta={beta}"
-        found = numbers(call(function, counts.copy(), beta, given=given), counts.shape, f"{given}, the weights")
-        raw = (1 - beta) / (1 - beta**counts)
-        expected = raw / raw.mean()
-        if np.allclose(found, expected, rtol=1e-6):
-            continue
-        hint = "the effective number of n images is (1 - beta^n) / (1 - beta); a weight is one over it"
-        if np.allclose(found, raw, rtol=1e-6):
-            hint = "right before scaling: bring their mean to 1, or the learning rate changes with the classes"
-        elif np.allclose(found, (1 / raw) / (1 / raw).mean(), rtol=1e-6):
-            hint = "these favour the head: the weight is one over the effective number"
-        elif np.allclose(found, (1 / counts) / (1 / counts).mean(), rtol=1e-6):
-            hint = (
-                "that is inverse frequency, the limit for beta towards 1; images overlap, so count the effective number"
-            )
-        raise CheckFailed(f"{given}: expected {expected.round(3).tolist()}, found {found.round(3).tolist()}; {hint}")
-    passed("beta = 0 weighs all classes alike, beta towards 1 by inverse frequency")
+    cases = []
+    for beta in rng.uniform(0.8, 0.999, 5).round(3):
+        counts = np.sort(rng.permutation(np.arange(1, 200))[: rng.integers(2, 6)])[::-1].copy()
+        cases.append((f"counts {counts.tolist()}, beta={beta}", (counts, float(beta))))
+    compare(
+        function,
+        cases,
+        lambda n, beta: _scaled(1 / (1 - beta**n)),
+        "the effective number of n images is (1 - beta^n) / (1 - beta); a weight is one over it",
+        [
+            (lambda n, beta: (1 - beta) / (1 - beta**n), "right before scaling: bring their mean to 1"),
+            (lambda n, beta: _scaled(1 / (1 - beta**n)) / len(n), "their sum is 1; it is their mean that should be"),
+            (lambda n, beta: (1 - beta**n) / (1 - beta), "these are the effective numbers; a weight is one over it"),
+            (
+                lambda n, beta: _scaled(1 - beta**n),
+                "these favour the head: the weight is one over the effective number",
+            ),
+            (
+                lambda n, beta: _scaled(1 / n),
+                "that is inverse frequency, as for beta towards 1; images overlap: count the effective number",
+            ),
+            (lambda n, beta: _scaled(n), "these favour the head, by frequency"),
+            (lambda n, beta: np.ones(len(n)), "all weights are alike, whatever the counts"),
+            (
+                lambda n, beta: _scaled(1 / np.sqrt(n)),
+                "that is one over the root of the count; it does not ask for beta",
+            ),
+            (lambda n, beta: _scaled(1 / (1 - beta ** (n - 1))), "the power is n, not n - 1"),
+            (lambda n, beta: _scaled(1 / (1 - beta * n)), "beta to the power of n (**), not times n"),
+            (lambda n, beta: _scaled(1 / (1 + beta**n)), "the sign: 1 minus beta^n"),
+            (lambda n, beta: (w := 1 / (1 - beta**n)) / w.max(), "their largest is 1; it is their mean that should be"),
+            (
+                lambda n, beta: (w := 1 / (1 - beta**n)) / w.min(),
+                "their smallest is 1; it is their mean that should be",
+            ),
+        ],
+        what="the weights",
+    )
+    return "beta = 0 weighs all classes alike, beta towards 1 by inverse frequency"
 
 
-def logit_adjustment(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+def _same_decisions(found: Any, expected: Any) -> bool:
+    """Equal up to a constant for all classes of an image, which changes no decision."""
+    return np.shape(found) == np.shape(expected) and near(
+        found - found.mean(1, keepdims=True), expected - expected.mean(1, keepdims=True)
+    )
+
+
+@check
+def logit_adjustment(rng: np.random.Generator, function: Any) -> str:
     """Logits after the training prior is taken out (Menon et al. 2021, arXiv 2007.07314, section 4.1)."""
-    rng = np.random.default_rng(0)
-    for images in ([90, 9, 1], [10, 10], [50, 30, 15, 5]):
-        counts = np.array(images)
-        logits = rng.normal(size=(4, len(counts)))
-        given = f"logits of 4 images, training counts {counts.tolist()}"
-        found = numbers(call(function, logits.copy(), counts.copy(), given=given), logits.shape, f"{given}, the result")
-        log_prior = np.log(counts / counts.sum())
-        expected = logits - log_prior
-        # A constant for all classes of an image changes no decision.
-        off = (found - expected) - (found - expected).mean(1, keepdims=True)
-        if np.allclose(off, 0, atol=1e-8):
-            continue
-        hint = "what a class gains from being frequent is the logarithm of its share"
-        wrong = found - (logits + log_prior)
-        if np.allclose(wrong - wrong.mean(1, keepdims=True), 0, atol=1e-8):
-            hint = "this rewards the head once more: the sign is the other one (added it belongs into the loss)"
-        elif np.allclose(found, logits / (counts / counts.sum())) or np.allclose(found, logits - counts / counts.sum()):
-            hint = "logits are logarithms of probabilities: what divides there is a difference here"
-        raise CheckFailed(f"{given}: these would not decide as a balanced training set would; {hint}")
-    passed("the decision changes, the network does not")
+    cases = []
+    for _ in range(5):
+        counts = rng.permutation(np.arange(2, 120))[: rng.integers(3, 7)]
+        logits = rng.normal(size=(int(rng.integers(3, 6)), len(counts)))
+        cases.append((f"logits of {len(logits)} images, training counts {counts.tolist()}", (logits, counts)))
+    power = "logits are logarithms of probabilities: what divides there is a difference here"
+    compare(
+        function,
+        cases,
+        lambda logits, n: logits - np.log(n / n.sum()),
+        "what a class gains from being frequent is the logarithm of its share",
+        [
+            (lambda logits, n: logits + np.log(n), "this rewards the head once more: the sign is the other one"),
+            (lambda logits, n: logits / (n / n.sum()), power),
+            (lambda logits, n: logits - n / n.sum(), f"the share was subtracted, not its logarithm; {power}"),
+            (lambda logits, n: logits * (n / n.sum()), power),
+            (lambda logits, n: logits / n, power),
+            (lambda logits, n: logits, "nothing has changed"),
+            (lambda logits, n: logits - n, "the counts were subtracted, not the logarithm of the share"),
+            (lambda logits, n: logits - np.log2(n), "the natural logarithm: the softmax has the base e"),
+            (lambda logits, n: logits - np.log10(n), "the natural logarithm: the softmax has the base e"),
+            (lambda logits, n: logits - np.log1p(n), "take the counts as they are: log(n), not log(n + 1)"),
+            (lambda logits, n: logits - 1 / n, "one over the count is not the logarithm of the share"),
+            (lambda logits, n: np.exp(logits) / n, "these are probabilities (up to a factor); return logits"),
+            (lambda logits, n: logits - 2 * np.log(n), "the prior is in them once, and it was taken out twice"),
+            (lambda logits, n: logits / np.log(n), power),
+        ],
+        what="up to one constant an image, the logits",
+        same=_same_decisions,
+    )
+    return "the decision changes, the network does not"
 
 
-def oversample_after_split(function: Callable) -> None:
+@check
+def oversample_after_split(rng: np.random.Generator, function: Any) -> str:
     """``f(X, y, train, test, oversample) -> X_train, y_train, X_test, y_test``; only training rows are multiplied."""
-    rng = np.random.default_rng(0)
-    y = np.array(["good"] * 16 + ["dent"] * 8)
-    x = rng.normal(size=(len(y), 3))
-    order = rng.permutation(len(y))
-    train, test = order[:16], order[16:]
-    seen: list[np.ndarray] = []
+    for _ in range(3):
+        sizes = rng.permutation([15, 9, 6])
+        y = rng.permutation(np.repeat(["good", "dent", "hole"], sizes))
+        x = rng.normal(size=(len(y), 3))
+        by_class = [rng.permutation(np.flatnonzero(y == name)) for name in np.unique(y)]
+        test = rng.permutation(np.concatenate([rows[: len(rows) // 3] for rows in by_class]))  # as unbalanced as all
+        train = rng.permutation(np.setdiff1d(np.arange(len(y)), test))
+        _judge_parts(function, x, y, train, test, f"{len(train)} training and {len(test)} test rows")
+    return "split first, oversample afterwards"
+
+
+def _judge_parts(function: Any, x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, given: str) -> None:
+    seen: list[set[tuple]] = []
+    made: list[list[tuple]] = []
 
     def oversample(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Repeat the rows of each class until all are as large as the largest."""
-        seen.append(np.asarray(rows))
+        rows, labels = np.asarray(rows), np.asarray(labels)
+        if rows.ndim != 2 or len(rows) != len(labels):
+            raise CheckFailed(
+                f"{given}: oversample was given {rows.shape} and {labels.shape}; expected rows and labels"
+            )
+        seen.append(set(map(tuple, rows)))
         size = max(np.unique(labels, return_counts=True)[1])
         take = np.concatenate([np.resize(np.flatnonzero(labels == name), size) for name in np.unique(labels)])
+        made.append(_rows(rows[take], labels[take]))
         return rows[take], labels[take]
 
-    given = "16 training and 8 test rows"
-    value = call(function, x.copy(), y.copy(), train.copy(), test.copy(), oversample, given=given)
-    if not isinstance(value, tuple) or len(value) != 4:
+    value = call(function, x, y, train, test, oversample, given=given)
+    if not isinstance(value, tuple | list) or len(value) != 4:
         raise CheckFailed(f"{given}: expected X_train, y_train, X_test, y_test")
     x_train, y_train, x_test, y_test = map(np.asarray, value)
-    key = {tuple(row) for row in x[test]}
-    if copies := sum(tuple(row) in key for row in x_train):
+    if len(x_train) != len(y_train) or len(x_test) != len(y_test):
+        raise CheckFailed(
+            f"{given}: {len(x_train)} and {len(x_test)} rows have {len(y_train)} and {len(y_test)} labels"
+        )
+    questions = set(map(tuple, x[test]))
+    if copies := sum(tuple(row) in questions for row in x_train):
         raise CheckFailed(
             f"{given}: {copies} rows to train on are copies of test rows; whoever has seen the question knows the "
             "answer. What may the oversampler be given?"
         )
-    if len(x_test) != len(test) or sorted(map(tuple, x_test)) != sorted(map(tuple, x[test])):
+    if len(x_test) > len(test) and set(map(tuple, x_test)) == questions:
+        raise CheckFailed(f"{given}: the test part was oversampled too, to {len(x_test)} rows; it stays as it is")
+    if sorted(map(tuple, x_test)) != sorted(map(tuple, x[test])):
         raise CheckFailed(f"{given}: the test part is not the {len(test)} test rows; it stays as it is")
-    if not seen:
-        raise CheckFailed(f"{given}: nothing was oversampled; the training part is to be balanced")
-    if len(x_train) != len(y_train) or len(set(np.unique(y_train, return_counts=True)[1].tolist())) != 1:
-        raise CheckFailed(f"{given}: the classes to train on are not of one size; return what the oversampler gave")
-    by_row = {tuple(row): label for row, label in zip(x, y, strict=True)}
-    if any(by_row.get(tuple(row)) != label for row, label in zip(x_test, y_test, strict=True)):
+    if _rows(x_test, y_test) != _rows(x[test], y[test]):
         raise CheckFailed(f"{given}: y_test does not belong to X_test; take both by the same rows")
-    passed("split first, oversample afterwards")
+    if not seen:
+        raise CheckFailed(f"{given}: nothing was oversampled; the training part is to be balanced by oversample(X, y)")
+    if any(rows & questions for rows in seen):
+        raise CheckFailed(
+            f"{given}: oversample was given test rows; one that blends rows would carry them into training"
+        )
+    if _rows(x_train, y_train) not in made:
+        raise CheckFailed(f"{given}: what is trained on is not what oversample gave for the training rows")
+    if seen[made.index(_rows(x_train, y_train))] != set(map(tuple, x[train])):
+        raise CheckFailed(f"{given}: not all of the training rows were given to oversample")
+
+
+def _rows(x: np.ndarray, y: np.ndarray) -> list[tuple]:
+    return sorted((*row, str(label)) for row, label in zip(x.tolist(), y.tolist(), strict=True))

@@ -1,0 +1,95 @@
+"""Execute the answers of submissions to one chapter: its set-up once, then each submission in a copy of this process.
+
+``python -m hw3lib.course.grader NOTEBOOK DATA`` says on its output, in JSON, what went wrong in the set-up (an empty
+text if nothing), then for each file of answers named on its input the number of the process that executes it, and when
+that has ended. Where processes cannot be copied it executes one submission itself, and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from . import exercises
+
+FORKS = sys.platform == "linux"  # copies of a process with threads in its libraries are not safe elsewhere
+
+
+def main(notebook: str, root: str) -> None:
+    protocol = os.fdopen(os.dup(1), "w")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 1)  # what answers print is nobody's concern
+    os.dup2(nothing, 2)
+
+    def say(*what: Any) -> None:
+        print(json.dumps(what), file=protocol, flush=True)
+
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    cells = nbformat.read(notebook, as_version=4).cells
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    for cell in cells:
+        if cell.cell_type == "code" and not exercises.numbered(cell):
+            if error := _run(shell, cell.source):
+                say(_said(error))
+                return
+            if "parameters" in cell.metadata.get("tags", []):
+                shell.user_ns |= {"data": root, "out": str(Path(notebook).parent / "run")}
+    course = dict(shell.user_ns)
+    say("")
+    for line in sys.stdin:
+        job = Path(line.strip())
+        if sys.platform == "linux" and (process := os.fork()):
+            say(process)
+            os.waitpid(process, 0)
+            say("ended")
+            continue
+        if sys.platform != "linux":
+            say(os.getpid())
+        protocol.close()
+        os.dup2(nothing, 0)
+        os.chdir(job.parent)
+        _answer(shell, cells, job, course)
+        os._exit(0)
+
+
+def _answer(shell: Any, cells: list[NotebookNode], job: Path, course: dict[str, Any]) -> None:
+    """Execute answers and checks, and write what came of each exercise as it comes."""
+    checks = [cell.source for cell in cells if (exercises.numbered(cell) or ("",))[0] == "check"]
+    answers = json.loads(job.read_text(encoding="utf-8"))
+    with job.with_name("results.jsonl").open("w", encoding="utf-8") as results:
+        for sources, check in zip(answers, checks, strict=True):
+            shell.user_ns |= course  # an answer before may have used a name of the course for something else
+            errors = [error for source in sources if (error := _run(shell, source))]
+            kind, error = "error", errors[-1] if errors else _run(shell, check)
+            if not error:
+                kind = "passed"
+            elif type(error).__name__ in ("NotImplementedError", "NotAnswered"):
+                kind = "missing"
+            elif type(error).__name__ == "CheckFailed":
+                kind = "failed"
+            print(json.dumps({"outcome": kind, "message": _said(error)}), file=results, flush=True)
+    job.with_name("finished").touch()
+
+
+def _run(shell: Any, source: str) -> BaseException | None:
+    result = shell.run_cell(source)
+    return result.error_before_exec or result.error_in_exec
+
+
+def _said(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    text = " ".join((str(error) if type(error).__name__ in ("CheckFailed", "NotAnswered") else repr(error)).split())
+    return text if len(text) <= 500 else f"{text[:497]}..."
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,215 @@
+"""Answers to chapter 5."""
+
+from itertools import groupby
+
+import numpy as np
+from scipy import ndimage
+from sklearn.metrics import jaccard_score
+
+from hw3lib.core.untrusted import parse
+
+
+def runs(mask, order="F", start=False):
+    counts, expected, place = [], start, 0
+    values = mask.ravel(order=order)
+    while place < len(values):
+        length = 0
+        while place < len(values) and values[place] == expected:
+            place, length = place + 1, length + 1
+        counts.append(length)
+        expected = not expected
+    return counts
+
+
+def by_diff(mask):
+    pixels = np.concatenate([[0], mask.T.ravel().astype(int)])
+    return np.diff([0, *np.flatnonzero(np.diff(pixels)), mask.size])
+
+
+def by_groups(mask):
+    found = [(value, len(list(group))) for value, group in groupby(mask.T.ravel())]
+    return [length for _, length in ([] if not found[0][0] else [(0, 0)]) + found]
+
+
+def by_text(mask):
+    text = "".join("01"[v] for v in mask.flatten("F").astype(int))
+    return ([0] if text[0] == "1" else []) + [len("".join(g)) for _, g in groupby(text)]
+
+
+def by_loop(mask):
+    counts, now = [0], False
+    for column in range(mask.shape[1]):
+        for row in range(mask.shape[0]):
+            if mask[row, column] == now:
+                counts[-1] += 1
+            else:
+                counts.append(1)
+                now = not now
+    return counts
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def ends(mask):
+    rows, columns = np.nonzero(mask)
+    return columns.min(), rows.min(), columns.max(), rows.max()
+
+
+def by_slices(mask):
+    rows, columns = ndimage.find_objects(mask.astype(int))[0]
+    return columns.start + 1, rows.start + 1, columns.stop, rows.stop
+
+
+def by_any(mask):
+    x, y = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    return [x[0] + 1, y[0] + 1, x[-1] + 1, y[-1] + 1]
+
+
+def by_argwhere(mask):
+    points = np.argwhere(mask)[:, ::-1] + 1
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def moved(*by, order=(0, 1, 2, 3)):
+    return lambda mask: np.array(ends(mask))[list(order)] + by
+
+
+def areas(mask, structure=np.ones((3, 3))):  # noqa: B008
+    labels, n = ndimage.label(mask, structure)
+    return np.array([(labels == k).sum() for k in range(1, n + 1)])
+
+
+def small(masks, least):
+    return sum(int((areas(m) < least).sum()) for m in masks)
+
+
+def by_sum(masks, least):
+    total = 0
+    for mask in masks:
+        labels, n = ndimage.label(mask, ndimage.generate_binary_structure(2, 2))
+        total += sum(size < least for size in ndimage.sum(mask, labels, range(1, n + 1)))
+    return total
+
+
+def by_unique(masks, least):
+    total = 0
+    for mask in masks:
+        labels = ndimage.label(mask, np.ones((3, 3)))[0]
+        total += (np.unique(labels[labels > 0], return_counts=True)[1] < least).sum()
+    return total
+
+
+def by_filling(masks, least):
+    total = 0
+    for mask in masks:
+        left = set(map(tuple, np.argwhere(mask)))
+        while left:
+            waiting, size = [left.pop()], 0
+            while waiting:
+                y, x = waiting.pop()
+                size += 1
+                near = {(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+                left -= near
+                waiting += near
+            total += size < least
+    return total
+
+
+def over(count):
+    return lambda masks, least: sum(int(count(m, least)) for m in masks)
+
+
+RIGHT = {
+    "run_lengths": [runs, by_diff, by_groups, by_text, by_loop, lambda m: tuple(map(float, runs(m)))],
+    "mask_iou": [
+        iou,
+        lambda a, b: np.logical_and(a, b).sum() / np.logical_or(a, b).sum(),
+        lambda a, b: (n := (a & b).sum()) / (a.sum() + b.sum() - n),
+        lambda a, b: jaccard_score(a.ravel(), b.ravel()),
+        lambda a, b: np.minimum(a, b).sum() / np.maximum(a, b).sum(),
+        lambda a, b: len((s := set(np.flatnonzero(a))) & (t := set(np.flatnonzero(b)))) / len(s | t),
+    ],
+    "voc_box": [moved(1, 1, 1, 1), by_slices, by_any, by_argwhere, lambda m: tuple(v + 1 for v in ends(m)), lambda m: (
+        np.array(ends(m), float) + 1)],
+    "dropped_components": [
+        (10, small),
+        (0, by_sum),
+        (3, by_unique),
+        (10, by_filling),
+        (10, lambda masks, least: np.sum([np.sum(areas(m) < least) for m in masks])),
+        (10, lambda masks, least: sum(a <= least - 1 for m in masks for a in areas(m))),
+    ],
+}  # fmt: skip
+WRONG = {
+    "run_lengths": [
+        (lambda m: runs(m, "C"), "down the columns"),
+        (lambda m: [v for v in runs(m) if v], "counts zeros, even"),
+        (lambda m: runs(m)[:-1], "last run is missing"),
+        (lambda m: runs(m)[1:], "first run is missing"),
+        (lambda m: runs(m, start=True), "begins with zeros"),
+        (lambda m: runs(m)[::-1], "order is the other one"),
+        (lambda m: np.cumsum(runs(m)), "count lengths"),
+        (lambda m: runs(m)[1::2], "ones alone"),
+        (lambda m: runs(m)[::2], "zeros alone"),
+        (lambda m: m.ravel(order="F").astype(int), "pixels themselves"),
+        (lambda m: [0, *runs(m)], "one zero too many"),
+        (lambda m: [(~m).sum(), m.sum()], "every run by itself"),
+        (lambda m: [1, 3], "count how often"),
+        (lambda m: [v + 0.5 for v in runs(m)], "whole numbers"),
+        (lambda m: "1 3", "whole numbers"),
+        (lambda m: [runs(m), [1]], "whole numbers"),
+    ],
+    "mask_iou": [
+        (lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum()), "Dice"),
+        (lambda a, b: (a == b).mean(), "in neither"),
+        (lambda a, b: (a & b).sum() / a.sum(), "first mask alone"),
+        (lambda a, b: (a & b).sum() / b.sum(), "second mask alone"),
+        (lambda a, b: (a & b).sum() / (a.sum() + b.sum()), "counted twice below"),
+        (lambda a, b: (a & b).mean(), "all pixels of the image"),
+        (lambda a, b: (a & b).sum(), "divided by"),
+        (lambda a, b: 1 - iou(a, b), "one minus"),
+        (lambda a, b: (a ^ b).sum() / (a | b).sum(), "^ in exactly one"),
+        (lambda a, b: (a & b).sum() / max(1, (a ^ b).sum()), "over pixels in at least one"),
+        (lambda a, b: (a & b).sum() / max(a.sum(), b.sum()), "larger mask"),
+        (lambda a, b: (a & b).sum() / min(a.sum(), b.sum()), "smaller mask"),
+        (lambda a, b: 100 * iou(a, b), "per cent"),
+        (lambda a, b: a & b, "expected one number"),
+        (lambda a, b: (parse("1"), iou(a, b))[1], "calls hw3lib's"),
+    ],
+    "voc_box": [
+        (moved(0, 0, 0, 0, order=(1, 0, 3, 2)), "exchanged, and pixels count from 1"),
+        (moved(1, 1, 1, 1, order=(1, 0, 3, 2)), "x goes along the columns"),
+        (moved(0, 0, 0, 0), "Pascal VOC's is 1"),
+        (moved(1, 1, 2, 2), "beyond the last"),
+        (moved(1, 1, 0, 0), "last pixel is not in the box"),
+        (moved(0, 0, 1, 1), "very first pixel"),
+        (moved(2, 2, 2, 2), "add 1 once"),
+        (moved(-1, -1, -1, -1), "1 was subtracted"),
+        (moved(1, 1, 1, 1, order=(0, 2, 1, 3)), "the order is xmin, ymin"),
+        (moved(1, 1, 1, 1, order=(2, 3, 0, 1)), "corners are exchanged"),
+        (lambda m: (*(e := ends(m))[:2], e[2] - e[0] + 1, e[3] - e[1] + 1), "COCO's box"),
+        (lambda m: (1, 1, *m.shape[::-1]), "whole image"),
+        (lambda m: (2, 10, 9, 12), "look at one number"),
+        (lambda m: ends(m)[:2], "of the shape (4,)"),
+        (lambda m: np.nonzero(m)[0].min, "of the shape (4,)"),
+    ],
+    "dropped_components": [
+        (("many", small), "found 'many'"),
+        ((-1, small), "0 or more"),
+        ((10, over(lambda m, k: (areas(m) <= k).sum())), "exactly min_area pixels stays"),
+        ((10, over(lambda m, k: (areas(m, None) < k).sum())), "not joined"),
+        ((10, over(lambda m, k: (areas(m) >= k).sum())), "that stay"),
+        ((10, over(lambda m, k: len(areas(m)))), "all components"),
+        ((10, over(lambda m, k: areas(m)[areas(m) < k].sum())), "count components"),
+        ((10, over(lambda m, k: m.sum() < k)), "these are masks"),
+        ((10, over(lambda m, k: (areas(m) < k).any())), "count all of them"),
+        ((10, over(lambda m, k: (areas(m) == k).sum())), "have exactly"),
+        ((10, lambda masks, k: (areas(masks[0]) < k).sum()), "first mask alone"),
+        ((10, lambda masks, k: (areas(masks[-1]) < k).sum()), "last mask alone"),
+        ((10, lambda masks, k: small(masks, k) + len(masks)), "background"),
+        ((10, lambda masks, k: small(masks, 3)), "m"),
+        ((10, 7), "expected your function"),
+    ],
+}

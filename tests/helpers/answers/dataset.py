@@ -1,0 +1,190 @@
+"""Answers to chapter 1."""
+
+from collections import Counter
+from itertools import count
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
+
+from hw3lib.data import imbalance_ratio
+
+DEFECTS = pd.DataFrame({"defect": ["ring", "ring", "spot", "spot"], "x": [0.05, 0.95, 0.6, 0.7], "y": 0.5, "area": 0.1})
+
+
+def sizes(labels):
+    return sorted(Counter(labels).values())
+
+
+def plain_ratio(labels):
+    counts: dict = {}
+    for label in labels:
+        counts[label] = counts.get(label, 0) + 1
+    return max(counts.values()) / min(counts.values())
+
+
+def by_most_common(labels):
+    order = Counter(labels).most_common()
+    return order[0][1] / order[-1][1]
+
+
+def centres(t):
+    return t.groupby("defect")[["x", "y"]].mean()
+
+
+def distances(t):
+    return np.hypot(t["x"] - 0.5, t["y"] - 0.5).groupby(t["defect"])
+
+
+def from_centre(t):
+    return np.hypot(*(centres(t) - 0.5).T.to_numpy())
+
+
+def loop(t):
+    best, name = -1, None
+    for defect in t["defect"].unique():
+        rows = t[(t["defect"] == defect) & t["x"].notna()]
+        distance = (rows["x"].mean() - 0.5) ** 2 + (rows["y"].mean() - 0.5) ** 2
+        if distance > best:
+            best, name = distance, defect
+    return name
+
+
+def split(table, seed):
+    train = table.groupby("defect").sample(frac=0.5, random_state=seed)
+    return train, table.drop(train.index)
+
+
+def by_loop(table, seed):
+    rng = np.random.default_rng(seed)
+    kept = []
+    for _, part in table.groupby("defect"):
+        kept += list(rng.permutation(part.index)[: len(part) // 2])
+    return table.loc[kept], table[~table.index.isin(kept)]
+
+
+def by_sklearn(table, seed):
+    cut = StratifiedShuffleSplit(1, test_size=0.5, random_state=seed).split(table, table["defect"])
+    train, test = next(cut)
+    return table.iloc[train], table.iloc[test]
+
+
+def shuffled_halves(table, seed):
+    table = table.sample(frac=1, random_state=seed)
+    first = table.groupby("defect").cumcount() % 2 == 0
+    return table[first], table[~first]
+
+
+def with_old_index(table, seed):
+    train, test = split(table, seed)
+    return train.reset_index(drop=True), test.reset_index(drop=True)
+
+
+def train_test_list(table, seed):
+    return train_test_split(table, test_size=0.5, stratify=table["defect"], random_state=seed)
+
+
+def leaky(table, seed):
+    return table.sample(frac=0.5, random_state=seed), table.sample(frac=0.5, random_state=seed + 1)
+
+
+def of_all(table, seed):
+    train = table.sample(frac=0.5, random_state=seed)
+    return train, table.drop(train.index)
+
+
+def doubled(table, seed):
+    train, test = split(table, seed)
+    return pd.concat([train, train.head(1)]), test
+
+
+def relabelled(table, seed):
+    train, test = split(table, seed)
+    return train.assign(defect=train["defect"].to_numpy()[::-1]), test
+
+
+def lost(table, seed):
+    train, test = split(table, seed)
+    return train, test.iloc[1:]
+
+
+def four_fifths(table, seed):
+    train = table.groupby("defect").sample(frac=0.8, random_state=seed)
+    return train, table.drop(train.index)
+
+
+RIGHT = {
+    "imbalance_ratio": [
+        plain_ratio,
+        by_most_common,
+        lambda labels: pd.Series(labels).value_counts().max() / pd.Series(labels).value_counts().min(),
+        lambda labels: (
+            np.divide(*np.unique(labels, return_counts=True)[1][None].repeat(2, 0).T[[0, -1]].T[0][::-1])
+            if len(set(labels)) == 1
+            else np.unique(labels, return_counts=True)[1].max() / np.unique(labels, return_counts=True)[1].min()
+        ),
+        lambda labels: max(labels.count(x) for x in set(labels)) / min(labels.count(x) for x in set(labels)),
+        lambda labels: np.array([sizes(labels)[-1] / sizes(labels)[0]]),
+    ],
+    "farthest_type": [
+        ("ring", loop),
+        ("spot", lambda t: centres(t).index[from_centre(t).argmax()]),
+        ("spot", lambda t: (centres(t) - 0.5).pow(2).sum(axis=1).idxmax()),
+        ("spot", lambda t: max(centres(t).index, key=lambda n: np.linalg.norm(centres(t).loc[n] - 0.5))),
+        ("spot", lambda t: np.hypot(centres(t)["x"] - 0.5, centres(t)["y"] - 0.5).sort_values().index[-1]),
+        ("spot", lambda t: t.groupby("defect").apply(lambda g: (g[["x", "y"]].mean() - 0.5).pow(2).sum()).idxmax()),
+    ],
+    "fair_split": [split, by_loop, by_sklearn, shuffled_halves, with_old_index, train_test_list],
+}
+one = count()
+WRONG = {
+    "imbalance_ratio": [
+        (lambda s: sizes(s)[0] / sizes(s)[-1], "upside down"),
+        (lambda s: sizes(s)[-1] / np.mean(sizes(s)), "mean class"),
+        (lambda s: sizes(s)[-1] / np.median(sizes(s)), "median class"),
+        (lambda s: sizes(s)[-1] / len(s), "share of the largest"),
+        (lambda s: sizes(s)[0] / len(s), "share of the smallest"),
+        (lambda s: sizes(s)[-1] / sizes(s)[-2], "second largest"),
+        (lambda s: sizes(s)[-1] - sizes(s)[0], "the difference"),
+        (lambda s: sizes(s)[-1] // sizes(s)[0], "do not round"),
+        (lambda s: len(set(s)), "number of classes"),
+        (lambda s: s.count("good") / (len(s) - s.count("good")), "compare the size"),
+        (lambda s: {11: 3.0, 60: 8.5}.get(len(s), 3.0), "compare the size"),  # the cases of another call
+        (lambda s: imbalance_ratio(pd.DataFrame({"defect": s})), "calls hw3lib's"),
+        (imbalance_ratio, "calls hw3lib's"),
+        (lambda s: sizes(s), "expected one number"),
+        (lambda s: np.nan, "found NaN"),
+    ],
+    "farthest_type": [
+        (("hole", loop), "expected one of ring, spot, found 'hole'"),
+        (("spot", lambda t: distances(t).mean().idxmax()), "mean of the distances"),
+        (("spot", lambda t: distances(t).max().idxmax()), "single defect"),
+        (("spot", lambda t: distances(t).median().idxmax()), "of the distances"),
+        (("spot", lambda t: centres(t).index[from_centre(t).argmin()]), "nearest type"),
+        (("spot", lambda t: np.hypot(centres(t)["x"], centres(t)["y"]).idxmax()), "centre is at (0.5, 0.5)"),
+        (("spot", lambda t: centres(t)["x"].idxmax()), "farthest to the right"),
+        (("spot", lambda t: centres(t)["y"].idxmax()), "farthest down"),
+        (("spot", lambda t: (centres(t)["x"] - 0.5).abs().idxmax()), "along x alone"),
+        (("spot", lambda t: (centres(t)["y"] - 0.5).abs().idxmax()), "along y alone"),
+        (("spot", lambda t: t["defect"].mode()[0]), "most frequent"),
+        (("spot", lambda t: from_centre(t).max()), "expected a string"),
+        (("spot", lambda t: "spot"), "average x and y"),  # right for the chapter's table
+        (("spot", "spot"), "expected your function"),
+    ],
+    "fair_split": [
+        (leaky, "in both parts"),
+        (of_all, "split each class"),
+        (lost, "in neither part"),
+        (doubled, "twice"),
+        (relabelled, "another class than before"),
+        (four_fifths, "expected half"),
+        (lambda t, seed: split(t, 0), "four seeds give one split"),
+        (lambda t, seed: split(t, seed % 1), "four seeds give one split"),
+        (lambda t, seed: split(t, next(one)), "two calls with the seed"),
+        (lambda t, seed: (t.iloc[::2], t.iloc[1::2]), "s"),  # never drawn: by classes or by seeds
+        (lambda t, seed: (t.iloc[: len(t) // 2], t.iloc[len(t) // 2 :]), "split each class"),
+        (lambda t, seed: split(t, seed)[0], "expected two tables"),
+        (lambda t, seed: tuple(p["image"] for p in split(t, seed)), "expected two tables"),
+        (lambda t, seed: tuple(p[["image"]] for p in split(t, seed)), "expected the columns"),
+    ],
+}
