@@ -9,7 +9,7 @@ JOBS = 2
 ARGS =
 export CATEGORY PROFILE DATA # recipes take them from the environment, which leaves spaces and quotes in them alone
 NAMES := $(sort $(shell echo '$(EXTRAS)' | tr , ' '))
-$(if $(filter-out cluster heic kaggle onnx yolo,$(NAMES)),$(error EXTRAS=$(EXTRAS): some of cluster, heic, kaggle, onnx and yolo))
+$(if $(filter-out heic kaggle onnx yolo,$(NAMES)),$(error EXTRAS=$(EXTRAS): some of heic, kaggle, onnx and yolo))
 UV := $(shell command -v uv 2>/dev/null)
 RUN = .venv/bin/python
 PIP = $(if $(UV),uv pip install --compile-bytecode --python $(RUN),$(RUN) -m pip install)
@@ -18,23 +18,24 @@ PYTEST = OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist
 # A stamp is written when an installation has come to its end, so that one that was interrupted is repeated.
 READY := .venv/.installed$(subst $() ,,$(patsubst %,-%,$(NAMES) $(TORCH)))
 DEV := $(READY)-dev
-.PHONY: course test lint format coverage docs bench notebooks setup doctor clean help
+.PHONY: course test lint format coverage mutants docs bench notebooks setup doctor clean help
 
 course: $(READY) # set up, make or find the category, execute the notebooks, print the summary
 	$(RUN) -m hw3lib.cli run --category "$$CATEGORY" --profile "$$PROFILE" $${DATA:+--data "$$DATA"} $(ARGS)
 test: lint # set up with all that tests need, then lint, pytest, and nbval on the notebooks
-	$(RUN) -m hw3lib.cli data get synthetic/bottle
-	$(PYTEST) loadfile $(ARGS)
+	$(RUN) -m hw3lib.cli data get synthetic/bottle && $(PYTEST) loadfile $(ARGS)
 	HW3_HEADLESS=1 $(PYTEST) loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=900 notebooks/[0-9]*.ipynb
 lint: $(DEV) # ruff, mypy, the staircase of rooms and deptry; make format repairs what ruff can
 	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) .venv/bin/lint-imports
 	$(RUN) -m mypy && $(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32
-	$(RUN) -m deptry hw3lib notebooks --optional-dependencies-dev-groups cluster,heic,kaggle,onnx,yolo
+	$(RUN) -m deptry hw3lib notebooks --optional-dependencies-dev-groups heic,kaggle,onnx,yolo
 	$(RUN) -m deptry hw3lib notebooks tests benchmarks docs .ci --non-dev-dependency-groups dev,docs,lint,test
 format: $(DEV)
 	$(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
 coverage: $(DEV) # which lines the tests do not reach, in build/coverage
 	$(PYTEST) loadfile --cov=hw3lib --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
+mutants: $(DEV) # which small changes of metrics and methods no test notices; ARGS="hw3lib.classify.*" of some alone
+	$(PIP) --group mutants && $(RUN) -m mutmut run --max-children $(JOBS) $(ARGS) && $(RUN) -m mutmut results
 docs: $(DEV) # the reference of all modules, in build/api
 	$(RUN) docs/reference.py
 bench: $(DEV) # the timings in benchmarks/
@@ -44,13 +45,12 @@ notebooks: $(DEV) # execute notebooks/sources into notebooks/
 setup: $(READY) # only the environment, .venv; make doctor examines it
 doctor: $(READY)
 	$(RUN) -m hw3lib.cli doctor --category "$$CATEGORY" $${DATA:+--data "$$DATA"}
-clean: # remove the environment and caches; data/ and runs/ stay
-	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+clean: ; rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis mutants # data/ and runs/ stay
 help:
 	@sed -n 's/^\([a-z]*\):.* # \(.*\)/make \1: \2/p' Makefile
 	@echo 'Variables: CATEGORY=$(CATEGORY) PROFILE=quick|full DATA="folder that holds categories" ARGS="more options"'
-	@echo '  EXTRAS="cluster heic kaggle onnx yolo" PYTHON=/path/to/python3 TORCH=cpu (a smaller PyTorch) JOBS=2'
-$(DEV): ALSO = "hw3lib[cluster,heic,onnx,yolo]" --group dev
+	@echo '  EXTRAS="heic kaggle onnx yolo" PYTHON=/path/to/python3 TORCH=cpu (a smaller PyTorch) JOBS=2'
+$(DEV): ALSO = "hw3lib[heic,onnx,yolo]" --group dev
 $(READY) $(DEV): pyproject.toml $(RUN)
 	$(if $(UV),,$(RUN) -m pip install --quiet "pip>=25.1")
 	$(PIP) -e . $(patsubst %,"hw3lib[%]",$(NAMES)) $(ALSO) $(INDEX)

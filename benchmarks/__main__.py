@@ -11,7 +11,17 @@ from hw3lib.core import machine
 
 PACKAGES = {
     "speed": ("decode_once", "sweep", "scale", "imports"),
-    "accuracy": ("guided", "longtail", "longtail_drawn", "patchcore", "sam", "detection"),
+    "accuracy": (
+        "guided",
+        "longtail",
+        "longtail_drawn",
+        "recognition",
+        "patchcore",
+        "detectors",
+        "thresholds",
+        "sam",
+        "detection",
+    ),
     "peers": ("student_scratch", "student_transfer", "student_gpu", "coreset", "aupro", "anomalib_job"),
 }
 MODULES = {name: f"benchmarks.{package}.{name}" for package, names in PACKAGES.items() for name in names}
@@ -22,8 +32,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(MODULES)}; all if none is given")
     parser.add_argument("--category", default="synthetic/bottle")
     parser.add_argument("--data", help="folder that holds the category")
-    parser.add_argument("--count", type=int, help="of a long tail's repeats")
-    parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="numbers of images, of scale")
+    parser.add_argument("--count", type=int, help="of a long tail's repeats, or of draws of few good images")
+    parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="numbers of images; pixels, of recognition")
+    parser.add_argument("--sets", nargs="+", metavar="DIR", help="folders of real categories, of detectors")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="settings that are compared, of detectors; or all")
+    parser.add_argument("--profile", help="of generated categories, of detectors")
     options = parser.parse_args()
     if unknown := set(options.names) - set(MODULES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join(MODULES)}")
@@ -31,7 +44,7 @@ def main() -> None:
     for name in options.names or MODULES:
         function = importlib.import_module(MODULES[name]).main
         known = inspect.signature(function).parameters
-        given = {key: getattr(options, key) for key in ("count", "sizes") if key in known}
+        given = {key: getattr(options, key) for key in ("count", "sizes", "sets", "rows", "profile") if key in known}
         function(options.category, options.data, **{key: v for key, v in given.items() if v is not None})
 
 

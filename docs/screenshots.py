@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from hw3lib.data import defect_statistics, get, load_table
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection.app.inspection import Inspector
-from hw3lib.inspection.app.server import free_port, serving
+from hw3lib.inspection.app.server import listen, page_address, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -82,11 +83,12 @@ def main(theme: str = "light", out: str | None = None) -> None:
 def app(browser: Browser, detector: Path, root: Path, theme: str, out: Path) -> None:
     defects = defect_statistics(load_table(root, CATEGORY))
     inspector = Inspector(detector, root / CATEGORY)
-    with serving(inspector.inspect, "127.0.0.1", free_port("127.0.0.1", 0), theme) as (address, _):
-        page = browser.new_page(viewport={"width": WIDTH, "height": 940})
-        page.goto(address)
+    sockets = listen("127.0.0.1", 0)
+    with serving(inspector.inspect, sockets, theme=theme):
+        page = browser.new_page(viewport={"width": WIDTH, "height": 860})
+        page.goto(page_address("127.0.0.1", sockets))
         page.locator("input[type=file]").set_input_files(defects["image"].iloc[int(defects["area"].argmax())])
-        page.locator(".pictures img").nth(1).wait_for(timeout=120_000)
+        page.locator(".view img").nth(1).wait_for(timeout=120_000)
         page.wait_for_timeout(500)
         save(page.screenshot(), out)
         page.close()
@@ -101,7 +103,9 @@ def jupyter(home: Path, theme: str) -> Iterator[Callable[[str], str]]:
     (settings / "notification.jupyterlab-settings").write_text(
         '{"checkForUpdates": false, "fetchNews": "false"}', encoding="utf-8"
     )
-    port, token = free_port("127.0.0.1", 0), "screenshots"
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        port, token = tried.getsockname()[1], "screenshots"
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1"),
         *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home}", "--expose-app-in-browser"),

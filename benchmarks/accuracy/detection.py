@@ -17,6 +17,7 @@ from hw3lib.annotate.boxes.yolo import YoloV8
 from hw3lib.annotate.boxes.yolo_world import YoloWorld, example_photographs, kept_vocabulary
 from hw3lib.annotate.instances import from_masks
 from hw3lib.core.files import atomic_path
+from hw3lib.core.intervals import Interval
 from hw3lib.core.places import project_root
 from hw3lib.data import classification_images, get, load_table, repeated_splits
 from hw3lib.errors import Hw3Error
@@ -92,11 +93,10 @@ def main(
     table = detection_runs(images, instances, {k: known[k] for k in names or known}, splits, done=done)
     with atomic_path(folder / f"{profile}.csv") as file:
         table.to_csv(file, index=False)
-    for row in detection_summary(table).itertuples():
-        between = "" if n_splits < 2 else f" ({row.gain_low:+.3f} to {row.gain_high:+.3f}, paired)"
+    for _, row in detection_summary(table).iterrows():
         print(
-            f"  {row.model:<31} {row.map50_before:.3f} -> {row.map50_after:.3f}, gain {row.gain:+.3f}{between}, "
-            f"{row.seconds:.0f} s"
+            f"  {row['model']:<31} {row['map50_before']:.3f} -> {row['map50_after']:.3f}, paired gain "
+            f"{Interval.read(row, 'gain', kind='difference').text()}, {row['seconds']:.0f} s"
         )
 
 

@@ -52,10 +52,9 @@ def main(category: str, data: str | None, repeats: int = 5, draws: int = 50) -> 
         if images["mask"].notna().any():
             rows.append((given_masks(images, good, pairs, keep), ours))
         for result, base in rows:
-            line = f"  {result.attempt.name:14} " + "{:.1%} ({:.1%} to {:.1%})".format(*result.interval())
+            line = f"  {result.attempt.name:14} {result.interval().percent(1)}"
             if base is not None:
-                gain = "{:+.1f} points ({:+.1f} to {:+.1f}, paired)".format(*(100 * x for x in result.gain(base)))
-                line += f", against {base.attempt.name} {gain}"
+                line += f", against {base.attempt.name} {result.gain(base).points()}, paired"
             print(line)
         confused = ours.confusion()
         pairs_of_types = np.triu(confused + confused.T, 1)

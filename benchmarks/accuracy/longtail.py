@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from hw3lib.classify.guided import classifier as guided
+from hw3lib.core.intervals import Interval
 from hw3lib.core.places import project_root
 from hw3lib.data import classification_images, get, load_table, repeated_splits
 from hw3lib.data.labels import Split
@@ -54,12 +55,6 @@ def run(
     for ratio, rows in compared.table().groupby("ratio"):
         print(f"{category}, 1:{ratio:g}, {how}")
         for _, row in [*rows.iterrows(), ("", compared.ceiling(ratio))]:
-            gain = (
-                ""
-                if row["method"] == "plain"
-                else "{:+.1f} ({:+.1f} to {:+.1f})".format(
-                    *(100 * row[name] for name in ("gain", "gain_low", "gain_high"))
-                )
-            )
+            gain = Interval.read(row, "gain", kind="difference").text(".1f", 100)
             accuracy = f"{row['balanced_accuracy']:.1%}, tail {row['tail_recall']:.1%}"
             print(f"  {row['method']:25} {accuracy:20} {gain:26} {row['verdict']}")

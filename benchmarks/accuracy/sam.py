@@ -7,6 +7,7 @@ import time
 
 from hw3lib.annotate.masks.evaluation import curve, evaluate, few_image_splits, prepare
 from hw3lib.annotate.masks.sam import Segmenter
+from hw3lib.core.intervals import Interval
 from hw3lib.core.places import project_root
 from hw3lib.data import get, load_table
 
@@ -33,15 +34,15 @@ def main(category: str, data: str | None, splits: int = 5, n_train: int = 20, si
         f"{category}: {splits} splits, {evaluation.n_train} images to learn from, {evaluation.n_test} to test on; "
         f"{segmenter.name}"
     )
-    for row in evaluation.table().itertuples():
-        name = row.method if row.prompt == "none" else f"{row.method}, {row.prompt} prompt"
-        figures = f"IoU {row.iou_before:.3f} -> {row.iou_after:.3f}, Dice {row.dice_before:.3f} -> {row.dice_after:.3f}"
-        if row.iou_before != row.iou_before:
-            figures = f"IoU {row.iou_after:.3f} ({row.iou_low:.3f} to {row.iou_high:.3f}), Dice {row.dice_after:.3f}"
-        elif row.iou_after != row.iou_after:
-            figures = f"IoU {row.iou_before:.3f} ({row.iou_low:.3f} to {row.iou_high:.3f}), Dice {row.dice_before:.3f}"
+    for _, row in evaluation.table().iterrows():
+        name = row["method"] if row["prompt"] == "none" else f"{row['method']}, {row['prompt']} prompt"
+        times = [when for when in ("before", "after") if row[f"iou_{when}"] == row[f"iou_{when}"]]
+        if len(times) == 1:
+            reached = Interval.read(row, f"iou_{times[0]}", "iou").text()
+            figures = f"IoU {reached}, Dice {row[f'dice_{times[0]}']:.3f}"
         else:
-            figures += f"; IoU {100 * row.gain:+.1f} points ({100 * row.gain_low:+.1f} to {100 * row.gain_high:+.1f})"
+            both = [" -> ".join(f"{row[f'{what}_{when}']:.3f}" for when in times) for what in ("iou", "dice")]
+            figures = f"IoU {both[0]}, Dice {both[1]}; IoU {Interval.read(row, 'gain', kind='difference').points()}"
         print(f"  {name:<22} {figures}")
     epochs = [[history.kept for history in histories.values()] for histories in evaluation.histories]
     print(f"  preparing {prepared:.0f} s, a split {statistics.median(evaluation.seconds):.0f} s; epochs kept: {epochs}")

@@ -204,5 +204,4 @@ def _ratio(theirs: list[float], ours: list[float]) -> str:
 
 def _accuracy(way: Runs) -> str:
     correct, tested = (sum(outcome[key] for outcome in way.outcomes) for key in ("correct", "tested"))
-    low, high = wilson_interval(correct, tested)
-    return f"{correct / tested:.0%} ({low:.0%} to {high:.0%}), {len(way.outcomes)} splits, {tested} tests"
+    return f"{wilson_interval(correct, tested).percent()}, {len(way.outcomes)} splits, {tested} tests"

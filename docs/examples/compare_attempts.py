@@ -16,5 +16,5 @@ scratch, pretrained = (
     run_attempt(tried, images, splits) for tried in (Attempt("from scratch", batch_size=16), attempt)
 )
 print(leaderboard([scratch, pretrained]).to_string())
-gain, low, high = pretrained.gain(scratch)
-print(f"gain {100 * gain:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})")
+gain = pretrained.gain(scratch)
+print(f"gain {gain.points()}, {gain.verdict()}")

@@ -11,7 +11,7 @@ from hw3lib.data import ImageStack, get, load_table
 category = sys.argv[1] if len(sys.argv) > 1 else "synthetic/bottle"
 table = load_table(get(category), category)
 good, test = table[(table["split"] == "train") & ~table["is_defect"]], table[table["split"] == "test"]
-detector = PatchCore(image_size=128).fit(ImageStack.load(good, 128), held_out=0.2, false_alarm_rate=0.2)
+detector = PatchCore(image_size=128).fit(ImageStack.load(good, 128), false_alarm_rate=0.2)
 scores, maps = detector.score(ImageStack.load(test, 128))
 print(f"{(scores > detector.threshold_).sum()} of {len(test)} called anomalous; heat maps {maps.shape}")
 print(f"image AUROC {image_metrics(test['is_defect'].to_numpy(), scores).auroc:.3f}")

@@ -43,7 +43,7 @@ def defective_images(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def fit_detector(table: pd.DataFrame, seed: int = 0) -> Detector:
-    """PatchCore at 224 px on the good training images, a quarter of them held out for a threshold at 10 % false alarms.
+    """PatchCore at 224 px on the good training images, with a threshold at 10 % false alarms.
 
     Raises:
         Hw3Error: too few good training images, as :meth:`hw3lib.anomaly.Detector.fit`.
@@ -55,7 +55,7 @@ def fit_detector(table: pd.DataFrame, seed: int = 0) -> Detector:
             "makes prompts and first annotations learns; put photographs of good products into train/good"
         )
     detector = PatchCore(image_size=224, seed=seed)
-    return detector.fit(ImageStack.load(good, 224, tiles=True), held_out=0.25, false_alarm_rate=0.1)
+    return detector.fit(ImageStack.load(good, 224, tiles=True), false_alarm_rate=0.1)
 
 
 def annotate(defective: pd.DataFrame, detector: Detector | None = None, *, min_area: int = 1) -> Instances:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -179,26 +178,6 @@ class Dataset:
         counted = Counter((i.defect, self.splits[i.row]) for i in self.instances)
         present = [split for split in SPLITS if split in self.splits]
         return pd.DataFrame([[counted[name, s] for s in present] for name in self.classes], self.classes, present)
-
-    def for_table(self, table: pd.DataFrame) -> Instances:
-        """The instances with positions in a table as ``row``, so that corrected annotations meet their images.
-
-        Images have the names that an export gives them, or their own, see :meth:`with_own_names`.
-
-        Raises:
-            Hw3Error: an image with instances that the table does not have.
-        """
-        rows = {Path(name).stem.lower(): row for row, name in enumerate(file_names(table))}
-        folder = Path(table.attrs.get("root", "")) / table.attrs.get("category", "")
-        own = {os.path.relpath(image, folder).replace(os.sep, "/"): row for row, image in enumerate(table["image"])}
-        found = []
-        for instance in self.instances:
-            name = self.names[instance.row]
-            row = own.get(name, rows.get(Path(name).stem.lower()))
-            if row is None:
-                raise Hw3Error(f"image {name!r} has instances, but is no image of the table")
-            found.append(replace(instance, row=row))
-        return Instances(sorted(found, key=lambda i: i.row), self.instances.dropped, self.instances.min_area)
 
 
 def file_names(table: pd.DataFrame) -> list[str]:

@@ -89,7 +89,7 @@ class ExportedAnnotations:
         ]
 
 
-def export(
+def export(  # noqa: PLR0913, settings by keyword
     table: pd.DataFrame,
     formats: Sequence[str],
     out: str | Path,

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from hw3lib.core.intervals import Interval
+
 from .available import BOXES, MASKS
 from .instances import Instances
 
@@ -103,12 +105,9 @@ def _why(sam: pd.DataFrame | None, curve: pd.DataFrame | None) -> list[str]:
 
 
 def _gain(row: pd.Series) -> str:
-    gain = f"gain {100 * row['gain']:+.1f} points"
-    if pd.isna(row["gain_low"]):
-        return f"{gain}, one split"
-    low, high = 100 * row["gain_low"], 100 * row["gain_high"]
-    verdict = "statistically significant" if low > 0 or high < 0 else "not statistically significant"
-    return f"{gain}, {low:+.1f} to {high:+.1f}, {verdict}"
+    gain = Interval.read(row, "gain", kind="difference")
+    said = f"gain {gain.points()}"
+    return f"{said}, {gain.verdict('statistically significant', 'significantly worse')}" if gain.estimable else said
 
 
 def _count(number: int, one: str, many: str = "") -> str:

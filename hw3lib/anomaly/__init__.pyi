@@ -1,7 +1,9 @@
+from .calibration import ChangedDetector
 from .comparison import (
     DetectorEvaluation,
     beats_guessing,
     compare_detectors,
+    compare_types,
     describe_alarms,
     describe_best_f1,
     describe_detectors,
@@ -22,9 +24,12 @@ from .onnx.detector import OnnxDetector
 from .registry import DETECTORS, load, load_detector, make_detector
 from .robustness import robustness_table
 from .thresholds import (
+    Costs,
     FewGoodImages,
     Threshold,
     conformal_threshold,
+    cost_threshold,
+    error_curve,
     f1_best_threshold,
     p_values,
     required_good_images,
@@ -33,6 +38,8 @@ from .thresholds import (
 
 __all__ = [
     "Autoencoder",
+    "ChangedDetector",
+    "Costs",
     "CutPaste",
     "DETECTORS",
     "DeepSVDD",
@@ -54,11 +61,14 @@ __all__ = [
     "as_images",
     "beats_guessing",
     "compare_detectors",
+    "compare_types",
     "conformal_threshold",
     "describe_alarms",
     "describe_best_f1",
     "describe_detectors",
     "evaluate",
+    "cost_threshold",
+    "error_curve",
     "f1_best_threshold",
     "silence_few_good_images",
     "image_metrics",

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import auroc_interval, wilson_interval
-from hw3lib.core.text import listed
+from hw3lib.core.intervals import Interval, auroc_difference, auroc_interval, holm, wilson_interval
+from hw3lib.core.text import listed, percent
 from hw3lib.data.groups import products
 from hw3lib.data.regions.masks import read_mask
 from hw3lib.data.stack import ImageStack
@@ -19,6 +19,8 @@ from hw3lib.errors import Hw3Error
 from .assembly import Maps
 from .detector import Detector
 from .maps import upsample
+from .metrics.figures import pixel_figures, types_by_auroc
+from .metrics.intervals import f1_interval
 from .metrics.metrics import ImageMetrics, PixelMetrics, image_metrics
 from .thresholds import f1_best_threshold
 
@@ -33,10 +35,11 @@ class DetectorEvaluation:
         is_defect: bool ``(N,)``.
         scores: float32 ``(N,)``.
         maps: float32, see :class:`hw3lib.anomaly.detector.Scores`, or None.
-        metrics: ``image_auroc, average_precision, f1_max, pixel_auroc, pixel_ap, aupro`` (0 to 1; NaN without maps or
+        metrics: ``image_auroc, average_precision, f1_max``, those of :func:`pixel_metrics` (0 to 1; NaN without maps or
             masks, or without good and defective test images), ``fit_seconds, ms_per_image, memory_bank, threshold,
             false_alarm_rate`` and ``detection_rate`` (share of the good and of the defective test images above the
-            threshold; NaN where there are none).
+            threshold; NaN where there are none), and the F1 of that threshold with its 95 % interval: ``f1, f1_low,
+            f1_high``. ``f1_max`` is that of the best threshold on the test images, which nobody knows.
         groups: numbers of the products that the images show, int64 ``(N,)``; None: each shows another.
     """
 
@@ -56,7 +59,7 @@ def evaluate(
     images: ImageStack,
     *,
     label: str | None = None,
-    held_out: float = 0.2,
+    held_out: float | None = None,
     false_alarm_rate: float = 0.05,
     progress: bool = False,
 ) -> DetectorEvaluation:
@@ -64,7 +67,7 @@ def evaluate(
 
     Args:
         detector: not fitted yet.
-        good: good training images, at the detector's size; whole products are held out where they have groups.
+        good: good training images, at the detector's size; products are what counts where they have groups.
         table: test images, columns ``mask, is_defect, width, height``, and ``group`` where several show one product.
         images: the same images, at the detector's size.
         label: name in tables; None: the detector's.
@@ -75,7 +78,7 @@ def evaluate(
     """
     if len(table) != len(images):
         raise Hw3Error(f"table: {len(table)} rows for {len(images)} images; give the table the images were loaded by")
-    is_defect = table["is_defect"].to_numpy(bool)
+    is_defect, groups = table["is_defect"].to_numpy(bool), products(table)
     started = time.perf_counter()
     detector.fit(good, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
     fitted = time.perf_counter()
@@ -96,7 +99,8 @@ def evaluate(
             "false_alarm_rate": share(above[~is_defect]),
             "detection_rate": share(above[is_defect]),
         }
-    return DetectorEvaluation(detector, label or detector.name, is_defect, scores, maps, metrics, products(table))
+        metrics |= f1_interval(is_defect, above, groups).columns("f1")
+    return DetectorEvaluation(detector, label or detector.name, is_defect, scores, maps, metrics, groups)
 
 
 def ranking(is_defect: np.ndarray, scores: np.ndarray) -> ImageMetrics:
@@ -116,26 +120,40 @@ def share(called: np.ndarray) -> float:
 
 
 def pixel_metrics(table: pd.DataFrame, maps: Maps | None) -> dict[str, float]:
-    """``pixel_auroc``, ``pixel_ap`` and ``aupro`` at the masks' full resolution, one image after the other.
+    """Figures of maps at the masks' full resolution, one image after the other.
 
-    NaN where there are no maps; defective images without a mask are left out, and so is a category without any.
+    Returns:
+        ``pixel_auroc``, ``pixel_ap``, and ``aupro`` and ``aupimo`` with 95 % intervals over the defective images
+        (``aupro_low`` and so on; the good ones are taken as they are). NaN where there are no maps; defective images
+        without a mask are left out, and so is a category without any.
     """
-    counted = PixelMetrics()
+    counted, rows = PixelMetrics(), []
     if maps is not None:
-        for row, anomaly_map in zip(table.itertuples(), maps, strict=True):
+        for i, (row, anomaly_map) in enumerate(zip(table.itertuples(), maps, strict=True)):
             if row.is_defect and not isinstance(row.mask, str):
                 continue
             shape = (row.height, row.width)
             mask = read_mask(row.mask) if row.is_defect else np.zeros(shape, bool)
             counted.update(mask, upsample(anomaly_map[None], shape)[0])
-    try:
-        return {
-            "pixel_auroc": counted.auroc(),
-            "pixel_ap": counted.average_precision(),
-            "aupro": counted.aupro(),
-        }
-    except Hw3Error:  # no defective or no good pixel was counted
-        return dict.fromkeys(("pixel_auroc", "pixel_ap", "aupro"), np.nan)
+            rows += [i] * bool(mask.any())
+    return pixel_figures(counted, None if (groups := products(table)) is None else groups[rows])
+
+
+def compare_types(evaluations: Sequence[DetectorEvaluation], defects: Sequence[str] | pd.Series) -> pd.DataFrame:
+    """Image AUROC of each type of defect against all good images: what a mean over the types hides.
+
+    Args:
+        evaluations: of the same test images.
+        defects: type of each, ``(N,)``; the names of good ones do not matter.
+
+    Returns:
+        ``detector`` and the columns of :func:`.types_by_auroc`; a row a detector and type, in their order.
+    """
+    defects, rows = np.asarray(defects), []
+    for e in evaluations:
+        rows += [{"detector": e.label} | row for row in types_by_auroc(e.is_defect, e.scores, defects, e.groups)]
+    names = ["detector", "defect", "images", *Interval(kind="AUROC").columns("image_auroc", "auroc")]
+    return pd.DataFrame(rows, columns=names)
 
 
 def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) -> pd.DataFrame:
@@ -144,31 +162,31 @@ def compare_detectors(evaluations: Sequence[DetectorEvaluation], seed: int = 0) 
     Without an AUROC, which needs good and defective images, the detectors are in the order given.
 
     Returns:
-        ``detector``, the metrics of :class:`DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 % interval
-        of the image
-        AUROC), ``behind``, ``behind_low`` and ``behind_high`` (the first row's AUROC less this one's, on the same
-        images, with its interval), see :func:`auroc_interval`.
+        ``detector``, the metrics of :class:`DetectorEvaluation`, ``auroc_low``, ``auroc_high`` (95 % interval of the
+        image AUROC, :func:`hw3lib.core.auroc_interval`) and ``auroc_p`` (that it is not 0.5), ``behind``,
+        ``behind_low``, ``behind_high`` and ``behind_p`` (the first row's AUROC less this one's, on the same images,
+        :func:`hw3lib.core.intervals.auroc_difference`; missing for the first itself). The p-values are those of all
+        rows together, :func:`hw3lib.core.holm`.
     """
     ranked = sorted(evaluations, key=lambda e: [-np.nan_to_num(e.metrics[k], nan=-1) for k in ("image_auroc", "aupro")])
-    best, rows = ranked[0], []
-    for e in ranked:
-        row = {"detector": e.label, **e.metrics}
-        _, row["auroc_low"], row["auroc_high"] = auroc_interval(e.is_defect, e.scores, seed=seed, groups=e.groups)
-        behind = auroc_interval(best.is_defect, best.scores, e.scores, seed=seed, groups=best.groups)
-        row["behind"], row["behind_low"], row["behind_high"] = behind
-        rows.append(row)
-    return pd.DataFrame(rows)
+    best = ranked[0]
+    reached = holm(auroc_interval(e.is_defect, e.scores, e.groups) for e in ranked)
+    leads = [auroc_difference(best.is_defect, best.scores, e.scores, best.groups, seed=seed) for e in ranked[1:]]
+    return pd.DataFrame(
+        {"detector": e.label, **e.metrics, **auroc.columns("image_auroc", "auroc"), **behind.columns("behind")}
+        for e, auroc, behind in zip(ranked, reached, [Interval(kind="difference"), *holm(leads)], strict=True)
+    )
 
 
 def beats_guessing(table: pd.DataFrame, detector: str) -> bool | str:
-    """Whether the interval of a detector's image AUROC lies above 0.5; in words where it was not measured.
+    """Whether a detector's image AUROC is significantly above 0.5; in words where it was not measured.
 
     Args:
         table: of :func:`compare_detectors`.
         detector: its label there.
     """
-    low = table.set_index("detector").loc[detector, "auroc_low"]
-    return "not measured, as said above" if pd.isna(low) else bool(low > 0.5)
+    found = Interval.read(table.set_index("detector").loc[detector], "image_auroc", "auroc", "AUROC")
+    return found.sign > 0 if found.estimable else "not measured, as said above"
 
 
 def describe_best_f1(evaluation: DetectorEvaluation) -> str:
@@ -186,8 +204,9 @@ def describe_alarms(evaluation: DetectorEvaluation) -> str:
     for kind, chosen in (("good", ~evaluation.is_defect), ("defective", evaluation.is_defect)):
         stopped, total = int(above[chosen].sum()), int(chosen.sum())
         if total:
-            low, high = wilson_interval(stopped, total)
-            interval = f" ({low:.0%} to {high:.0%})" if evaluation.groups is None else ""  # of independent images
+            found = wilson_interval(stopped, total)
+            # Of independent images alone.
+            interval = f" ({percent(found.low)} to {percent(found.high)})" if evaluation.groups is None else ""
             said.append(f"{stopped} of {total} {kind} test images{interval}")
     return f"It stops {listed(said)}."
 
@@ -203,28 +222,31 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
     if table["image_auroc"].isna().all():
         return _describe_alarms_alone(table, conditions, false_alarm_rate)
     first = table.iloc[0]
-    beaten = [row.detector for row in table.itertuples() if row.behind_low > 0]
-    level = [row.detector for row in table.iloc[1:].itertuples() if row.behind_low <= 0]
-    text = [
-        f"On the test images {first.detector} ranks first with an image AUROC of {first.image_auroc:.3f} "
-        f"({first.auroc_low:.3f} to {first.auroc_high:.3f})."
-    ]
+    reached = {row["detector"]: Interval.read(row, "image_auroc", "auroc", "AUROC") for _, row in table.iterrows()}
+    leads = {row["detector"]: Interval.read(row, "behind", kind="difference") for _, row in table.iloc[1:].iterrows()}
+    beaten, level = ([name for name, lead in leads.items() if (lead.sign > 0) == wins] for wins in (True, False))
+    text = [f"On the test images {first.detector} ranks first with an image AUROC of {reached[first.detector].text()}."]
     if beaten:
         text.append(f"Its lead over {listed(beaten)} is statistically significant.")
     if level:
         text.append(f"Its lead over {listed(level)} is not significant.")
-    chance = [row.detector for row in table.itertuples() if row.auroc_low <= 0.5]
+    chance = [name for name, found in reached.items() if found.sign <= 0]
     if chance:
         text.append(f"Not significantly better than guessing: {listed(chance)}.")
     maps = table.dropna(subset=["aupro"])
     if len(maps):
         where = maps.loc[maps["aupro"].idxmax()]
-        text.append(f"Where the defect is, {where.detector} shows best: AUPRO {where.aupro:.3f}.")
+        said = f"AUPRO {where.aupro:.3f}"
+        if not np.isnan(where.aupimo):
+            said += f", and AUPIMO, of hardly any false alarm, {Interval.read(where, 'aupimo').text()}"
+        text.append(f"Where the defect is, {where.detector} shows best: {said}.")
     text.append(
-        f"The threshold of {first.detector}, set on held-out good images at {false_alarm_rate:.0%} false alarms, stops "
-        f"{first.detection_rate:.0%} of the defective and {first.false_alarm_rate:.0%} of the good test images. "
+        f"The threshold of {first.detector}, set on good images at {percent(false_alarm_rate)} false alarms, stops "
+        f"{percent(first.detection_rate)} of the defective and {percent(first.false_alarm_rate)} of the good test "
+        "images. "
         f"Fitting took {first.fit_seconds:.1f} s, an image {first.ms_per_image:.0f} ms."
     )
+    text.append(f"The F1 of that threshold is {Interval.read(first, 'f1').text()}.")
     quick = table.loc[table["ms_per_image"].idxmin()]
     if quick.detector != first.detector:
         text.append(f"{quick.detector} is quickest, {quick.ms_per_image:.0f} ms, with {quick.image_auroc:.3f}.")
@@ -234,8 +256,8 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
         alarm = own.iloc[1:].sort_values("false_alarm_rate").iloc[-1]
         text.append(
             f"These figures hold for photographs taken alike: with the image {worst.condition}, {first.detector} falls "
-            f"to {worst.image_auroc:.3f}, and {alarm.condition} it calls {alarm.false_alarm_rate:.0%} of good products "
-            "anomalous."
+            f"to {worst.image_auroc:.3f}, and {alarm.condition} it calls {percent(alarm.false_alarm_rate)} of good "
+            "products anomalous."
         )
     return " ".join(text)
 
@@ -252,14 +274,14 @@ def _describe_alarms_alone(table: pd.DataFrame, conditions: pd.DataFrame, false_
         least, most = alarms["false_alarm_rate"].min(), alarms["false_alarm_rate"].max()
         text.insert(
             1,
-            f"Thresholds set on held-out good images at {false_alarm_rate:.0%} false alarms stop {least:.0%} to "
-            f"{most:.0%} of the good test images, by detector.",
+            f"Thresholds set on good images at {percent(false_alarm_rate)} false alarms stop {percent(least)} to "
+            f"{percent(most)} of the good test images, by detector.",
         )
     own = conditions[conditions["detector"] == conditions["detector"].iloc[-1]].dropna(subset="false_alarm_rate")
     if len(own) > 1:
         worst = own.iloc[1:].sort_values("false_alarm_rate").iloc[-1]
         text.append(
             f"That holds for photographs taken alike: with the image {worst.condition}, {worst.detector} calls "
-            f"{worst.false_alarm_rate:.0%} of good products anomalous."
+            f"{percent(worst.false_alarm_rate)} of good products anomalous."
         )
     return " ".join(text)

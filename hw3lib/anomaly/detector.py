@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
 from hw3lib import __version__
-from hw3lib.core.files import atomic_folder, file_digest
-from hw3lib.core.saved import save_tensors
+from hw3lib.core.saved import Saved
 from hw3lib.core.text import counted
 from hw3lib.data.groups import as_numbers, joined_groups, pixel_twins
 from hw3lib.data.pixels.reading import PLAIN, Reading
@@ -30,15 +25,16 @@ from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
 from .assembly import Maps, of_images, stacked
-from .maps import ColourScale
-from .thresholds import FewGoodImages, Threshold, conformal_threshold, p_values, required_good_images
+from .calibration import Calibrated, ChangedDetector, probe_images
+from .thresholds import Calibration, required_good_images
 
+SAVED = Saved(
+    "detector", "detector.json", "state.safetensors", 2, "save it again, or fit a new one with `hw3 detect fit`"
+)
 Images = ImageStack | np.ndarray | Sequence[np.ndarray]
 
 FEWEST = 4  # good images; with fewer nothing says what is normal and what is chance
-_LEVEL = 256  # held-out images whose maps tell the level of good ones
-_SETTINGS, _STATE = "detector.json", "state.safetensors"
-_FORMAT = 1
+_MOST = 2000  # good images that are scored once more where all could be: they show rates down to 0.05 %
 
 
 class Scores(NamedTuple):
@@ -54,42 +50,45 @@ class Scores(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class Detector(ABC):
+class Detector(Calibrated):
     """A detector that learns from good images alone.
 
     A subclass is a dataclass whose fields are its hyperparameters. It gives :meth:`_fit`, :meth:`_score` and what
-    :meth:`save` needs: :meth:`_state` and :meth:`_restore`.
+    :meth:`save` needs: :meth:`_state` and :meth:`_restore`. One that can also score a good image without what it
+    learned of it gives :meth:`_leave_out`, and says so by ``leaves_out``.
 
     Attributes:
         image_size: side in pixels of the square images that it takes.
-        smoothing: standard deviation in pixels of the Gaussian that smooths the maps; 4 in PaDiM and PatchCore.
+        smoothing: standard deviation of the Gaussian that smooths the maps, as a share of ``image_size``, 0 to 0.25: a
+            map smoothed alike shows the same at any size. 4 of 224 pixels in PaDiM and PatchCore.
         batch_size: images scored at once.
         seed: of everything that is drawn.
         device: ``auto``, ``cpu``, ``cuda``, ...
-        good_scores_: scores of the good images that :meth:`fit` held out, ascending, float32 ``(n,)``.
-        good_peaks_: highest value of each of their maps, ascending, float32 ``(n,)``; empty without maps.
-        good_groups_, peak_groups_: the products that they show, int64 ``(n,)``, in the order of the scores and in that
-            of the peaks; None where each shows another.
-        good_level_: median pixel of their maps, of 256 of them evenly spaced if there are more; NaN without maps.
-        threshold_: an image with a higher score is called anomalous.
-        map_threshold_: the same for a pixel of a map: as many good images have a pixel above it.
-        thresholds_: how :attr:`threshold_` came about, and what it promises.
         reading_: how the good images became pixels, which others must become in the same way.
     """
 
     name: ClassVar[str]  # in tables, and in the saved folder
     source: ClassVar[str]  # paper and equation
+    leaves_out: ClassVar[bool] = False
+    no_graph: ClassVar[str] = "it has no graph"  # why there is no ONNX file of it
 
     image_size: int = 224
-    smoothing: float = 4.0
+    smoothing: float = 4 / 224
     batch_size: int = 16
     seed: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for field, low in (("image_size", 32), ("batch_size", 1), ("smoothing", 0)):
+        for field, low in (("image_size", 32), ("batch_size", 1)):
             if not getattr(self, field) >= low:
                 raise Hw3Error(f"{self.name}: {field}={getattr(self, field)!r}, expected {low} or more")
+        if not 0 <= self.smoothing <= 0.25:
+            raise Hw3Error(f"{self.name}: smoothing={self.smoothing!r}, expected a share of image_size, 0 to 0.25")
+
+    @property
+    def sigma(self) -> float:
+        """:attr:`smoothing` in pixels."""
+        return self.smoothing * self.image_size
 
     @property
     def has_maps(self) -> bool:
@@ -101,13 +100,19 @@ class Detector(ABC):
         good: Images,
         *,
         groups: Sequence | np.ndarray | None = None,
-        held_out: float = 0.2,
+        held_out: float | None = None,
+        folds: int | None = None,
         false_alarm_rate: float = 0.05,
         progress: bool = False,
     ) -> Detector:
-        """Learn from good images; some of them are held out and set the threshold.
+        """Learn from good images, which also set the threshold: by scores as of images that were not learned from.
 
-        Where several images show one product, whole products are held out, and the threshold counts products: one set
+        There are three ways to these scores, see :mod:`hw3lib.anomaly.thresholds` for what each of them promises:
+        *leave-one-out* (PatchCore, by default), where all images teach and each is scored without its own patches;
+        *held-out* (the others, by default), where some of them do not teach; *cross-validation*, where all images teach
+        and each is scored by a detector that learned from the other folds.
+
+        Where several images show one product, whole products are left out, and the threshold counts products: one set
         on photographs of products that were learned from would promise what no new product keeps. Images of the same
         pixels show one product.
 
@@ -116,8 +121,10 @@ class Detector(ABC):
                 ImageStack, which knows how photographs that are no squares lie in them.
             groups: the product that each image shows, ``(N,)``, anything that can be compared; None takes those of the
                 ImageStack, which has them of its table, or else each image shows another product.
-            held_out: share of them that is not learned from, or of the products. 0 learns from all: then there is no
-                threshold and no p-value.
+            held_out: share of them that is not learned from, or of the products. 0 learns from all and scores none:
+                then there is no threshold and no p-value. None: 0.2, or none is held out where the detector can leave
+                out what it learned of an image, or where there are ``folds``.
+            folds: number of parts for cross-validation, which takes as many fits more; None: no cross-validation.
             false_alarm_rate: share of good images that may be called anomalous, see
                 :func:`hw3lib.anomaly.conformal_threshold`.
             progress: show bars.
@@ -136,27 +143,93 @@ class Detector(ABC):
             raise Hw3Error(f"{self.name}: good images that are not all read alike; expected those of one category")
         images = self._check(good)
         _refuse_constant(images.images, self.name)
-        if not 0 <= held_out <= 0.9:
-            raise Hw3Error(f"{self.name}: held_out={held_out!r}, expected a share of the good images, 0 to 0.9")
+        calibration, share = self.calibration_for(held_out, folds)
         own = self._products(good, groups, images)
-        learned, apart_rows = self.divide(len(images), own, held_out)
+        learned, apart_rows = self.divide(len(images), own, share)
+        parts = self._folds(len(images), own, folds) if folds is not None else []
         apart = len(apart_rows)
         if len(learned) < FEWEST - 1:
             raise Hw3Error(
                 f"{self.name}: found {len(images)} good images, of which {apart} are held out; expected at least "
                 f"{FEWEST} in all and {FEWEST - 1} to learn from. Add good images"
             )
-        self._torch_device = pick_device(self.device)
+        self._torch_device, self.reading_ = pick_device(self.device), reading
         vars(self).pop("n_good_", None)  # a failure from here on leaves a detector that says it is not fitted
         self._fit(Rows(images.images, images.squares_of(learned)), progress)
-        self.n_good_, self.reading_ = len(learned), reading
-        self.good_scores_, self.good_peaks_, self.good_level_ = np.zeros(0, np.float32), np.zeros(0, np.float32), np.nan
-        self.good_groups_: np.ndarray | None = None
-        self.peak_groups_: np.ndarray | None = None
-        if apart:
-            self._score_held_out(images, apart_rows, None if own is None else own[apart_rows], progress)
+        self._forget()
+        if calibration == "leave-one-out":
+            rows = self._drawn(len(images), own)
+            products = np.arange(len(images)) if own is None else own
+            squares = [1] * len(images) if images.geometries is None else [len(g) for g in images.geometries]
+            proven = self._leave_out(np.repeat(products, squares))
+            scored = self._score_batches(images, rows, progress, products)
+        else:
+            rows = np.concatenate(parts) if parts else apart_rows
+            proven = not parts
+            scored = self._of_folds(images, parts, progress) if parts else self._score_batches(images, rows, progress)
+        if calibration is not None:
+            self._calibrate(scored, len(rows), None if own is None else own[rows], calibration, proven)
+        self.n_good_ = len(learned)
+        self.probe_ = self.decision_function(probe_images(self.image_size))
         self.set_false_alarm_rate(false_alarm_rate)
         return self
+
+    def calibration_for(self, held_out: float | None, folds: int | None) -> tuple[Calibration | None, float]:
+        """How :meth:`fit` comes to a threshold, None if there will be none, and the share of images it holds out.
+
+        Raises:
+            Hw3Error: a share out of range, or both a share and folds.
+        """
+        if held_out is not None and not 0 <= held_out <= 0.9:
+            raise Hw3Error(f"{self.name}: held_out={held_out!r}, expected a share of the good images, 0 to 0.9")
+        if folds is not None:
+            if held_out is not None:
+                raise Hw3Error(f"{self.name}: held_out={held_out!r} and folds={folds!r}; expected one of them")
+            return "cross-validation", 0.0
+        if held_out is None and self.leaves_out:
+            return "leave-one-out", 0.0
+        share = 0.2 if held_out is None else held_out
+        return "held-out" if share else None, share
+
+    def _folds(self, n: int, groups: np.ndarray | None, folds: int) -> list[np.ndarray]:
+        """Positions of the images of each fold, ascending, drawn with the seed; no product in two of them."""
+        units = n if groups is None else int(groups.max()) + 1
+        if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= units:
+            raise Hw3Error(f"{self.name}: folds={folds!r}, expected 2 to {units}, the number of good products")
+        own = np.arange(n) if groups is None else groups
+        parts = np.array_split(np.random.default_rng(self.seed).permutation(units), folds)
+        rows = [np.flatnonzero(np.isin(own, part)) for part in parts]
+        if (fewest := n - max(map(len, rows))) < FEWEST - 1:
+            raise Hw3Error(f"{self.name}: folds={folds}: {fewest} images would be left to learn from; add good images")
+        return rows
+
+    def _of_folds(self, images: ImageStack, parts: Sequence[np.ndarray], progress: bool) -> Iterator[Scores]:
+        """Of the images of each fold, by a detector that learned from the others."""
+        for rows in parts:
+            fold = replace(self)
+            fold._torch_device, fold.reading_ = self._torch_device, self.reading_
+            others = np.setdiff1d(np.arange(len(images)), rows)
+            fold._fit(Rows(images.images, images.squares_of(others)), progress)
+            yield from fold._score_batches(images, rows, progress)
+
+    def _drawn(self, n: int, groups: np.ndarray | None) -> np.ndarray:
+        """Positions of the images to score, ascending: all, or about :data:`_MOST` of whole products."""
+        if n <= _MOST:
+            return np.arange(n)
+        own = np.arange(n) if groups is None else groups
+        order = np.random.default_rng(self.seed).permutation(int(own.max()) + 1)
+        return np.flatnonzero(np.isin(own, order[: max(1, len(order) * _MOST // n)]))
+
+    def _leave_out(self, products: np.ndarray) -> bool:
+        """Prepare :meth:`_score` to leave out what was learned of a product.
+
+        Args:
+            products: that each square shows that was learned from, int64 ``(squares,)``.
+
+        Returns:
+            Whether the theorem of :mod:`hw3lib.anomaly.thresholds` covers it.
+        """
+        raise NotImplementedError(self.name)
 
     def _products(self, good: Images, groups: Sequence | np.ndarray | None, images: ImageStack) -> np.ndarray | None:
         """The product of each image as a number, int64 ``(N,)``; None where each shows another."""
@@ -191,47 +264,6 @@ class Detector(ABC):
         held = np.isin(groups, order[:apart])
         return np.flatnonzero(~held), np.flatnonzero(held)
 
-    def _score_held_out(self, images: ImageStack, rows: np.ndarray, groups: np.ndarray | None, progress: bool) -> None:
-        """Scores and peaks of all of them; of the maps, which may be larger than memory, some tell the level."""
-        level_rows = {*np.linspace(0, len(rows) - 1, min(len(rows), _LEVEL)).astype(int).tolist()}
-        scores, peaks, kept, done = [], [], [], 0
-        for score, maps in self._score_batches(images, rows, progress):
-            scores.append(score)
-            if maps is not None:
-                peaks += [m.max() for m in maps]
-                kept += [m.ravel() for row, m in enumerate(maps, done) if row in level_rows]
-            done += len(score)
-        self.good_scores_, self.good_groups_ = _ascending(np.concatenate(scores), groups)
-        if peaks:
-            self.good_peaks_, self.peak_groups_ = _ascending(np.array(peaks), groups)
-            self.good_level_ = float(np.median(np.concatenate(kept)))
-
-    def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
-        """Choose the threshold again, from the good images that were held out; nothing is learned again."""
-        self.thresholds_ = None
-        if len(self.good_scores_):
-            self.thresholds_ = conformal_threshold(self.good_scores_, false_alarm_rate, groups=self.good_groups_)
-
-    @property
-    def threshold_(self) -> float:
-        return self._threshold().value
-
-    @property
-    def map_threshold_(self) -> float:
-        rate = self._threshold().false_alarm_rate
-        if not self.has_maps:
-            raise Hw3Error(f"{self.name} looks at the image as a whole and has no anomaly map")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FewGoodImages)  # said when the threshold was set
-            return conformal_threshold(self.good_peaks_, rate, groups=self.peak_groups_).value
-
-    @property
-    def scale_(self) -> ColourScale:
-        """Colours for maps: darkest at the median pixel of held-out good images, half-way at ``map_threshold_``."""
-        threshold = self.map_threshold_
-        level = self.good_level_ if self.good_level_ < threshold else threshold - 1
-        return ColourScale.anchored(level, threshold)
-
     def score(self, images: Images, *, progress: bool = False) -> Scores:
         """Scores and anomaly maps in one pass; see :meth:`decision_function` and :meth:`anomaly_map`."""
         scores, maps = [], []
@@ -241,24 +273,33 @@ class Detector(ABC):
         return Scores(np.concatenate(scores), stacked(maps) if self.has_maps else None)
 
     def _score_batches(
-        self, images: ImageStack, rows: np.ndarray | None = None, progress: bool = False
+        self,
+        images: ImageStack,
+        rows: np.ndarray | None = None,
+        progress: bool = False,
+        products: np.ndarray | None = None,
     ) -> Iterator[Scores]:
-        """Of the images at these positions, or of all, a batch at a time."""
+        """Of the images at these positions, or of all, a batch at a time; without what was learned of their products,
+        int64 ``(N,)``, if these are given."""
         squares: np.ndarray | Rows = images.images
         geometries = images.geometries
         if rows is not None:
             squares = Rows(images.images, images.squares_of(rows))
             geometries = None if geometries is None else [geometries[row] for row in rows]
-        return (Scores(*found) for found in of_images(self._score_squares(squares, progress), geometries))
+            products = None if products is None else products[rows]
+        if products is not None and geometries is not None:
+            products = np.repeat(products, [len(geometry) for geometry in geometries])
+        return (Scores(*found) for found in of_images(self._score_squares(squares, progress, products), geometries))
 
     def _score_squares(
-        self, images: np.ndarray | Rows, progress: bool
+        self, images: np.ndarray | Rows, progress: bool, products: np.ndarray | None
     ) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
         starts = range(0, len(images), self.batch_size)
         for start in tqdm(starts, desc=f"{self.name}: score", unit="batch", disable=not progress):
             batch = torch.from_numpy(np.array(images[start : start + self.batch_size], order="C"))
+            without = () if products is None else (torch.from_numpy(products[start : start + self.batch_size]),)
             with torch.no_grad():
-                score, map_ = self._score(batch.to(self._torch_device))
+                score, map_ = self._score(*(part.to(self._torch_device) for part in (batch, *without)))
             maps = None if map_ is None else self._finish(map_)
             yield None if score is None else score.float().cpu().numpy(), maps
 
@@ -282,16 +323,6 @@ class Detector(ABC):
         assert maps is not None
         return maps
 
-    def predict(self, images: Images) -> np.ndarray:
-        """True for each image whose score is above :attr:`threshold_`, bool ``(N,)``."""
-        threshold = self.threshold_  # says at once if there is none
-        return self.decision_function(images) > threshold
-
-    def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """Conformal p-values of scores ``(N,)`` against the held-out good images, see :func:`.p_values`."""
-        self._threshold()
-        return p_values(self.good_scores_, scores, groups=self.good_groups_)
-
     def save(self, folder: str | Path) -> None:
         """Write the detector into one folder, whole or not at all: ``detector.json`` and ``state.safetensors``.
 
@@ -301,30 +332,17 @@ class Detector(ABC):
             Hw3Error: not fitted, the folder holds something else, or it cannot be written.
         """
         self._require_fit()
-        _refuse_others(Path(folder))
-        with atomic_folder(folder, replace=True) as temporary:
-            state = {"good_scores_": torch.from_numpy(self.good_scores_)}
-            state["good_peaks_"] = torch.from_numpy(self.good_peaks_)
-            state["good_level_"] = torch.tensor(self.good_level_)
-            for name in ("good_groups_", "peak_groups_"):
-                if (groups := getattr(self, name)) is not None:
-                    state[name] = torch.from_numpy(groups)
-            state |= {f"state.{name}": value.detach().cpu().contiguous() for name, value in self._state().items()}
-            save_tensors(state, temporary / _STATE)
-            threshold = self.thresholds_
-            settings = {
-                "format": _FORMAT,
-                "detector": self.name,
-                "parameters": asdict(self),
-                "n_good": self.n_good_,
-                "false_alarm_rate": threshold.false_alarm_rate if threshold else None,
-                "reading": asdict(self.reading_),
-                "sha256": file_digest(temporary / _STATE),
-                "hw3lib": __version__,
-                "torch": torch.__version__,
-            }
-            settings["settings_sha256"] = _digest(settings)
-            (temporary / _SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        settings = {
+            "detector": self.name,
+            "parameters": asdict(self),
+            "n_good": self.n_good_,
+            "promise": self.promise(),
+            "backbone_sha256": self._backbone_digest(),
+            "reading": asdict(self.reading_),
+            "hw3lib": __version__,
+            "torch": torch.__version__,
+        }
+        SAVED.write(folder, settings, self._state())
 
     @classmethod
     def _load(cls, parameters: dict[str, Any], settings: dict[str, Any], state: dict[str, torch.Tensor]) -> Detector:
@@ -332,19 +350,30 @@ class Detector(ABC):
         own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items() if k in known}
         detector = cls(**own)
         detector._torch_device = pick_device(detector.device)
+        detector.reading_ = Reading(**settings["reading"])
+        detector.keep_promise(settings["promise"])
+        detector._restore(state)
         detector.n_good_ = settings["n_good"]
-        detector.reading_ = Reading(**settings.get("reading", {}))  # which detectors of 8-bit images did not have once
-        detector.good_scores_ = state["good_scores_"].numpy()
-        detector.good_peaks_, detector.good_level_ = state["good_peaks_"].numpy(), float(state["good_level_"])
-        for name in ("good_groups_", "peak_groups_"):
-            setattr(detector, name, state[name].numpy() if name in state else None)
-        inner = {name.removeprefix("state."): value for name, value in state.items() if name.startswith("state.")}
-        detector._restore(inner)
-        if settings["false_alarm_rate"] is None:
-            detector.thresholds_ = None
-        else:
-            detector.set_false_alarm_rate(settings["false_alarm_rate"])
+        other = settings["backbone_sha256"] != detector._backbone_digest()
+        detector.compare_probe(probe_images(detector.image_size), "its backbone has other weights" if other else "")
+        if detector.changed_:
+            warnings.warn(detector.changed_, ChangedDetector, stacklevel=3)
         return detector
+
+    def _backbone_digest(self) -> str | None:
+        """SHA-256 of the pretrained network's weights; None for a detector without one."""
+        backbone = getattr(self, "_backbone", None)
+        return None if backbone is None else backbone.digest()
+
+    def graph(self) -> torch.nn.Module:
+        """What :meth:`_score` does as a module of torch's own operators, for ONNX, with the number of images left open.
+
+        Raises:
+            Hw3Error: it is no chain of network and matrix products.
+        """
+        raise Hw3Error(
+            f"{self.name} cannot be exported to ONNX: {self.no_graph}; take PatchCore or PaDiM, or use its folder"
+        )
 
     @abstractmethod
     def _fit(self, images: Rows, progress: bool) -> None:
@@ -352,7 +381,11 @@ class Detector(ABC):
 
     @abstractmethod
     def _score(self, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """Scores ``(n,)`` and maps ``(n, h, w)`` of any resolution; scores None: the maximum of the finished map."""
+        """Scores ``(n,)`` and maps ``(n, h, w)`` of any resolution; scores None: the maximum of the finished map.
+
+        Where ``leaves_out``, it also takes the product that each image shows, int64 ``(n,)``, and then leaves out what
+        was learned of it.
+        """
 
     @abstractmethod
     def _state(self) -> dict[str, torch.Tensor]:
@@ -370,7 +403,7 @@ class Detector(ABC):
     def _finish(self, maps: torch.Tensor) -> np.ndarray:
         side = (self.image_size, self.image_size)
         large = interpolate(maps[:, None].float(), size=side, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
-        return gaussian_filter(large, (0, self.smoothing, self.smoothing)) if self.smoothing else large
+        return gaussian_filter(large, (0, self.sigma, self.sigma)) if self.sigma else large
 
     def _check(self, images: Images) -> ImageStack:
         squares = as_images(images)
@@ -398,21 +431,6 @@ class Detector(ABC):
     def _require_fit(self) -> None:
         if not hasattr(self, "n_good_"):
             raise Hw3Error(f"{self.name} has not learned anything yet; call fit(good_images) first")
-
-    def _threshold(self) -> Threshold:
-        self._require_fit()
-        if self.thresholds_ is None:
-            raise Hw3Error(
-                f"{self.name} was fitted with held_out=0, so no good image is left to set a threshold or a p-value by; "
-                "fit it with held_out=0.2"
-            )
-        return self.thresholds_
-
-
-def _ascending(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values in order, and the groups they belong to in the same."""
-    order = np.argsort(values, kind="stable")
-    return values[order], None if groups is None else groups[order]
 
 
 def as_images(images: Images) -> np.ndarray:
@@ -456,45 +474,6 @@ def _refuse_constant(images: np.ndarray, name: str) -> None:
             f"{name}: all {len(images)} good images are the same, pixel by pixel, so nothing shows how good ones vary; "
             "give different photographs"
         )
-
-
-def _refuse_others(folder: Path) -> None:
-    """Saving replaces the folder as a whole: not one of photographs."""
-    if folder.is_dir() and any(folder.iterdir()) and not any((folder / file).exists() for file in (_SETTINGS, _STATE)):
-        raise Hw3Error(f"{folder}: holds other files and no detector; choose a folder that is new or empty")
-
-
-def _digest(settings: dict[str, Any]) -> str:
-    """SHA-256 of what the settings say, whatever the layout of the file."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Settings and tensors of a saved detector, checked; nothing in the folder is executed.
-
-    Raises:
-        Hw3Error: no such folder, a file that is missing, damaged, or of another version.
-    """
-    folder = Path(folder)
-    again = "save it again, or fit a new one with `hw3 detect fit`"
-    for file in (_SETTINGS, _STATE):
-        if not (folder / file).is_file():
-            raise Hw3Error(f"{folder}: no saved detector, {file} is missing; {again}")
-    try:
-        settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-        version, digest = settings["format"], settings.pop("settings_sha256", None)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
-        raise Hw3Error(f"{folder / _SETTINGS}: is damaged, expected a detector's settings in JSON; {again}") from None
-    if version != _FORMAT:
-        raise Hw3Error(f"{folder / _SETTINGS}: found format {version!r}, expected {_FORMAT}; {again}")
-    if digest != _digest(settings):
-        raise Hw3Error(f"{folder / _SETTINGS}: is damaged or was changed by hand, its checksum is another; {again}")
-    if settings["sha256"] != file_digest(folder / _STATE):
-        raise Hw3Error(f"{folder / _STATE}: is damaged, its SHA-256 is not the one in {_SETTINGS}; {again}")
-    try:
-        return settings, load_file(folder / _STATE)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise Hw3Error(f"{folder / _STATE}: cannot be read ({error}); {again}") from None
 
 
 class Rows:

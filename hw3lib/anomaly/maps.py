@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -11,24 +10,10 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from hw3lib.errors import Hw3Error
 
+from .calibration import ColourScale
+
 COLOURS = "inferno"
 _OUTLINE = (255, 230, 0)
-
-
-class ColourScale(NamedTuple):
-    """Which values the darkest and the brightest colour of a map stand for, the same for all images."""
-
-    low: float
-    high: float
-
-    @classmethod
-    def anchored(cls, level: float, threshold: float) -> ColourScale:
-        """Darkest at ``level``, half-way at ``threshold``."""
-        return cls(level, level + 2 * (threshold - level))
-
-    def share(self, anomaly_map: np.ndarray) -> np.ndarray:
-        """The map with ``low`` at 0 and ``high`` at 1, clipped, float32."""
-        return np.clip((anomaly_map - np.float32(self.low)) / np.float32(self.high - self.low), 0, 1)
 
 
 def upsample(maps: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:

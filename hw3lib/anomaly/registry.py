@@ -59,10 +59,14 @@ def make_detector(name: str, settings: dict[str, Any]) -> Detector:
 
 
 def load_detector(folder: str | Path) -> Detector:
-    """As :func:`hw3lib.anomaly.registry.load`, without warnings."""
-    from hw3lib.anomaly.thresholds import silence_few_good_images  # NumPy, which names do without
+    """As :func:`hw3lib.anomaly.registry.load`, without warnings: what they say, its threshold's sentence says."""
+    import warnings
+
+    from hw3lib.anomaly.calibration import ChangedDetector  # NumPy, which names do without
+    from hw3lib.anomaly.thresholds import silence_few_good_images
 
     with silence_few_good_images():
+        warnings.simplefilter("ignore", ChangedDetector)
         return load(folder)
 
 
@@ -73,19 +77,18 @@ def load(folder: str | Path, *, device: str | None = None) -> Detector:
         folder: that it was saved in.
         device: where it is to run; None: where it was fitted.
 
+    Warns:
+        ChangedDetector: it gives other scores than the detector that was saved.
+
     Raises:
         Hw3Error: no such folder, a damaged or missing file, or a detector that this version does not know.
     """
-    from hw3lib.anomaly.detector import read_folder  # brings PyTorch, which the names do without
+    from hw3lib.anomaly.detector import SAVED  # brings PyTorch, which the names do without
 
-    settings, state = read_folder(folder)
-    if not isinstance(settings.get("detector"), str) or settings["detector"] not in _SAVED:
-        found = str(settings.get("detector"))[:60]
-        raise Hw3Error(f"{folder}: holds a detector {found!r}, expected one of {', '.join(_SAVED)}")
-    try:
+    settings, state = SAVED.read(folder)
+    with SAVED.fitting(folder):
+        if not isinstance(settings.get("detector"), str) or settings["detector"] not in _SAVED:
+            found = str(settings.get("detector"))[:60]
+            raise Hw3Error(f"holds a detector {found!r}, expected one of {', '.join(_SAVED)}")
         parameters = settings["parameters"] | ({} if device is None else {"device": device})
         return _SAVED[settings["detector"]]._load(parameters, settings, state)
-    except Hw3Error as error:
-        raise Hw3Error(f"{folder}: {error}") from None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RuntimeError) as error:
-        raise Hw3Error(f"{folder}: its settings and tensors do not fit together ({error}); save it again") from None

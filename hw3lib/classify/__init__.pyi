@@ -6,7 +6,6 @@ from .explain import Explanation, explain_attempt, grad_cam, pointing_game
 from .models import SimpleCNN, build
 from .result import Result, leaderboard
 from .student_reports.comparison import compared, verdicts
-from .student_reports.verdicts import verdict
 
 __all__ = [
     "Attempt",
@@ -28,6 +27,5 @@ __all__ = [
     "per_class",
     "pointing_game",
     "run_attempt",
-    "verdict",
     "verdicts",
 ]

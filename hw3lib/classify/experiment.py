@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from hw3lib.core.files import atomic_path, sweep_leftovers
-from hw3lib.core.kept import read_kept
+from hw3lib.core.files import sweep_leftovers
+from hw3lib.core.kept import Kept
 from hw3lib.data.labels import Split
 from hw3lib.data.splits import repeated_splits, sample_per_class
 from hw3lib.data.table import digest
@@ -28,7 +27,6 @@ from hw3lib.networks.trainer import make_optimiser, predict, train
 
 from .attempts import Attempt
 from .inputs import Inputs
-from .kept import kept_file
 from .models import Classifier, SimpleCNN, build, learns_whole
 from .result import Result
 
@@ -94,35 +92,29 @@ def run_attempt(
     shared = Inputs(attempt, table, seed, pick_device(device), precision)
     _check_parts(attempt, table, splits, seed)
     data = digest(table) if keep is not None else ""
-    files = [
-        kept_file(keep, attempt, data, split, seed, i, shared.reading) if keep is not None else None
-        for i, split in enumerate(splits)
+    device, parts = shared.device.type, [[part.tolist() for part in split] for split in splits]
+    results = [
+        Kept(keep, f"{attempt.key}.json", "classify", device, shared.reading, data=data, seed=[seed, i], split=split)
+        for i, split in enumerate(parts)
     ]
     outcomes = []
-    for i, (split, file) in enumerate(
-        tqdm(
-            list(zip(splits, files, strict=True)),
-            desc=attempt.name,
-            unit="split",
-            disable=not (progress and shared.is_main),
-        )
-    ):
+    bar = tqdm(results, desc=attempt.name, unit="split", disable=not (progress and shared.is_main))
+    for i, kept in enumerate(bar):
         # Processes must agree on whether to train: a file may appear between the looks of two of them.
-        outcome = broadcast_object_list([read_kept(file) if shared.is_main else None])[0]
+        outcome = broadcast_object_list([kept.read() if shared.is_main else None])[0]
         if outcome is None:
             started = time.perf_counter()
-            _, probabilities, history = _fit(attempt, shared, split, (seed, i), callbacks, file)
+            _, probabilities, history = _fit(attempt, shared, splits[i], (seed, i), callbacks, kept.file)
             outcome = {
                 "probabilities": probabilities.tolist(),
                 "history": history.to_dict("list"),
                 "seconds": time.perf_counter() - started,
             }
-            if file is not None and shared.is_main:
-                with atomic_path(file) as temporary:
-                    temporary.write_text(json.dumps(outcome), encoding="utf-8")
-        if file is not None and shared.is_main:  # found or written now: a kill may have come between the two
+            if shared.is_main:
+                kept.write(outcome)
+        if kept.file is not None and shared.is_main:  # found or written now: a kill may have come between the two
             for stage in STAGES:
-                checkpoint = _checkpoint(file, stage)
+                checkpoint = _checkpoint(kept.file, stage)
                 sweep_leftovers(checkpoint)
                 checkpoint.unlink(missing_ok=True)
         outcomes.append(outcome)

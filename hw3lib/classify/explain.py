@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import nn
 from torch.nn.functional import interpolate
 
-from hw3lib.core.intervals import wilson_interval
+from hw3lib.core.intervals import Interval, wilson_interval
 from hw3lib.data.labels import Split
 from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.pixels.reading import reading_of
@@ -283,12 +283,11 @@ def pointing_game(
     rows = []
     for name, chosen in groups:
         images, hits = int(chosen.sum()), int(hit[chosen].sum())
-        low, high = wilson_interval(hits, images) if images else (np.nan, np.nan)
-        share, by_chance, by_place = (
-            (hits / images, random[chosen].mean(), centre[chosen].mean()) if images else (np.nan,) * 3
-        )
-        rows.append((name, images, hits, share, low, high, by_chance, by_place))
-    return pd.DataFrame(rows, columns=["defect", "images", "hits", "share", "ci_low", "ci_high", "random", "centre"])
+        share = wilson_interval(hits, images) if images else Interval(kind="share")
+        baselines = (random[chosen].mean(), centre[chosen].mean()) if images else (np.nan, np.nan)
+        row = {"defect": name, "images": images, "hits": hits, **share.columns("share", "ci")}
+        rows.append(row | dict(zip(("random", "centre"), baselines, strict=True)))
+    return pd.DataFrame(rows)
 
 
 def _near(mask: np.ndarray, tolerance: float) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import corrected_interval
+from hw3lib.core.intervals import Interval, Kind, corrected_interval, holm
 from hw3lib.core.scores import balanced_accuracy
+from hw3lib.data.groups import images_per_product
 from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
 from hw3lib.errors import Hw3Error
 
@@ -46,6 +47,7 @@ class Result:
         histories: training curves, one row an epoch; ``stage`` says ``head`` or ``all``.
         seconds: wall time of each split; the first also holds the shared decoding and frozen features.
         probabilities: of each class for each test image, float32 ``(n_test, classes)``; their largest is ``y_pred``.
+        per_product: images of a product; intervals count products.
     """
 
     attempt: Method
@@ -58,6 +60,7 @@ class Result:
     histories: list[pd.DataFrame] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     probabilities: list[np.ndarray] = field(default_factory=list)
+    per_product: float = 1.0
 
     @classmethod
     def from_probabilities(
@@ -87,7 +90,7 @@ class Result:
         if len(probabilities) != len(splits):
             raise Hw3Error(f"{attempt.name!r}: found probabilities of {len(probabilities)} splits, not {len(splits)}")
         labels = as_labels(table["defect"], classes)
-        result = cls(attempt, classes, *split_sizes(splits))
+        result = cls(attempt, classes, *split_sizes(splits), per_product=images_per_product(table))
         for (_, test), p in zip(splits, probabilities, strict=True):
             p = np.asarray(p, np.float32)
             if p.shape != (len(test), len(classes)):
@@ -110,12 +113,11 @@ class Result:
         """Mean recall of the classes of each split, ``(n_splits,)``."""
         return np.array([balanced_accuracy(a, b) for a, b in zip(self.y, self.y_pred, strict=True)])
 
-    def interval(self) -> tuple[float, float, float]:
-        """Mean accuracy and its 95 % interval, kept within 0 to 1; see :func:`corrected_interval`."""
-        mean, low, high = corrected_interval(self.accuracies, self.n_train, self.n_test)
-        return mean, max(0.0, low), min(1.0, high)
+    def interval(self) -> Interval:
+        """Mean accuracy and its 95 % interval; see :func:`corrected_interval`."""
+        return self._interval(self.accuracies, "share")
 
-    def gain(self, baseline: Result) -> tuple[float, float, float]:
+    def gain(self, baseline: Result) -> Interval:
         """Mean difference of accuracy from another result on the same splits, with its 95 % interval."""
         same = len(self.test) == len(baseline.test) and all(
             np.array_equal(a, b) for a, b in zip(self.test, baseline.test, strict=True)
@@ -125,7 +127,11 @@ class Result:
                 f"{self.attempt.name!r} and {baseline.attempt.name!r} ran on different splits; "
                 "a paired comparison needs the same"
             )
-        return corrected_interval(self.accuracies - baseline.accuracies, self.n_train, self.n_test)
+        return self._interval(self.accuracies - baseline.accuracies, "difference")
+
+    def _interval(self, values: np.ndarray, kind: Kind) -> Interval:
+        sizes = self.n_train / self.per_product, self.n_test / self.per_product
+        return corrected_interval(values, *sizes, kind=kind, counted=kind == "difference")
 
     def confusion(self) -> np.ndarray:
         """Confusion matrix summed over the splits, int ``(classes, classes)``, rows true."""
@@ -149,26 +155,23 @@ def leaderboard(results: list[Result], baseline: str | None = None) -> pd.DataFr
     Returns:
         One row an attempt, best first: ``attempt``, ``arch``, ``strategy``, ``image_size``, ``accuracy``, ``ci_low``,
         ``ci_high`` (95 %), ``balanced_accuracy``, ``gain``, ``gain_low``, ``gain_high`` (of accuracy, paired with the
-        baseline, by default the first result; missing for itself), ``n_splits``, ``seconds`` (all splits).
+        baseline, by default the first result; missing for itself), ``gain_p`` (for as many comparisons as there are
+        rows, :func:`holm`), ``verdict`` by it, ``n_splits``, ``seconds`` (all splits).
     """
     base = next((r for r in results if r.attempt.name == baseline), results[0])
+    gains = holm(r.gain(base) if r is not base else Interval(kind="difference") for r in results)
     rows = []
-    for r in results:
-        mean, low, high = r.interval()
-        gain = r.gain(base) if r is not base else (np.nan,) * 3
+    for r, gain in zip(results, gains, strict=True):
         rows.append(
             {
                 "attempt": r.attempt.name,
                 "arch": r.attempt.arch,
                 "strategy": r.attempt.strategy,
                 "image_size": r.attempt.image_size,
-                "accuracy": mean,
-                "ci_low": low,
-                "ci_high": high,
+                **r.interval().columns("accuracy", "ci"),
                 "balanced_accuracy": r.balanced_accuracies.mean(),
-                "gain": gain[0],
-                "gain_low": gain[1],
-                "gain_high": gain[2],
+                **gain.columns("gain"),
+                "verdict": gain.verdict(),
                 "n_splits": len(r.accuracies),
                 "seconds": sum(r.seconds),
             }

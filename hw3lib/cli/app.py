@@ -1,12 +1,15 @@
 """``hw3 app``."""
 
+import sys
 from typing import Annotated
 
 from hw3lib.cli.options import command, option, say
 
 
 @command(
-    "Serve a page where a person drops a photograph and sees score, p-value, heat map and type of defect.",
+    "Serve a page where a person drops a photograph and sees score, p-value, heat map and type of defect, and\n"
+    "POST /inspect for programs, as /openapi.json describes it. Who asks from another machine needs the token\n"
+    "in the address that is printed, which the environment variable HW3_APP_TOKEN can set.",
     "hw3 app bolts-detector",
     "hw3 app bottle-detector --types ../mvtec_ad/bottle --port 0 --no-browser",
 )
@@ -18,9 +21,12 @@ def app(
         option("a category with labelled defects, to name the type of a defect by", metavar="FOLDER"),
     ] = None,
     port: Annotated[int, option("0 takes a free one (default: %(default)s)", metavar="N")] = 8866,
-    host: Annotated[str, option("address to listen on (default: %(default)s)")] = "127.0.0.1",
-    allow_remote: Annotated[bool, option("a host that other machines can reach is meant")] = False,
-    theme: Annotated[str, option("of the page (default: %(default)s)", choices=("light", "dark"))] = "light",
+    host: Annotated[
+        str, option("address to listen on; 0.0.0.0 for other machines too (default: %(default)s)")
+    ] = "127.0.0.1",
+    theme: Annotated[
+        str, option("of the page; auto: the browser's (default: %(default)s)", choices=("auto", "light", "dark"))
+    ] = "auto",
     no_browser: Annotated[bool, option("print the address only")] = False,
 ) -> int:
     from hw3lib.inspection.app import server
@@ -30,9 +36,9 @@ def app(
         host=host,
         port=port,
         types=types,
-        allow_remote=allow_remote,
         browser=not no_browser,
         theme=theme,
+        progress=sys.stderr.isatty(),
         echo=say,
     )
     return 0

@@ -8,7 +8,7 @@ from hw3lib.cli.options import command, option
 
 @command(
     "Compare two runs: what they came from, and which figures differ significantly. Exit code 0 if none does,\n"
-    "1 if one does. Figures with intervals are judged by these, other numbers are the same or they differ.",
+    "1 if one does. Figures with intervals are judged by these, all together; other numbers are the same or differ.",
     "hw3 compare bottle-quick bottle-final",
     "hw3 compare before after 02 04 --tolerance 0.02",
 )

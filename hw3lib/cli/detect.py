@@ -10,11 +10,12 @@ from hw3lib.cli.options import Parameters, byte_count, command, group, option, p
 
 
 @command(
-    "Learn what good products look like, and set a threshold by good images that were held out.",
+    "Learn what good products look like, and set a threshold by the good images.",
     "hw3 detect fit photos/good --out bolts-detector",
     "hw3 detect fit ../mvtec_ad/bottle --out bottle --detector padim --image-size 256",
     "hw3 detect fit photos/good --out bolts --ratio 0.01 --memory-limit 2GB -p neighbours 0",
     "hw3 detect fit photos/good --out bolts --groups '^([^_]+)_'",
+    "hw3 detect fit photos/good --out bolts --bad photos/bad --cost-miss 100 --cost-alarm 1",
 )
 def fit(
     folder: Annotated[str, option("photographs of good products, or a category", metavar="FOLDER")],
@@ -40,8 +41,29 @@ def fit(
         ),
     ] = None,
     held_out: Annotated[
-        float, option("of the good images, to set the threshold by (default: %(default)s)", metavar="SHARE")
-    ] = 0.2,
+        float | None,
+        option(
+            "of the good images, to set the threshold by and not to learn from (default: 0.2; none for PatchCore, "
+            "which scores each image without its own patches)",
+            either="calibration",
+            metavar="SHARE",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        option("set the threshold by cross-validation, for as many fits more", either="calibration", metavar="K"),
+    ] = None,
+    bad: Annotated[
+        str | None,
+        option("photographs of known defects: says how many pass; none is learned from", metavar="FOLDER"),
+    ] = None,
+    cost_miss: Annotated[
+        float | None, option("choose the threshold by what a missed defect costs ...", metavar="COST")
+    ] = None,
+    cost_alarm: Annotated[float | None, option("... and what a false alarm costs", metavar="COST")] = None,
+    defect_share: Annotated[
+        float, option("share of the products that are defective, for the costs (default: %(default)s)", metavar="SHARE")
+    ] = 0.01,
     range: Annotated[
         tuple[float, ...] | None,
         option(
@@ -67,10 +89,17 @@ def fit(
     recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
     force: Annotated[bool, option("replace the detector that is there")] = False,
 ) -> int:
+    from hw3lib.anomaly.thresholds import Costs
     from hw3lib.core.untrusted import parse_value
     from hw3lib.data.pixels.reading import checked_range
+    from hw3lib.errors import Hw3Error
     from hw3lib.inspection import fit as fitting
 
+    costs = None
+    if cost_miss is not None and cost_alarm is not None:
+        costs = Costs(cost_miss, cost_alarm, defect_share)
+    elif cost_miss is not None or cost_alarm is not None:
+        raise Hw3Error("--cost-miss and --cost-alarm: found one of them, expected both: only their ratio counts")
     settings = {"image_size": image_size, "seed": seed, "device": device}
     settings |= {"arch": arch, "ratio": ratio, "memory_limit": memory_limit}
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -81,7 +110,10 @@ def fit(
         settings | {name: parse_value(text) for name, text in parameters},
         groups=groups,
         held_out=held_out,
+        folds=folds,
         false_alarm_rate=false_alarm_rate,
+        bad=bad,
+        costs=costs,
         pixel_range=checked_range(range),
         fit=cast(Any, fit),  # it is refused there
         cache=cache,
@@ -141,9 +173,8 @@ def score(
     for value, chance, file in done.top:
         p = "" if math.isnan(chance) else f"  p = {chance:.3g}"
         say(f"  {value:.4g}{p}  {'anomalous' if value > done.threshold else 'good':9}  {file}")
-    if done.auroc:
-        auroc, good, bad = done.auroc
-        say(f"image AUROC {100 * auroc:.1f} % on {good} good and {bad} defective images; their labels chose nothing")
+    for sentence in done.evaluated:
+        say(sentence)
     say(f"results: {out}")
     for file, warning in done.warnings:
         print(f"warning: {file}: {warning}", file=sys.stderr)

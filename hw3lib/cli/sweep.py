@@ -25,7 +25,7 @@ def sweep(
     spec: Annotated[str, option("what to run", metavar="SPEC.yaml")],
     *,
     workers: Annotated[
-        int | None, option("processes on this machine (default: one a core)", either="where", metavar="N")
+        int | None, option("workers on this machine (default: one a core)", either="where", metavar="N")
     ] = None,
     cluster: Annotated[
         str | None,
@@ -70,22 +70,13 @@ def sweep(
         sweep.check_sweep(todo, say)
         with atomic_path(folder / "spec.yaml") as temporary:
             shutil.copyfile(spec, temporary)
-        executor = _executor(workers, cluster, slurm) if todo else sweep.Processes(1)
-        done = sweep.run_sweep(cells, folder, executor, echo=say)
+        if not todo:
+            return _report(sweep.Sweep(folder, len(cells), kept=len(cells), results=sweep.gather(cells, folder)))
+        made = sweep.slurm(slurm) if slurm else sweep.Cluster(cluster) if cluster else sweep.local(workers)
+        there = made.workers
+        say(f"Dask scheduler at {made.address}: {there} workers" + ("" if there else "; waiting for the first"))
+        done = sweep.run_sweep(cells, folder, made, echo=say)
     return _report(done)
-
-
-def _executor(workers: int | None, cluster: str | None, slurm: str | None) -> Any:
-    from hw3lib.sweep import executors
-
-    if not slurm and not cluster:
-        processes = executors.Processes(workers)
-        say(f"{processes.workers} processes, {processes.threads} thread(s) each")
-        return processes
-    made = executors.slurm(slurm) if slurm else executors.Cluster(cluster)
-    there = made.workers
-    say(f"Dask scheduler at {made.address}: {there} workers" + ("" if there else "; waiting for the first"))
-    return made
 
 
 def _report(done: Any) -> int:

@@ -1,20 +1,136 @@
-"""Confidence intervals: over repeated splits, of shares, of a ranking's area, of differences."""
+"""Estimates with their confidence intervals: shares, figures over repeated splits, rankings, differences of them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
 
 from hw3lib.errors import Hw3Error
 
-_REPEATS = 2000  # bootstrap samples
+Kind = Literal["share", "figure", "AUROC", "difference"]
+NOT_SIGNIFICANT, NOT_ESTIMABLE = "not significant", "not estimable"
+_NO_EFFECT: dict[Kind, float] = {"AUROC": 0.5, "difference": 0.0}  # what is tested; nothing of a share or a figure
+_FLIPS = 10_000  # random signs of a test
+_ALL_FLIPS = 14  # terms up to which all signs are tried: 16,384
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval.
+
+    Attributes:
+        value: the estimate; NaN where nothing was measured.
+        low, high: of the interval; NaN where it cannot be estimated.
+        confidence: share of such intervals that hold the true value, 0 to 1.
+        kind: ``share`` (0 to 1), ``figure``, ``AUROC`` or ``difference`` of two of them.
+        p: of the two-sided test that there is no effect (a difference of 0, an AUROC of 0.5); NaN: what the limits say
+            decides. :func:`holm` makes it that of one among many.
+    """
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    confidence: float = 0.95
+    kind: Kind = "figure"
+    p: float = math.nan
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any], name: str, limits: str | None = None, kind: Kind = "figure") -> Interval:
+        """What :meth:`columns` has written; missing where the row has None or nothing."""
+        found = (row.get(key) for key in column_names(name, limits))
+        value, low, high, p = (math.nan if number is None else float(number) for number in found)
+        return cls(value, low, high, kind=kind, p=p)
+
+    def columns(self, name: str, limits: str | None = None) -> dict[str, float]:
+        """As columns of a table: ``name``, ``limits_low``, ``limits_high``; ``limits_p`` where something is tested.
+
+        Args:
+            name: of the estimate.
+            limits: first part of the others' names; None: ``name``; empty: they are ``low``, ``high`` and ``p``.
+        """
+        columns = zip(column_names(name, limits), (self.value, self.low, self.high, self.p), strict=True)
+        return dict(list(columns)[: 4 if self.kind in _NO_EFFECT else 3])
+
+    @property
+    def estimable(self) -> bool:
+        """Whether there are limits."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the effect is statistically significant, by its direction; 0 where it is not, or not known."""
+        none = _NO_EFFECT.get(self.kind, 0.0)
+        if math.isnan(self.p):
+            return int(self.low > none) - int(self.high < none)
+        return int(np.sign(self.value - none)) if self.p <= 1 - self.confidence + 1e-12 else 0
+
+    def verdict(self, better: str = "significantly better", worse: str = "significantly worse") -> str:
+        """``better``, ``worse``, ``not significant`` or ``not estimable``; empty where nothing was compared."""
+        if math.isnan(self.value):
+            return ""
+        if not self.sign and math.isnan(self.p) and not self.estimable:
+            return NOT_ESTIMABLE
+        return {1: better, -1: worse}.get(self.sign, NOT_SIGNIFICANT)
+
+    def text(self, spec: str = ".3f", scale: float = 1.0, unit: str = "") -> str:
+        """``0.923 (0.850 to 0.970)``; a difference has signs, and what cannot be estimated says so."""
+        spec = f"+{spec}" if self.kind == "difference" else spec
+        value, *limits = (_rounded(number * scale, spec) for number in (self.value, self.low, self.high))
+        if math.isnan(self.value):
+            return "-"
+        return f"{value}{unit} ({' to '.join(limits) if self.estimable else f'interval {NOT_ESTIMABLE}'})"
+
+    def percent(self, digits: int = 0) -> str:
+        """``51 % (41 to 62)``."""
+        return self.text(f".{digits}f", 100, " %")
+
+    def points(self, digits: int = 1) -> str:
+        """``+7.1 points (+0.2 to +13.9)``."""
+        return self.text(f".{digits}f", 100, " points")
+
+
+def column_names(name: str, limits: str | None = None) -> tuple[str, str, str, str]:
+    """Of an estimate, its limits and its p-value in tables and ``metrics.json``, see :meth:`Interval.columns`."""
+    first = name if limits is None else limits
+    low, high, p = (f"{first}_{last}" if first else last for last in ("low", "high", "p"))
+    return name, low, high, p
+
+
+def _rounded(number: float, spec: str) -> str:
+    text = format(number, spec)
+    return format(0.0, spec) if float(text) == 0 else text  # nothing is -0.0
+
+
+def holm(intervals: Iterable[Interval]) -> list[Interval]:
+    """The same intervals with p-values for many comparisons: Holm, Scandinavian Journal of Statistics 6, 1979.
+
+    Of the m that were tested the smallest p is multiplied by m, the next by m - 1 and so on, and none falls below one
+    before it: the chance that any of them is called significant without being so is at most ``1 - confidence``, however
+    they depend on each other. The limits stay those of each by itself.
+    """
+    found = list(intervals)
+    tested = sorted((i for i, one in enumerate(found) if not math.isnan(one.p)), key=lambda i: found[i].p)
+    least = 0.0
+    for place, i in enumerate(tested):
+        least = max(least, min(1.0, (len(tested) - place) * found[i].p))
+        found[i] = replace(found[i], p=least)
+    return found
 
 
 def corrected_interval(
-    values: np.ndarray, n_train: int, n_test: int, confidence: float = 0.95
-) -> tuple[float, float, float]:
+    values: np.ndarray,
+    n_train: float,
+    n_test: float,
+    confidence: float = 0.95,
+    kind: Kind = "figure",
+    *,
+    counted: bool = False,
+) -> Interval:
     """Mean of a figure over repeated random splits with its corrected resampled t interval.
 
     The splits share images, so the plain standard error is too small; Nadeau and Bengio (Machine Learning 52, 2003,
@@ -22,13 +138,19 @@ def corrected_interval(
     are what is drawn: that figures differ more from split to split for it is in ``s2``, and the two sizes count as
     their ratio alone, which is that of the products.
 
+    A share has Wilson's interval for as many independent images as have that variance, times ``(z/t)^2`` for the
+    few splits that it is estimated from (Korn and Graubard, Survey Methodology 24, 1998), and never for more than were
+    counted: so it stays within 0 to 1, and equal splits leave what that many images leave. A difference of accuracies
+    has the t interval, with at least the variance that it has if the images which only one of the two gets right are as
+    few as can be, and one more (Agresti and Min, Statistics in Medicine 24, 2005): the best of three images in a row is
+    no proof, however alike the splits. Of other figures equal splits say nothing: not estimable.
+
     Args:
         values: one figure a split, ``(n_splits,)``, or one difference a split for a paired comparison.
-        n_train, n_test: images in each part of a split.
+        n_train, n_test: images in each part of a split; ``n_train=inf`` where no two splits share an image.
         confidence: share of intervals that hold the true mean, 0 to 1.
-
-    Returns:
-        ``(mean, low, high)``; not clipped to 0 to 1, so that it serves differences too.
+        kind: of the figure.
+        counted: each value is a difference of two shares of the same images.
 
     Raises:
         Hw3Error: fewer than two splits, which leave the spread unknown.
@@ -36,74 +158,168 @@ def corrected_interval(
     values = np.asarray(values, float)
     if len(values) < 2:
         raise Hw3Error(f"{len(values)} split: expected at least 2, an interval needs the spread between splits")
-    error = np.sqrt(values.var(ddof=1) * (1 / len(values) + n_test / n_train))
-    half = stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * error
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+    mean, degrees = float(values.mean()), len(values) - 1
+    variance = values.var(ddof=1) * (1 / len(values) + n_test / n_train)
+    shared = n_test / (n_train + n_test)  # the correlation of two splits, by the same argument
+    images = n_test / ((1 - shared) / len(values) + shared)  # independent ones with the variance of the mean
+    t, equal = float(stats.t.ppf(0.5 + confidence / 2, degrees)), np.ptp(values) < 1e-12
+    if kind == "share":
+        mean = min(1.0, max(0.0, mean))
+        spread = mean * (1 - mean) / variance * (_z(confidence) / t) ** 2 if variance > 0 and not equal else math.inf
+        return Interval(mean, *_wilson(mean, min(images, spread), confidence), confidence, kind)
+    if equal and not counted:
+        return Interval(mean, confidence=confidence, kind=kind)
+    error, least = math.sqrt(variance), 0.0
+    if counted:  # had the better one erred in no image alone
+        least = math.sqrt((abs(mean) * (1 - abs(mean)) + 1 / (images + 2)) / (images + 2))
+    half, p = max(t * error, _z(confidence) * least), math.nan
+    if kind == "difference":
+        known = 2 * float(stats.t.sf(abs(mean) / error, degrees)) if error > 0 else 0.0
+        p = max(known, 2 * float(stats.norm.sf(abs(mean) / least)) if counted else 0.0)
+    return Interval(mean, mean - half, mean + half, confidence, kind, p)
 
 
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a share, for one test set counted once (Wilson, JASA 22, 1927)."""
     if not 0 <= correct <= total or total == 0:
         raise Hw3Error(f"correct={correct}, total={total}: expected 0 <= correct <= total and total > 0")
-    interval = stats.binomtest(correct, total).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    return Interval(correct / total, *_wilson(correct / total, total, confidence), confidence, "share")
 
 
-def difference_interval(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float]:
-    """Interval of ``b - a`` from estimates with their own, each ``(value, low, high)``; see :func:`compare`."""
-    d = b[0] - a[0]
-    low = d - math.hypot(b[0] - b[1], a[2] - a[0])
-    return low, d + math.hypot(b[2] - b[0], a[0] - a[1])
+def difference_interval(a: Interval, b: Interval, correlation: float = 0.0) -> Interval:
+    """Interval of ``b - a`` from theirs (MOVER: Zou and Donner, Statistics in Medicine 27, 2008, equation 12).
+
+    Args:
+        a, b: estimates of one confidence, whose limits hold where they stand at an end of the scale: limits that were
+            cut off there make this one too narrow.
+        correlation: of the two estimates; 0 for independent ones.
+    """
+    if not (a.estimable and b.estimable):
+        return Interval(b.value - a.value, confidence=a.confidence, kind="difference")
+    d, to_low, to_high = b.value - a.value, (b.value - b.low, a.high - a.value), (b.high - b.value, a.value - a.low)
+    below, above = (math.sqrt(max(0.0, x * x + y * y - 2 * correlation * x * y)) for x, y in (to_low, to_high))
+    towards = below if d > 0 else above
+    p = 2 * float(stats.norm.sf(_z(a.confidence) * abs(d) / towards)) if towards > 0 else math.nan
+    return Interval(d, d - below, d + above, a.confidence, "difference", p)
 
 
 def auroc_interval(
-    is_defect: np.ndarray,
-    scores: np.ndarray,
-    less: np.ndarray | None = None,
-    seed: int = 0,
-    groups: np.ndarray | None = None,
-) -> tuple[float, float, float]:
-    """Image AUROC, or the difference of two on the same images, with its 95 % bootstrap interval.
+    is_defect: np.ndarray, scores: np.ndarray, groups: np.ndarray | None = None, confidence: float = 0.95
+) -> Interval:
+    """Image AUROC with its interval over the choice of the test images.
 
-    Good and defective images are resampled with replacement, each among themselves, the same images for both scores
-    (percentile bootstrap: Efron and Tibshirani 1993, chapter 13). The detectors are not fitted again, so the interval
-    covers the choice of the test images, not that of the good images to learn from.
+    Wilson's interval for as many images as have the AUROC's variance (DeLong et al., Biometrics 44, 1988; for products
+    with several images Obuchowski, Biometrics 53, 1997). Where hardly an image is misplaced that variance is none, or
+    too small: then for no more than the exponential variance of Hanley and McNeil (Radiology 143, 1982) leaves at the
+    end of the scale, and a quarter more for each misplaced image. The detector is not fitted again, so the interval
+    does not cover the choice of the good images to learn from.
 
     Args:
         is_defect: bool ``(N,)``.
         scores: ``(N,)``.
-        less: scores ``(N,)`` whose AUROC is subtracted.
-        seed: of the drawing.
-        groups: numbers of the products that the images show, from 0, ``(N,)``: all images of one are drawn together
-            (Davison and Hinkley 1997, section 3.8); None: each shows another.
+        groups: numbers of the products that the images show, from 0, ``(N,)``; None: each shows another.
 
     Returns:
-        Value, lower and upper end; fractions of one. NaN where all images are good, or all defective.
+        Fractions of one; NaN where all images are good, or all defective.
     """
-    rng, is_defect = np.random.default_rng(seed), np.asarray(is_defect)
-    if len(np.unique(is_defect)) < 2:
-        return np.nan, np.nan, np.nan
-    wins = _wins(is_defect, scores) - (0 if less is None else _wins(is_defect, less))
-    defects, goods = wins.shape
-    # An AUROC is a mean over pairs, so a drawing is a pair of weight vectors.
-    if groups is None:
-        weights = [rng.multinomial(n, np.full(n, 1 / n), _REPEATS) / n for n in (defects, goods)]
-    else:
-        weights = [_drawn_products(groups[rows], rng) for rows in (is_defect, ~is_defect)]
-    drawn = np.einsum("rd,dg,rg->r", weights[0], wins, weights[1], optimize=True)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(wins.mean()), float(low), float(high)
+    return _auroc(_Ranking(is_defect, scores, groups), confidence)
 
 
-def _drawn_products(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shares of the images of products that are drawn with replacement, ``(repeats, n)``."""
-    _, which = np.unique(groups, return_inverse=True)
-    n = which.max() + 1
-    weights = rng.multinomial(n, np.full(n, 1 / n), _REPEATS)[:, which]
-    return weights / weights.sum(1, keepdims=True)
+def _auroc(ranked: _Ranking, confidence: float) -> Interval:
+    if ranked.wins.size == 0:
+        return Interval(confidence=confidence, kind="AUROC")
+    value, variance, (defects, goods) = ranked.value, ranked.covariance(ranked), ranked.units
+    most = defects * goods / (1 + ((defects + goods) / 2 - 1) / 2)
+    most *= 1 + min(value, 1 - value) * min(defects, goods) / 4
+    images = min(most, value * (1 - value) / variance if variance > 0 else math.inf)
+    p = 2 * float(stats.norm.sf(abs(value - 0.5) / math.sqrt(0.25 / images)))
+    return Interval(value, *_wilson(value, images, confidence), confidence, "AUROC", p)
 
 
-def _wins(is_defect: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """1 where a defective image scores above a good one, half where they tie, ``(defective, good)``."""
-    bad, good = np.asarray(scores)[is_defect], np.asarray(scores)[~is_defect]
-    return (bad[:, None] > good) + 0.5 * (bad[:, None] == good)
+def auroc_difference(
+    is_defect: np.ndarray,
+    scores: np.ndarray,
+    less: np.ndarray,
+    groups: np.ndarray | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """By how much the AUROC of ``scores`` exceeds that of ``less`` on the same images.
+
+    The interval is that of :func:`difference_interval` with DeLong's correlation. The p-value is that of a paired test
+    without assumptions on the scores: if the detectors rank alike, the difference that an image makes could have had
+    the other sign (:func:`sign_flip_p`). It is the largest of those for the defective images, the good ones, and both,
+    so that four misplaced images are no more than four throws of a coin, however many others they pass.
+
+    Args:
+        is_defect, scores, groups, confidence: see :func:`auroc_interval`; the images of a product change sign together.
+        less: scores ``(N,)`` whose AUROC is subtracted.
+        seed: of the random signs.
+    """
+    a, b = (_Ranking(is_defect, s, groups) for s in (less, scores))
+    if a.wins.size == 0:
+        return Interval(confidence=confidence, kind="difference")
+    both = a.covariance(a) * b.covariance(b)
+    # Scores that agree on every image leave a little for the next one, on which they may not.
+    correlation = a.covariance(b) / math.sqrt(both) * (1 - 2 / (min(a.units) + 2)) if both > 0 else 0.0
+    found = difference_interval(_auroc(a, confidence), _auroc(b, confidence), min(1.0, max(-1.0, correlation)))
+    terms = b.by_product(b.wins - a.wins)
+    every = terms.ravel() if groups is None else terms.sum(0)
+    return replace(found, p=max(sign_flip_p(some, found.value, seed) for some in (*terms, every)))
+
+
+class _Ranking:
+    """A ranking of good and defective images, its AUROC, and what each product adds to that."""
+
+    def __init__(self, is_defect: np.ndarray, scores: np.ndarray, groups: np.ndarray | None):
+        is_defect, scores = np.asarray(is_defect, bool), np.asarray(scores)
+        bad, good = scores[is_defect], scores[~is_defect]
+        # 1 where a defective image stands above a good one, half where they tie.
+        self.wins = (bad[:, None] > good) + 0.5 * (bad[:, None] == good)
+        self.value = float(self.wins.mean()) if self.wins.size else math.nan
+        rows = np.arange(len(scores)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        self.products = rows[is_defect], rows[~is_defect]
+        self.units = [len(np.unique(own)) for own in self.products]
+
+    def by_product(self, wins: np.ndarray) -> np.ndarray:
+        """What each product adds to the mean of cells ``(defective, good)``, by its defective, then its good images."""
+        found = np.zeros((2, 1 + max(own.max() for own in self.products)))
+        for added, own, sums in zip(found, self.products, (wins.sum(1), wins.sum(0)), strict=True):
+            np.add.at(added, own, sums / wins.size)
+        return found
+
+    def covariance(self, other: _Ranking) -> float:
+        """Of the two AUROCs, over the choice of products; of a ranking with itself its variance."""
+        scale = np.sqrt([[n / max(1, n - 1)] for n in self.units])
+        mine, theirs = ((scale * one.by_product(one.wins - one.value)).sum(0) for one in (self, other))
+        return float(mine @ theirs)
+
+
+def sign_flip_p(terms: np.ndarray, total: float, seed: int = 0) -> float:
+    """Two-sided p-value of a total whose terms would have either sign with the same chance if there were no effect.
+
+    Args:
+        terms: ``(n,)``. All signs are tried where 14 or fewer are not 0 (the sign test), else 10,000 random ones.
+        total: as it was found.
+        seed: of the random ones.
+    """
+    terms, reached = terms[terms != 0], abs(total) * (1 - 1e-9)
+    if len(terms) <= _ALL_FLIPS:
+        signs = 2 * (np.arange(2 ** len(terms))[:, None] >> np.arange(len(terms)) & 1) - 1
+        return float(np.mean(np.abs(signs @ terms) >= reached))
+    rng = np.random.default_rng(seed)
+    parts = (rng.integers(0, 2, (_FLIPS // 10, len(terms)), np.int8) for _ in range(10))
+    hits = sum(int(np.sum(np.abs((2.0 * part - 1) @ terms) >= reached)) for part in parts)
+    return (1 + hits) / (1 + _FLIPS)
+
+
+def _wilson(share: float, images: float, confidence: float) -> tuple[float, float]:
+    """Wilson's limits of a share of so many independent images, which need not be a whole number."""
+    z2 = _z(confidence) ** 2
+    centre = (share + z2 / images / 2) / (1 + z2 / images)
+    half = math.sqrt(z2 * (share * (1 - share) / images + z2 / images**2 / 4)) / (1 + z2 / images)
+    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
+
+
+def _z(confidence: float) -> float:
+    return float(stats.norm.ppf(0.5 + confidence / 2))

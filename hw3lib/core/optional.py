@@ -221,18 +221,6 @@ PARTS = {
         extra="heic",
         licence="pi-heif is BSD-3-Clause, and its wheels hold libheif and libde265, which are LGPL-3.0",
     ),
-    "cluster": Part(
-        "A sweep on a Dask cluster (--cluster) needs",
-        "Without it a sweep runs on the processes of this machine",
-        modules=("distributed",),
-        extra="cluster",
-    ),
-    "slurm": Part(
-        "A sweep on SLURM (--slurm) needs",
-        "Without it a sweep runs on the processes of this machine",
-        modules=("distributed", "dask_jobqueue"),
-        extra="cluster",
-    ),
     "kaggle": Part(
         "The copy of MVTec AD on Kaggle needs",
         "It is a second source beside the official one",

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 # Packages that numbers depend on; Pillow decodes and resizes the images.
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "imbalanced-learn", "pillow")
+PACKAGES = (
+    *("torch", "torchvision", "timm", "transformers", "numpy", "scipy", "pandas", "scikit-learn", "imbalanced-learn"),
+    "pillow",
+)
 
 
 @cache

@@ -1,19 +1,114 @@
-"""Tensors written with the system's own errors where a disk is full or may not be written, and read with care."""
+"""A model saved as a folder: settings in JSON, tensors in safetensors, both checked; nothing in it is executed."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from hw3lib.core.files import is_no_regular_file
+from hw3lib.core.files import atomic_folder, file_digest, is_no_regular_file
+from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class Saved:
+    """How models of a kind lie in a folder.
+
+    Attributes:
+        what: the kind, such as ``detector``.
+        settings: name of the JSON file, which holds the SHA-256 of itself and of the other one.
+        tensors: name of the safetensors file.
+        format: number of the format that is written; others are refused.
+        again: what to do where a folder cannot be read.
+    """
+
+    what: str
+    settings: str
+    tensors: str
+    format: int
+    again: str
+
+    def write(
+        self, folder: str | Path, settings: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], replace: bool = True
+    ) -> None:
+        """Write a model, whole or not at all; one that is there is replaced if asked for.
+
+        Raises:
+            Hw3Error: the folder holds something else, or a model that is not to be replaced, or it cannot be written.
+        """
+        folder = Path(folder)
+        ours = any((folder / file).exists() for file in (self.settings, self.tensors))
+        if replace and folder.is_dir() and any(folder.iterdir()) and not ours:
+            raise Hw3Error(f"{folder}: holds other files and no {self.what}; choose a folder that is new or empty")
+        with atomic_folder(folder, replace) as temporary:
+            plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+            save_tensors(plain, temporary / self.tensors)
+            told = {"format": self.format, **settings, "sha256": file_digest(temporary / self.tensors)}
+            told["settings_sha256"] = settings_digest(told)
+            (temporary / self.settings).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+    def read(self, folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Settings and tensors, checked.
+
+        Raises:
+            Hw3Error: no such folder, a file that is missing, damaged, or of another format.
+        """
+        settings, tensors = (Path(folder) / file for file in (self.settings, self.tensors))
+        for file in (settings, tensors):
+            if not file.is_file():
+                raise Hw3Error(f"{folder}: no saved {self.what}, {file.name} is missing; {self.again}")
+        try:
+            told = json.loads(settings.read_text(encoding="utf-8"))
+            version, digest = told["format"], told.pop("settings_sha256", None)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
+            raise Hw3Error(f"{settings}: is damaged, expected settings in JSON; {self.again}") from None
+        if version != self.format:
+            raise Hw3Error(f"{settings}: found format {str(version)[:60]}, expected {self.format}; {self.again}")
+        if digest != settings_digest(told):
+            raise Hw3Error(f"{settings}: is damaged or was changed by hand, by its checksum; {self.again}")
+        if told.get("sha256") != file_digest(tensors):
+            raise Hw3Error(f"{tensors}: is damaged, its SHA-256 is not the one in {settings.name}; {self.again}")
+        from safetensors.torch import load_file  # as below
+
+        try:
+            return told, load_file(tensors)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise Hw3Error(f"{tensors}: cannot be read ({error}); {self.again}") from None
+
+    @contextmanager
+    def fitting(self, folder: str | Path) -> Iterator[None]:
+        """Turn what a model raises of settings and tensors that are not its own into an ``Hw3Error``."""
+        try:
+            yield
+        except Hw3Error as error:
+            raise Hw3Error(f"{folder}: {str(error).removeprefix(f'{folder}: ')}") from None
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            MemoryError,
+            RuntimeError,
+        ) as error:
+            said = f"{type(error).__name__}: {str(error)[:300]}"
+            raise Hw3Error(f"{folder}: its settings and tensors do not fit together ({said}); {self.again}") from None
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of what settings say, whatever the layout of the file."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def save_tensors(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:

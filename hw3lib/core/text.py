@@ -28,6 +28,11 @@ def counted(number: int, what: str) -> str:
     return f"{number} {plural(number, what)}"
 
 
+def percent(share: float) -> str:
+    """A share in three digits: 1 of 8 is ``12.5 %``."""
+    return f"{100 * share:.3g} %"
+
+
 def sentence(words: str) -> str:
     """What stands in the middle of a text as a sentence of its own: a capital letter, and a full stop."""
     return f"{words[:1].upper()}{words[1:]}."

@@ -103,6 +103,12 @@ def products(table: pd.DataFrame) -> np.ndarray | None:
     return None if GROUP not in table else as_numbers(table[GROUP].to_numpy())
 
 
+def images_per_product(table: pd.DataFrame) -> float:
+    """How many images of a table show one product, on average: of so many one is what an interval may count."""
+    numbers = products(table)
+    return 1.0 if numbers is None else len(numbers) / len(np.unique(numbers))
+
+
 def as_numbers(groups: Sequence | np.ndarray) -> np.ndarray | None:
     """Groups as numbers from 0 in the order of their appearance, int64 ``(N,)``; None where no two are the same."""
     seen: dict[object, int] = {}

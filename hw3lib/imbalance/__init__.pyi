@@ -18,7 +18,7 @@ from .oversamplers.copy_paste import CopyPaste
 from .oversamplers.deepsmote import DeepSmote
 from .oversamplers.lro import LroStyle
 from .oversamplers.smote import RandomOversampler, SmoteOversampler
-from .recognition import Recognition, recognisable
+from .recognition import Made, Recognition, recognised
 
 __all__ = [
     "METHODS",
@@ -29,6 +29,7 @@ __all__ = [
     "Leak",
     "LogitAdjustment",
     "LroStyle",
+    "Made",
     "RandomOversampler",
     "Recognition",
     "SmoteOversampler",
@@ -46,5 +47,5 @@ __all__ = [
     "leak_experiment",
     "lorenz",
     "make_longtail",
-    "recognisable",
+    "recognised",
 ]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,18 +15,17 @@ from imblearn.metrics import geometric_mean_score
 from sklearn.metrics import f1_score, recall_score
 from tqdm.auto import tqdm
 
-from hw3lib.core.files import atomic_path
-from hw3lib.core.kept import code_digest, read_kept
+from hw3lib.core.kept import Kept
 from hw3lib.core.scores import balanced_accuracy
-from hw3lib.data.groups import GROUP, products
+from hw3lib.core.seeds import spawned
+from hw3lib.data.groups import GROUP, images_per_product, products
 from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
-from hw3lib.data.pixels.decoding import BROKEN_ARRAYS
 from hw3lib.data.regions.masks import load_masks
 from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
-from hw3lib.networks.devices import pick_device
+from hw3lib.networks.devices import pick_device, resolve
 
 from .longtail import make_longtail
 from .methods.heads import Embedder, Recipe
@@ -38,30 +34,6 @@ from .result import ALL_IMAGES, BASELINE, MethodComparison
 
 RATIOS = (5, 10)
 ZERO_RECALL = 1e-3  # stands for a recall of 0 in the G-mean, which would otherwise be 0 whatever the other recalls are
-# What features, and what outcomes depend on. Kept ones of older code are not taken for new.
-_VIEWS_CODE = (
-    "imbalance/methods/heads.py",
-    "networks/backbones.py",
-    "networks/devices.py",
-    "networks/trainer.py",
-    "data/pixels/images.py",
-    "data/pixels/decoding.py",
-    "data/stack.py",
-    "data/pixels/geometry.py",
-    "data/pixels/depth.py",
-)
-_CODE = (
-    "imbalance/comparison.py",
-    "imbalance/longtail.py",
-    *(f"imbalance/methods/{name}.py" for name in ("adsh", "balanced", "feature_cloud", "losses", "table", "training")),
-    *(
-        f"imbalance/oversamplers/{name}.py"
-        for name in ("autoencoder", "base", "copy_paste", "deepsmote", "lro", "smote")
-    ),
-    "networks/augment.py",
-    "data/regions/masks.py",
-    *_VIEWS_CODE,
-)
 
 
 def tails(table: pd.DataFrame, n_splits: int, seed: int = 0) -> list[list[str]]:
@@ -119,6 +91,9 @@ class ViewFeatures:
         self, table: pd.DataFrame, embedder: Embedder, image_size: int, *, keep: str | Path | None, strong: bool
     ):
         self.table, self.embedder, self.image_size, self.keep, self.strong = table, embedder, image_size, keep, strong
+        self.data = digest(table) if keep is not None else ""
+        device = embedder.backbone.mean.device
+        self.computed = {"device": device.type, "precision": resolve("auto", device)}
 
     @cached_property
     def images(self) -> torch.Tensor:
@@ -133,33 +108,19 @@ class ViewFeatures:
     @cached_property
     def views(self) -> dict[str, torch.Tensor]:
         """``plain`` float32 ``(N, D)``, ``weak`` and ``strong`` ``(N, V, D)``."""
-        e, file = self.embedder, None
-        if self.keep is not None:
-            what = [
-                code_digest(_VIEWS_CODE),
-                digest(self.table),
-                e.backbone.name,
-                self.image_size,
-                e.weak,
-                e.strong,
-                e.seed,
-            ]
-            name = hashlib.sha256(json.dumps([*what, self.strong]).encode()).hexdigest()[:16]
-            file = Path(self.keep) / f"views-{name}.npz"
-            kept = _read_views(file)
-            if kept is not None:
-                return kept
+        e = self.embedder
+        what = [e.backbone.name, self.image_size, e.weak, e.strong, e.seed, self.strong]
+        kept = Kept(self.keep, "views.npz", "imbalance", **self.computed, data=self.data, settings=what)
+        if (found := kept.read()) is not None:
+            return {name: torch.from_numpy(value) for name, value in found.items()}
         views = {"plain": e.plain_views(self.images), "weak": e.weak_views(self.images)}
         if self.strong:
             views["strong"] = e.strong_views(self.images)
-        if file is not None:
-            with atomic_path(file) as temporary, temporary.open("wb") as stream:
-                arrays: dict[str, Any] = {name: value.numpy() for name, value in views.items()}
-                np.savez(stream, **arrays)
+        kept.write({name: value.numpy() for name, value in views.items()})
         return views
 
 
-def compare_methods(
+def compare_methods(  # noqa: PLR0913, settings by keyword
     table: pd.DataFrame,
     splits: Sequence[Split],
     *,
@@ -182,8 +143,9 @@ def compare_methods(
     In each split the defect types of the training part are cut to a long tail by :func:`make_longtail`, good images
     stay, and which type is the tail changes, see :func:`tails`; a single type is the tail of the good images. The
     backbone is frozen; every method trains the same head, from the same first weights, by the same recipe, on the same
-    weakly augmented views. Settings are the papers' defaults; nothing is chosen on test images. FixMatch and Adsh also
-    see, without labels, the training images that the tail cut away, and those of ``unlabelled``.
+    weakly augmented views. Settings are the papers', but for those that ``differs`` of each method in :data:`METHODS`
+    names; nothing is chosen on test images. FixMatch and Adsh also see, without labels, the training images that the
+    tail cut away, and those of ``unlabelled``.
 
     Args:
         table: images with their classes, as :func:`hw3lib.data.classification_images` gives them.
@@ -221,35 +183,32 @@ def compare_methods(
     classes = class_names(table)
     labels = as_labels(table["defect"], classes)
     extra = np.arange(len(table), len(every))
-    data = digest(every) if keep is not None else ""
     orders, rows = tails(table, len(splits) * turns, seed), []
     jobs = [(ratio, i, method) for ratio in ratios for i in range(len(orders)) for method in chosen]
     for ratio, i, method in tqdm(jobs, desc="comparison", unit="training", disable=not progress):
         train, test = splits[i // turns]
-        kept = make_longtail(table.iloc[train], ratio, by="auto", order=orders[i], random_state=seed + i)
-        learn = kept.index.to_numpy(copy=True)
+        tail = make_longtail(table.iloc[train], ratio, by="auto", order=orders[i], random_state=spawned(seed, i))
+        learn = tail.index.to_numpy(copy=True)
         counts = np.bincount(labels[learn], minlength=len(classes))
         learn = np.sort(train) if method.name == ALL_IMAGES else learn
         unseen = np.concatenate([np.setdiff1d(train, learn), extra])
-        file = None
-        if keep is not None:
-            settings = [asdict(recipe), arch, image_size, views, seed, i, method.name, data]
-            what = [code_digest(_CODE), settings, learn.tolist(), unseen.tolist(), test.tolist()]
-            file = Path(keep) / f"tail-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:20]}.json"
-        outcome = read_kept(file)
+        settings = [asdict(recipe), arch, image_size, views, seed, i, method.name]
+        parts = [learn.tolist(), unseen.tolist(), test.tolist()]
+        kept = Kept(
+            keep, "tail.json", "imbalance", **features.computed, data=features.data, settings=settings, parts=parts
+        )
+        outcome = kept.read()
         if outcome is None:
             part_seed = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
             outcome = _outcome(method, features, labels, learn, unseen, test, classes, recipe, part_seed)
-            if file is not None:
-                with atomic_path(file) as temporary:
-                    temporary.write_text(json.dumps(outcome), encoding="utf-8")
+            kept.write(outcome)
         found = figures(labels[test], np.array(outcome["y_pred"]), counts)
         row = {"method": method.name, "ratio": ratio, "split": i // turns, "tail": orders[i][-1]}
         rows.append(row | found | {"seconds": outcome["seconds"]})
     groups = products(table)
     drawn = [np.concatenate(split) if groups is None else np.unique(groups[np.concatenate(split)]) for split in splits]
     independent = len(np.unique(np.concatenate(drawn))) == sum(map(len, drawn))
-    return MethodComparison(pd.DataFrame(rows), classes, *split_sizes(splits), independent)
+    return MethodComparison(pd.DataFrame(rows), classes, *split_sizes(splits), independent, images_per_product(table))
 
 
 def _outcome(
@@ -268,18 +227,18 @@ def _outcome(
     views = features.views
     strong = views.get("strong", views["weak"][:, :0])
     part = Part(
-        views["plain"][learn],
-        views["weak"][learn],
-        torch.from_numpy(labels[learn]),
-        len(classes),
-        features.images[learn],
-        features.masks[learn],
-        background,
-        views["weak"][unseen],
-        strong[unseen],
-        features.embedder,
-        recipe,
-        seed,
+        plain=views["plain"][learn],
+        views=views["weak"][learn],
+        y=torch.from_numpy(labels[learn]),
+        num_classes=len(classes),
+        images=features.images[learn],
+        masks=features.masks[learn],
+        background=background,
+        unlabelled_weak=views["weak"][unseen],
+        unlabelled_strong=strong[unseen],
+        embedder=features.embedder,
+        recipe=recipe,
+        seed=seed,
     )
     started = time.perf_counter()
     scores = method.fit(part)
@@ -316,13 +275,3 @@ def _check(
             "unlabelled: some of these images are among those to classify, and would be seen before the test; take "
             "hw3lib.classify.guided.classifier.good_images(table, images)"
         )
-
-
-def _read_views(file: Path) -> dict[str, torch.Tensor] | None:
-    if not file.is_file():
-        return None
-    try:
-        with np.load(file) as kept:
-            return {name: torch.from_numpy(kept[name]) for name in kept.files}
-    except BROKEN_ARRAYS:
-        return None

@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hw3lib.core.intervals import corrected_interval
+from hw3lib.core.intervals import Interval, corrected_interval
 from hw3lib.core.scores import balanced_accuracy
+from hw3lib.core.seeds import spawned
 from hw3lib.data.groups import GROUP
 from hw3lib.data.labels import split_sizes
 from hw3lib.data.splits import repeated_splits
@@ -25,13 +26,13 @@ class Leak(NamedTuple):
     Attributes:
         table: one row a split: ``honest`` (oversampled after the split), ``leaky`` (before it, as its author would
             report it), ``leaky_real`` (the same classifier on the real test images only).
-        inflation: mean of ``leaky - honest`` with its 95 % interval ``(mean, low, high)``.
+        inflation: mean of ``leaky - honest`` with its 95 % interval.
         inflation_real: of ``leaky_real - honest``: what is left where no generated image is tested on.
     """
 
     table: pd.DataFrame
-    inflation: tuple[float, float, float]
-    inflation_real: tuple[float, float, float]
+    inflation: Interval
+    inflation_real: Interval
 
 
 def leak_experiment(
@@ -49,7 +50,7 @@ def leak_experiment(
 
     The wrong way oversamples everything; of each class the same share of what was made as of the real samples then goes
     to the test part, so that copies and relatives of test samples are trained on. Both ways share the real samples of
-    each part, which pairs them; the interval is Nadeau and Bengio's (:func:`hw3lib.classify.corrected_interval`).
+    each part, which pairs them; the interval is Nadeau and Bengio's (:func:`hw3lib.core.corrected_interval`).
 
     Args:
         X: feature vectors ``(N, D)`` or images, uint8 ``(N, 3, H, W)``, which the classifier gets flattened.
@@ -57,7 +58,7 @@ def leak_experiment(
         oversampler: anything with ``fit_resample`` that returns the originals first; not changed.
         classifier: anything with ``fit`` and ``predict``; by default a logistic regression on standardised values.
         n_splits, test_size: see :func:`hw3lib.data.repeated_splits`.
-        random_state: of the splits; split number i oversamples with ``random_state + i``.
+        random_state: of the splits; each split oversamples with one of its own.
         groups: the product that each sample shows, ``(N,)``: none stands on both sides; None: another one each.
 
     Raises:
@@ -71,7 +72,7 @@ def leak_experiment(
     for i, (train, test) in enumerate(splits):
         sampler = clone(oversampler)
         if "random_state" in sampler.get_params():
-            sampler.set_params(random_state=random_state + i)
+            sampler.set_params(random_state=spawned(random_state, i))
         honest = _predict(classifier, *_resample(clone(sampler), X[train], y[train]), X[test])
         X_all, y_all = _resample(sampler, X, y)
         tested = np.zeros(len(y_all), bool)
@@ -88,11 +89,10 @@ def leak_experiment(
         )
     table = pd.DataFrame(rows, columns=["honest", "leaky", "leaky_real"])
     sizes = split_sizes(splits)
-    return Leak(
-        table,
-        corrected_interval(table["leaky"] - table["honest"], *sizes),
-        corrected_interval(table["leaky_real"] - table["honest"], *sizes),
+    inflation, inflation_real = (
+        corrected_interval(table[name] - table["honest"], *sizes, kind="difference") for name in ("leaky", "leaky_real")
     )
+    return Leak(table, inflation, inflation_real)
 
 
 def _resample(sampler, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import corrected_interval
+from hw3lib.core.intervals import NOT_ESTIMABLE, NOT_SIGNIFICANT, Interval, Kind, corrected_interval, holm
 from hw3lib.core.text import listed
 from hw3lib.errors import Hw3Error
 
 BASELINE = "plain"
 ALL_IMAGES = "all images"  # plain training with the images that the tail cut away: no method, but a ceiling for them
-HELPS, HURTS, NOT_SIGNIFICANT = "helps", "hurts", "not significant"
+HELPS, HURTS = "helps", "hurts"
 MOST_NAMED = 5  # methods of a verdict that the paragraph names; of more it says how many
 COSTLY = 10.0  # times the baseline's seconds from which the paragraph speaks of the cost
 FIGURES = ("balanced_accuracy", "g_mean", "macro_f1", "tail_recall", "seconds")
@@ -32,6 +35,7 @@ class MethodComparison:
             often two splits share test images depends on all images that are drawn from.
         n_test: images of a split's test part.
         independent: no two splits share an image, so that intervals need no correction.
+        per_product: images of a product; intervals count products.
 
     Raises:
         Hw3Error: the baseline is missing, or figures of some method, ratio and split are.
@@ -42,6 +46,7 @@ class MethodComparison:
     n_train: int
     n_test: int
     independent: bool = False
+    per_product: float = 1.0
 
     def __post_init__(self) -> None:
         if BASELINE not in set(self.figures["method"]):
@@ -77,28 +82,24 @@ class MethodComparison:
         """
         if ALL_IMAGES not in set(self.figures["method"]):
             return None
-        return pd.Series({"method": ALL_IMAGES} | self._summary(ALL_IMAGES, ratio, confidence))
+        return pd.Series(self._rows([(ALL_IMAGES, ratio)], confidence)[0]).drop("ratio")
 
     def table(self, confidence: float = 0.95) -> pd.DataFrame:
         """One row a method and ratio, the best balanced accuracy of each ratio first.
 
         Args:
-            confidence: of the intervals, each by itself: they are not widened for the number of methods.
+            confidence: of the intervals, each by itself.
 
         Returns:
-            ``method``, ``ratio``, ``balanced_accuracy``, ``ci_low``, ``ci_high`` (kept within 0 to 1), ``gain``,
-            ``gain_low``, ``gain_high`` (of balanced accuracy, paired with plain training; missing for itself),
-            ``g_mean``, ``macro_f1``, ``tail_recall``, ``seconds`` (mean of a split), ``verdict``.
+            ``method``, ``ratio``, ``balanced_accuracy``, ``ci_low``, ``ci_high``, ``gain``, ``gain_low``,
+            ``gain_high``, ``gain_p`` (of balanced accuracy, paired with plain training; missing for itself; the p-value
+            for all rows together, :func:`hw3lib.core.holm`), ``g_mean``, ``macro_f1``, ``tail_recall``, ``seconds``
+            (mean of a split), ``verdict`` (``helps``, ``hurts`` or ``not significant`` by the p-value).
         """
-        rows = [
-            {"method": method, "ratio": ratio} | self._summary(method, ratio, confidence)
-            for method in self.methods
-            for ratio in self.figures["ratio"].unique()
-        ]
-        columns = ["method", "ratio", "balanced_accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain_high"]
-        columns += [*FIGURES[1:], "verdict"]
+        cells = [(method, ratio) for method in self.methods for ratio in self.figures["ratio"].unique()]
         order = ["ratio", "balanced_accuracy"]
-        return pd.DataFrame(rows)[columns].sort_values(order, ascending=[True, False], ignore_index=True)
+        rows = pd.DataFrame(self._rows(cells, confidence))
+        return rows.sort_values(order, ascending=[True, False], ignore_index=True)
 
     def ranking(self, confidence: float = 0.95) -> pd.DataFrame:
         """One row a method over all ratios, the best balanced accuracy first.
@@ -109,12 +110,9 @@ class MethodComparison:
             As :meth:`table` without ``ratio``, with ``rank`` from 1 first and ``cost`` last: seconds as a multiple of
             plain training's.
         """
-        base = self._splits(BASELINE)["seconds"].mean()
-        rows = []
-        for method in self.methods:
-            row = {"method": method} | self._summary(method, None, confidence)
-            rows.append(row | {"cost": row["seconds"] / base})
-        result = pd.DataFrame(rows).sort_values("balanced_accuracy", ascending=False, ignore_index=True, kind="stable")
+        rows = pd.DataFrame(self._rows([(method, None) for method in self.methods], confidence)).drop(columns="ratio")
+        rows["cost"] = rows["seconds"] / self._splits(BASELINE)["seconds"].mean()
+        result = rows.sort_values("balanced_accuracy", ascending=False, ignore_index=True, kind="stable")
         result.insert(0, "rank", np.arange(1, len(result) + 1))
         return result
 
@@ -132,22 +130,22 @@ class MethodComparison:
         said = [
             f"On {self.n_splits} splits with {self.n_test} test images each, {cut}"
             f"{_number(len(others), 'method')} compared with plain training on the same frozen features, steps and "
-            f"batches. Plain training recognises {base['balanced_accuracy']:.0%} of a class on average (95 % interval "
-            f"{base['ci_low']:.0%} to {base['ci_high']:.0%}) and {base['tail_recall']:.0%} of the rarest defect type."
+            f"batches. Plain training recognises {Interval.read(base, 'balanced_accuracy', 'ci').percent()} of a class "
+            f"on average (in brackets, 95 % intervals) and {base['tail_recall']:.0%} of the rarest defect type."
         ]
         if len(others):
             best = others.iloc[0]
             said.append(
                 f"The highest balanced accuracy of the others is that of {best['method']}: "
-                f"{best['balanced_accuracy']:.0%}, {_points(best['gain'])} points ({_points(best['gain_low'])} to "
-                f"{_points(best['gain_high'])}) against plain; rarest defect type {best['tail_recall']:.0%}."
+                f"{best['balanced_accuracy']:.0%}, {Interval.read(best, 'gain', kind='difference').points()} against "
+                f"plain; rarest defect type {best['tail_recall']:.0%}."
             )
-            for verdict, words in (
-                (HELPS, "Statistically significant gains: "),
-                (HURTS, "Significantly worse: "),
-                (NOT_SIGNIFICANT, "No significant difference: "),
+            for verdicts, words in (
+                ([HELPS], "Statistically significant gains: "),
+                ([HURTS], "Significantly worse: "),
+                ([NOT_SIGNIFICANT, NOT_ESTIMABLE], "No significant difference: "),
             ):
-                names = others.loc[others["verdict"] == verdict, "method"].tolist()
+                names = others.loc[others["verdict"].isin(verdicts), "method"].tolist()
                 few = listed(names) if names else "none"
                 said.append(words + (few if len(names) <= MOST_NAMED else f"{len(names)} methods") + ".")
             costly = others[others["cost"] >= COSTLY].sort_values("cost", ascending=False)
@@ -159,17 +157,15 @@ class MethodComparison:
                 said.append(f"No method takes {COSTLY:g} times as long as plain training.")
         if (ceiling := self.ceiling()) is not None:
             worth = (
-                f"With the images that the tail cut away, plain training gains {_points(ceiling['gain'])} points "
-                f"({_points(ceiling['gain_low'])} to {_points(ceiling['gain_high'])}): "
+                "With the images that the tail cut away, plain training gains "
+                f"{Interval.read(ceiling, 'gain', kind='difference').points()}: "
             )
             if ceiling["verdict"] == HELPS:
                 said.append(worth + "so much could be won back.")
             else:
                 said.append(worth + "nothing to win back can be shown on these splits.")
         if len(others):
-            said.append(
-                "No interval is widened for the number of methods: of twenty without effect, one seems to have one."
-            )
+            said.append("Intervals are each by itself, significance is that of all methods together (Holm).")
         return " ".join(said)
 
     def _splits(self, method: str, ratio: float | None = None) -> pd.DataFrame:
@@ -178,30 +174,27 @@ class MethodComparison:
         own = own if ratio is None else own[own["ratio"] == ratio]
         return own.groupby("split")[list(FIGURES)].mean()
 
-    def _summary(self, method: str, ratio: float | None, confidence: float) -> dict[str, float | str]:
-        own = self._splits(method, ratio)
-        values = own["balanced_accuracy"]
-        parts = self.n_train, 0 if self.independent else self.n_test
-        mean, low, high = corrected_interval(values.to_numpy(), *parts, confidence)
-        row = {"balanced_accuracy": mean, "ci_low": max(0.0, low), "ci_high": min(1.0, high)}
-        gain = (np.nan,) * 3
-        if method != BASELINE:
-            difference = (values - self._splits(BASELINE, ratio)["balanced_accuracy"]).to_numpy()
-            gain = corrected_interval(difference, *parts, confidence)
-        row |= dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
-        return row | {name: own[name].mean() for name in FIGURES[1:]} | {"verdict": verdict(*gain[1:])}
+    def _rows(self, cells: Sequence[tuple[str, float | None]], confidence: float) -> list[dict[str, Any]]:
+        """A row for each method and ratio; the gains of all of them are tested together."""
+        rows = []
+        gains = holm(self._gain(method, ratio, confidence) for method, ratio in cells)
+        for (method, ratio), gain in zip(cells, gains, strict=True):
+            own = self._splits(method, ratio)
+            reached = self._interval(own["balanced_accuracy"], confidence, "share")
+            row = {"method": method, "ratio": ratio} | reached.columns("balanced_accuracy", "ci") | gain.columns("gain")
+            means = {name: own[name].mean() for name in FIGURES[1:]}
+            rows.append(row | means | {"verdict": gain.verdict(HELPS, HURTS)})
+        return rows
 
+    def _gain(self, method: str, ratio: float | None, confidence: float) -> Interval:
+        if method == BASELINE:
+            return Interval(kind="difference")
+        own, base = (self._splits(name, ratio)["balanced_accuracy"] for name in (method, BASELINE))
+        return self._interval(own - base, confidence, "difference")
 
-def verdict(low: float, high: float) -> str:
-    """What an interval of the gain says: ``helps``, ``hurts`` or ``not significant``; empty where there is no gain."""
-    if np.isnan(low):
-        return ""
-    return HELPS if low > 0 else HURTS if high < 0 else NOT_SIGNIFICANT
-
-
-def _points(gain: float) -> str:
-    """A difference of shares in points, with its sign."""
-    return f"{100 * gain:+.0f}" if abs(gain) >= 0.0995 else f"{100 * gain:+.1f}"
+    def _interval(self, values: pd.Series, confidence: float, kind: Kind) -> Interval:
+        sizes = math.inf if self.independent else self.n_train / self.per_product, self.n_test / self.per_product
+        return corrected_interval(values.to_numpy(), *sizes, confidence, kind)
 
 
 def _number(n: int, what: str) -> str:

@@ -15,9 +15,9 @@ from hw3lib.anomaly.detector import FEWEST, Detector
 from hw3lib.anomaly.onnx.export import Agreement
 from hw3lib.anomaly.onnx.export import export as export_onnx
 from hw3lib.anomaly.registry import load_detector, make_detector
-from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_images
-from hw3lib.core.files import expanded, human_bytes, refuse_existing
-from hw3lib.core.text import counted
+from hw3lib.anomaly.thresholds import Costs, Errors, Threshold, required_good_images, silence_few_good_images
+from hw3lib.core.files import atomic_path, expanded, human_bytes, refuse_existing
+from hw3lib.core.text import counted, percent
 from hw3lib.data.folders.find import is_category, refuse_inside_category
 from hw3lib.data.near import NearTwins
 from hw3lib.data.pixels.depth import contrast, say_odd_contrast, say_range
@@ -30,20 +30,24 @@ from hw3lib.errors import Hw3Error
 from .photographs import find_photographs, good_photographs, say_sizes, with_groups
 
 _RATES = (0.05, 0.02, 0.01, 0.005, 0.001)  # false-alarm rates that a user may wish for
+_STEPS = 5  # thresholds whose false alarms and misses are printed
 _KEPT = "detector.json"  # tells a detector's folder
 
 Echo = Callable[[str], None]
 
 
-def fit(
+def fit(  # noqa: PLR0913, settings by keyword
     folder: str | Path,
     out: str | Path,
     detector: str = "patchcore",
     settings: dict[str, Any] | None = None,
     *,
     groups: str | None = None,
-    held_out: float = 0.2,
+    held_out: float | None = None,
+    folds: int | None = None,
     false_alarm_rate: float = 0.05,
+    bad: str | Path | None = None,
+    costs: Costs | None = None,
     pixel_range: tuple[float, float] | None = None,
     fit: Fit | None = None,
     cache: str | Path | None = None,
@@ -61,7 +65,10 @@ def fit(
         settings: its hyperparameters, such as ``image_size``.
         groups: which photographs show the same product, see :func:`hw3lib.data.groups.find_groups`; a CSV file is
             looked for here and then in ``folder``. None: as the category says.
-        held_out, false_alarm_rate: see :meth:`.Detector.fit`.
+        held_out, folds, false_alarm_rate: see :meth:`.Detector.fit`.
+        bad: photographs of known defects, or a category, whose defective test images are taken; nothing is learned of
+            them. ``misses.csv`` and ``misses.png`` in ``out`` are the false alarms and misses of every threshold.
+        costs: chooses the threshold by them, on the good images and those of ``bad``; None: by the false-alarm rate.
         pixel_range: pixel values that are black and white, see :func:`.photographs.good_photographs`.
         fit: how images come to squares, ``stretch``, ``pad`` or ``tile``; likewise.
         cache: folder where the decoded images are kept and mapped from, for more of them than fit into memory; None
@@ -72,15 +79,19 @@ def fit(
         echo: receives messages.
 
     Raises:
-        Hw3Error: unknown detector or hyperparameter, no image, too few or unreadable ones, ``out`` exists, or as
+        Hw3Error: unknown detector or hyperparameter, no image, too few or unreadable ones, ``out`` exists, costs
+            without known defects, or as
             :meth:`.Detector.fit`.
     """
     model = make_detector(detector, settings or {})
     refuse_inside_category(out, *filter(is_category, [expanded(folder)]))
     refuse_existing(Path(out), force, _KEPT, "a detector")
     required_good_images(false_alarm_rate)  # refuses a wrong rate before any image is read
-    if not 0 <= held_out <= 0.9:
-        raise Hw3Error(f"--held-out {held_out:g}: expected a share of the good images, 0 to 0.9")
+    calibration, share = model.calibration_for(held_out, folds)
+    if bad is None and costs is not None:
+        raise Hw3Error("--cost-miss and --cost-alarm: need known defects to weigh; give a folder of some with --bad")
+    if bad is not None and calibration is None:
+        raise Hw3Error("--bad: no good image has a score to compare defects with; leave out --held-out 0")
     files, sizes, reading = good_photographs(Path(folder), pixel_range, fit, recursive, echo)
     n, side = len(files), model.image_size
     table = with_groups(Path(folder), files, sizes, groups)
@@ -94,15 +105,22 @@ def fit(
             f"{folder}: found {counted(n, 'good image')}, expected at least {FEWEST}; add photographs of good products"
         )
     images, near = _load(table, side, reading, cache, progress)
-    learned, held = (len(rows) for rows in model.divide(n, images.groups, held_out))
+    learned, held = (len(rows) for rows in model.divide(n, images.groups, share))
     if images.groups is not None:
         echo(f"they show {counted(int(images.groups.max()) + 1, 'product')}")
-    aside = f"{held} are held out to set the threshold" if held else "none is held out, so there will be no threshold"
+    aside = {
+        "held-out": f"{held} are held out to set the threshold",
+        "leave-one-out": "and scores each without its own patches to set the threshold",
+        "cross-validation": f"and {folds} times from all but a part, to set the threshold",
+        None: "none is held out, so there will be no threshold",
+    }[calibration]
     echo(f"{model.name} learns from {learned} of them, {aside}")
     for said in near:
         echo(said)
-    if hasattr(model, "plan") and not progress:  # the detector tells it beside its bars
+    plan = {}
+    if hasattr(model, "plan"):
         plan = model.plan(sum(len(Geometry(*size, side, reading.fit)) for size in sizes) * learned // n)
+    if plan and not progress:  # the detector tells it beside its bars
         echo(
             f"memory bank: {plan['memory_bank']:,} of {plan['patches']:,} patches, {plan['channels']} numbers each: "
             f"{human_bytes(plan['memory_bank_bytes'])}; all patches, while it is made: "
@@ -116,15 +134,16 @@ def fit(
         file, warning = images.warnings[0]
         echo(f"warning: {counted(len(images.warnings), 'good image')} of {n}, first {file}: {warning}")
     with silence_few_good_images():
-        model.fit(images, held_out=held_out, false_alarm_rate=false_alarm_rate, progress=progress)
-    model.device = "auto"  # where it was fitted; it may be used elsewhere
-    model.save(out)
+        model.fit(images, held_out=held_out, folds=folds, false_alarm_rate=false_alarm_rate, progress=progress)
     if threshold := model.thresholds_:
         echo(str(threshold))
-        assert threshold.guarantee is not None
-        what = "images" if threshold.photographs is None else "products"
-        if more := _more_images(threshold.guarantee, false_alarm_rate, held_out, what):
-            echo(more)
+        bank = 0 if getattr(model, "bank_limit", None) else plan.get("memory_bank_bytes", 0)
+        echo(_more_images(threshold, false_alarm_rate, share, bank))
+    curve = None if bad is None else _known_defects(model, bad, costs, recursive, echo)
+    model.device = "auto"  # where it was fitted; it may be used elsewhere
+    model.save(out)
+    if curve is not None:
+        _write_curve(curve, model.threshold_, Path(out))
     echo(f"detector: {out} ({human_bytes(sum(f.stat().st_size for f in Path(out).iterdir()))})")
     return model
 
@@ -184,13 +203,71 @@ def _load(
     return images, [str(warning.message) for warning in caught if issubclass(warning.category, NearTwins)]
 
 
-def _more_images(guarantee: float, asked: float, held_out: float, what: str = "images") -> str:
-    """How many good images, of as many products, a lower false-alarm rate takes."""
+def _more_images(threshold: Threshold, asked: float, share: float, bank: int = 0) -> str:
+    """What so many good images can promise at the least, and how many, of as many products, lower rates take.
+
+    Args:
+        threshold: of the false-alarm rate ``asked``.
+        asked: that rate.
+        share: of the images that are held out; 0 where each of them sets the threshold.
+        bank: bytes of the memory bank, which grows with the images; 0: it does not, or there is none.
+    """
+    assert threshold.guarantee is not None
+    n, what = threshold.n, "images" if threshold.photographs is None else "products"
     wanted = sorted(
-        {*([asked] if guarantee > asked else []), *(rate for rate in _RATES if rate < min(guarantee, asked))}
+        {
+            *([asked] if threshold.guarantee > asked else []),
+            *(rate for rate in _RATES if rate < min(threshold.guarantee, asked)),
+        }
     )
     parts = []
     for rate in reversed(wanted[-3:]):
         needed = required_good_images(rate)
-        parts.append(f"{100 * rate:.3g} % takes {needed:,} held out, {math.ceil(needed / held_out - 1e-9):,} in all")
-    return f"Good {what} for a lower false-alarm rate: {'; '.join(parts)}" if parts else ""
+        if needed <= n:
+            parts.append(f"{percent(rate)} takes {needed:,}, which are there")
+        elif share:
+            parts.append(f"{percent(rate)} takes {needed:,} held out, {math.ceil(needed / share - 1e-9):,} in all")
+        else:
+            size = f", and a memory bank of {human_bytes(bank * needed // n)}" if bank else ""
+            parts.append(f"{percent(rate)} takes {needed:,}, {needed - n:,} more{size}")
+    held = "held-out " if share else ""
+    least = f"{n} {held}good {what} can promise {percent(1 / (n + 1))} at the least"
+    return f"{least}; {'; '.join(parts)}" if parts else least
+
+
+def _known_defects(
+    model: Detector, place: str | Path, costs: Costs | None, recursive: bool, echo: Echo
+) -> list[Errors]:
+    """Score known defects, choose the threshold by costs if they are given, and tell misses and false alarms."""
+    found = find_photographs([expanded(place)], echo, recursive)
+    files = [photograph.path for photograph in found if photograph.label is None or photograph.label.is_defect]
+    if not files:
+        raise Hw3Error(f"--bad {place}: found no defective image; give a folder of photographs of defects")
+    read = [decode_squares(file, model.image_size, model.reading_) for file in files]
+    curve = model.know_defects(ImageStack.of(read, model.reading_))
+    if costs is not None:
+        model.set_costs(costs)
+        echo(str(model.thresholds_))
+    known = counted(len(files), "known defect")
+    echo(f"{known} in {place}, of which nothing is learned: {_say(model.errors_at(model.threshold_))}")
+    steps = [curve[at] for at in np.unique(np.linspace(0, len(curve) - 1, _STEPS + 2).round().astype(int))[1:-1]]
+    for point in steps:
+        echo(f"  a threshold of {point.threshold:.4g}: {_say(point)}")
+    return curve
+
+
+def _say(errors: Errors) -> str:
+    return (
+        f"{percent(errors.misses)} pass ({percent(errors.misses_low)} to {percent(errors.misses_high)}), and "
+        f"{percent(errors.alarms)} of the good are stopped ({percent(errors.alarms_low)} to "
+        f"{percent(errors.alarms_high)})"
+    )
+
+
+def _write_curve(curve: list[Errors], threshold: float, folder: Path) -> None:
+    from hw3lib.views.plots import anomaly as plots  # slow
+
+    with atomic_path(folder / "misses.csv") as file:
+        pd.DataFrame(curve).to_csv(file, index=False)
+    with atomic_path(folder / "misses.png") as file:
+        plots.errors(curve, threshold).savefig(file, dpi=100, format="png")

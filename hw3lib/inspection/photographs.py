@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import pandas as pd
 
@@ -34,15 +34,24 @@ Echo = Callable[[str], None]
 _RECURSIVE = "--recursive takes the images of sub-folders too"
 
 
+class Label(NamedTuple):
+    """What a category knows of a test image: its type, the file of its mask, and its size ``(H, W)``, 0 if unknown."""
+
+    defect: str
+    is_defect: bool
+    mask: str | None = None
+    size: tuple[int, int] = (0, 0)
+
+
 class Photograph(NamedTuple):
-    """An image to score: its path, its name in the results' folders, and whether it is defective, where known.
+    """An image to score: its path, its name in the results' folders, and its label, where known.
 
     ``broken`` says why it cannot be read, where that is known before it is decoded.
     """
 
     path: Path
     name: str
-    is_defect: bool | None
+    label: Label | None
     broken: str = ""
 
 
@@ -52,7 +61,7 @@ class Photographs(Sequence[Photograph]):
     Attributes:
         paths: their paths.
         starts: where in each path the part begins that names the image.
-        labels: whether it is defective, where known.
+        labels: of each, where known.
         broken: why those that cannot be read cannot be, by position.
         folders: how many are folders that cannot be read.
     """
@@ -60,12 +69,12 @@ class Photographs(Sequence[Photograph]):
     def __init__(self) -> None:
         self.paths: list[str] = []
         self.starts = array("q")
-        self.labels: list[bool | None] = []
+        self.labels: list[Label | None] = []
         self.broken: dict[int, str] = {}
         self.folders = 0
         self._naming = 0
 
-    def add(self, path: str, start: int, label: bool | None = None, broken: str = "") -> None:
+    def add(self, path: str, start: int, label: Label | None = None, broken: str = "") -> None:
         if broken:
             self.broken[len(self.paths)] = broken
         self.paths.append(path)
@@ -232,23 +241,23 @@ def _unreadable_folders(table: pd.DataFrame) -> list[dict[str, str]]:
     return [p for p in table.attrs["problems"] if p["kind"] == UNREADABLE_FOLDER]
 
 
-def _deeper(table: pd.DataFrame, split: str) -> Iterator[tuple[str, bool]]:
-    """Images in sub-folders of a split's class folders, and whether they are defective.
+def _deeper(table: pd.DataFrame, split: str) -> Iterator[tuple[str, Label]]:
+    """Images in sub-folders of a split's class folders, and their labels.
 
     A folder that both splits share, as that of the good images in the simple layout, is the training split's.
     """
-    folders: dict[str, tuple[str, bool]] = {}
+    folders: dict[str, tuple[str, Label]] = {}
     entered: set[str] = set()
-    for image, part, bad in zip(table["image"], table["split"], table["is_defect"], strict=True):
-        folders.setdefault(os.path.dirname(image), (part, bad))
+    for row in table.itertuples():
+        folders.setdefault(os.path.dirname(row.image), (row.split, Label(row.defect, bool(row.is_defect))))
     known = {os.path.realpath(folder) for folder in folders}
-    for folder, (part, bad) in folders.items():
+    for folder, (part, label) in folders.items():
         if part == split:
             for place, paths in groupby(list_images(folder, recursive=True).files, os.path.dirname):
                 end = os.path.realpath(place)
                 if end not in known and end not in entered:  # a link may lead to another class
                     entered.add(end)
-                    yield from ((path, bad) for path in paths)
+                    yield from ((path, label) for path in paths)
 
 
 def _say_overlooked(table: pd.DataFrame, folder: Path, also: list[str], echo: Echo) -> None:
@@ -290,10 +299,10 @@ def _add_category(found: Photographs, place: Path, echo: Echo, recursive: bool) 
     table = load_folder(place, strict=False, find_range=False)  # the detector knows it
     test = table[table["split"] == "test"]
     more = list(_deeper(table, "test")) if recursive else []
-    rows = [*zip(test["image"], test["is_defect"], strict=True), *more]
+    rows = [*((row.image, _label(row)) for row in test.itertuples()), *more]
     start = len(str(Path(table.attrs["folder"], "_"))) - 1
-    for image, is_bad in rows:
-        found.add(image, start, bool(is_bad))
+    for image, label in rows:
+        found.add(image, start, label)
     for row in table.attrs["unreadable"]:
         if row["split"] == "test":
             found.add(row["image"], start, broken=row["reason"])
@@ -301,10 +310,15 @@ def _add_category(found: Photographs, place: Path, echo: Echo, recursive: bool) 
         above = Path(problem["file"]).relative_to(table.attrs["folder"]).parts
         if not any(map(is_masks, above)) and SPLITS.get(key(above[0] if above else "")) != "train":
             found.add_folder(problem["file"], start, problem["message"])
-    bad = sum(bool(is_bad) for _, is_bad in rows)
+    bad = sum(label.is_defect for _, label in rows)
     left = f"; its {counted(len(table) - len(test), 'training image')} are not" if len(table) > len(test) else ""
     echo(f"{place}: a category; its {len(rows)} test images, {bad} of them defective, are scored{left}")
     _say_overlooked(table, place, [image for image, _ in more], echo)
+
+
+def _label(row: Any) -> Label:
+    mask = row.mask if isinstance(row.mask, str) else None
+    return Label(row.defect, bool(row.is_defect), mask, (int(row.height), int(row.width)))
 
 
 class Batch(NamedTuple):

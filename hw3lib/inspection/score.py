@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import heapq
 import math
-from array import array
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly import metrics
-from hw3lib.anomaly.maps import ColourScale, overlay, tiff_bytes, upsample
+from hw3lib.anomaly.calibration import ChangedDetector
+from hw3lib.anomaly.maps import overlay, tiff_bytes, upsample
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
-from hw3lib.anomaly.thresholds import conformal_threshold, p_values, silence_few_good_images
+from hw3lib.anomaly.thresholds import Threshold
 from hw3lib.core.files import SPREADSHEET, atomic_folder, expanded, refuse_existing
 from hw3lib.core.text import counted, printable
 from hw3lib.data.folders.find import is_category, refuse_inside_category
@@ -32,6 +32,8 @@ from .photographs import Photograph, find_photographs, read_batches, reason
 
 if TYPE_CHECKING:
     from hw3lib.anomaly.detector import Detector
+
+    from .evaluation import Evaluation
 
 RESULTS, FAILED = "results.csv", "failed.csv"
 COLUMNS = ("file", "score", "p_value", "anomalous", "threshold", "warning", "reason")
@@ -50,7 +52,8 @@ class Scored:
         top: the highest scores with their p-values (NaN where there are none) and files, highest first.
         failed: ``(file, reason)`` of each image, and each folder, that could not be read.
         warnings: ``(file, what is odd about its values)``, such as values beyond the range of the good images.
-        auroc: of the images whose label is known, 0 to 1, and their numbers, good and defective; or None.
+        evaluated: how well the labels and masks of a category are found, a sentence each, see :class:`.Evaluation`;
+            empty where no labels are known.
     """
 
     images: int
@@ -60,7 +63,7 @@ class Scored:
     top: list[tuple[float, float, str]]
     failed: list[tuple[str, str]]
     warnings: list[tuple[str, str]]
-    auroc: tuple[float, int, int] | None
+    evaluated: list[str]
 
 
 def score(
@@ -77,7 +80,7 @@ def score(
     progress: bool = False,
     echo: Callable[[str], None] = print,
 ) -> Scored:
-    """Score photographs; memory does not grow with their number.
+    """Score photographs; memory does not grow with their number, but for defective pixels that a category's masks know.
 
     Writes one folder, whole or not at all: ``results.csv`` with one row a photograph (file, score, p_value, anomalous,
     threshold, warning, reason); on request ``overlays/NAME.png`` and ``maps/NAME.tiff`` (32-bit floats) at each image's
@@ -91,7 +94,7 @@ def score(
         out: folder of the results.
         overlays: heat map and outline of what is above the map's threshold, over the image.
         tiff: the maps' values.
-        false_alarm_rate: sets the threshold again, from the scores of the held-out good images.
+        false_alarm_rate: sets the threshold again, from the scores of the good images.
         threshold: takes this one instead.
         recursive: score the images of sub-folders too.
         force: replace results at ``out``.
@@ -99,14 +102,20 @@ def score(
         echo: receives messages before the images are scored.
 
     Raises:
-        Hw3Error: no detector, no image, a threshold that is not a number, no held-out good images to set one by, maps
+        Hw3Error: no detector, no image, a threshold that is not a number, no good images' scores to set one by, maps
             of a detector that has none, or ``out`` exists. An image that cannot be read is no error.
     """
-    model = OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
+    model = load_model(detector)
     if (overlays or tiff) and not model.has_maps:
         raise Hw3Error(f"{detector}: {model.name} looks at the image as a whole and has no anomaly map to draw or save")
-    limit, said = threshold_and_promise(model, detector, false_alarm_rate, threshold)
-    colours = map_colours(model, detector, false_alarm_rate, threshold) if overlays else None
+    chosen = threshold_of(model, detector, false_alarm_rate, threshold)
+    limit = chosen.value
+    if overlays and not len(model.good_peaks_):
+        raise Hw3Error(
+            f"{detector}: no good image has a map to compare with, so nothing says which values of a map are normal; "
+            "--tiff gives the values themselves"
+        )
+    colours = (model.colours(chosen), model.map_limit(chosen)) if overlays else None
     refuse_inside_category(out, *filter(is_category, map(expanded, places)))
     refuse_existing(Path(out), force, RESULTS, "a folder of results")
     photographs = find_photographs([expanded(place) for place in places], echo, recursive)
@@ -117,7 +126,7 @@ def score(
     count, anomalous = 0, 0
     failed: list[tuple[str, str]] = []
     warned: list[tuple[str, str]] = []
-    labels, labelled = array("b"), array("d")
+    evaluation: Evaluation | None = None
     top: list[tuple[float, float, str]] = []
     with (
         atomic_folder(out, replace=force) as folder,
@@ -145,15 +154,16 @@ def score(
             if batch.images is not None:
                 scores, maps = model.score(batch.images)
                 read = [at for at in range(len(batch.photographs)) if at not in batch.broken]
+                shown = {} if maps is None else dict(zip(read, maps, strict=True))
                 chances = np.full(len(read), np.nan)
-                if len(model.good_scores_):
-                    chances = p_values(model.good_scores_, scores, groups=model.good_groups_)
-                warnings = batch.warnings
+                if len(model.good_scores_) and not model.changed_:
+                    chances = model.p_values(scores)
+                odd = batch.warnings
                 if overlays or tiff:
                     assert maps is not None  # of a detector without them they were refused
                     drawn = pool.map(draw, (batch.photographs[at] for at in read), maps)
-                    warnings = ["; ".join(filter(None, pair)) for pair in zip(warnings, drawn, strict=True)]
-                rows = dict(zip(read, zip(scores.tolist(), chances.tolist(), warnings, strict=True), strict=True))
+                    odd = ["; ".join(filter(None, pair)) for pair in zip(odd, drawn, strict=True)]
+                rows = dict(zip(read, zip(scores.tolist(), chances.tolist(), odd, strict=True), strict=True))
             for at, photograph in enumerate(batch.photographs):
                 if at in batch.broken:
                     failed.append((str(photograph.path), batch.broken[at]))
@@ -170,66 +180,39 @@ def score(
                 heapq.heappush(top, (value, chance, str(photograph.path)))
                 if len(top) > _TOP:
                     heapq.heappop(top)
-                if photograph.is_defect is not None:
-                    labels.append(photograph.is_defect)
-                    labelled.append(value)
+                if photograph.label is not None:
+                    evaluation = evaluation or _evaluation()
+                    evaluation.add(photograph.label, value, shown.get(at))
             count += len(rows)
         if failed:
             _write_failed(folder / FAILED, failed)
-    auroc = None
-    if len(set(labels)) == 2:
-        bad = sum(labels)
-        auroc = metrics.image_metrics(np.array(labels, bool), np.array(labelled)).auroc, len(labels) - bad, bad
-    return Scored(count, anomalous, limit, said, sorted(top, reverse=True), failed, warned, auroc)
+    evaluated = evaluation.say(limit) if evaluation else []
+    return Scored(count, anomalous, limit, str(chosen), sorted(top, reverse=True), failed, warned, evaluated)
 
 
-def threshold_and_promise(
-    model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
-) -> tuple[float, str]:
-    """The threshold and the sentence that says where it comes from."""
-    n = len(model.good_scores_)
-    if value is not None:
-        if not math.isfinite(value):
-            raise Hw3Error(f"--threshold {value}: expected a finite number, in the unit of the scores")
-        false_alarms = f"; {int((model.good_scores_ > value).sum())} of {n} held-out good images are above" if n else ""
-        return value, f"Scores above {value:.4g} are called anomalous: the threshold was given{false_alarms}."
-    if not n:
-        raise Hw3Error(
-            f"{place}: fitted without held-out good images, so it has no threshold; give one with --threshold"
-        )
-    with silence_few_good_images():
-        rate = _rate(model) if rate is None else rate
-        threshold = conformal_threshold(model.good_scores_, rate, groups=model.good_groups_)
-    return threshold.value, str(threshold)
+def _evaluation() -> Evaluation:
+    from .evaluation import Evaluation  # what it counts with takes a second to import
+
+    return Evaluation()
 
 
-def _rate(model: Detector | OnnxDetector) -> float:
-    """That the detector was fitted for; there is one where good images were held out."""
-    asked = model if isinstance(model, OnnxDetector) else model.thresholds_
-    assert asked is not None and asked.false_alarm_rate is not None
-    return asked.false_alarm_rate
+def load_model(detector: str | Path) -> Detector | OnnxDetector:
+    """A detector's folder or ONNX file; that it is another than the one that was saved, its threshold says."""
+    if not Path(detector).is_file():
+        return load_detector(detector)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ChangedDetector)
+        return OnnxDetector(detector)
 
 
-def map_colours(
-    model: Detector | OnnxDetector, place: str | Path, rate: float | None, value: float | None
-) -> tuple[ColourScale, float]:
-    """Colours and outline of the overlays, from the maps of the held-out good images.
-
-    A threshold that is given holds for scores. It is that of the maps only if each score is its map's maximum.
-    """
-    if not len(model.good_peaks_):
-        raise Hw3Error(
-            f"{place}: fitted without held-out good images, so nothing says which values of a map are normal; --tiff "
-            "gives the values themselves"
-        )
-    if value is not None and np.array_equal(model.good_peaks_, model.good_scores_):
-        limit = value
-    else:
-        with silence_few_good_images():
-            rate = _rate(model) if rate is None else rate
-            limit = conformal_threshold(model.good_peaks_, rate, groups=model.peak_groups_).value
-    level = min(model.good_level_, limit - 1e-6 * max(abs(limit), 1.0))
-    return ColourScale.anchored(level, limit), limit
+def threshold_of(
+    model: Detector | OnnxDetector, place: str | Path, rate: float | None = None, value: float | None = None
+) -> Threshold:
+    """As :meth:`.Calibrated.threshold_at`, with the detector's place in errors."""
+    try:
+        return model.threshold_at(rate, value)
+    except Hw3Error as error:
+        raise Hw3Error(f"{place}: {error}") from None
 
 
 def _row(

@@ -7,6 +7,7 @@ torchvision's loader: the network, or the cache below ``TORCH_HOME``. Weights ar
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import math
 from functools import lru_cache, partial
@@ -119,6 +120,14 @@ class Backbone(nn.Module):
         """Put another module in place of the last linear layer; its input is ``(N, num_features)``."""
         parent, _, child = self.head_name.rpartition(".")
         setattr(self.network.get_submodule(parent), child, head)
+
+    def digest(self) -> str:
+        """SHA-256 of all weights and statistics, in the order of their names."""
+        total = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            total.update(f"{name} {tuple(value.shape)}".encode())
+            total.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return total.hexdigest()
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Images in 0 to 255, ``(N, 3, H, W)``, as float32 in the range that the network was trained with."""

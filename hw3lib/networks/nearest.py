@@ -48,11 +48,15 @@ class NearestNeighbours:
 
     Raises:
         Hw3Error: not two-dimensional, empty, NaN, infinite or above 1e15.
+
+    Attributes:
+        owners: whom each vector belongs to, int64 ``(M,)``, for queries without an owner's vectors; or None.
     """
 
     def __init__(self, bank: torch.Tensor | np.ndarray):
         bank = _as_tensor(bank, "bank").contiguous()
         self._device = bank.device
+        self.owners: torch.Tensor | None = None
         self.bank = bank if has_float64(bank.device) else bank.cpu()
         self._mean = self.bank.mean(0, dtype=torch.float64).float()  # rough distances lose less around the mean
         coarse = self.bank.device.type == "cpu" and _bfloat16_pays()
@@ -62,12 +66,15 @@ class NearestNeighbours:
     def _fine(self) -> RoughDistances:
         return RoughDistances(self.bank - self._mean, torch.float32)
 
-    def query(self, x: torch.Tensor | np.ndarray, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    def query(
+        self, x: torch.Tensor | np.ndarray, k: int = 1, without: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The k nearest vectors of each query, nearest first; of equally near ones the lower index comes first.
 
         Args:
             x: float32 ``(n, D)``.
-            k: 1 to M.
+            k: 1 to M, or to as many as are left of each query.
+            without: the owner of each query, int64 ``(n,)``, whose vectors do not count, see :attr:`owners`.
 
         Returns:
             Distances float32 ``(n, k)``, within 1e-6 of the exact ones (relative), and indices int64 ``(n, k)``, on
@@ -87,13 +94,22 @@ class NearestNeighbours:
         step = max(1, _TILE // (element * len(self.bank)) // 16 * 16)  # products of odd sizes are slower
         for begin in range(0, len(x), step):
             part = slice(begin, begin + step)
-            distances[part], indices[part] = self._query(x[part], k)
+            distances[part], indices[part] = self._query(x[part], k, self._masked(without, part))
         return distances.to(self._device), indices.to(self._device)
 
-    def _query(self, x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _masked(self, without: torch.Tensor | None, part: slice) -> torch.Tensor | None:
+        """Which vectors do not count for which queries, bool ``(M, n)``."""
+        if without is None or self.owners is None:
+            return None
+        owners = self.owners.to(self.bank.device)
+        return owners[:, None] == without[part].to(owners.device)
+
+    def _query(self, x: torch.Tensor, k: int, masked: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         centred = x - self._mean
-        found = None if self._coarse is None else self._coarse.candidates(centred, k, _MANY * k * len(x))
-        found = found or self._fine.candidates(centred, k)
+        found = None
+        if self._coarse is not None:
+            found = self._coarse.candidates(centred, k, _MANY * k * len(x), masked=masked)
+        found = found or self._fine.candidates(centred, k, masked=masked)
         assert found is not None  # as there is no limit on their number
         row, column = found
         exact = torch.empty(len(row), dtype=torch.float64, device=x.device)
@@ -159,10 +175,17 @@ class RoughDistances:
         terms = _terms(queries.squares, self.dtype)
         return self._factors @ torch.cat([queries.vectors, terms, torch.ones_like(terms)], 1).T
 
-    def candidates(self, x: torch.Tensor, k: int, most: int | None = None) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Pairs of query and vector among which the k nearest of each query are; None where they are above ``most``."""
+    def candidates(
+        self, x: torch.Tensor, k: int, most: int | None = None, masked: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Pairs of query and vector among which the k nearest of each query are; None where they are above ``most``.
+
+        Vectors that are masked, bool ``(M, n)``, are infinitely far; k or more are to be left of each query.
+        """
         queries = Rounded.to(x, self.dtype)
         rough = self(queries)
+        if masked is not None:
+            rough[: self.count].masked_fill_(masked, torch.inf)
         blocks = rough.view(-1, _TOGETHER, len(x))
         if self.dtype is torch.bfloat16:
             # As integers they are in the same order, and compared faster. Of values below 0, which rounding can give,

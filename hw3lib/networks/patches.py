@@ -13,6 +13,10 @@ from hw3lib.errors import Hw3Error
 from .backbones import Backbone
 from .devices import pooled_mean
 
+# Patches across an image and down, at most: those of stride 8 in 224 pixels, for which the methods were published. More
+# pixels then show more within each; more patches, each a smaller share of the image, would know less of what is around.
+PATCHES = 28
+
 
 def stage_names(backbone: Backbone) -> list[str]:
     """The last stage of each stride of 8, 16 and 32 pixels, by which patches and regions are described.
@@ -37,22 +41,20 @@ def _only_widens(stage: nn.Module) -> bool:
 
 
 def patch_layers(backbone: Backbone) -> list[str]:
-    """The stages that patches are compared by: the last of strides 4 and 8 and the first of stride 16.
+    """The stages that patches are compared by: the last of each stride of 4, 8 and 16 pixels.
 
-    Of a ResNet these are layer1, layer2 and layer3, which PaDiM reads; PatchCore reads the last two of them.
+    Of a ResNet these are layer1, layer2 and layer3, which PaDiM reads; PatchCore's paper reads the last two of them.
 
     Raises:
         Hw3Error: the network lacks one of these strides.
     """
-    stages = backbone.stages()
-    last = {stride: name for name, (_, stride) in stages.items()}
-    first = {stride: name for name, (_, stride) in reversed(stages.items())}
+    last = {stride: name for name, (_, stride) in backbone.stages().items()}
     if not {4, 8, 16} <= last.keys():
         raise Hw3Error(f"{backbone.name}: its stages have strides {sorted(last)}, expected 4, 8 and 16 among them")
-    return [last[4], last[8], first[16]]
+    return [last[4], last[8], last[16]]
 
 
-def locally_aware(maps: Sequence[torch.Tensor], grid: int = 0) -> torch.Tensor:
+def locally_aware(maps: Sequence[torch.Tensor], grid: int = 0, most: int | None = None) -> torch.Tensor:
     """Locally aware patch features: each map averaged over 3x3 neighbours, brought to one grid and joined.
 
     PatchCore: Roth et al. 2022, arXiv 2106.08265, section 3.1, equations 1 to 3 with a neighbourhood of 3.
@@ -60,12 +62,18 @@ def locally_aware(maps: Sequence[torch.Tensor], grid: int = 0) -> torch.Tensor:
     Args:
         maps: outputs of stages, finest first, float32 ``(n, channels, h, w)`` each.
         grid: position of the map whose grid is taken: coarser ones are interpolated, finer ones averaged.
+        most: patches across and down at most; a finer grid is averaged to as many.
 
     Returns:
         float32 ``(n, sum of the channels, h, w)``.
     """
     averaged = [avg_pool2d(m, 3, 1, 1) for m in maps]
-    size = (averaged[grid].shape[-2], averaged[grid].shape[-1])
-    finer = [pooled_mean(m, size) for m in averaged[:grid]]
-    coarser = [interpolate(m, size=size, mode="bilinear", align_corners=False) for m in averaged[grid + 1 :]]
-    return torch.cat([*finer, averaged[grid], *coarser], 1)
+    height, width = averaged[grid].shape[-2:]
+    size = (min(height, most or height), min(width, most or width))
+    return torch.cat([_resized(m, size) for m in averaged], 1)
+
+
+def _resized(m: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if m.shape[-1] > size[1]:
+        return pooled_mean(m, size)
+    return m if m.shape[-2:] == size else interpolate(m, size=size, mode="bilinear", align_corners=False)

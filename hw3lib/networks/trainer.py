@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def train(
+def train(  # noqa: PLR0913, settings by keyword
     model: nn.Module,
     inputs: torch.Tensor,
     labels: torch.Tensor,

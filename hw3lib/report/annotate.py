@@ -5,7 +5,7 @@ from __future__ import annotations
 from .document import Question, absent, beside, figure, table, text
 from .lacking import lacking, not_possible
 from .runs import Run
-from .sentences import leading, note
+from .sentences import STARRED, leading, note
 
 METRICS = "05/metrics.json"
 LIMIT = 150
@@ -110,12 +110,13 @@ def _segmentation(run: Run) -> dict:
         return _not_measured(run, "SAM before and after fine-tuning", "sam")
     cells = []
     for i in range(min(len(rows), ROWS)):
-        before, after, low, high = (
-            run.mark(METRICS, f"/sam/{i}/{key}", spec, optional=True)
-            for key, spec in (("iou_before", ".3f"), ("iou_after", ".3f"), ("gain_low", "+.3f"), ("gain_high", "+.3f"))
+        at = f"/sam/{i}"
+        before, after = (run.mark(METRICS, f"{at}/{key}", ".3f", optional=True) for key in ("iou_before", "iou_after"))
+        cells.append(
+            [run.mark(METRICS, f"{at}/prompt"), before, after, run.interval(METRICS, at, "gain", None, "+.3f", 1)]
         )
-        cells.append([run.mark(METRICS, f"/sam/{i}/prompt"), before, after, f"{low} to {high}"])
-    caption = "SAM: mean IoU on test images before and after fine-tuning; 95 % interval of the difference."
+    caption = "SAM: mean IoU on test images before and after fine-tuning; the difference with its 95 % interval. "
+    caption += STARRED
     return table(caption, ["prompt", "before", "after", "gain"], cells)
 
 

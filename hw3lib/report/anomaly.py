@@ -45,19 +45,16 @@ def _text(run: Run) -> str:
     best = max(range(len(rows)), key=lambda i: rows[i].get("image_auroc") or 0)
     at = f"/detectors/{best}"
     name = run.mark(METRICS, f"{at}/detector")
-    interval = [run.mark(METRICS, f"{at}/{key}", ".3f", optional=True) for key in ("auroc_low", "auroc_high")]
-    words = (
-        f"{STRATEGIES} {name} ranks first: image AUROC {run.mark(METRICS, f'{at}/image_auroc', '.3f')} "
-        f"({interval[0]} to {interval[1]}). "
-    )
-    held_out = run.mark(METRICS, "/held_out", ".0f", optional=True)
-    good = f"{held_out} good images" if run.has(METRICS, "/held_out") else "good images"
+    reached = run.interval(METRICS, at, "image_auroc", "auroc", ".3f", 1)
+    words = f"{STRATEGIES} {name} ranks first: image AUROC {reached}. "
+    number = run.mark(METRICS, "/threshold_images", ".0f", optional=True)
+    good = f"{number} good images" if run.has(METRICS, "/threshold_images") else "good images"
     words += (
-        f"Its threshold comes from {good} that it did not learn from, with "
-        f"{run.mark(METRICS, '/false_alarm_rate', '.0f', 100)} % false alarms allowed"
+        f"Its threshold comes from {good}, scored without what it learned of them, with "
+        f"{run.mark(METRICS, '/false_alarm_rate', '.3g', 100)} % false alarms allowed"
     )
     if run.has(METRICS, f"{at}/detection_rate") and run.has(METRICS, f"{at}/false_alarm_rate"):
-        stopped = [run.mark(METRICS, f"{at}/{key}", ".0f", 100) for key in ("detection_rate", "false_alarm_rate")]
+        stopped = [run.mark(METRICS, f"{at}/{key}", ".3g", 100) for key in ("detection_rate", "false_alarm_rate")]
         words += f"; it stops {stopped[0]} % of defective and {stopped[1]} % of good test products"
     return f"{words}.{_robustness(run, rows[best].get('detector'))}"
 
@@ -68,11 +65,11 @@ def _alarms(run: Run, rows: list[dict]) -> str:
     if not known:
         return "No detector can be ranked here."
     ends = [choose(known, key=lambda i: rows[i]["false_alarm_rate"]) for choose in (min, max)]
-    low, high = (run.mark(METRICS, f"/detectors/{i}/false_alarm_rate", ".0f", 100) for i in ends)
+    low, high = (run.mark(METRICS, f"/detectors/{i}/false_alarm_rate", ".3g", 100) for i in ends)
     return (
-        f"No detector can be ranked here. Thresholds that allow {run.mark(METRICS, '/false_alarm_rate', '.0f', 100)} % "
-        f"false alarms, set on {run.mark(METRICS, '/held_out', '.0f', optional=True)} good images that are not learned "
-        f"from, stop {low} to {high} % of the good test products, by detector."
+        f"No detector can be ranked here. Thresholds that allow {run.mark(METRICS, '/false_alarm_rate', '.3g', 100)} % "
+        f"false alarms, set on {run.mark(METRICS, '/threshold_images', '.0f', optional=True)} good images scored "
+        f"without what was learned of them, stop {low} to {high} % of the good test products, by detector."
     )
 
 
@@ -105,11 +102,10 @@ def _table(run: Run) -> dict:
         def value(key: str, spec: str = ".3f", i: int = i) -> str:
             return run.mark(METRICS, f"/detectors/{i}/{key}", spec, optional=True)
 
-        interval = f" ({value('auroc_low')} to {value('auroc_high')})" if "auroc_low" in detectors[i] else ""
         rows.append(
             [
                 run.mark(METRICS, f"/detectors/{i}/detector"),
-                value("image_auroc") + interval,
+                run.interval(METRICS, f"/detectors/{i}", "image_auroc", "auroc", ".3f", 1),
                 value("pixel_auroc"),
                 value("aupro"),
                 value("ms_per_image", ".0f"),

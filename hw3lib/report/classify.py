@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .document import Question, absent, beside, figure, table, text
 from .lacking import lacking, not_possible
-from .runs import Run
-from .sentences import leading, note
+from .runs import NOTHING, Run
+from .sentences import STARRED, leading, note
 
 METRICS, ATTEMPTS = "02/metrics.json", "02/attempts.csv"
 LIMIT = 150
@@ -47,17 +47,15 @@ def _table(run: Run) -> dict:
     for i in shown:
         at = f"/leaderboard/{i}"
 
-        def value(key: str, spec: str = "s", scale: float = 1, at: str = at) -> str:
-            return run.mark(METRICS, f"{at}/{key}", spec, scale, optional=True)
+        def value(key: str, spec: str = "s", at: str = at) -> str:
+            return run.mark(METRICS, f"{at}/{key}", spec, optional=True)
 
         setting = f"/{settings.get(names[i], -1)}"
 
         def chosen(key: str, spec: str, setting: str = setting) -> str:
             return run.mark(ATTEMPTS, f"{setting}/{key}", spec, optional=True) if setting != "/-1" else "–"
 
-        accuracy = [run.mark(METRICS, f"{at}/{key}", ".1f", 100) for key in ("accuracy", "ci_low", "ci_high")]
-        gain = [value(key, "+.1f", 100) for key in ("gain", "gain_low", "gain_high")]
-        compared = run.has(METRICS, f"{at}/gain") and names[i] != baseline
+        gain = run.interval(METRICS, at, "gain", spec="+.1f") if names[i] != baseline else NOTHING
         if names[i] == best:
             marked = len(rows)
         rows.append(
@@ -69,14 +67,14 @@ def _table(run: Run) -> dict:
                 chosen("lr", "g"),
                 chosen("batch_size", ".0f"),
                 chosen("epochs", ".0f"),
-                f"{accuracy[0]} ({accuracy[1]} to {accuracy[2]})",
-                f"{gain[0]} ({gain[1]} to {gain[2]})" if compared else "–",
+                run.interval(METRICS, at, "accuracy", "ci"),
+                gain,
             ]
         )
     splits = run.mark(METRICS, "/leaderboard/0/n_splits", ".0f", optional=True)
     caption = (
         f"Attempts on {splits} repeated splits: mean accuracy and gain on the baseline over the same splits (paired), "
-        "with 95 % intervals."
+        f"with 95 % intervals. {STARRED}"
     )
     if len(shown) < len(board):
         caption += " All attempts: 02/leaderboard.csv."
@@ -94,8 +92,7 @@ def _text(run: Run) -> str:
             return run.quote(METRICS, "/summary", words)
     board = run.rows(METRICS, "/leaderboard")
     best = next((i for i, row in enumerate(board) if row.get("attempt") == run.value(METRICS, "/best")), 0)
-    accuracy = [run.mark(METRICS, f"/leaderboard/{best}/{k}", ".1f", 100) for k in ("accuracy", "ci_low", "ci_high")]
     return (
-        f"The best attempt is {run.mark(METRICS, f'/leaderboard/{best}/attempt')}: {accuracy[0]} % correct "
-        f"(95 % interval {accuracy[1]} to {accuracy[2]})."
+        f"The best attempt is {run.mark(METRICS, f'/leaderboard/{best}/attempt')}: "
+        f"{run.interval(METRICS, f'/leaderboard/{best}', 'accuracy', 'ci')} % correct, with its 95 % interval."
     )

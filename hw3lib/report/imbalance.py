@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from hw3lib.core.intervals import Interval
+
 from .document import Question, absent, beside, figure, table, text
 from .lacking import lacking, not_possible
 from .runs import Run, clean, escaped
+from .sentences import STARRED
 
 DATASET, METRICS = "01/metrics.json", "03/metrics.json"
 LIMIT = 150
@@ -53,11 +56,12 @@ def _numbers(run: Run) -> str:
 
 def _applied(run: Run) -> str:
     words = "Here it learns from training images and fills up rare defect types; test images stay real."
-    made, real = "/recognised/DeepSMOTE", f"/recognised/{escaped('real images, not seen')}"
-    if run.has(METRICS, made) and run.has(METRICS, real):
+    pointers = [f"/recognised/{escaped(name)}" for name in ("DeepSMOTE", "copies", "real images, not seen")]
+    if all(run.has(METRICS, pointer) for pointer in pointers):
+        made, copies, real = (run.mark(METRICS, pointer, ".0f", 100) for pointer in pointers)
         words += (
-            f" A classifier of real images recognises {run.mark(METRICS, made, '.0f', 100)} % of its images, and "
-            f"{run.mark(METRICS, real, '.0f', 100)} % of unseen real ones."
+            f" Classifiers that have seen no parent of theirs recognise {made} % of its images, {copies} % of copies "
+            f"and {real} % of unseen real ones."
         )
     return words
 
@@ -87,19 +91,11 @@ def _helped(run: Run, ratio: float) -> str:
     if not compared:
         return "Nothing was compared with plain training."
     best = max(compared, key=lambda i: _number(methods[i].get("balanced_accuracy")))  # the table's first, where two tie
-    gain = [run.mark(METRICS, f"/methods/{best}/{k}", "+.1f", 100) for k in ("gain", "gain_low", "gain_high")]
-    low, high = (methods[best].get(key) or 0 for key in ("gain_low", "gain_high"))
-    verdict = (
-        "a statistically significant gain"
-        if low > 0
-        else "significantly worse"
-        if high < 0
-        else "not statistically significant"
-    )
+    verdict = Interval.read(methods[best], "gain", kind="difference").verdict("a statistically significant gain")
     return (
         f"With the tail cut to 1:{run.mark(METRICS, f'/methods/{best}/ratio', 'g')}, "
-        f"{run.mark(METRICS, f'/methods/{best}/method')} gains most on plain training: {gain[0]} points "
-        f"({gain[1]} to {gain[2]}), {verdict}."
+        f"{run.mark(METRICS, f'/methods/{best}/method')} gains most on plain training, in points: "
+        f"{run.interval(METRICS, f'/methods/{best}', 'gain', spec='+.1f')}, {verdict} among all methods."
     )
 
 
@@ -108,24 +104,20 @@ def _table(run: Run, ratio: float, shown: list[int]) -> dict:
     marked = None
     methods = run.rows(METRICS, "/methods")
     for i in shown:
-
-        def value(key: str, spec: str = ".1f", i: int = i) -> str:
-            return run.mark(METRICS, f"/methods/{i}/{key}", spec, 100, optional=True)
-
-        compared = run.has(METRICS, f"/methods/{i}/gain")
-        gain = f"{value('gain', '+.1f')} ({value('gain_low', '+.1f')} to {value('gain_high', '+.1f')})"
+        at = f"/methods/{i}"
         if methods[i].get("method") == "plain":
             marked = len(rows)
         rows.append(
             [
-                run.mark(METRICS, f"/methods/{i}/method"),
-                f"{value('balanced_accuracy')} ({value('ci_low')} to {value('ci_high')})",
-                gain if compared else "–",
-                value("tail_recall"),
+                run.mark(METRICS, f"{at}/method"),
+                run.interval(METRICS, at, "balanced_accuracy", "ci"),
+                run.interval(METRICS, at, "gain", spec="+.1f"),
+                run.mark(METRICS, f"{at}/tail_recall", ".1f", 100, optional=True),
             ]
         )
     total = sum(1 for row in methods if (row.get("ratio") or 0) == ratio)
-    caption = "Answers to imbalance, with 95 % intervals, and recall of the rarest type; plain training is marked."
+    caption = "Answers to imbalance, with 95 % intervals, and recall of the rarest type; plain training is marked. "
+    caption += STARRED
     if len(shown) < total:
         caption += " The best and the worst are shown; all: 03/methods.csv."
     return table(caption, ["method", "balanced accuracy, %", "gain, points", "rarest type, %"], rows, marked)

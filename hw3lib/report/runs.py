@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.core.files import SPREADSHEET
+from hw3lib.core.intervals import NOT_ESTIMABLE, column_names
 from hw3lib.core.places import project_root
 from hw3lib.core.text import composed
 from hw3lib.errors import Hw3Error
@@ -205,6 +206,25 @@ class Run:
                 f"Run `hw3 run {file[:2]} --force`"
             ) from None
         return self._add(Traced(text, file, pointer, value, scale, spec))
+
+    def interval(
+        self, file: str, at: str, name: str, limits: str | None = None, spec: str = ".1f", scale: float = 100
+    ) -> str:
+        """Marks for an estimate and its interval, ``51.4 (41.2 to 62.0)``, with a star where its p is 0.05 or less.
+
+        Args:
+            file, spec, scale: see :meth:`mark`.
+            at: pointer to the row that holds them.
+            name, limits: of its keys, see :meth:`hw3lib.core.Interval.columns`.
+        """
+        value, *ends, p = (f"{at}/{key}" for key in column_names(name, limits))
+        said = self.mark(file, value, spec, scale, optional=True)
+        if not self.has(file, value):
+            return said
+        if any(self.value(file, end) is None for end in ends):
+            return f"{said} (interval {NOT_ESTIMABLE})"
+        star = "*" if self.has(file, p) and self.value(file, p) <= 0.05 else ""
+        return f"{said} ({' to '.join(self.mark(file, end, spec, scale) for end in ends)}){star}"
 
     def quote(self, file: str, pointer: str, sentences: str) -> str:
         """``sentences`` out of the text at ``pointer``, with a mark for each number in it."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+# Under a table of several comparisons: what its stars say.
+STARRED = "* Statistically significant for all comparisons together (Holm); each interval is by itself."
+
 
 def count(text: str) -> int:
     """Words, that is, what white space divides."""

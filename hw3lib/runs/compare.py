@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hw3lib.core.files import expanded, read_json
-from hw3lib.core.intervals import difference_interval
+from hw3lib.core.intervals import NOT_SIGNIFICANT, Interval, difference_interval, holm
 from hw3lib.core.places import project_root
 from hw3lib.core.text import format_table, printable
 from hw3lib.errors import Hw3Error
 
 from .step import METRICS, RECORD
 
-SAME, NOT_SIGNIFICANT, SIGNIFICANT, DIFFERS = "same", "not significant", "significant", "differs"
+SAME, SIGNIFICANT, DIFFERS = "same", "significant", "differs"
 MISSING, TEXT = "only in one", "text"
 UNEQUAL = (SIGNIFICANT, DIFFERS, MISSING)
 TOLERANCE = 1e-4  # relative; what rounding and the order of additions may do to a number without an interval
@@ -36,15 +36,15 @@ class ComparedFigure:
         a, b: its values; None where there is none.
         verdict: ``same``, ``not significant``, ``significant`` (of figures with intervals), ``differs`` (of numbers
             without), ``only in one``, ``text`` (follows from the numbers, and is not judged), or a ratio of times.
-        note: the interval of the difference ``b - a``, or nothing.
+        difference: ``b - a`` of figures with intervals, its p-value that of all such figures together.
     """
 
     notebook: str
     figure: str
     a: Any
     b: Any
-    verdict: str
-    note: str = ""
+    verdict: str = ""
+    difference: Interval | None = None
 
 
 @dataclass
@@ -75,10 +75,10 @@ def compare_runs(
 ) -> Compared:
     """Compare what two runs wrote.
 
-    A figure with an interval in both runs is judged by the interval of the difference ``b - a`` that follows from the
-    two (MOVER: Zou and Donner 2008, Statistics in Medicine 27, for independent estimates): statistically significant
-    where it leaves out 0. Estimates of runs on the same images are correlated, so that this finds too little rather
-    than too much. A number without an interval is the same or it differs; times are never judged.
+    A figure with an interval in both runs is judged by that of the difference ``b - a`` which follows from the two,
+    for independent estimates (:func:`hw3lib.core.difference_interval`), and for all such figures together
+    (:func:`hw3lib.core.holm`). Estimates of runs on the same images are correlated, so that this finds too little
+    rather than too much. A number without an interval is the same or it differs; times are never judged.
 
     Args:
         run_a, run_b: folders of runs, or their names in ``runs/`` of the project.
@@ -105,6 +105,10 @@ def compare_runs(
         result.origin += [(number, *difference) for difference in _origin(a[number], b[number], ours, theirs)]
         figures = [{k: v for k, v in metrics.items() if k not in _ORIGIN} for metrics in (ours, theirs)]
         result.rows += [_judge(number, *found, tolerance) for found in _figures("", *figures)]
+    judged = [(i, row.difference) for i, row in enumerate(result.rows) if row.difference is not None]
+    for (i, _), difference in zip(judged, holm(found for _, found in judged), strict=True):
+        said = result.rows[i].verdict or difference.verdict(SIGNIFICANT, SIGNIFICANT)
+        result.rows[i] = replace(result.rows[i], verdict=said, difference=difference)
     return result
 
 
@@ -147,14 +151,14 @@ def _origin(a: Path, b: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> I
             yield key, left, right
 
 
-Found = tuple[str, Any, Any, tuple[float, float, float] | None, tuple[float, float, float] | None]
+Found = tuple[str, Any, Any, Interval | None]
 
 
 def _figures(place: str, a: Any, b: Any) -> Iterator[Found]:
-    """Leaves of two JSON values with where they stand, and their intervals where they have some."""
+    """Leaves of two JSON values with where they stand, and the interval of their difference where both have one."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         intervals = [_intervals(side) for side in (a, b)]
-        limits = {key for side in intervals for names in side.values() for key in names}
+        limits = {f"{first}_{last}" for side in intervals for first in side.values() for last in ("low", "high", "p")}
         labels = {key for key in _LABELS if key in a and a.get(key) == b.get(key)}
         for key in {**a, **b}:
             if key in limits or key in labels:
@@ -164,12 +168,9 @@ def _figures(place: str, a: Any, b: Any) -> Iterator[Found]:
             if isinstance(left, list | Mapping) and type(left) is type(right):
                 yield from _figures(at, left, right)
             else:
-                both = all(key in side for side in intervals)
-                first, second = [
-                    (side[key], side[own[key][0]], side[own[key][1]]) if both else None
-                    for side, own in zip((a, b), intervals, strict=True)
-                ]
-                yield at, left, right, first, second
+                both = all(key in own for own in intervals)
+                ends = [_uncut(side, key, own[key]) for side, own in zip((a, b), intervals, strict=True) if both]
+                yield at, left, right, difference_interval(ends[0], ends[1]) if both else None
     elif isinstance(a, list) and isinstance(b, list):
         left, right = _labelled(a), _labelled(b)
         for label in {**left, **right}:
@@ -178,18 +179,18 @@ def _figures(place: str, a: Any, b: Any) -> Iterator[Found]:
                 yield from _figures(at, left[label], right[label])
             else:
                 in_a, in_b = ("there" if label in side else None for side in (left, right))
-                yield at, in_a, in_b, None, None
+                yield at, in_a, in_b, None
     else:
-        yield place, a, b, None, None
+        yield place, a, b, None
 
 
-def _intervals(row: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Names of the limits of each figure that has some: ``{"accuracy": ("ci_low", "ci_high")}``.
+def _intervals(row: Mapping[str, Any]) -> dict[str, str]:
+    """First part of the names of the limits of each figure that has some: ``{"accuracy": "ci"}``.
 
     ``x_low`` and ``x_high`` are those of ``x``, or else of a figure whose name ends in ``_x``, or else, as with ``ci``,
     of the number before them.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, str] = {}
     before = None
     for key, value in row.items():
         stem = key.removesuffix("_low")
@@ -198,10 +199,18 @@ def _intervals(row: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             ends = next((name for name in row if name.endswith(f"_{stem}") and _number(row[name])), before)
             owner = stem if _number(row.get(stem)) else ends
             if owner is not None:
-                found[owner] = (key, high)
+                found[owner] = stem
         elif _number(value) and not key.endswith("_high"):
             before = key
     return found
+
+
+def _uncut(row: Mapping[str, Any], name: str, limits: str) -> Interval:
+    """An interval whose limit an earlier version had cut off at 0 or 1, symmetric as it was."""
+    found = Interval.read(row, name, limits)
+    if found.high == 1 > found.value:
+        return replace(found, high=2 * found.value - found.low)
+    return replace(found, low=2 * found.value - found.high) if found.low == 0 < found.value else found
 
 
 def _labelled(rows: list[Any]) -> dict[str, Any]:
@@ -215,17 +224,10 @@ def _labelled(rows: list[Any]) -> dict[str, Any]:
     return dict(zip(names, rows, strict=True))
 
 
-def _judge(
-    number: str,
-    figure: str,
-    a: Any,
-    b: Any,
-    of_a: tuple[float, float, float] | None,
-    of_b: tuple[float, float, float] | None,
-    tolerance: float,
-) -> ComparedFigure:
+def _judge(number: str, figure: str, a: Any, b: Any, difference: Interval | None, tolerance: float) -> ComparedFigure:
+    """What can be said of a figure by itself; an empty verdict waits for those of the others."""
     if a == b and type(a) is type(b):
-        return ComparedFigure(number, figure, a, b, SAME)
+        return ComparedFigure(number, figure, a, b, SAME, difference)
     if a is None or b is None:
         return ComparedFigure(number, figure, a, b, MISSING)
     if not (_number(a) and _number(b)):
@@ -235,11 +237,7 @@ def _judge(
         return ComparedFigure(number, figure, a, b, f"{b / a:.2f} times" if a > 0 else "")
     if math.isclose(a, b, rel_tol=tolerance, abs_tol=1e-9):
         return ComparedFigure(number, figure, a, b, SAME)
-    if of_a is None or of_b is None:
-        return ComparedFigure(number, figure, a, b, DIFFERS)
-    low, high = difference_interval(of_a, of_b)
-    verdict = SIGNIFICANT if low > 0 or high < 0 else NOT_SIGNIFICANT
-    return ComparedFigure(number, figure, a, b, verdict, f"{b - a:+.3f} ({low:+.3f} to {high:+.3f})")
+    return ComparedFigure(number, figure, a, b, "" if difference else DIFFERS, difference)
 
 
 def _is_time(figure: str) -> bool:
@@ -267,7 +265,11 @@ def text(compared: Compared, name_a: str, name_b: str, *, every: bool = False) -
         parts.append("The results came from the same data, code, versions, device, seeds and parameters.")
     shown = [row for row in compared.rows if every or row.verdict != SAME]
     if shown:
-        lines = [(r.notebook, r.figure, _short(r.a), _short(r.b), r.verdict, r.note) for r in shown]
+        notes = [r.difference.text() if r.difference and r.verdict != SAME else "" for r in shown]
+        lines = [
+            (r.notebook, r.figure, _short(r.a), _short(r.b), r.verdict, said)
+            for r, said in zip(shown, notes, strict=True)
+        ]
         parts.append(format_table([("", "figure", name_a, name_b, "verdict", "difference (95 %)"), *lines]))
     judged = (SAME, NOT_SIGNIFICANT, *UNEQUAL)
     counts = {v: sum(row.verdict == v for row in compared.rows) for v in judged}

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from textwrap import fill
 from typing import Any, NoReturn
@@ -22,15 +20,13 @@ from matplotlib.figure import Figure
 from hw3lib.core import machine
 from hw3lib.core.files import SPREADSHEET, atomic_path
 from hw3lib.core.places import project_root
-from hw3lib.core.provenance import code_version
+from hw3lib.core.provenance import code_version, package_version, versions
 from hw3lib.core.text import printable, sentence
 from hw3lib.data.parts import WHOLE, left_out, parts_of
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 
 from .contract import CHAPTER_KEYS, ENDED, ChapterEnds
-
-_PACKAGES = ("hw3lib", "torch", "torchvision", "numpy", "pandas", "scikit-learn")
 
 
 class RunFolder:
@@ -66,7 +62,7 @@ class RunFolder:
             "category": table.attrs["category"],
             "profile": profile,
             "seeds": seeds or {},
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+            "versions": {"hw3lib": package_version("hw3lib")} | versions(),
             "device": device,
             "data_digest": digest(table),
             "code": code_version(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -11,8 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hw3lib.core import machine
-from hw3lib.core.files import write_json
+from hw3lib.core.files import expanded, refuse_existing, write_json
 from hw3lib.core.locks import InUse, held
+from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
 
 LOCK = ".lock"  # stands in every folder of a run
@@ -69,3 +71,18 @@ def sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def results_folder(name: str, runs_dir: str | Path | None, out: str | Path | None, what: str) -> Path:
+    """Where a run goes: ``name`` in ``runs_dir``, by default ``runs/`` of the project; or ``out``.
+
+    Raises:
+        Hw3Error: a name that no folder should have, or ``out`` holds something else than ``what``, ``"a run"``.
+    """
+    if not re.fullmatch(r"\w[\w.+ -]*", name):
+        raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
+    if out is None:
+        return Path(runs_dir or project_root() / "runs").resolve() / name
+    folder = expanded(out).resolve()
+    refuse_existing(folder, True, LOCK, what)
+    return folder

@@ -14,15 +14,15 @@ from typing import Any
 import nbformat
 
 from hw3lib.core import cores
-from hw3lib.core.files import clear_write_errors, expanded, is_no_regular_file, refuse_existing
-from hw3lib.core.places import course_folder, project_root
+from hw3lib.core.files import clear_write_errors, is_no_regular_file
+from hw3lib.core.places import course_folder
 from hw3lib.core.text import slug
 from hw3lib.data.fetch.sources import get
 from hw3lib.data.folders.find import find_root, named, refuse_inside_category
 from hw3lib.data.overlooked import overlooked
 from hw3lib.data.table import digest, load_table, warnings_of
 from hw3lib.errors import Hw3Error
-from hw3lib.runs.kernel import LOCK, lock, sigterm_interrupts, this_kernel
+from hw3lib.runs.kernel import lock, results_folder, sigterm_interrupts, this_kernel
 
 from . import side_by_side
 from .parameters import STANDARD, check_parameters, read_literals
@@ -33,7 +33,7 @@ from .summary import write_summary
 PROFILES = ("quick", "full")
 
 
-def run_notebooks(
+def run_notebooks(  # noqa: PLR0913, settings by keyword
     chosen: Sequence[str] = (),
     *,
     category: str = "synthetic/bottle",
@@ -80,12 +80,7 @@ def run_notebooks(
     if profile not in PROFILES:
         raise Hw3Error(f"profile is {profile!r}; expected {' or '.join(PROFILES)}")
     name = name or f"{slug(category.strip('/'))}-{profile}"
-    if not re.fullmatch(r"\w[\w.+ -]*", name):
-        raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
-    folder = Path(runs_dir or project_root() / "runs").resolve() / name
-    if out is not None:
-        folder = expanded(out).resolve()
-        refuse_existing(folder, True, LOCK, "a run")
+    folder = results_folder(name, runs_dir, out, "a run")
     jobs = side_by_side.default_jobs(notebooks, profile) if jobs is None else jobs
     threads = cores.thread_environment(side_by_side.threads_for(jobs))
     outcomes: dict[str, Outcome] = {}

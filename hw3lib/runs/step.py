@@ -8,7 +8,6 @@ source, its parameters, the data, hw3lib and the installed versions are the same
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -18,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.core.files import atomic_path, read_json, write_json
-from hw3lib.core.provenance import code_version, file_record, package_version
+from hw3lib.core.provenance import code_version, file_record, versions
 from hw3lib.errors import Hw3Error
 
 from .contract import CHAPTER_KEYS, COMMON_KEYS, ENDED
 from .process import Failed, NotebookProcesses, kept
 
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 NOTEBOOK, METRICS, RECORD = "notebook.ipynb", "metrics.json", "run.json"
 
 
@@ -209,9 +207,8 @@ class Step:
 def fingerprint(notebook: Notebook, values: Mapping[str, Any], data_digest: str) -> dict[str, Any]:
     """Everything that the results depend on. Where the data lie does not count, what they are does."""
     effective = {k: v for k, v in (notebook.parameters | dict(values)).items() if k not in ("data", "out")}
-    versions = {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES}
     parts = {"notebook": notebook.digest, "parameters": effective, "data": data_digest}
-    return json.loads(json.dumps(parts | {"hw3lib": code_version(), "versions": versions}))
+    return json.loads(json.dumps(parts | {"hw3lib": code_version(), "versions": versions()}))
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

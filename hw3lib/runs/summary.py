@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.core.files import SPREADSHEET, atomic_path
+from hw3lib.core.intervals import Interval
 from hw3lib.core.text import counted, format_table, printable
 
 from .contract import COMMON_KEYS, ENDED
@@ -39,9 +40,8 @@ def _figures_02(metrics: Mapping[str, Any]) -> str:
     parts = []
     for role in ("best", "baseline"):
         row = next(row for row in metrics["leaderboard"] if row["attempt"] == metrics[role])
-        interval = f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
         name = "" if row["attempt"] == role else f" {row['attempt']}"
-        parts.append(f"{role}{name} {row['accuracy']:.3f} {interval}")
+        parts.append(f"{role}{name} {Interval.read(row, 'accuracy', 'ci').text()}")
     return ", ".join(parts)
 
 
@@ -51,7 +51,7 @@ def _figures_03(metrics: Mapping[str, Any]) -> str:
     best = max((row for row in rows if row["method"] != "plain"), key=lambda row: row["balanced_accuracy"])
     return (
         f"plain {plain['balanced_accuracy']:.3f} at 1:{plain['ratio']:g}, best {best['method']} "
-        f"{100 * best['gain']:+.1f} [{100 * best['gain_low']:+.1f}, {100 * best['gain_high']:+.1f}] points"
+        f"{Interval.read(best, 'gain', kind='difference').points()}"
     )
 
 
@@ -60,8 +60,8 @@ def _figures_04(metrics: Mapping[str, Any]) -> str:
     if best["image_auroc"] is None:
         alarms = [row["false_alarm_rate"] for row in metrics["detectors"]]
         return f"{len(alarms)} detectors, false alarms {min(alarms):.1%} to {max(alarms):.1%}, no AUROC"
-    interval = f"[{best['auroc_low']:.3f}, {best['auroc_high']:.3f}]"
-    return f"{best['detector']} image AUROC {best['image_auroc']:.3f} {interval}, {len(metrics['detectors'])} detectors"
+    reached = Interval.read(best, "image_auroc", "auroc").text()
+    return f"{best['detector']} image AUROC {reached}, {len(metrics['detectors'])} detectors"
 
 
 def _figures_05(metrics: Mapping[str, Any]) -> str:

@@ -39,11 +39,8 @@ def run_attempt(cell: Cell, folders: Folders) -> dict[str, Any]:
     images, splits = parts(cell)
     attempt = classify.Attempt(name=cell.name, **s["attempt"])
     result = classify.run_attempt(attempt, images, splits, keep=folders.kept, seed=cell.seed, device=s["device"])
-    accuracy, low, high = result.interval()
     return {
-        "accuracy": accuracy,
-        "ci_low": low,
-        "ci_high": high,
+        **result.interval().columns("accuracy", "ci"),
         "balanced_accuracy": float(result.balanced_accuracies.mean()),
         **_about(splits),
         "device": networks.pick_device(s["device"]).type,
@@ -54,9 +51,8 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
     """Fit a detector on the good training images and read the test images once.
 
     Returns:
-        The metrics of :class:`hw3lib.anomaly.comparison.DetectorEvaluation`, ``auroc_low`` and ``auroc_high`` (95 %
-        interval
-        of the image AUROC over the test images) and ``device``; None where there is no value.
+        The metrics of :class:`hw3lib.anomaly.comparison.DetectorEvaluation`, ``auroc_low``, ``auroc_high`` and
+        ``auroc_p`` (:func:`hw3lib.core.auroc_interval`) and ``device``; None where there is no value.
 
     Raises:
         Hw3Error: as :func:`hw3lib.anomaly.comparison.evaluate`, or the images are not those the sweep was planned with.
@@ -73,18 +69,16 @@ def run_detector(cell: Cell, folders: Folders) -> dict[str, Any]:
         done = anomaly.evaluate(
             detector, stacks[0], test, stacks[1], held_out=s["held_out"], false_alarm_rate=s["false_alarm_rate"]
         )
-    _, low, high = auroc_interval(done.is_defect, done.scores, seed=cell.seed, groups=done.groups)
-    return plain(
-        {**done.metrics, "auroc_low": low, "auroc_high": high, "device": networks.pick_device(s["device"]).type}
-    )
+    ranked = auroc_interval(done.is_defect, done.scores, done.groups).columns("image_auroc", "auroc")
+    return plain({**done.metrics, **ranked, "device": networks.pick_device(s["device"]).type})
 
 
 def run_imbalance(cell: Cell, folders: Folders) -> dict[str, Any]:
     """Train with an answer to imbalance, and plainly, on the same long tails of repeated splits.
 
     Returns:
-        ``balanced_accuracy, ci_low, ci_high, gain, gain_low, gain_high, g_mean, macro_f1, tail_recall`` (0 to 1; gains
-        are None for plain training), ``ratio, verdict, n_splits, n_train, n_test, device``.
+        ``balanced_accuracy, ci_low, ci_high, gain, gain_low, gain_high, gain_p, g_mean, macro_f1, tail_recall`` (0 to
+        1; gains are None for plain training), ``ratio, verdict, n_splits, n_train, n_test, device``.
 
     Raises:
         Hw3Error: as :func:`hw3lib.imbalance.compare_methods`, or the images are not those the sweep was planned with.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hw3lib.errors import Hw3Error
 
-from .executors import Executor
+from .cluster import Cluster
 from .results import gather
 from .store import Cell, Store
 from .work import BUSY, FAILED, FOUND, LOST, MOST_DEATHS, CellOutcome, Job, note_failure
@@ -46,7 +46,7 @@ class Sweep:
 def run_sweep(
     cells: Sequence[Cell],
     folder: str | Path,
-    executor: Executor,
+    cluster: Cluster,
     *,
     echo: Callable[[str], object] = print,
     every: float = EVERY,
@@ -60,12 +60,12 @@ def run_sweep(
     Args:
         cells: of :func:`hw3lib.sweep.plan`, or one's own.
         folder: of the sweep, on a file system that all workers see.
-        executor: closed at the end.
+        cluster: closed at the end.
         echo: receives lines of progress.
         every: seconds between two of them.
 
     Raises:
-        Hw3Error: no worker can be had any more, or two cells are the same; finished cells are kept.
+        Hw3Error: the scheduler is gone, or two cells are the same; finished cells are kept.
     """
     started, store, folder = time.monotonic(), Store(folder), Path(folder).resolve()
     twice = [key for key, count in Counter(cell.key for cell in cells).items() if count > 1]
@@ -77,26 +77,31 @@ def run_sweep(
     token = secrets.token_hex(8)  # deaths in an earlier sweep are not held against a cell
     running: set[str] = set()
     later: deque[tuple[float, Cell]] = deque()
-    begun: dict[str, int] = {}
-    idle_deaths: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
     said = started
     try:
-        with executor:
+        with cluster:
             while todo or running or later:
                 while later and later[0][0] <= time.monotonic():
                     todo.append(later.popleft()[1])
-                while todo and executor.room > 0:
+                while todo:
                     cell = todo.popleft()
                     running.add(cell.key)
-                    executor.submit(Job(cell, str(folder), token))
-                for job, outcome in executor.wait(1.0):
+                    cluster.submit(Job(cell, str(folder), token))
+                for job, outcome in cluster.wait(1.0):
                     cell = job.cell
                     running.discard(cell.key)
+                    if outcome.status == LOST and store.finished(cell.key):
+                        outcome = CellOutcome(FOUND)  # only the news of it was lost
                     if outcome.status == LOST:
-                        outcome = _after_death(store, job, outcome, begun, idle_deaths)
-                    if outcome.status == LOST:
-                        todo.append(cell)
-                    elif outcome.status == BUSY:
+                        lost[cell.key] += 1
+                        # Deaths in the cell are counted where it starts; these are of workers that never got to it.
+                        if lost[cell.key] - store.starts(cell.key, token) < MOST_DEATHS:
+                            todo.append(cell)
+                            continue
+                        before = f"{MOST_DEATHS} times before the cell began; see the output of the workers"
+                        outcome = CellOutcome(FAILED, f"{outcome.message} {before}")
+                    if outcome.status == BUSY:
                         later.append((time.monotonic() + PATIENCE, cell))
                     elif outcome.status == FAILED:
                         log = store.log(cell.key)
@@ -108,31 +113,12 @@ def run_sweep(
                         sweep.done += 1
                 if time.monotonic() - said >= every:
                     said = time.monotonic()
-                    waiting = "" if executor.workers else "waiting for a worker"
+                    waiting = "" if cluster.workers else "waiting for a worker"
                     echo(_progress(sweep, len(later), said - started, waiting))
     finally:
         sweep.results = gather(cells, folder)
     sweep.seconds = time.monotonic() - started
     return sweep
-
-
-def _after_death(
-    store: Store, job: Job, outcome: CellOutcome, begun: dict[str, int], idle_deaths: Counter[str]
-) -> CellOutcome:
-    """A lost cell is run again, unless its worker never even gets to it; deaths in it are counted where it starts."""
-    key = job.cell.key
-    if store.finished(key):  # it died, or went out of reach, with the news
-        return CellOutcome(FOUND)
-    starts = store.starts(key, job.sweep)
-    if starts > begun.get(key, 0):
-        begun[key] = starts
-        return outcome
-    idle_deaths[key] += 1
-    if idle_deaths[key] < MOST_DEATHS:
-        return outcome
-    return CellOutcome(
-        FAILED, f"{outcome.message} {MOST_DEATHS} times before the cell began; see the output of the workers"
-    )
 
 
 def _progress(sweep: Sweep, elsewhere: int, seconds: float, waiting: str) -> str:

@@ -85,7 +85,7 @@ def read_spec(file: str | Path) -> Spec:
           - {method: SMOTE, ratio: 5}
         n_splits: 10                            # of attempts and imbalance
         test_size: 0.2
-        held_out: 0.2                           # of detectors, as false_alarm_rate
+        held_out: 0.2                           # of detectors, as false_alarm_rate; without it as each does by itself
         false_alarm_rate: 0.05
         device: auto
 
@@ -170,8 +170,10 @@ def _detector(place: str, entry: Any, content: dict[str, Any]) -> tuple[str, str
     for key in ("seed", "device"):
         if key in parameters:
             raise Hw3Error(f"{place}.{key}: is the same for the whole sweep; give it at the top of the file")
-    rates = {"held_out": content.get("held_out", 0.2), "false_alarm_rate": content.get("false_alarm_rate", 0.05)}
+    rates = {"held_out": content.get("held_out"), "false_alarm_rate": content.get("false_alarm_rate", 0.05)}
     for key, rate in rates.items():
+        if key == "held_out" and rate is None:
+            continue  # as each detector does by itself
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 0.9:
             raise Hw3Error(f"{place.split(':')[0]}: {key}: found {rate!r}, expected a share, 0 to 0.9")
     try:

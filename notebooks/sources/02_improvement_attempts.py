@@ -68,8 +68,8 @@ import torch
 from torch import nn
 
 from hw3lib import RunFolder
-from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, run_attempt, verdict
-from hw3lib.core import corrected_interval
+from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, run_attempt
+from hw3lib.core import Interval, corrected_interval, holm
 from hw3lib.course import checks
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
 from hw3lib.networks import backbones, pick_device
@@ -168,7 +168,7 @@ live = [] if widgets.headless() else [widgets.AttemptExplorer()]  # draws the cu
 for explorer in live:
     explorer.show()
 results = [run_attempt(a, images, splits, keep=keep, seed=seed, callbacks=live) for a in attempts]
-columns = ["attempt", "accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain_high"]
+columns = ["attempt", "accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain_high", "verdict"]
 leaderboard(results, "baseline")[columns].round(3)
 
 # %% [markdown]
@@ -185,19 +185,24 @@ variance = accuracies.var(ddof=1) * (1 / len(accuracies) + n_test / n_train)
 naive = accuracies.var(ddof=1) / len(accuracies)
 print(f"one split at a time: {np.sort(accuracies).round(2)}")
 print(f"mean {accuracies.mean():.3f}, standard error {variance**0.5:.3f} (uncorrected {naive**0.5:.3f})")
-mean, low, high = corrected_interval(accuracies, n_train, n_test)
-print(f"95 % interval: {low:.3f} to {high:.3f}")
+print("as a figure without limits:", corrected_interval(accuracies, n_train, n_test).text())
+print("as a share of images:      ", results[-1].interval().text())
 
 # %% [markdown]
+# Near 0 and 1 that interval would reach beyond them, or have no width at all where all splits agree. The second line
+# knows that it is a share, of so many images: it is Wilson's interval for as many independent ones as have this
+# variance. The table has this one.
+#
 # Two intervals that overlap do not mean that two attempts are equal: both met the same easy and hard splits. The
-# *paired* difference on the same splits takes that out. It is *statistically significant* where its interval leaves
-# out zero.
+# *paired* difference on the same splits takes that out. By itself it is *statistically significant* where its interval
+# leaves out zero, which one in twenty does by chance. Where several are compared the verdicts allow for their number
+# (Holm's method): the chance that any of them is wrong is then at most one in twenty.
 
 # %%
 # NBVAL_CHECK_OUTPUT
 by_name = {r.attempt.name: r for r in results}
-_, low, _ = by_name["2 transfer"].gain(by_name["baseline"])
-print("attempt 2, transfer, is significantly better than the baseline:", low > 0)
+gain = by_name["2 transfer"].gain(by_name["baseline"])
+print("attempt 2, transfer, is significantly better than the baseline:", gain.sign > 0)
 
 # %% [markdown]
 # ## Training curves
@@ -214,8 +219,8 @@ widgets.in_person(widgets.explore_attempts, results)
 #
 # Four students' reports, on carpet, wood, bottle and capsule, named what helped them. Each measured one split, so each
 # finding is a hypothesis here: two attempts that differ in it, on the same splits of this category. It *held* where the
-# whole 95 % interval of the paired difference lies above zero, it is *refuted* where all of it lies below, and between
-# the two it is *not significant*. That is no proof that a factor does nothing: these images are too few to see it.
+# paired difference is significantly above zero, it is *refuted* where it is significantly below, and else it is *not
+# significant*. That is no proof that a factor does nothing: these images are too few to see it.
 #
 # The networks are small ones, so that this takes a minute: Lite0, 1 and 2 grow in depth, width and cost, and the rival
 # of the pretrained network is the simple CNN, at the same 64 pixels. `hw3 reproduce carpet` (or another report) runs
@@ -242,18 +247,18 @@ findings = [  # the finding, whose it is, the attempt that should be better and 
 measured = {result.attempt: result for result in results}
 compared = dict.fromkeys(attempt for *_, better, worse in findings for attempt in (better, worse))
 measured |= {a: run_attempt(a, images, splits, keep=keep, seed=seed) for a in compared if a not in measured}
-rows = []
-for finding, report, better, worse in findings:
-    difference, low, high = measured[better].gain(measured[worse])
-    rows.append((finding, report, better.name, worse.name, difference, low, high, verdict(low, high)))
+gains = holm(measured[better].gain(measured[worse]) for *_, better, worse in findings)
 hypotheses = pd.DataFrame(
-    rows, columns=["finding", "report", "better", "worse", "difference", "low", "high", "verdict"]
+    {"finding": finding, "report": report, "better": better.name, "worse": worse.name}
+    | gain.columns("difference", "")
+    | {"verdict": gain.verdict("held", "refuted")}
+    for (finding, report, better, worse), gain in zip(findings, gains, strict=True)
 )
 run.table(hypotheses, "hypotheses").round(3)
 
 # %% [markdown]
-# Seven tests at 95 % each: if none of the factors mattered, about three in ten such tables would still show one that
-# held or was refuted, by chance alone.
+# Seven tests at 95 % each: if none of the factors mattered, in about three of ten such tables some interval would leave
+# out zero, by chance alone. The verdicts and `p` are Holm's, for all seven together; the intervals are each by itself.
 #
 # ## Attempt 5, beyond the reports: look again where it is unusual
 #
@@ -326,16 +331,15 @@ run.figure(
 
 
 # %%
-def points(mean, low, high):
-    said = {"held": "significantly better", "refuted": "significantly worse"}.get(verdict(low, high), "not significant")
-    return f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}, paired), {said}"
+def points(gain):
+    return f"{gain.points()}, paired, {gain.verdict()}"
 
 
 whole = replace(method, name="whole image, equal budget", parts=guided.WHOLE)
 both = (whole, method) if enough else ()
 pair = [guided.run_guided(m, images, good, splits, keep=keep, seed=seed) for m in both]
 results += pair
-second_look = points(*pair[1].gain(pair[0])) if pair else "not measured, for want of images"
+second_look = points(pair[1].gain(pair[0])) if pair else "not measured, for want of images"
 print(f"A second look, against the whole image: {second_look}.")
 
 # %% [markdown]
@@ -418,20 +422,20 @@ run.figure(plots.explain.pointing(pointing), "pointing")
 
 
 # %%
-def percent(*shares):
-    return " to ".join(f"{100 * share:.1f}" for share in shares) + " %"
+def percent(share):
+    return f"{100 * share:.1f} %"
 
 
 row, how = board.loc[0], best.attempt
 text = [
     f"On {category} ({len(images)} images, {len(classes)} classes) the best of {len(board)} attempts is "
-    f"'{how.name}': {percent(row['accuracy'])} correct (95 % interval {percent(row['ci_low'], row['ci_high'])}, "
-    f"{n_splits} splits into {best.n_train} training and {best.n_test} test images).",
-    f"Against the baseline: {points(row['gain'], row['gain_low'], row['gain_high'])}."
+    f"'{how.name}': {best.interval().percent(1)} correct ({n_splits} splits into {best.n_train} training and "
+    f"{best.n_test} test images; 95 % intervals).",
+    f"Against the baseline, among all attempts: {points(Interval.read(row, 'gain', kind='difference'))}."
     if how is not baseline
     else "No attempt exceeds the baseline in the mean, so none of the changes pays here.",
     f"Hyperparameters: {how.hyperparameters()}.",
-    "Of the factors named by the reports, tested in pairs, "
+    "Of the factors named by the reports, tested in pairs and all together, "
     + "; ".join(
         f"{what}: {', '.join(hypotheses.loc[hypotheses['verdict'] == what, 'finding']) or 'none'}"
         for what in ("held", "refuted", "not significant")

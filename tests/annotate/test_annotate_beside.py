@@ -45,7 +45,7 @@ def test_coco_is_one_file_that_others_read(category, table, tmp_path):
         with Image.open(category / image["file_name"]) as found:
             assert found.size == (image["width"], image["height"])
     corrected = read_coco(tmp_path / "out/coco/annotations.json", category)
-    assert [i.defect for i in corrected.for_table(table)] == ["dent"] * 4 + ["scratch"] * 3
+    assert [i.defect for i in corrected.instances] == ["dent"] * 4 + ["scratch"] * 3
 
 
 def test_voc_and_yolo_are_named_after_the_images(table, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import pytest
 from PIL import Image
 
 from hw3lib.annotate import FORMATS, Dataset
-from hw3lib.annotate.formats.coco import read_coco, write_file
+from hw3lib.annotate.formats.coco import read_coco
 from hw3lib.annotate.formats.voc import read_xml
 from hw3lib.annotate.instances import components
 from hw3lib.core.untrusted import read_json
-from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
 
 
@@ -289,33 +287,3 @@ def test_wrong_prompts_are_refused(change, said, written):
 def test_an_empty_folder_is_refused(name, tmp_path):
     with pytest.raises(Hw3Error, match=re.escape(str(tmp_path))):
         FORMATS[name].read(tmp_path)
-
-
-def test_a_file_that_a_person_corrected_comes_back_as_instances_of_the_table(category, tmp_path):
-    from hw3lib.annotate import from_masks
-
-    table = load_table(category.parent, "widget")
-    table = table[table["split"] == "test"].reset_index(drop=True)
-    data = Dataset.of(table, from_masks(table))
-    write_file(tmp_path / "mine.json", data)
-    images = tmp_path / "images"
-    images.mkdir()
-    for name, source in zip(data.names, data.sources, strict=True):
-        shutil.copy(source, images / name)
-
-    def correct(content):  # as an annotation tool does: another class for one, a triangle drawn, one thrown away
-        content["annotations"][0]["category_id"] = 2
-        content["annotations"][1]["segmentation"] = [[2, 2, 12, 2, 2, 12]]
-        content["annotations"].pop()
-
-    changed(tmp_path / "mine.json", correct)
-    read = read_coco(tmp_path / "mine.json", images)
-    found = read.for_table(table)
-    before = from_masks(table)
-    assert len(found) == len(before) - 1
-    assert found[0].defect == "scratch" and np.array_equal(found[0].mask, before[0].mask)
-    assert found[0].row == before[0].row and found[1].row == before[1].row
-    # Half of a square of 10x10, and some of the pixels on its long side.
-    assert 45 <= found[1].area <= 55 and found[1].xywh[:2] == (2, 2)
-    with pytest.raises(Hw3Error, match="is no image of the table"):
-        read.for_table(table.iloc[:3])

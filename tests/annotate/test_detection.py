@@ -145,13 +145,16 @@ def test_a_folder_that_holds_no_detector_is_refused(widget, tmp_path):
         BoxDetector.load(tmp_path / "nothing")
     table, instances = widget
     folder = Fcos(size=32, epochs=0).fit(table, instances, range(8)).save(tmp_path / "saved")
+    for file in ("detector.json", "weights.safetensors"):
+        content = (folder / file).read_bytes()
+        at = len(content) // 2
+        (folder / file).write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(Hw3Error, match=f"{file}: is damaged"):
+            BoxDetector.load(folder)
+        (folder / file).write_bytes(content)
     facts = json.loads((folder / "detector.json").read_text())
     (folder / "detector.json").write_text(json.dumps(facts | {"format": 99}))
     with pytest.raises(Hw3Error, match="format 99"):
-        BoxDetector.load(folder)
-    (folder / "detector.json").write_text(json.dumps(facts))
-    (folder / "weights.safetensors").write_bytes(b"x" * 100)
-    with pytest.raises(Hw3Error, match="no saved detector of boxes"):
         BoxDetector.load(folder)
 
 
@@ -231,3 +234,9 @@ def test_the_figure_of_a_learning_curve_has_a_line_a_model():
     axes = learning_curves(curve).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
     assert axes.lines[0].get_xydata().tolist() == [[5, 0.1], [10, 0.2]]
+
+
+def test_the_rate_warms_up_for_a_tenth_of_the_steps_and_falls_to_zero_along_a_cosine(widget, rates):
+    Fcos(size=64, epochs=2, batch_size=4, lr=1e-3, patience=None).fit(*widget, range(3, 11))
+    cosine = [(1 + np.cos(np.pi * step / 3)) / 2 for step in range(3)]
+    assert rates == pytest.approx([1e-3 * share for share in (1, *cosine)]) and rates.groups[0]["weight_decay"] == 1e-4

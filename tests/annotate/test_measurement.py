@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from hw3lib.annotate import describe_annotation
+from hw3lib.annotate.boxes.base import BoxDetector
 from hw3lib.annotate.boxes.fcos import Fcos
 from hw3lib.annotate.boxes.study import BOARD
 from hw3lib.annotate.boxes.yolo import YoloV8
 from hw3lib.annotate.instances import from_masks
 from hw3lib.annotate.masks import sam
 from hw3lib.annotate.masks.finetune import FineTuning
+from hw3lib.annotate.masks.saved import load
 from hw3lib.annotate.masks.study import SCORES
 from hw3lib.annotate.measurement import Measurement
 from hw3lib.anomaly import PatchCore
@@ -92,9 +94,11 @@ def test_without_good_training_images_no_detector_asks(study):
     assert plots.masks.learning_curve(curve, masks.without_curve).axes
 
 
-def test_the_decoder_that_was_tuned_for_clicks_answers_and_an_image_is_embedded_once(study, monkeypatch):
+def test_the_decoder_that_was_tuned_for_clicks_answers_and_an_image_is_embedded_once(study, monkeypatch, tmp_path):
     made, _ = study(dent=4)
     masks = made.fine_tune(made.part(4), n_train=2, n_splits=1, settings=FineTuning(num_epochs=1))
+    saved = {folder.name: load(folder, made.segmenter) for folder in masks.save(tmp_path)}
+    assert {f"sam-{prompt}" for prompt in masks.evaluation.tuned[0]} == set(saved)
     embedded = []
     embed = made.segmenter.embed
     monkeypatch.setattr(made.segmenter, "embed", lambda image: embedded.append(1) or embed(image))
@@ -109,7 +113,7 @@ def test_the_decoder_that_was_tuned_for_clicks_answers_and_an_image_is_embedded_
     assert len(embedded) == 2 and set(map(id, asked)) == {id(masks.evaluation.tuned[0]["click"])}
 
 
-def test_without_masks_the_first_annotation_is_shown_and_nothing_is_measured(study):
+def test_without_masks_the_first_annotation_is_shown_and_nothing_is_measured(study, tmp_path):
     made, said = study(masks=False, dent=4)
     assert made.origin == "anomaly maps" and said[1].startswith("Left out below: IoU, Dice and mAP need true masks")
     assert made.annotator is made.detector and made.compared([]).startswith("no mask to make boxes from")
@@ -119,6 +123,7 @@ def test_without_masks_the_first_annotation_is_shown_and_nothing_is_measured(stu
     assert plots.masks.segmentations(**masks.looks()).axes
     assert words(plots.masks.learning_curve(masks.curve((4,)), masks.without_curve)) == ["not measured, as said above"]
     boxes = made.detect({"FCOS": Fcos(size=64, epochs=1)}, n_splits=1)
+    assert boxes.save(tmp_path) == masks.save(tmp_path) == []
     assert tuple(boxes.board) == BOARD and not len(boxes.board) and said[-1].startswith("Not measured: IoU, Dice")
     assert words(plots.boxes.boxes_on_images(**boxes.looks())) == ["not measured, as said above"]
     assert words(plots.boxes.learning_curves(boxes.curve((2,)), boxes.without)) == ["not measured, as said above"]
@@ -168,7 +173,7 @@ def test_a_curve_needs_fewer_images_than_there_are(study):
     assert masks.without_curve == "2 images to learn from are too few for a curve"
 
 
-def test_without_yolo_the_baseline_alone_is_trained(study, monkeypatch):
+def test_without_yolo_the_baseline_alone_is_trained(study, monkeypatch, tmp_path):
     made, said = study(dent=4, hole=1)
 
     def require(name, **_):
@@ -179,6 +184,8 @@ def test_without_yolo_the_baseline_alone_is_trained(study, monkeypatch):
     boxes = made.detect(models, n_splits=1)
     assert said[1] == "left out: 1 hole" and said[2].startswith("Left out: YOLOv8 and YOLO-World need the package")
     assert list(boxes.board["model"]) == ["FCOS"] and set(boxes.fitted) == {"FCOS"}
+    (saved,) = boxes.save(tmp_path)
+    assert saved.name == "FCOS" and BoxDetector.load(saved, "cpu").classes_ == ["dent"]
     looks = boxes.looks()
     assert len(looks["rows"]) and set(looks["table"].loc[looks["rows"], "defect"]) == {"dent"}
     learned = len(boxes.splits[0][0])

@@ -10,6 +10,7 @@ import torch
 from hw3lib.annotate.instances import Instance
 from hw3lib.annotate.masks.finetune import FineTuning, _Samples, fine_tune, low_resolution
 from hw3lib.annotate.masks.saved import load, save
+from hw3lib.core.saved import settings_digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.losses import dice_loss_per_image
 
@@ -178,18 +179,19 @@ def test_what_is_saved_is_the_decoder_alone_and_loads_back(material, tmp_path):
 
 def test_damaged_and_foreign_folders_are_refused(material, tmp_path):
     save(material[0], tmp_path / "sam")
-    with pytest.raises(Hw3Error, match="is no fine-tuned SAM"):
+    with pytest.raises(Hw3Error, match="no saved fine-tuned SAM"):
         load(tmp_path / "nowhere", material[0])
     settings = json.loads((tmp_path / "sam/sam.json").read_text())
     (tmp_path / "sam/sam.json").write_text(json.dumps(settings | {"format": 99}))
-    with pytest.raises(Hw3Error, match="has format 99"):
+    with pytest.raises(Hw3Error, match="found format 99, expected 2"):
         load(tmp_path / "sam", material[0])
-    (tmp_path / "sam/sam.json").write_text(json.dumps(settings | {"encoder": "0" * 64}))
+    other = {name: value for name, value in settings.items() if name != "settings_sha256"} | {"encoder": "0" * 64}
+    (tmp_path / "sam/sam.json").write_text(json.dumps(other | {"settings_sha256": settings_digest(other)}))
     with pytest.raises(Hw3Error, match="another small"):
         load(tmp_path / "sam", material[0])
     (tmp_path / "sam/sam.json").write_text(json.dumps(settings))
     (tmp_path / "sam/decoder.safetensors").write_bytes(b"short")
-    with pytest.raises(Hw3Error, match="is no fine-tuned SAM"):
+    with pytest.raises(Hw3Error, match="decoder.safetensors: is damaged"):
         load(tmp_path / "sam", material[0])
 
 
@@ -214,3 +216,25 @@ def test_whole_products_are_held_out(material):
     _, history = fine_tune(*material, FineTuning(num_epochs=1, validation=0.5), groups=groups)
     assert len(history.validation) >= 2
     assert not {groups[row] for row in history.validation} & {groups[row] for row in history.train}
+
+
+def test_the_loss_is_cross_entropy_dice_and_the_error_of_the_expected_iou(material, monkeypatch):
+    segmenter, embeddings, instances = material
+    samples = _Samples(segmenter, embeddings, instances[:2], "box")
+    logits = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = torch.tensor([0.9, 0.2])
+    monkeypatch.setattr(samples, "_logits", lambda *_: (logits, expected))
+    loss = samples.loss(segmenter, [0, 1], np.random.default_rng(0))
+    p, t = 1 / (1 + np.exp(-logits.double().numpy())), np.stack([t.numpy() for t in samples.targets]).astype(float)
+    entropy = -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
+    dice = np.mean([1 - (2 * (a * b).sum() + 1) / (a.sum() + b.sum() + 1) for a, b in zip(p, t, strict=True)])
+    found, wanted = p > 0.5, t > 0.5
+    reached = [(a & b).sum() / (a | b).sum() for a, b in zip(found, wanted, strict=True)]
+    assert loss.item() == pytest.approx(entropy + dice + np.mean((expected.numpy() - reached) ** 2), rel=1e-5)
+
+
+def test_the_rate_warms_up_for_an_epoch_and_falls_to_zero_along_a_cosine(material, rates):
+    fine_tune(*material, FineTuning(num_epochs=3, lr=1e-3, validation=0, batch_size=3))
+    # Two steps an epoch: 1/2, 1, then half a cosine of four steps.
+    cosine = [(1 + np.cos(np.pi * step / 4)) / 2 for step in range(4)]
+    assert rates == pytest.approx([1e-3 * share for share in (0.5, 1, *cosine)])

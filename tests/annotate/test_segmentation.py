@@ -114,14 +114,14 @@ def test_the_figure_of_an_image_is_that_of_its_instances_or_of_the_union(materia
 
 def test_gains_are_paired_and_their_interval_is_the_corrected_one():
     rows = []
-    for split, values in enumerate([[(0.2, 0.5), (0.4, 0.5)], [(0.6, 0.9), (0.0, 0.1)]]):
+    for split, values in enumerate([[(0.2, 0.5), (0.4, 0.5)], [(0.6, 0.9), (0.0, 0.3)]]):
         for row, (before, after) in enumerate(values):
             figures = {"iou_before": before, "iou_after": after, "dice_before": before, "dice_after": before}
             rows.append({"split": split, "row": row, "method": "SAM", "prompt": "box", **figures})
     line = SegmentationEvaluation(pd.DataFrame(rows), 20, 2).table().iloc[0]
-    wanted = corrected_interval(np.array([0.2, 0.2]), 20, 2)
-    assert (line["iou_before"], line["iou_after"]) == pytest.approx((0.3, 0.5))
-    assert (line["gain"], line["gain_low"], line["gain_high"]) == pytest.approx(wanted)
+    wanted = corrected_interval(np.array([0.2, 0.3]), 20, 2)
+    assert (line["iou_before"], line["iou_after"]) == pytest.approx((0.3, 0.55))
+    assert (line["gain"], line["gain_low"], line["gain_high"]) == pytest.approx((wanted.value, wanted.low, wanted.high))
     assert (line["dice_gain"], line["n_splits"], line["n_train"], line["n_test"]) == (0, 2, 20, 2)
     one = SegmentationEvaluation(pd.DataFrame(rows)[:2], 20, 2).table().iloc[0]
     assert one["gain"] == pytest.approx(0.2) and np.isnan(one["gain_low"])
@@ -212,3 +212,15 @@ def test_the_light_segmenter_refuses_what_it_cannot_use(light):
         light.fit(features, [np.zeros((64, 64), bool)])
     with pytest.raises(Hw3Error, match="num_steps=0"):
         LightSegmenter(num_steps=0)
+
+
+def test_the_light_segmenter_learns_by_cross_entropy_and_dice_at_a_rate_that_falls(light, rates, monkeypatch):
+    features = light.features(np.random.default_rng(0).integers(0, 255, (2, 3, 64, 64), np.uint8))
+    masks, heads = [np.eye(64, dtype=bool)] * 2, []
+    for left_out in ((), "dice_loss_per_image", "binary_cross_entropy_with_logits"):
+        with monkeypatch.context() as patch:
+            if left_out:
+                patch.setattr(light_segmenter, left_out, lambda logits, target: 0 * logits.sum())
+            heads.append(replace(light).fit(features, masks)._head.low_classifier.weight)
+    assert rates[:4] == pytest.approx([light.lr * (1 + np.cos(np.pi * step / 4)) / 2 for step in range(4)])
+    assert not torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])

@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 from hw3lib.anomaly.detectors.autoencoder import Autoencoder, ssim_map
 from hw3lib.errors import Hw3Error
 
-SMALL = {"image_size": 32, "smoothing": 1.0, "num_steps": 150, "train_batch_size": 6, "latent_size": 16, "lr": 3e-3}
+SMALL = {"image_size": 32, "smoothing": 1 / 32, "num_steps": 150, "train_batch_size": 6, "latent_size": 16, "lr": 3e-3}
 SMALL |= {"device": "cpu"}
 
 
@@ -114,9 +114,9 @@ def test_a_saved_autoencoder_gives_the_scores_it_gave(fitted, tmp_path):
 
 
 def restored(detector, folder):
-    from hw3lib.anomaly.detector import read_folder
+    from hw3lib.anomaly.detector import SAVED
 
-    settings, state = read_folder(folder)
+    settings, state = SAVED.read(folder)
     return type(detector)._load(settings["parameters"], settings, state)
 
 
@@ -148,3 +148,8 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(wrong, said):
 def test_a_learning_rate_that_explodes_is_named():
     with pytest.raises(Hw3Error, match="loss became .* at lr=1e\\+20"):
         Autoencoder(**SMALL | {"lr": 1e20, "loss": "l2"}).fit(stripes(5, 0), held_out=0)
+
+
+def test_weights_decay_at_a_rate_that_stays(rates):
+    Autoencoder(**SMALL | {"num_steps": 3, "lr": 5e-4, "weight_decay": 0.25}).fit(stripes(5, 0), held_out=0)
+    assert rates == [5e-4] * 3 and rates.groups[0]["weight_decay"] == 0.25

@@ -15,11 +15,10 @@ from sklearn.metrics import roc_auc_score
 
 from hw3lib.annotate.boxes import base
 from hw3lib.anomaly import Detector, FewGoodImages, registry
-from hw3lib.anomaly import detector as module
 from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.errors import Hw3Error
 
-COMMON = {"image_size": 64, "smoothing": 1.0, "batch_size": 4, "device": "cpu"}
+COMMON = {"image_size": 64, "smoothing": 1 / 64, "batch_size": 4, "device": "cpu"}
 # 2 of 12 images are held out; they keep a rate of 40 %, so that nothing warns.
 GOOD, RATE = 12, 0.4
 
@@ -70,7 +69,7 @@ def fitted(plates):
             detector, good, learned = new(case), plates(GOOD, 0), []
             learn = detector._fit
             detector._fit = lambda images, progress: (learned.append(np.array(images)), learn(images, progress))
-            returned = detector.fit(good, false_alarm_rate=RATE)
+            returned = detector.fit(good, held_out=0.2, false_alarm_rate=RATE)
             del detector._fit
             done[case] = Fitted(detector, returned, good, np.concatenate(learned))
         return done[case]
@@ -196,7 +195,7 @@ def test_the_seed_decides_all_whether_images_lie_in_memory_or_on_disk(case, fitt
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            again = new(case).fit(mapped, false_alarm_rate=RATE)
+            again = new(case).fit(mapped, held_out=0.2, false_alarm_rate=RATE)
             again.decision_function(mapped[:2])
     finally:
         torch.set_warn_always(False)
@@ -263,8 +262,11 @@ def test_a_saved_detector_that_is_not_whole_is_refused_with_the_file_that_is_wro
         (folder / name).unlink()
         refused(f"damaged {name}: no saved detector, {name} is missing")
     folder = Path(shutil.copytree(saved(case), tmp_path / "later"))
-    json_with(folder / "detector.json", format=2)
-    refused("later/detector.json: found format 2, expected 1")
+    json_with(folder / "detector.json", format=3)
+    refused("later/detector.json: found format 3, expected 2")
+    folder = Path(shutil.copytree(saved(case), tmp_path / "earlier"))
+    json_with(folder / "detector.json", format=1)
+    refused("earlier/detector.json: found format 1, expected 2")
     folder = tmp_path / "nowhere"
     refused("nowhere: no saved detector, detector.json is missing")
     folder = saved(case) / "detector.json"
@@ -281,7 +283,7 @@ def test_saving_replaces_a_detector_whole_and_an_interrupted_save_leaves_it(case
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "save_tensors", interrupted)
+        patch.setattr("hw3lib.core.saved.save_tensors", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fitted(case).detector.save(folder)
     assert content(folder) == before and list(tmp_path.iterdir()) == [folder]
@@ -319,8 +321,8 @@ def test_without_held_out_images_there_are_scores_and_no_threshold(case, plates)
 
 @each
 def test_too_few_held_out_images_for_the_rate_warn(case, plates):
-    with pytest.warns(FewGoodImages, match="2 held-out good images cannot keep false_alarm_rate=0.05"):
-        dummy(case).fit(plates(GOOD, 0))
+    with pytest.warns(FewGoodImages, match="2 good images cannot keep false_alarm_rate=0.05"):
+        dummy(case).fit(plates(GOOD, 0), held_out=0.2)
 
 
 def nan(images: np.ndarray) -> np.ndarray:
@@ -359,7 +361,7 @@ def test_images_that_nothing_can_be_learned_from_are_refused_before_the_work(cas
 @each
 @pytest.mark.parametrize("what", WRONG)
 def test_images_that_cannot_be_scored_are_refused(case, what, plates):
-    detector = dummy(case).fit(plates(GOOD, 0), false_alarm_rate=RATE)
+    detector = dummy(case).fit(plates(GOOD, 0), held_out=0.2, false_alarm_rate=RATE)
     detector._score = lambda images: pytest.fail("it began to score")
     spoil, said = WRONG[what]
     with pytest.raises(Hw3Error, match=said):

@@ -168,15 +168,6 @@ def test_equal_vectors_are_taken_in_their_order():
     assert k_center_greedy(np.full((6, 4), 0.3), 4, start=2).indices.tolist() == [2, 0, 1, 3]
 
 
-def test_a_projection_is_the_greedy_of_the_projected_vectors():
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(300, 200)).astype(np.float32)
-    coreset = k_center_greedy(vectors, 40, start=0, projection=150)
-    # Johnson and Lindenstrauss: the radius is kept roughly.
-    true = cdist(vectors, vectors[coreset.indices]).min(1).max()
-    assert coreset.radius == pytest.approx(true, rel=0.3) and coreset.radius != pytest.approx(true, rel=1e-3)
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -184,7 +175,6 @@ def test_a_projection_is_the_greedy_of_the_projected_vectors():
         ({"size": 0}, "size=0"),
         ({"start": 30}, "start=30"),
         ({"start": -1}, "start=-1"),
-        ({"projection": 6}, "projection=6"),
         ({"memory_limit": 1000}, "memory_limit=1.0 kB"),
         ({"vectors": np.zeros((0, 5))}, r"\(0, 5\)"),
         ({"vectors": np.zeros(5)}, r"\(5,\)"),

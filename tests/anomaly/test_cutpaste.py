@@ -5,14 +5,15 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.detector import SAVED
+from hw3lib.anomaly.detectors import cutpaste as module
 from hw3lib.anomaly.detectors.cutpaste import CutPaste
 from hw3lib.anomaly.detectors.painted_defects import paint_defect, paste_patch, paste_scar
 from hw3lib.anomaly.detectors.synthetic_defects import SyntheticDefects
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.losses import squared_dice_loss_of_batch
 
-SMALL = {"image_size": 64, "smoothing": 1.0, "train_batch_size": 4, "device": "cpu"}
+SMALL = {"image_size": 64, "smoothing": 1 / 64, "train_batch_size": 4, "device": "cpu"}
 SIDE = 64
 
 
@@ -182,7 +183,7 @@ def test_cutpastes_map_is_higher_in_the_quarter_of_the_image_that_is_damaged():
 def test_a_saved_detector_gives_the_scores_it_gave(which, request, tmp_path):
     detector = request.getfixturevalue(which)
     detector.save(tmp_path / "kept")
-    settings, state = read_folder(tmp_path / "kept")
+    settings, state = SAVED.read(tmp_path / "kept")
     loaded = type(detector)._load(settings["parameters"], settings, state)
     images = plates(3, 1, square=True)
     assert np.array_equal(loaded.decision_function(images), detector.decision_function(images))
@@ -215,3 +216,54 @@ def test_the_heads_channels_are_standardised_over_good_images(segmenter):
 def test_a_setting_that_makes_no_sense_is_refused_by_name(kind, wrong, said):
     with pytest.raises(Hw3Error, match=said):
         kind(**wrong)
+
+
+def cosine(steps: int) -> list[float]:
+    return [(1 + np.cos(np.pi * step / steps)) / 2 for step in range(steps)]
+
+
+@pytest.mark.parametrize("kind", [CutPaste, SyntheticDefects])
+def test_the_rate_falls_along_a_cosine(kind, rates):
+    kind(**SMALL, num_steps=4, lr=2e-4).fit(plates(4, 0), held_out=0)
+    assert rates == pytest.approx([2e-4 * share for share in cosine(4)])
+    if kind is CutPaste:
+        assert rates.groups[1]["lr"] == pytest.approx(10 * rates[-1])  # the classifier's
+
+
+def test_cutpaste_asks_which_of_three_an_image_is(monkeypatch):
+    given = {}
+    monkeypatch.setattr(module, "paste_patch", lambda image, rng: (np.full_like(image, 100), None))
+    monkeypatch.setattr(module, "paste_scar", lambda image, rng: (np.full_like(image, 200), None))
+    monkeypatch.setattr(module, "cross_entropy", lambda logits, labels: given.update(labels=labels) or logits.sum())
+    features = CutPaste._features
+
+    def keep(self, images):
+        given.setdefault("images", images)
+        return features(self, images)
+
+    monkeypatch.setattr(CutPaste, "_features", keep)
+    images = np.arange(4, dtype=np.uint8)[:, None, None, None].repeat(3, 1).repeat(SIDE, 2).repeat(SIDE, 3)
+    CutPaste(**SMALL, num_steps=1).fit(images, held_out=0)
+    levels = given["images"].amax((1, 2, 3)).tolist()
+    assert sorted(levels[:4]) == [0, 1, 2, 3] and levels[4:] == [100] * 4 + [200] * 4
+    assert given["labels"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_the_segmenter_learns_the_masks_of_half_of_its_images_by_cross_entropy_and_dice(monkeypatch):
+    from hw3lib.anomaly.detectors import synthetic_defects
+
+    targets, seen = [], []
+
+    def constant(value):
+        return lambda logits, target: targets.append(target) or 0 * logits.sum() + value
+
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[3:9, 4:8] = True
+    monkeypatch.setattr(synthetic_defects, "paint_defect", lambda image, other, rng: (image, mask))
+    monkeypatch.setattr(synthetic_defects, "binary_cross_entropy_with_logits", constant(2.0))
+    monkeypatch.setattr(synthetic_defects, "squared_dice_loss_of_batch", constant(3.0))
+    monkeypatch.setattr(SyntheticDefects, "_learn", lambda self, images, step, progress: seen.append(step(images[:4])))
+    SyntheticDefects(**SMALL).fit(plates(4, 0), held_out=0)
+    assert seen[0].item() == 5
+    for target in targets:
+        assert torch.equal(target[:2].bool(), torch.from_numpy(mask).expand(2, -1, -1)) and not target[2:].any()

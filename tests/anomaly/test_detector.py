@@ -11,7 +11,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from hw3lib.anomaly import Detector, FewGoodImages, as_images, conformal_threshold
-from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.detector import SAVED
 from hw3lib.anomaly.registry import load
 from hw3lib.data import ImageStack
 from hw3lib.errors import Hw3Error
@@ -107,8 +107,9 @@ def test_a_share_or_rate_out_of_range_is_refused_before_anything_is_learned(wron
     [
         ({"image_size": 16}, "image_size=16, expected 32 or more"),
         ({"batch_size": 0}, "batch_size=0, expected 1 or more"),
-        ({"smoothing": -1.0}, "smoothing=-1.0, expected 0 or more"),
-        ({"smoothing": math.nan}, "smoothing=nan, expected 0 or more"),
+        ({"smoothing": -1.0}, "smoothing=-1.0, expected a share of image_size, 0 to 0.25"),
+        ({"smoothing": math.nan}, "smoothing=nan, expected a share"),
+        ({"smoothing": 4.0}, "smoothing=4.0, expected a share"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_by_name(wrong, said):
@@ -117,7 +118,7 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(wrong, said):
 
 
 def test_too_few_held_out_images_for_the_rate_warn_with_the_number_that_is_needed():
-    with pytest.warns(FewGoodImages, match="2 held-out good images cannot keep .*; 19 are needed"):
+    with pytest.warns(FewGoodImages, match="2 good images cannot keep .*; 19 are needed"):
         Brightness().fit(GOOD)
 
 
@@ -155,7 +156,7 @@ def test_the_maps_threshold_and_colours_come_from_the_held_out_maps():
 
 def test_maps_are_enlarged_bilinearly_and_then_smoothed(upsampled):
     images = np.random.default_rng(0).integers(0, 255, (3, 3, 32, 32), dtype=np.uint8)
-    detector = Brightness(smoothing=2.0).fit(GOOD, false_alarm_rate=RATE)
+    detector = Brightness(smoothing=2 / 32).fit(GOOD, false_alarm_rate=RATE)
     grid = images.astype(float).mean(1).reshape(3, 4, 8, 4, 8).mean((2, 4)) - float(detector._mean)
     large = upsampled(grid, 32)
     expected = np.stack([gaussian_filter(m, 2.0) for m in large])
@@ -166,7 +167,7 @@ def test_maps_are_enlarged_bilinearly_and_then_smoothed(upsampled):
 
 def test_without_a_score_of_its_own_an_image_scores_the_maximum_of_its_finished_map():
     images = np.random.default_rng(0).integers(0, 255, (5, 3, 32, 32), dtype=np.uint8)
-    detector = Brightness(own_score=False, smoothing=3.0, batch_size=2).fit(GOOD, false_alarm_rate=RATE)
+    detector = Brightness(own_score=False, smoothing=3 / 32, batch_size=2).fit(GOOD, false_alarm_rate=RATE)
     scores, maps = detector.score(images)
     assert np.array_equal(scores, maps.max((1, 2))) and len(set(scores)) == 5
     assert detector.threshold_ == detector.map_threshold_
@@ -237,7 +238,7 @@ def test_what_are_no_images_of_0_to_255_is_refused(images, said):
 def test_a_detector_without_held_out_images_is_saved_without_a_threshold(tmp_path):
     detector = Brightness().fit(GOOD, held_out=0)
     detector.save(tmp_path / "kept")
-    settings, state = read_folder(tmp_path / "kept")
+    settings, state = SAVED.read(tmp_path / "kept")
     loaded = Brightness._load(settings["parameters"], settings, state)
     assert np.array_equal(loaded.decision_function(GOOD), detector.decision_function(GOOD))
     with pytest.raises(Hw3Error, match="fitted with held_out=0"):
@@ -252,17 +253,17 @@ def test_any_changed_byte_of_either_file_is_noticed_and_the_file_named(fitted, t
         for position in range(len(content)):
             file.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
             with pytest.raises(Hw3Error, match=f"kept/{name}: (is damaged|found format)"):
-                read_folder(tmp_path / "kept")
+                SAVED.read(tmp_path / "kept")
         file.write_bytes(content)
-    read_folder(tmp_path / "kept")
+    SAVED.read(tmp_path / "kept")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "3", '"format"', '{"format": 1}', "\xff"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", "3", '"format"', '{"format": 2}', "\xff"])
 def test_settings_that_are_none_are_refused(content, fitted, tmp_path):
     fitted.save(tmp_path / "kept")
     (tmp_path / "kept/detector.json").write_text(content, encoding="latin-1")
     with pytest.raises(Hw3Error, match="kept/detector.json: is damaged"):
-        read_folder(tmp_path / "kept")
+        SAVED.read(tmp_path / "kept")
 
 
 def test_a_file_cut_short_is_refused(fitted, tmp_path):
@@ -270,14 +271,14 @@ def test_a_file_cut_short_is_refused(fitted, tmp_path):
     file = tmp_path / "kept/state.safetensors"
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(Hw3Error, match="kept/state.safetensors: is damaged"):
-        read_folder(tmp_path / "kept")
+        SAVED.read(tmp_path / "kept")
 
 
 def test_the_layout_of_the_settings_does_not_matter(fitted, tmp_path):
     fitted.save(tmp_path / "kept")
     file = tmp_path / "kept/detector.json"
     file.write_text(json.dumps(json.loads(file.read_text()), sort_keys=True))
-    assert read_folder(tmp_path / "kept")[0]["n_good"] == 8
+    assert SAVED.read(tmp_path / "kept")[0]["n_good"] == 8
 
 
 def test_a_detector_of_a_later_version_is_refused_by_its_name(fitted, tmp_path):
@@ -295,7 +296,7 @@ def test_saving_replaces_no_folder_that_holds_something_else(fitted, tmp_path):
     assert (photographs / "1.jpg").read_bytes() == b"irreplaceable"
     (photographs / "1.jpg").unlink()
     fitted.save(photographs)  # an empty folder is taken
-    assert read_folder(photographs)[0]["detector"] == "brightness"
+    assert SAVED.read(photographs)[0]["detector"] == "brightness"
 
 
 def test_whole_products_are_held_out_and_count_once():
@@ -320,7 +321,7 @@ def test_whole_products_are_held_out_and_count_once():
 def test_products_are_kept_with_the_detector(tmp_path):
     detector = Brightness().fit(flat(*range(60, 180, 3)), groups=np.repeat(np.arange(8), 5), false_alarm_rate=0.4)
     detector.save(tmp_path / "detector")
-    settings, state = read_folder(tmp_path / "detector")
+    settings, state = SAVED.read(tmp_path / "detector")
     loaded = Brightness._load(settings["parameters"], settings, state)
     assert str(loaded.thresholds_) == str(detector.thresholds_) and loaded.map_threshold_ == detector.map_threshold_
     scores = detector.decision_function(flat(90, 150))

@@ -33,7 +33,7 @@ def read(root: Path, fit: str, size: tuple[int, int] = (100, 252)):
 @pytest.fixture(scope="module", params=["stretch", "pad", "tile"])
 def fitted(request, tmp_path_factory):
     good, test, good_images, test_images, places = read(tmp_path_factory.mktemp("plates"), request.param)
-    detector = PatchCore(image_size=SIZE, smoothing=1, seed=0)
+    detector = PatchCore(image_size=SIZE, smoothing=1 / SIZE, seed=0)
     done = evaluate(detector, good_images, test, test_images, held_out=0.3, false_alarm_rate=0.3)
     return request.param, done, test, test_images, places
 
@@ -102,8 +102,8 @@ def test_padding_raises_no_alarm(name, tmp_path, monkeypatch):
         query = detector._nearest.query
         patches = beside[4::8].repeat(8).repeat(len(good_images))
 
-        def far_beside(vectors, k):
-            distance, index = query(vectors, k)
+        def far_beside(vectors, k, without=None):
+            distance, index = query(vectors, k, without)
             return distance + 1000 * patches[: len(distance), None].view(distance.shape), index
 
         monkeypatch.setattr(detector._nearest, "query", far_beside)
@@ -122,7 +122,7 @@ def test_images_of_several_shapes_have_maps_of_several_shapes(tmp_path):
     other, others = make_category(tmp_path, (120, 60), fit="pad", bad=3, name="wide")
     table = pd.concat([load_table(tmp_path, "plates"), load_table(tmp_path, "wide")], ignore_index=True)
     good, test = split(table)
-    detector = PatchCore(image_size=SIZE, smoothing=1).fit(ImageStack.load(good, SIZE), held_out=0.3)
+    detector = PatchCore(image_size=SIZE, smoothing=1 / SIZE).fit(ImageStack.load(good, SIZE), held_out=0.3)
     maps = detector.score(ImageStack.load(test, SIZE)).maps
     assert {m.shape for m in maps} == {(64, 26), (32, 64)}
     for name, known in (("plates", places), ("wide", others)):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.detector import SAVED
 from hw3lib.anomaly.detectors import ganomaly as module
 from hw3lib.anomaly.detectors.ganomaly import GANomaly, generator_losses
 from hw3lib.errors import Hw3Error
@@ -103,7 +103,7 @@ def test_what_lies_between_two_powers_of_two_is_reduced_to_the_lower():
 
 def test_only_what_scores_is_saved_and_gives_the_scores_it_gave(fitted, tmp_path):
     fitted.save(tmp_path / "kept")
-    settings, state = read_folder(tmp_path / "kept")
+    settings, state = SAVED.read(tmp_path / "kept")
     loaded = GANomaly._load(settings["parameters"], settings, state)
     assert np.array_equal(loaded.decision_function(discs(3, 1)), fitted.decision_function(discs(3, 1)))
     assert not [name for name in state if "critic" in name]
@@ -123,3 +123,9 @@ def test_a_score_of_two_codes_has_no_map(fitted):
 def test_a_working_size_that_is_no_power_of_two_is_refused_by_name():
     with pytest.raises(Hw3Error, match="working_size=96, expected a power of two"):
         GANomaly(working_size=96)
+
+
+def test_both_networks_learn_with_the_momentum_of_dcgan_at_one_rate(rates):
+    GANomaly(**SMALL | {"num_steps": 2, "lr": 2e-4}).fit(discs(6, 0), held_out=0)
+    assert rates == [2e-4] * 4  # generator and critic in turns
+    assert rates.groups[0]["betas"] == (0.5, 0.999)

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from hw3lib.anomaly import PatchCore
-from hw3lib.anomaly import detector as detector_module
+from hw3lib.anomaly import PatchCore, calibration
 from hw3lib.anomaly.coreset.greedy import _Part, memory_estimate, streaming_coreset
 from hw3lib.anomaly.detectors.patchcore import _join, chunk_length
 from hw3lib.errors import Hw3Error
@@ -112,14 +111,13 @@ def test_the_bank_has_the_size_that_was_allowed_whatever_the_ratio(plates):
         PatchCore(bank_limit=0)
 
 
-def test_images_are_read_a_batch_at_a_time_also_those_that_are_held_out(plates):
+def test_images_are_read_a_batch_at_a_time_also_to_set_the_threshold(plates):
     images = plates(100, 0, side=32)
     limit = 4 * CHANNELS * 100
     plain = PatchCore(**SMALL, bank_limit=10, memory_limit=limit).fit(images)
     reads.clear()
     watched = PatchCore(**SMALL, bank_limit=10, memory_limit=limit).fit(images.view(Watched))
-    # 64 to learn the whitening; then 80 are learned from and 20 are scored.
-    assert reads == [64] + [4] * 25
+    assert reads == [4] * 50  # all are learned from, and all are scored
     np.testing.assert_array_equal(watched.good_scores_, plain.good_scores_)
     np.testing.assert_array_equal(watched.decision_function(images), plain.score(images).scores)
 
@@ -127,7 +125,7 @@ def test_images_are_read_a_batch_at_a_time_also_those_that_are_held_out(plates):
 def test_of_many_held_out_images_some_tell_the_level_and_all_the_threshold(plates, monkeypatch):
     images = plates(12, 0, side=32)
     whole = PatchCore(**SMALL, bank_limit=10).fit(images, held_out=0.5, false_alarm_rate=0.5)
-    monkeypatch.setattr(detector_module, "_LEVEL", 3)
+    monkeypatch.setattr(calibration, "_LEVEL", 3)
     some = PatchCore(**SMALL, bank_limit=10).fit(images, held_out=0.5, false_alarm_rate=0.5)
     held = np.sort(np.random.default_rng(0).permutation(12)[:6])
     assert whole.good_level_ == np.median(whole.anomaly_map(images[held]))

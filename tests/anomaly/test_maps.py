@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw3lib.anomaly.maps import ColourScale, contour, overlay, upsample
+from hw3lib.anomaly.calibration import ColourScale
+from hw3lib.anomaly.maps import contour, overlay, upsample
 from hw3lib.errors import Hw3Error
 
 GREY = np.full((12, 16, 3), 100, np.uint8)

@@ -83,6 +83,61 @@ def test_aupro_by_hand():
     assert found.aupro(1) == pytest.approx((0.5 + 3 * 0.75 + 9) / goods, abs=1e-12)
 
 
+def brute_aupimo(masks, maps, low: float, high: float) -> list[float]:
+    """Every distinct value as a threshold, each image's own rate and overlap, area piece by piece over log rates."""
+    good = ~masks.any((1, 2))
+    cuts = np.unique(maps)[::-1]
+    rates = np.array([np.mean([(image >= cut).mean() for image in maps[good]]) for cut in cuts])
+    found = []
+    for mask, values in zip(masks[~good], maps[~good], strict=True):
+        overlaps = np.array([(values[mask] >= cut).mean() for cut in cuts])
+        none = overlaps[rates == 0].max(initial=0)  # as long as no good pixel passes
+        x, y = np.log(rates[rates > 0]), overlaps[rates > 0]
+        x, y = np.concatenate([[-99, x[0]], x]), np.concatenate([[none, none], y])
+        ends = np.log([low, high])
+        inside = (x > ends[0]) & (x < ends[1])
+        # At a limit, which may be a step: what is reached just above the lower one and just below the upper one.
+        edges = [
+            np.interp(end, x[keep], y[keep]) if end not in x else y[x == end][which]
+            for end, which, keep in ((ends[0], -1, x > -np.inf), (ends[1], 0, x > -np.inf))
+        ]
+        x, y = np.concatenate([ends[:1], x[inside], ends[1:]]), np.concatenate([edges[:1], y[inside], edges[1:]])
+        found.append(np.trapezoid(y, x) / np.log(high / low))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0, 1, 2, 20]), st.floats(1e-3, 0.3), st.floats(1.5, 300))
+def test_aupimo_equals_all_thresholds_tried_one_by_one(seed, levels, low, times):
+    masks, maps = made(seed, images=4, size=8, levels=levels)
+    masks[1] = False
+    if masks.any():
+        high = min(low * times, 1)
+        assert measured(masks, maps).aupimo(low, high) == pytest.approx(brute_aupimo(masks, maps, low, high), abs=1e-9)
+
+
+def test_aupimo_by_hand():
+    # Good images: 8, 6 and six lower values of 8 pixels. Defects: (9, 7) in the second image, (5, 1) in the third.
+    masks = np.array([[[0, 0, 0, 0]], [[0, 0, 0, 0]], [[1, 1, 0, 0]], [[0, 1, 0, 1]]], bool)
+    maps = np.array([[[8, 6, 2, 2]], [[2, 2, 2, 2]], [[9, 7, 99, 99]], [[0, 5, 0, 1]]], np.float32)
+    found = measured(masks, maps)
+    # Rates 1/16 to 1/4 are two octaves. Below 1/8 no good pixel passes: only 9 does. From 1/8 on 9 and 7 do; 5 does
+    # from 1/4 on, outside. High values on good pixels of defective images are no one's concern.
+    assert found.aupimo(1 / 16, 1 / 4).tolist() == pytest.approx([(0.5 + 1) / 2, 0])
+    # To 1/2 one octave more, in which 5 passes; then the other good pixels would, all with 2.
+    assert found.aupimo(1 / 16, 1 / 2).tolist() == pytest.approx([(0.5 + 1 + 1) / 3, 0.5 / 3 * (1)])
+
+
+def test_aupimo_is_of_the_image_and_not_of_its_regions():
+    # Regions of one and of three pixels, of which the large one is found.
+    mask = np.array([[1, 0, 1, 1, 1]], bool)
+    values = np.array([[0, 0, 9, 9, 9]], np.float32)
+    found = measured([mask, np.zeros_like(mask)], [values, np.ones_like(values)])
+    assert found.aupimo().tolist() == [0.75]
+    assert [own.tolist() for own in found.region_overlaps()] == [[0, 1]]
+    assert found.aupro() == 0.5
+
+
 def test_tied_pixels_pass_together():
     # One value for all: the curve is the diagonal, whose area up to 0.3 is 0.3^2 / 2.
     mask = np.eye(4, dtype=bool)
@@ -153,7 +208,7 @@ def test_neighbouring_floats_are_distinguished_over_the_whole_range():
         ({}, set()),
         ({"_CHUNKS": 3}, {np.dtype(np.uint32)}),
         ({"KEPT": 450}, {np.dtype(np.uint32)}),
-        ({"KEPT": 450, "MOST": 1000}, {np.dtype(np.int64)}),
+        ({"KEPT": 450, "MOST": 700}, {np.dtype(np.int64)}),
         ({"_THREADS": 1}, set()),
     ],
     ids=["all kept", "few chunks", "counters", "long counters", "one thread"],
@@ -167,16 +222,17 @@ def test_nothing_changes_where_pixels_are_counted_in_parts_and_counters_grow(lim
     parts = measured(masks, maps)
     for name in ("auroc", "average_precision", "aupro", "f1_max"):
         assert getattr(parts, name)() == getattr(whole, name)()
-    assert {counts.dtype for counts in parts._pixels._pages.values()} == counters
+    assert parts.aupimo(0.01, 0.5).tolist() == whole.aupimo(0.01, 0.5).tolist()
+    assert {counts.dtype for counts in parts._others._pages.values()} == counters
 
 
 def test_an_answer_after_every_image_takes_no_memory_for_nothing():
     found = measured(*made(5))
-    kept = len(found._pixels._starts)
+    kept = len(found._others._starts)
     for _ in range(3):
         found.auroc()
         found._steps = None
-    assert kept == 0 and len(found._pixels._starts) == 1
+    assert kept == 0 and len(found._others._starts) == 1
 
 
 def test_images_may_differ_in_size_and_come_after_a_first_answer():
@@ -229,10 +285,18 @@ def test_a_wrong_image_is_refused_and_named(mask, values, words):
         ([~GOOD, ~GOOD], "2 images with 32 defective and 0 good pixels"),
     ],
 )
-@pytest.mark.parametrize("name", ["auroc", "average_precision", "f1_max", "aupro"])
+@pytest.mark.parametrize("name", ["auroc", "average_precision", "f1_max", "aupro", "aupimo"])
 def test_pixels_of_one_kind_only_are_refused(masks, words, name):
     with pytest.raises(Hw3Error, match=words):
         getattr(measured(masks, [MAP] * len(masks)), name)()
+
+
+def test_aupimo_without_a_good_image_or_with_no_rates_is_refused():
+    with pytest.raises(Hw3Error, match="2 images, none of them good"):
+        measured([DEFECT, DEFECT], [MAP, MAP]).aupimo()
+    for low, high in ((0, 1), (0.1, 0.1), (0.1, 1.1)):
+        with pytest.raises(Hw3Error, match=f"low={low}, high={high}: expected rates"):
+            measured([GOOD, DEFECT], [MAP, MAP]).aupimo(low, high)
 
 
 @pytest.mark.parametrize("limit", [0, -0.1, 1.1])

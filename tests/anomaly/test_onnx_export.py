@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from hw3lib.anomaly import Autoencoder, GANomaly, Mahalanobis, PaDiM, PatchCore, p_values
+from hw3lib.anomaly import Autoencoder, ChangedDetector, Costs, GANomaly, Mahalanobis, PaDiM, PatchCore, p_values
 from hw3lib.anomaly.maps import upsample
 from hw3lib.anomaly.onnx import export as module
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.onnx.export import export
+from hw3lib.anomaly.onnx.graphs import PatchCoreGraph
 from hw3lib.errors import Hw3Error
-from hw3lib.networks.nearest import NearestNeighbours, product_slack
+from hw3lib.networks.nearest import product_slack
 
 onnx = pytest.importorskip("onnx", reason="export needs onnx, onnxscript and onnxruntime")
 pytest.importorskip("onnxscript")
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
 
 QUICK = {"num_steps": 2, "device": "cpu", "image_size": 48, "batch_size": 2}
 MAKE = {
-    "patchcore": lambda: PatchCore(image_size=64, batch_size=2, device="cpu"),
+    "patchcore": lambda: PatchCore(image_size=256, batch_size=2, device="cpu"),  # has more patches than are kept
     "padim": lambda: PaDiM(image_size=64, batch_size=2, dimensions=20, device="cpu"),
     "autoencoder": lambda: Autoencoder(working_size=32, **QUICK),  # shrinks its images
     "ganomaly": lambda: GANomaly(working_size=32, latent_size=8, channels=8, **QUICK),  # has no maps
@@ -76,23 +78,22 @@ def test_the_file_holds_threshold_and_p_values(exported):
     detector, file, _ = exported("autoencoder")
     found = OnnxDetector(file, threads=1)
     assert (found.name, found.image_size, found.threshold_) == ("Autoencoder", 48, detector.threshold_)
-    assert found.false_alarm_rate == 0.3 and found.good_level_ == detector.good_level_
+    assert found.thresholds_ == detector.thresholds_ and found.good_level_ == detector.good_level_
     assert np.array_equal(found.good_scores_, detector.good_scores_) and len(found.good_scores_) == 3
     assert np.array_equal(found.good_peaks_, detector.good_peaks_)
     scores = np.sort(np.r_[detector.good_scores_, detector.good_scores_ + 1e-3, detector.good_scores_ - 1e-3])
     assert np.array_equal(found.p_values(scores), p_values(detector.good_scores_, scores))
     images = np.concatenate([pictures(4, 48, 9), np.zeros((1, 3, 48, 48), np.uint8)])
-    found.threshold_ = float(np.median(found.decision_function(images)))
+    found.thresholds_ = replace(found.thresholds_, value=float(np.median(found.decision_function(images))))
     assert found.predict(images).sum() == 2
 
 
 def test_a_detector_without_held_out_images_is_exported_without_threshold(exported):
     found = OnnxDetector(exported("ganomaly")[1], threads=1)
-    assert found.threshold_ is None and not len(found.good_scores_)
-    with pytest.raises(Hw3Error, match="no threshold"):
-        found.predict(pictures(1, 48, 0))
-    with pytest.raises(Hw3Error, match="no p-values"):
-        found.p_values(np.zeros(1))
+    assert found.thresholds_ is None and not len(found.good_scores_)
+    for use in (lambda: found.predict(pictures(1, 48, 0)), lambda: found.p_values(np.zeros(1))):
+        with pytest.raises(Hw3Error, match="GANomaly was fitted with held_out=0, so no good image sets a threshold"):
+            use()
 
 
 def test_scoring_needs_no_torch(exported, tmp_path):
@@ -121,9 +122,8 @@ def test_enlarging_and_the_gaussian_with_its_reflecting_border_are_one_matrix(le
     np.testing.assert_allclose(matrix @ raw @ matrix.T, wanted, atol=2e-6)
 
 
-def searcher(bank: np.ndarray) -> module._PatchCore:
-    bank = torch.from_numpy(bank)
-    return module._PatchCore(SimpleNamespace(_bank=bank, _nearest=NearestNeighbours(bank), neighbours=3))
+def searcher(bank: np.ndarray) -> PatchCoreGraph:
+    return PatchCoreGraph(torch.nn.Identity(), lambda images: images, torch.from_numpy(bank), 3, lambda d, *_: d)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
@@ -219,3 +219,30 @@ def test_products_travel_with_the_file(exported, tmp_path):
     scores = np.linspace(detector.good_scores_[0], detector.good_scores_[-1], 7)
     assert np.array_equal(found.p_values(scores), detector.p_values(scores))
     assert OnnxDetector(exported("autoencoder")[1], threads=1).good_groups_ is None
+
+
+def test_a_threshold_by_costs_and_a_changed_detector_are_told_by_the_file(tmp_path):
+    detector = Autoencoder(working_size=32, **QUICK).fit(pictures(8, 48, 0), held_out=0.4, false_alarm_rate=0.3)
+    detector.know_defects(np.zeros((2, 3, 48, 48), np.uint8))
+    detector.set_costs(Costs(10, 1))
+    export(detector, tmp_path / "costs.onnx")
+    found = OnnxDetector(tmp_path / "costs.onnx", threads=1)
+    assert found.thresholds_ == detector.thresholds_ and "2 known defects" in str(found.thresholds_)
+    assert found.scale_ == detector.scale_ and found.map_threshold_ == detector.map_threshold_
+    model = onnx.load(tmp_path / "costs.onnx")
+    entry = next(e for e in model.metadata_props if e.key == "hw3.promise")
+    kept = json.loads(entry.value)
+    entry.value = json.dumps(kept | {"probe_": [2 * score for score in kept["probe_"]]})
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.warns(ChangedDetector, match=r"other\.onnx: This is no longer the detector"):
+        changed = OnnxDetector(tmp_path / "other.onnx", threads=1)
+    with pytest.raises(Hw3Error, match="has no p-values"):
+        changed.p_values(np.zeros(1))
+
+
+def test_metadata_of_another_size_than_the_model_takes_are_refused(exported, tmp_path):
+    model = onnx.load(exported("autoencoder")[1])
+    next(e for e in model.metadata_props if e.key == "hw3.image_size").value = "1000000"
+    onnx.save(model, tmp_path / "large.onnx")
+    with pytest.raises(Hw3Error, match=r"large\.onnx: its metadata are not those of a detector .*image_size=1000000"):
+        OnnxDetector(tmp_path / "large.onnx")

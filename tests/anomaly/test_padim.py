@@ -8,7 +8,7 @@ from hw3lib.anomaly import PaDiM
 from hw3lib.errors import Hw3Error
 
 SMALL = {"image_size": 64, "batch_size": 4, "smoothing": 0.0, "device": "cpu"}
-LAYERS = ["features.2", "features.3", "features.4"]
+LAYERS = ["features.2", "features.3", "features.5"]
 
 
 def distances(good: np.ndarray, test: np.ndarray, regularisation: float) -> np.ndarray:
@@ -42,12 +42,12 @@ def test_channels_are_drawn_by_the_seed_without_repetition(plates):
         detector = PaDiM(**SMALL, dimensions=100, seed=seed).fit(plates(4, 0), held_out=0)
         drawn.append(detector._channels.tolist())
     assert drawn[0] == drawn[1] != drawn[2]
-    assert len(set(drawn[0])) == 100 and set(drawn[0]) < set(range(24 + 40 + 80))
+    assert len(set(drawn[0])) == 100 and set(drawn[0]) < set(range(24 + 40 + 112))
 
 
 def test_all_channels_are_taken_if_there_are_fewer_than_asked_for(plates):
     detector = PaDiM(**SMALL, dimensions=1000).fit(plates(4, 0), held_out=0)
-    assert detector._channels.tolist() == list(range(24 + 40 + 80))
+    assert detector._channels.tolist() == list(range(24 + 40 + 112))
 
 
 def test_channels_are_kept_when_saved_not_drawn_again(plates):

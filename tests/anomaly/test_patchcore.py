@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.spatial.distance import cdist
 
 from hw3lib.anomaly import PatchCore, image_metrics
 from hw3lib.anomaly.coreset.greedy import k_center_greedy
 from hw3lib.anomaly.detectors import patchcore as module
 from hw3lib.data import ImageStack, load_table
+from hw3lib.data.synthetic import picture
 from hw3lib.errors import Hw3Error
 
 SMALL = {"image_size": 64, "batch_size": 4, "smoothing": 0.0, "device": "cpu"}
-LAYERS = ["features.2", "features.3", "features.4"]
-CHANNELS, PLACES = 24 + 40 + 80, 64  # of these layers; a grid of 8x8
+LAYERS = ["features.2", "features.3", "features.5"]
+CHANNELS, PLACES = 24 + 40 + 112, 64  # of these layers; a grid of 8x8
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,7 @@ def test_planning_leaves_a_fitted_detector_as_it_was(images):
 
 def test_the_plan_is_printed_before_the_work_when_progress_is_shown(images, capsys):
     PatchCore(**SMALL).fit(images[0], held_out=0, progress=True)
-    assert "384 patches (221.2 kB), of which the memory bank keeps 38 (21.9 kB)" in capsys.readouterr().out
+    assert "384 patches (270.3 kB), of which the memory bank keeps 38 (26.8 kB)" in capsys.readouterr().out
 
 
 def test_patches_beyond_the_limit_are_streamed_within_the_bound(images, monkeypatch):
@@ -150,24 +152,25 @@ def test_within_the_limit_nothing_is_streamed(images, monkeypatch):
 def test_a_bank_that_is_larger_than_the_limit_is_refused_before_anything_is_read(images, monkeypatch):
     detector = PatchCore(**SMALL, ratio=0.5, memory_limit=200_000)
     monkeypatch.setattr(detector, "_read", lambda *_: pytest.fail("it read images"))
-    with pytest.raises(Hw3Error, match="memory bank would take 110.6 kB, twice .* memory_limit is 200.0 kB; .* ratio"):
+    with pytest.raises(Hw3Error, match="memory bank would take 135.2 kB, twice .* memory_limit is 200.0 kB; .* ratio"):
         detector.fit(images[0], held_out=0)
 
 
 @pytest.mark.usefixtures("random_weights")
 @pytest.mark.parametrize(
     ("layers", "read", "channels", "side"),
-    [
+    [  # of 64 pixels
         ((), ["layer1", "layer2", "layer3"], 64 + 128 + 256, 8),
-        (("layer2", "layer3"), ["layer2", "layer3"], 128 + 256, 4),
+        (("layer2", "layer3"), ["layer2", "layer3"], 128 + 256, 8),
+        (("layer3", "layer4"), ["layer3", "layer4"], 256 + 512, 4),
         (("layer2",), ["layer2"], 128, 8),
     ],
 )
 def test_another_network_and_other_layers_are_read_by_name(layers, read, channels, side, images, patches_by_hand):
-    detector = PatchCore(**SMALL, arch="resnet18", layers=layers, whiten=False).fit(images[0], held_out=0)
+    detector = PatchCore(**SMALL, arch="resnet18", layers=layers).fit(images[0], held_out=0)
     found = detector._patches(torch.from_numpy(images[1]))
     assert found.shape == (4, side, side, channels)
-    expected = patches_by_hand(images[1], read, min(1, len(read) - 1), "resnet18")
+    expected = patches_by_hand(images[1], read, read.index("layer2") if "layer2" in read else 0, "resnet18")
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     assert np.isfinite(detector.decision_function(images[1])).all()
 
@@ -202,3 +205,20 @@ def test_on_the_real_bottle_a_small_bank_tells_defective_from_good(real_data):
     detector = PatchCore(ratio=0.02, device="cpu").fit(ImageStack.load(good, 224), held_out=0)
     scores = detector.decision_function(ImageStack.load(test, 224))
     assert image_metrics(test["is_defect"].to_numpy(), scores).auroc >= 0.99
+
+
+def test_a_larger_image_has_as_many_patches_and_a_map_that_is_smoothed_alike():
+    small, large = PatchCore(image_size=224), PatchCore(image_size=384)
+    assert small.plan(5) == large.plan(5) and small.plan(5)["patches"] == 5 * 28 * 28
+    assert (small.sigma, large.sigma) == (4, 4 * 384 / 224)
+
+
+def test_a_larger_size_ranks_generated_bottles_no_worse():
+    kinds = ["good"] * 20 + ["contamination", "broken_small"] * 5
+    painted = [Image.fromarray(picture("bottle", kind, 256, (9, i))[0]) for i, kind in enumerate(kinds)]
+    auroc = {}
+    for side in (224, 384):
+        images = np.stack([np.asarray(image.resize((side, side))).transpose(2, 0, 1) for image in painted])
+        scores = PatchCore(image_size=side, device="cpu").fit(images[:10], held_out=0).decision_function(images[10:])
+        auroc[side] = image_metrics(np.arange(20) >= 10, scores).auroc
+    assert auroc[384] > auroc[224] - 0.01 and auroc[224] > 0.7

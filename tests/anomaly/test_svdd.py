@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.detector import SAVED
 from hw3lib.anomaly.detectors.svdd import DeepSVDD, _Sphere, away_from_zero, normalise_contrast
 from hw3lib.errors import Hw3Error
 
@@ -44,6 +44,18 @@ def test_the_distance_is_squared_euclidean_from_the_centre():
     sphere.centre.copy_(torch.tensor([1.0, -1.0]))
     # (4 - 1) / 1 - 1 = 2 and (5 - 1) / 2 + 1 = 3, so 4 + 9
     assert sphere(torch.tensor([[4.0, 5.0]])).tolist() == [13.0]
+
+
+def test_no_row_is_learned_from_again_before_all_others_were():
+    seen = []
+
+    def step(rows: np.ndarray) -> torch.Tensor:
+        seen.extend(rows.tolist())
+        return torch.zeros(())
+
+    DeepSVDD(**SMALL)._learn(np.arange(10), step, False)  # batches of 4, which do not divide 10
+    counts = [np.bincount(seen[:end], minlength=10) for end in range(1, len(seen) + 1)]
+    assert len(seen) == 160 and all(np.ptp(found) <= 1 for found in counts)
 
 
 @pytest.mark.parametrize("channels", [0, 7])
@@ -95,7 +107,7 @@ def test_only_the_network_that_sees_whole_images_has_no_map(patchwise, whole):
 def test_a_saved_detector_gives_the_scores_it_gave(patchwise, whole, tmp_path):
     for detector in (patchwise, whole):
         detector.save(tmp_path / "kept")
-        settings, state = read_folder(tmp_path / "kept")
+        settings, state = SAVED.read(tmp_path / "kept")
         loaded = DeepSVDD._load(settings["parameters"], settings, state)
         images = plates(3, 1, square=True)
         assert np.array_equal(loaded.decision_function(images), detector.decision_function(images))
@@ -113,3 +125,24 @@ def test_the_patches_that_it_learns_from_are_limited():
     detector = DeepSVDD(**SMALL, max_patches=30)
     detector.fit(plates(10, 0), held_out=0)
     assert len(detector._read(plates(10, 0), False)) == 30
+
+
+def test_the_rate_falls_to_a_tenth_after_three_fifths_of_the_steps_and_weights_decay(rates):
+    DeepSVDD(**SMALL | {"num_steps": 5, "lr": 1e-3}, weight_decay=0.02).fit(plates(4, 0), held_out=0)
+    assert rates == pytest.approx([1e-3] * 3 + [1e-4] * 2)
+    assert rates.groups[0]["weight_decay"] == 0.02
+
+
+def test_a_step_lowers_the_mean_squared_distance_from_the_centre(monkeypatch):
+    seen = []
+
+    def learn(self, data, step, progress, batch_size):
+        batch, network = data[:7], self._network
+        inputs = torch.from_numpy(batch)
+        expected = (network.phi(inputs) - network.centre).square().sum(1).mean().item()
+        seen.append((step(batch).item(), expected, step(batch).item()))
+
+    monkeypatch.setattr(DeepSVDD, "_learn", learn)
+    DeepSVDD(**SMALL | {"lr": 1e-3}).fit(plates(4, 0), held_out=0)
+    ((loss, expected, later),) = seen
+    assert loss == pytest.approx(expected, rel=1e-5) and later < loss

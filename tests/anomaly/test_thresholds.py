@@ -44,12 +44,12 @@ def test_so_many_images_are_enough_and_one_fewer_is_not(rate, needed):
         warnings.simplefilter("error")
         conformal_threshold(np.arange(float(needed)), rate)
     if needed > 1:
-        with pytest.warns(FewGoodImages, match=f"{needed - 1} held-out.*; {needed} are needed"):
+        with pytest.warns(FewGoodImages, match=f"{needed - 1} good images cannot keep .*; {needed} are needed"):
             conformal_threshold(np.arange(float(needed - 1)), rate)
 
 
 def test_with_too_few_images_the_highest_score_is_taken_and_its_rate_told():
-    with pytest.warns(FewGoodImages, match="guarantees 16.7 %"):
+    with pytest.warns(FewGoodImages, match="allows 16.7 %"):
         found = conformal_threshold(np.array([3.0, 1, 4, 1, 5]), 0.01)
     assert found.value == 5 and found.guarantee == pytest.approx(1 / 6) and found.false_alarm_rate == 0.01
     assert "1 % was asked for, which needs more" in str(found) and "at most 16.7 %" in str(found)
@@ -163,7 +163,7 @@ def test_products_of_one_photograph_count_as_before():
 
 def test_too_few_products_warn_and_groups_of_another_length_are_refused():
     scores = np.arange(20.0)
-    with pytest.warns(FewGoodImages, match="4 held-out good products cannot keep .*; 9 are needed"):
+    with pytest.warns(FewGoodImages, match="4 good products cannot keep .*; 9 are needed"):
         assert conformal_threshold(scores, 0.1, groups=np.arange(20) // 5).guarantee == pytest.approx(1 / 5)
     with pytest.raises(Hw3Error, match=r"groups: found shape \(3,\), expected \(20,\)"):
         conformal_threshold(scores, 0.5, groups=np.arange(3))

@@ -42,7 +42,8 @@ def chromium():
     if found is None:
         do_without("no browser: install chromium, or set CHROMIUM to one")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # with a picture of its own
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", *camera])
         yield browser
         browser.close()
 
@@ -187,7 +188,6 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="session")
 def app(chromium, tmp_path_factory):
     """Address of an app with a detector that was fitted on twelve discs."""
-    pytest.importorskip("voila", reason="voila is missing: pip install voila")
     from hw3lib.inspection import fit as detect
 
     home = tmp_path_factory.mktemp("app")

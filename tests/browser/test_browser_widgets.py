@@ -10,7 +10,7 @@ SETUP = """
 from types import SimpleNamespace
 import numpy as np
 from hw3lib.views import widgets
-from hw3lib.anomaly.maps import ColourScale
+from hw3lib.anomaly.calibration import ColourScale
 from hw3lib.classify import Attempt, Result, run_attempt
 from hw3lib.data import ImageStack, load_table
 from hw3lib.imbalance import DeepSmote

@@ -368,3 +368,12 @@ def test_a_check_draws_nothing_and_passes_what_runs(bars, bar_splits):
     check_attempt(small(arch="resnet18"), bars, bar_splits)
     check_attempt(small(arch=LITE, **STAGES), bars, bar_splits)
     assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+def test_the_rate_falls_along_a_cosine_if_it_is_to(cosine, bars, bar_splits, rates):
+    run_attempt(small(epochs=4, cosine=cosine, lr=0.01, weight_decay=0.1), bars, bar_splits[:1])
+    steps = len(rates) // 4
+    shares = [(1 + np.cos(np.pi * epoch / 4)) / 2 if cosine else 1 for epoch in range(4)]
+    assert steps > 1 and rates == pytest.approx([0.01 * share for share in shares for _ in range(steps)])
+    assert rates.groups[0]["weight_decay"] == 0.1

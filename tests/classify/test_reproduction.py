@@ -17,6 +17,7 @@ from hw3lib.classify.student_reports import result as reproduced
 from hw3lib.classify.student_reports import run as reproduction
 from hw3lib.classify.student_reports.reports import REPORTS
 from hw3lib.classify.student_reports.verdicts import fit_to, splits
+from hw3lib.core.intervals import Interval
 from hw3lib.core.places import project_root
 from hw3lib.data import load_table
 from hw3lib.errors import Hw3Error
@@ -77,9 +78,9 @@ def test_a_report_runs_and_writes_everything(table, tmp_path, without_torchvisio
     assert done.hypotheses["substituted"].tolist() == [True, False, False]
 
     base, best = done.results[1], done.results[4]
-    assert tuple(done.rows.loc[3, ["accuracy", "ci_low", "ci_high"]]) == best.interval()
-    assert tuple(done.rows.loc[3, ["gain", "gain_low", "gain_high"]]) == best.gain(base)
-    assert done.hypotheses["difference"].iloc[-1] == best.gain(base)[0]
+    assert Interval.read(done.rows.loc[3], "accuracy", "ci", "share") == best.interval()
+    assert Interval.read(done.rows.loc[3], "gain", kind="difference") == best.gain(base)
+    assert done.hypotheses["difference"].iloc[-1] == best.gain(base).value
     assert done.rows.loc[3, "seconds"] == pytest.approx(sum(best.seconds))
 
     assert (done.folder / "figures" / "reproduce.png").read_bytes().startswith(b"\x89PNG")
@@ -100,7 +101,7 @@ def test_a_report_runs_and_writes_everything(table, tmp_path, without_torchvisio
     assert [f"- {text}" in said for text in done.report.assumptions] == [True] * 3
     told = said.index("ImageNet weights are missing: EfficientNet-Lite1 for ResNet34 stands in")
     assert [line[:8] for line in said[told + 1 :]] == ["[1/4] 1 ", "[2/4] 2 ", "[3/4] 3 ", "[4/4] 4 "]
-    assert "reported 37.5 (14-69) %" in said[told + 1]
+    assert "reported 38 (14 to 69) %" in said[told + 1]
 
 
 def test_all_rows_run_on_the_same_splits(table, tmp_path):
@@ -230,9 +231,7 @@ def capsule(table, tmp_path) -> reproduced.Reproduction:
         {
             "row": str(row.number),
             "attempt": substitute_name(row.attempt),
-            "reported": row.interval()[0],
-            "reported_low": row.interval()[1],
-            "reported_high": row.interval()[2],
+            **row.interval().columns("reported"),
             "accuracy": 0.5,
             "ci_low": 0.4,
             "ci_high": 0.612,
@@ -263,8 +262,8 @@ def test_the_table_is_aligned_and_no_wider_than_a_terminal(capsule):
     lines = reproduced.table_text(capsule).splitlines()
     assert max(map(len, lines)) <= 120
     assert lines[2].split()[-3:] == ["baseline", "1234", "s"]
-    assert lines[10].endswith("75.0 (55-88)  50.0 (40-61)  -12.3 (-30 to +10)  1234 s")
-    assert len({line.index("50.0 (40-61)") for line in lines[2:12]}) == 1
+    assert lines[10].endswith("75 (55 to 88)  50 (40 to 61)  -12 (-30 to +10)  1234 s")
+    assert len({line.index("50 (40 to 61)") for line in lines[2:12]}) == 1
     assert "mean of 10 splits" in lines[12]
     assert lines[-1] == "Substituted: EfficientNet-Lite2 for EfficientNet_v2_l stands in."
     assert "Substituted" not in reproduced.table_text(replace(capsule, substitutes={}))
@@ -272,8 +271,9 @@ def test_the_table_is_aligned_and_no_wider_than_a_terminal(capsule):
 
 def test_findings_say_where_a_network_was_substituted(capsule):
     lines = reproduced.findings_text(capsule).splitlines()
-    assert lines[2].split() == ["512", "px", "help", "9", "-", "4", "+20.0", "(+10", "to", "+30)", "held", "*"]
-    assert lines[3].endswith("open") and lines[4] == "* with a substituted network"
+    assert lines[2].split() == ["512", "px", "help", "9", "-", "4", "+20", "(+10", "to", "+30)", "held", "*"]
+    assert lines[3].endswith("open") and lines[4].endswith("verdicts for all 2 findings (Holm).")
+    assert lines[5] == "* with a substituted network"
     plain = replace(capsule, hypotheses=capsule.hypotheses.assign(substituted=False))
     assert "*" not in reproduced.findings_text(plain)
     none = replace(capsule, hypotheses=capsule.hypotheses.iloc[:0])

@@ -1,5 +1,6 @@
 """Results of several splits, paired and ranked."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,11 +33,22 @@ def test_leaderboard_ranks_and_pairs():
     assert list(table["attempt"]) == ["strong", "weak"]
     assert table["accuracy"].tolist() == [0.875, 0.375]
     row = table.iloc[0]
-    # The difference is the same on both splits, so its interval has no width although the accuracies' own have.
-    assert (row["gain"], row["gain_low"], row["gain_high"]) == (0.5, 0.5, 0.5)
-    assert row["ci_high"] == 1 and 0 <= row["ci_low"] < row["accuracy"]
+    # The difference is the same on both splits, and has an interval.
+    assert row["gain"] == 0.5 and 0 < row["gain_low"] < 0.4 and row["verdict"] == "significantly better"
+    assert row["ci_high"] < 1 and 0 <= row["ci_low"] < row["accuracy"]
     assert np.isnan(table.iloc[1]["gain"])
     assert table["balanced_accuracy"].tolist() == [0.875, 0.375]
+
+
+def test_photographs_of_one_product_make_no_interval_narrower():
+    right = result("right", [[True] * 8] * 4)
+    five = dataclasses.replace(right, per_product=4.0)
+    assert right.interval().low > five.interval().low > 0
+    assert five.interval() == dataclasses.replace(right, n_train=20, n_test=5).interval()
+    table = pd.DataFrame({"defect": ["dent", "good"] * 4, "group": list("aabbccdd")})
+    splits = [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))]
+    made = Result.from_probabilities(right.attempt, table, splits, [np.eye(2)[[0, 1] * 2]] * 2, seconds=[1, 1])
+    assert made.per_product == 2
 
 
 def test_results_of_different_splits_are_not_compared():

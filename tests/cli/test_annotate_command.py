@@ -132,7 +132,7 @@ def spotted(tmp_path_factory):
     table = load_table(folder.parent, "bolts")
     good = table.loc[~table["is_defect"], "image"]
     pixels = np.stack([np.asarray(Image.open(path)).transpose(2, 0, 1) for path in good])
-    detector = PaDiM(image_size=64, smoothing=1.0, device="cpu")
+    detector = PaDiM(image_size=64, smoothing=1 / 64, device="cpu")
     detector.fit(pixels, held_out=0.5, false_alarm_rate=0.2)
     detector.save(folder.parent / "detector")
     return folder.parent, corners

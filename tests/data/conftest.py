@@ -15,9 +15,8 @@ class FileServer:
 
     Attributes:
         files: content by path, ``"/a.bin"``.
-        versions: ETag by path; without one there is only ``Last-Modified``, and ``None`` gives neither.
         cuts: for one request after the other, after how many bytes the connection breaks (``None``: not at all).
-        ranges: honour the header ``Range``; with ``if_range`` false even where ``If-Range`` forbids it.
+        ranges: honour the header ``Range``.
         statuses: for one request after the other, a status to answer with in place of the file.
         requests: what was asked, ``(path, Range header or None)``.
         sent: bytes of content that were sent for each request.
@@ -25,11 +24,10 @@ class FileServer:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.versions: dict[str, str | None] = {}
         self.content_type = "application/octet-stream"
         self.cuts: list[int | None] = []
         self.statuses: list[int] = []
-        self.ranges = self.if_range = True
+        self.ranges = True
         self.requests: list[tuple[str, str | None]] = []
         self.sent: list[int] = []
         self.url = ""
@@ -45,10 +43,7 @@ class FileServer:
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
-        version = self.versions.get(request.path, '"v1"')
-        start, condition = 0, request.headers.get("If-Range")
-        if asked and self.ranges and (not self.if_range or condition in (None, version)):
-            start = int(asked.removeprefix("bytes=").rstrip("-"))
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.ranges else 0
         if start and start >= len(content):
             request.send_response(416)
             request.send_header("Content-Length", "0")
@@ -57,8 +52,6 @@ class FileServer:
         request.send_response(206 if start else 200)
         if start:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        if version:
-            request.send_header("ETag" if '"' in version else "Last-Modified", version)
         request.send_header("Content-Type", self.content_type)
         request.send_header("Content-Length", str(len(content) - start))
         request.end_headers()

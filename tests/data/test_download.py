@@ -23,7 +23,7 @@ OTHER = CONTENT[::-1]
 CUT = 20 * module._CHUNK  # where connections break; what is not a whole chunk would be fetched again
 
 
-def fetch(urls: str | list[str], target: Path, sha256: str | None = HASH, **options: object) -> Path:
+def fetch(urls: str | list[str], target: Path, sha256: str = HASH, **options: object) -> Path:
     options = {"progress": False, "timeout": 5, "retries": 0, "backoff": 0.001, **options}
     return download(urls, target, sha256, **options)
 
@@ -63,7 +63,7 @@ def test_resumes_in_the_next_run_with_the_remainder_only(server, url, target):
     server.cuts = [CUT, 0]
     with pytest.raises(SourceFailed, match=r"kept in .*a\.bin\.part"):
         fetch(url, target)
-    assert names(target.parent) == ["a.bin.part", "a.bin.part.json"]
+    assert names(target.parent) == ["a.bin.part"]
     fetch(url, target)
     assert server.requests[-1] == ("/a.bin", f"bytes={CUT}-")
     assert server.sent == [CUT, 0, len(CONTENT) - CUT]
@@ -71,28 +71,11 @@ def test_resumes_in_the_next_run_with_the_remainder_only(server, url, target):
     assert names(target.parent) == ["a.bin"]
 
 
-@pytest.mark.parametrize("sha256", [HASH, None])
-def test_resumes_within_a_run_as_long_as_bytes_arrive(server, url, target, sha256):
+def test_resumes_within_a_run_as_long_as_bytes_arrive(server, url, target):
     server.cuts = [CUT // 2] * 6
-    fetch(url, target, sha256, retries=0)
+    fetch(url, target)
     assert [r for _, r in server.requests[1:]] == [f"bytes={n * CUT // 2}-" for n in range(1, 7)]
     assert sum(server.sent) == len(CONTENT)
-    assert target.read_bytes() == CONTENT
-
-
-def test_resumes_with_the_date_where_there_is_no_etag(server, url, target):
-    server.versions["/a.bin"] = "Wed, 21 Oct 2015 07:28:00 GMT"
-    server.cuts = [CUT]
-    fetch(url, target, None)
-    assert server.sent == [CUT, len(CONTENT) - CUT]
-    assert target.read_bytes() == CONTENT
-
-
-def test_without_version_and_hash_nothing_is_glued(server, url, target):
-    server.versions["/a.bin"] = None
-    server.cuts = [CUT]
-    fetch(url, target, None)
-    assert server.requests[1] == ("/a.bin", None)
     assert target.read_bytes() == CONTENT
 
 
@@ -126,17 +109,13 @@ def test_server_that_ignores_range_starts_again_from_zero(server, url, target):
     assert target.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("if_range", [True, False], ids=["if-range honoured", "if-range ignored"])
 @pytest.mark.parametrize("length", [len(CONTENT), len(CONTENT) - 5000, 200_000])
-def test_changed_file_is_not_glued_together(server, url, target, if_range, length):
+def test_a_beginning_of_another_file_is_not_kept(server, url, target, length):
     server.cuts = [CUT, 0]
     with pytest.raises(SourceFailed):
-        fetch(url, target, None)
-    server.files["/a.bin"], server.versions["/a.bin"] = OTHER[:length], '"v2"'
-    server.if_range = if_range
-    before = len(server.requests)
-    fetch(url, target, None, retries=1)
-    assert len(server.requests) - before == (1 if if_range else 2)
+        fetch(url, target)
+    server.files["/a.bin"] = OTHER[:length]
+    fetch(url, target, hashlib.sha256(OTHER[:length]).hexdigest())
     assert target.read_bytes() == OTHER[:length]
 
 
@@ -167,7 +146,7 @@ def test_bad_beginning_from_an_earlier_run_is_fetched_again(server, url, target)
 
 
 def test_second_address_goes_on_where_the_first_one_broke(server, url, target):
-    server.files["/mirror.bin"], server.versions["/mirror.bin"] = CONTENT, '"mirror"'
+    server.files["/mirror.bin"] = CONTENT
     server.cuts = [CUT, 0]
     fetch([url, server.url + "/mirror.bin"], target)
     assert server.requests[-1] == ("/mirror.bin", f"bytes={CUT}-")
@@ -186,32 +165,23 @@ def test_complete_part_of_a_killed_run_is_only_checked(server, url, target):
     with pytest.raises(SourceFailed):
         fetch(url, target)
     target.with_name("a.bin.part").write_bytes(CONTENT)
-    before = len(server.requests)
+    before = sum(server.sent)
     fetch(url, target)
-    assert len(server.requests) == before
-    assert target.read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("note", ["", "[]", "{}", '{"url": 5, "size": "x"}'])
-def test_damaged_note_starts_from_zero(server, url, target, note):
-    target.parent.mkdir()
-    target.with_name("a.bin.part").write_bytes(b"junk")
-    target.with_name("a.bin.part.json").write_text(note)
-    fetch(url, target, retries=1)
+    assert sum(server.sent) == before
     assert target.read_bytes() == CONTENT
 
 
 def test_web_page_is_not_taken_for_the_file(server, url, target):
     server.content_type = "text/html; charset=utf-8"
     with pytest.raises(SourceFailed, match="web page"):
-        fetch(url, target, None)
+        fetch(url, target)
     assert names(target.parent) == []
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/a", "a.bin", "http://"])
 def test_only_web_addresses(target, url):
     with pytest.raises(SourceFailed, match="address"):
-        fetch(url, target, None)
+        fetch(url, target)
     assert names(target.parent) == []
 
 
@@ -287,11 +257,11 @@ def test_two_at_once_do_not_mix(server, url, target, monkeypatch):
 def test_progress_bars_show_the_file(url, target, capsys):
     fetch(url, target, progress=True)
     shown = capsys.readouterr().err
-    assert re.search(r"(^|\r)a\.bin:", shown) and "checking a.bin" in shown
+    assert re.search(r"(^|\r)a\.bin:", shown)
 
 
 def test_short_answer_is_noticed_where_the_http_library_does_not(server, url, target, monkeypatch):
     monkeypatch.setattr(requests.Response, "iter_content", lambda self, size: iter([self.raw.read(CUT)]))
     with pytest.raises(SourceFailed, match=f"the connection ended at {CUT} of {len(CONTENT)} bytes"):
-        fetch(url, target, None, retries=-1)
+        fetch(url, target, retries=-1)
     assert not target.exists()

@@ -17,7 +17,7 @@ from hw3lib.imbalance.methods.heads import Recipe
 from hw3lib.imbalance.methods.table import METHODS, Method
 from hw3lib.imbalance.methods.training import Part
 from hw3lib.imbalance.oversamplers.deepsmote import DeepSmote
-from hw3lib.imbalance.result import MethodComparison, verdict
+from hw3lib.imbalance.result import MethodComparison
 
 SHORT = Recipe(steps=10, batch_size=8)
 
@@ -141,11 +141,11 @@ def test_the_table_pairs_each_split_with_plain_training_of_the_same_ratio():
     found = made_up(GAINS).table().set_index(["method", "ratio"])
     row = found.loc[("noise", 10)]
     assert row["balanced_accuracy"] == pytest.approx(0.45)
-    expected = corrected_interval(GAINS["noise"], 40, 10)
-    assert tuple(row[["gain", "gain_low", "gain_high"]]) == pytest.approx(expected)
+    expected = corrected_interval(GAINS["noise"], 40, 10, kind="difference")
+    assert tuple(row[["gain", "gain_low", "gain_high"]]) == pytest.approx((expected.value, expected.low, expected.high))
     bad = found.loc[("bad one", 5)]
     assert bad["gain"] == pytest.approx(-0.205)
-    assert bad["ci_low"] == pytest.approx(max(0, corrected_interval([0.3, 0.39, 0.3, 0.39], 40, 10)[1]))
+    assert bad["ci_low"] == pytest.approx(corrected_interval([0.3, 0.39, 0.3, 0.39], 40, 10, kind="share").low)
     assert found.loc[("plain", 5), ["gain", "gain_low", "gain_high"]].isna().all()
 
 
@@ -155,18 +155,25 @@ def test_the_table_is_sorted_by_ratio_and_balanced_accuracy():
     assert found["method"].tolist()[:4][0] == "good one" and found["method"].tolist()[3] == "bad one"
 
 
-def test_verdicts_follow_from_the_interval():
+def test_verdicts_are_those_of_all_methods_together():
     found = made_up(GAINS).ranking().set_index("method")["verdict"]
     assert found.to_dict() == {"good one": "helps", "bad one": "hurts", "noise": "not significant", "plain": ""}
-    assert verdict(0.0, 0.1) == verdict(-0.1, 0.0) == "not significant"
+    # Alone its interval leaves out 0; beside twenty others p = 0.02 is nothing.
+    weak = [0.05, 0.04, 0.06, 0.085]
+    alone, many = (
+        made_up({"weak": weak} | rest).ranking() for rest in ({}, {f"x{i}": GAINS["noise"] for i in range(20)})
+    )
+    assert alone.loc[0, "verdict"] == "helps" and many.loc[0, "verdict"] == "not significant"
+    assert many.loc[0, "gain_low"] == alone.loc[0, "gain_low"] > 0
+    assert many.loc[0, "gain_p"] == pytest.approx(21 * alone.loc[0, "gain_p"])
 
 
 def test_the_ranking_takes_a_splits_mean_over_the_ratios():
     found = made_up(GAINS, {"bad one": 6.0}).ranking().set_index("method")
     assert found["rank"].to_dict()["good one"] == 1
     assert found.loc["plain", "balanced_accuracy"] == pytest.approx(0.5)
-    expected = corrected_interval([0.45, 0.55, 0.45, 0.55], 40, 10)
-    assert tuple(found.loc["plain", ["balanced_accuracy", "ci_low", "ci_high"]]) == pytest.approx(expected)
+    expected = corrected_interval([0.45, 0.55, 0.45, 0.55], 40, 10, kind="share")
+    assert tuple(found.loc["plain", ["ci_low", "ci_high"]]) == pytest.approx((expected.low, expected.high))
     assert found.loc["bad one", "cost"] == pytest.approx(12)
 
 
@@ -176,7 +183,6 @@ def test_a_splits_tails_are_averaged_before_the_interval():
     both = MethodComparison(pd.concat([one.figures, other]), one.classes, 40, 10)
     for whole, part in ((both.table(), one.table()), (both.ranking(), one.ranking())):
         assert (whole["balanced_accuracy"] - part["balanced_accuracy"]).tolist() == pytest.approx([0.05] * len(part))
-        assert (whole["ci_low"] - part["ci_low"]).iloc[0] == pytest.approx(0.05)
         pd.testing.assert_series_equal(whole["gain_low"], part["gain_low"])
     with pytest.raises(Hw3Error, match="same ratios, splits and tails"):
         MethodComparison(pd.concat([one.figures, other.iloc[:-1]]), one.classes, 40, 10)
@@ -196,7 +202,7 @@ def test_the_paragraph_says_what_the_figures_say():
         and "worse: bad one." in text
         and "No significant difference: noise." in text
     )
-    assert "is that of good one: 71%, +21 points (+18 to +24) against plain; rarest defect type 51%." in text
+    assert "is that of good one: 71%, +21.0 points (+18.4 to +23.6) against plain; rarest defect type 51%." in text
     assert "noise, takes 40 times" in text
     assert 110 <= len(text.split()) <= 190
 
@@ -223,7 +229,7 @@ def test_the_paragraph_is_true_where_nothing_helps():
 @pytest.mark.parametrize(
     ("gain", "expected"),
     [
-        ([0.1, 0.11, 0.1, 0.11], "gains +10 points (+9.2 to +12): so much could be won back."),
+        ([0.1, 0.11, 0.1, 0.11], "gains +10.5 points (+9.2 to +11.8): so much could be won back."),
         ([0.1, -0.1, 0.1, -0.1], "nothing to win back can be shown on these splits."),
     ],
 )
@@ -234,7 +240,7 @@ def test_the_paragraph_says_what_the_missing_images_are_worth(gain, expected):
 
 def test_plain_training_alone_has_a_paragraph_too():
     text = made_up({}).text()
-    assert "50% of a class" in text and "significant" not in text
+    assert "50 % (32 to 68) of a class" in text and "significant" not in text
 
 
 def test_figures_that_cannot_be_paired_are_refused():

@@ -81,6 +81,7 @@ def test_drawn_angles_have_the_variance_that_lacks_and_the_head_stays():
     drawn = angles[y == 2]
     assert drawn.mean().item() == pytest.approx(0, abs=0.003)
     assert drawn.var().item() == pytest.approx(cloud.cloud_variance()[2].item(), rel=0.05)
+    assert torch.equal(cloud.draw(y, torch.Generator().manual_seed(0)), angles)
 
 
 def test_during_warm_up_there_is_no_cloud():
@@ -96,6 +97,24 @@ def test_cosface_and_arcface_logits_by_hand():
     assert cosface[0].tolist() == pytest.approx([10 * (math.cos(0.8) - 0.35), 2.0], rel=1e-4)
     arcface = cloud_logits(cosine, y, angle, form="arcface", scale=10, margin=0.5)
     assert arcface[0].tolist() == pytest.approx([10 * math.cos(1.3), 2.0], rel=1e-4)
+
+
+def test_without_a_momentum_the_centre_is_the_last_batchs():
+    cloud = FeatureCloud([2], momentum=0)
+    cloud.update(at(0), torch.tensor([0]))
+    cloud.update(at(90), torch.tensor([0]))
+    assert cloud.centres[0].tolist() == pytest.approx([0, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize(("form", "best"), [("cosface", 1 - 0.35), ("arcface", 1.0)])
+def test_moving_an_image_past_its_class_does_not_move_it_away(form, best):
+    logits = cloud_logits(torch.tensor([[math.cos(0.1)]]), torch.tensor([0]), torch.tensor([-2.0]), form=form, scale=1)
+    assert logits.item() == pytest.approx(best, abs=1e-6)
+
+
+def test_cosface_is_the_form_and_16_the_scale_where_nothing_is_said():
+    cosine, y, angle = torch.tensor([[0.5, 0.2]]), torch.tensor([0]), torch.zeros(1)
+    assert cloud_logits(cosine, y, angle)[0].tolist() == pytest.approx([16 * (0.5 - 0.35), 16 * 0.2], rel=1e-4)
 
 
 @pytest.mark.parametrize("form", ["cosface", "arcface"])
@@ -118,11 +137,12 @@ def test_gradients_are_finite_at_angles_of_nothing_and_of_half_a_turn():
         lambda: FeatureCloud([3, 1], "often"),
         lambda: FeatureCloud([3, 1], threshold=4),
         lambda: FeatureCloud([3, 0]),
+        lambda: FeatureCloud([[3, 1]]),
         lambda: FeatureCloud([3, 1], momentum=1),
         lambda: FeatureCloud([3, 1]).refresh(at(0), torch.tensor([0])),
         lambda: cloud_logits(torch.zeros(1, 1), torch.tensor([0]), torch.zeros(1), form="sphere"),
     ],
-    ids=["rule", "no head", "no image", "momentum", "no centre", "form"],
+    ids=["rule", "no head", "no image", "counts in a table", "momentum", "no centre", "form"],
 )
 def test_what_has_no_meaning_is_refused(call):
     with pytest.raises(Hw3Error):

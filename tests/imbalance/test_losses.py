@@ -42,6 +42,10 @@ def test_focal_loss_by_hand():
     assert focal_loss(logits, torch.tensor([0])).item() == pytest.approx(true + other)
     twice = focal_loss(logits.repeat(2, 1), torch.tensor([0, 0]))
     assert twice.item() == pytest.approx(true + other)  # a mean over images
+    assert focal_loss(logits, torch.tensor([0]), alpha=1, gamma=0.5).item() == pytest.approx(
+        0.25**0.5 * -math.log(0.75)
+    )
+    assert focal_loss(logits, torch.tensor([0]), alpha=1, gamma=0).item() == pytest.approx(-math.log(0.75))
 
 
 def test_logit_adjustment_loss_by_hand():
@@ -80,9 +84,10 @@ def test_the_adjusted_loss_is_least_where_the_unadjusted_logits_are_balanced():
         lambda: inverse_frequency_weights([3, 0]),
         lambda: class_balanced_weights([3, 2], beta=1),
         lambda: focal_loss(torch.zeros(1, 2), torch.tensor([0]), gamma=-1),
+        lambda: focal_loss(torch.zeros(1, 2), torch.tensor([0]), alpha=1.5),
         lambda: LogitAdjustment([]),
     ],
-    ids=["no image", "beta", "gamma", "no class"],
+    ids=["no image", "beta", "gamma", "alpha", "no class"],
 )
 def test_what_cannot_be_weighted_is_refused(call):
     with pytest.raises(Hw3Error, match="expected"):

@@ -1,28 +1,38 @@
-"""``hw3 app`` without a browser: what is said of a photograph, what is refused, and that the server ends."""
+"""``hw3 app`` without a browser: what is said of a photograph, what is refused, and who may ask."""
 
+import base64
+import hashlib
+import http.client
 import io
-import os
-import signal
+import json
+import re
+import shutil
 import socket
-import subprocess
-import sys
+import threading
+import time
 import urllib.request
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from hw3lib.anomaly import Costs
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.cli.main import main
 from hw3lib.data import read_image
+from hw3lib.data.pixels.reading import PLAIN
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
-from hw3lib.inspection.app import page, server
+from hw3lib.inspection.app import defect_types, server
 from hw3lib.inspection.app.defect_types import region
 from hw3lib.inspection.app.inspection import Inspector, decode, say_p_value
-from hw3lib.inspection.app.service import ADDRESS, KEY, Service, ask
+from tests.helpers.processes import wait_for
 
 
 def encoded(pixels, kind="PNG", **options):
@@ -87,7 +97,9 @@ def detector(tmp_path_factory, make_category):
 
 @pytest.fixture(scope="module")
 def inspector(detector):
-    return Inspector(detector / "detector", detector / "widget")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(defect_types, "project_root", lambda: detector)
+        return Inspector(detector / "detector", detector / "widget")
 
 
 def test_an_inspection_agrees_with_the_detector(detector, inspector):
@@ -104,22 +116,80 @@ def test_an_inspection_agrees_with_the_detector(detector, inspector):
     assert str(model.thresholds_) == found["limit"]
 
 
+def test_a_threshold_by_costs_is_obeyed_and_a_changed_detector_gives_no_p_value(detector, tmp_path):
+    model = load_detector(detector / "detector")
+    file = detector / "widget/test/dent/000.png"
+    model.know_defects(read_image(file, 64).transpose(2, 0, 1)[None])
+    model.set_costs(Costs(1, 1000))
+    model.probe_ = model.probe_ * 2  # as if it had given other scores
+    model.save(tmp_path / "costly")
+    found = Inspector(tmp_path / "costly")
+    said = found.inspect(file.read_bytes(), "000.png")
+    assert said["threshold"] == model.threshold_ and "costs least on 1 known defect" in said["limit"]
+    assert said["p_value"] is None and said["chance"].startswith("This is no longer the detector that was fitted")
+    assert said["limit"].endswith(said["chance"])
+
+
 def test_a_type_of_defect_is_named_with_what_it_is_worth(detector, inspector):
     right = 0
     for defect in ("dent", "scratch"):
         for file in sorted((detector / "widget/test" / defect).iterdir()):
-            p = inspector.types.probabilities(*_with_map(inspector, file))
-            assert p.sum() == pytest.approx(1)
-            right += inspector.types.classes[int(p.argmax())] == defect
+            image = read_image(file)
+            p = inspector.types.probabilities(image, inspector.map_of(image))
+            assert sum(p.values()) == pytest.approx(1)
+            right += max(p, key=p.get) == defect
     assert right == 8  # of those it has learned
     said = inspector.inspect((detector / "widget/test/scratch/000.png").read_bytes(), "a.png")["type"]
     assert said.startswith("Type of defect: most like scratch (") and "labelled photographs of widget" in said
     assert inspector.types.right[1] == 8
 
 
-def _with_map(inspector, file):
-    image = read_image(file)
-    return image, inspector._score(image)[1]
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_the_weights_say_what_the_regression_says(monkeypatch, names):
+    """Of two classes, of which scikit-learn keeps the weights of one, and of three."""
+    rng = np.random.default_rng(0)
+    y = np.array(list(names * 6))
+    x = rng.normal(size=(len(y), 5)) * 3 + 7 + (y[:, None] == np.array(list("abcab")))
+    described = iter([*x, *x])
+    monkeypatch.setattr(defect_types, "_describe", lambda *_: next(described))
+    monkeypatch.setattr(defect_types, "read_image", lambda *_, **__: None)
+    table = pd.DataFrame({"image": "i", "defect": y})
+    classes, _, weights = defect_types._learn(table, lambda _: None, None, PLAIN, False)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000)).fit(x, y)
+    types = defect_types.DefectTypes(classes, (1, 1), "f", weights, None)
+    found = [types.probabilities(NOISE, None) for _ in x]
+    assert classes == [*names] == [*found[0]]
+    assert np.allclose([list(p.values()) for p in found], model.predict_proba(x), atol=1e-9)
+
+
+def test_types_are_learned_once_and_anew_for_other_photographs_or_another_detector(
+    detector, inspector, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(defect_types, "project_root", lambda: detector)
+    learn, learned = defect_types._learn, []
+    monkeypatch.setattr(defect_types, "_learn", lambda *given: learned.append(1) or learn(*given))
+    said = []
+    again = Inspector(detector / "detector", detector / "widget", echo=said.append)
+    file = (detector / "widget/test/scratch/000.png").read_bytes()
+    assert again.inspect(file, "a") == inspector.inspect(file, "a") and not learned and not said
+    for folder in ("widget", "detector"):
+        shutil.copytree(detector / folder, tmp_path / folder)
+    assert Inspector(tmp_path / "detector", tmp_path / "widget").types.right == inspector.types.right and not learned
+    photograph = tmp_path / "widget/test/dent/000.png"
+    photograph.write_bytes((tmp_path / "widget/test/dent/001.png").read_bytes())
+    Inspector(detector / "detector", tmp_path / "widget", echo=said.append)
+    assert len(learned) == 1 and said[0].startswith("types of defects are learned from 8 photographs of ")
+    (tmp_path / "detector/note").write_text("another")
+    Inspector(tmp_path / "detector", detector / "widget")
+    assert len(learned) == 2
+    (detector / "runs").rename(tmp_path / "gone")
+    (detector / "runs").touch()  # where no folder can be made
+    try:
+        Inspector(detector / "detector", detector / "widget", echo=said.append)
+    finally:
+        (detector / "runs").unlink()
+        (tmp_path / "gone").rename(detector / "runs")
+    assert len(learned) == 3 and "cannot be written" in said[-1]
 
 
 def test_without_labelled_defects_the_page_says_how_to_get_the_type(detector):
@@ -149,75 +219,196 @@ def test_the_region_is_round_the_peak_and_inside_of_the_image():
 @pytest.mark.parametrize(
     ("p", "n", "said"),
     [
-        (1 / 20, 19, "p = 0.05: None of 19 good products that were held out looked as unusual as this one"),
-        (4 / 20, 19, "p = 0.2: 3 of 19 good products that were held out looked at least as unusual as this one"),
-        (1, 3, "p = 1: 3 of 3 good products"),
-        (1 / 5000, 4999, "p = 0.0002: None of 4999"),
+        (1 / 20, 19, "p = 0.05: None of the 19 good products that set the threshold looked as unusual as this one"),
+        (
+            4 / 20,
+            19,
+            "p = 0.2: 3 of the 19 good products that set the threshold looked at least as unusual",
+        ),
+        (1, 3, "p = 1: 3 of the 3 good products"),
+        (1 / 5000, 4999, "p = 0.0002: None of the 4999"),
     ],
 )
 def test_a_p_value_is_said_in_words(p, n, said):
     assert say_p_value(p, n).startswith(said)
 
 
-def test_the_service_answers_and_tells_errors():
-    def inspect(content, name):
-        if name == "bad":
-            raise Hw3Error("bad is damaged")
-        if name == "worse":
-            raise ValueError("why")
-        return {"name": name, "size": len(content), "photograph": content[:3], "heat_map": None}
+class Asked:
+    """What a program asks a server that inspects with a function of ours."""
 
-    with Service(inspect) as service:
-        known = service.environment
-        assert ask(b"abcdef", "a", known) == {"name": "a", "size": 6, "photograph": b"abc", "heat_map": None}
-        with pytest.raises(Hw3Error, match="^bad is damaged$"):
-            ask(b"", "bad", known)
-        with pytest.raises(Hw3Error, match="worse could not be inspected: ValueError: why"):
-            ask(b"", "worse", known)
-        with pytest.raises((AuthenticationError, EOFError, OSError)):
-            Client(("127.0.0.1", int(known[ADDRESS])), authkey=b"guessed")
-        with pytest.raises(Hw3Error, match="does not answer"):
-            ask(b"", "a", known | {KEY: "00"})
-        assert ask(b"", "after all that", known)["size"] == 0
-    with pytest.raises(Hw3Error, match="does not answer"):
-        ask(b"", "a", known)
+    def __init__(self, inspect, token="", **headers):
+        self.sockets, self.headers = server.listen("127.0.0.1", 0), headers
+        self.context = server.serving(inspect, self.sockets, token)
+        self.port = self.sockets[0].getsockname()[1]
 
+    def __enter__(self):
+        self.context.__enter__()
+        return self
 
-def test_the_page_writes_names_as_text_and_not_as_html():
-    found = {
-        "name": "<script>x</script>.png", "width": 1, "height": 2, "score": 1.0, "threshold": 2.0, "anomalous": False,
-        "verdict": "Good", "chance": "p", "limit": "l", "type": "", "photograph": b"x", "heat_map": None,
-    }  # fmt: skip
-    for shown in (page.answered(found), page.refused(found["name"]), page.waiting(found["name"])):
-        assert "<script>" not in shown and "&lt;script&gt;" in shown
-    assert "has no heat map" in page.answered(found)
+    def __exit__(self, *error):
+        self.context.__exit__(*error)
+
+    def __call__(self, path, content=None, **headers):
+        """Status and JSON, or text, of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        method = "GET" if content is None else "POST"
+        connection.request(method, path, content, self.headers | {k.replace("_", "-"): v for k, v in headers.items()})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, json.loads(text) if "json" in answer.headers["Content-Type"] else text
 
 
-def test_a_file_in_pieces_is_put_together_and_a_broken_one_dropped():
-    from hw3lib.inspection.app.drop import PhotographDrop
-
-    drop, got = PhotographDrop(limit=10), []
-    drop.on_file(lambda name, content: got.append((name, content)))
-
-    def send(key, part, parts, piece):
-        drop._handle_custom_msg({"key": key, "part": part, "parts": parts, "name": f"{key}.png"}, [memoryview(piece)])
-
-    send(1, 0, 3, b"ab")
-    send(2, 0, 2, b"cd")  # the first one never ends
-    send(2, 1, 2, b"ef")
-    send(3, 0, 2, b"0123456")
-    send(3, 1, 2, b"789ab")  # more than is taken
-    send(4, 0, 1, b"")
-    assert got == [("2.png", b"cdef"), ("4.png", b"")]
+def named(content, name, pictures):
+    """In place of a detector."""
+    if name == "bad":
+        raise Hw3Error("bad is damaged")
+    if name == "worse":
+        raise ValueError("why")
+    return {"name": name, "size": len(content), "photograph": content[:3] if pictures else None}
 
 
-def test_only_loopback_is_served_unless_another_host_is_allowed():
+def test_a_program_asks_and_is_told_of_errors_in_a_sentence():
+    with Asked(named) as ask:
+        assert ask("/inspect?name=a", b"abcdef") == (200, {"name": "a", "size": 6, "photograph": None})
+        assert ask("/inspect?name=a&pictures=1", b"abc=1&d")[1]["photograph"] == base64.b64encode(b"abc").decode()
+        form = {"Content_Type": "application/x-www-form-urlencoded"}  # as curl says of every file
+        assert ask("/inspect?name=a", b"%zz=&\xff", **form)[0] == 200
+        assert ask("/inspect", b"abc")[1]["name"] == "The photograph"
+        assert ask("/inspect?name=bad", b"") == (422, {"error": "bad is damaged"})
+        assert ask("/inspect?name=worse", b"") == (500, {"error": "worse could not be inspected: ValueError: why"})
+        assert ask("/inspect?name=big.png", bytes(server.LARGEST + 1)) == (
+            413, {"error": "big.png is larger than 30 MB; make it smaller."}
+        )  # fmt: skip
+        assert ask("/inspect?name=big.png", iter([bytes(10**6)] * 40))[0] == 413  # that does not say how long it is
+        assert ask("/inspect?name=%ff", b"a")[0] == 400 and ask("/nothing") == (
+            404,
+            {"error": "GET /nothing: Not Found."},
+        )
+        assert ask("/inspect")[0] == 405
+        assert ask("/inspect?name=a", b"after all that")[1]["size"] == 14
+        assert ask("/health") == (200, {"status": "ok", "waiting": 0, "answered": 7})
+
+
+def test_the_description_says_what_is_answered(inspector, detector):
+    photograph = (detector / "widget/test/dent/000.png").read_bytes()
+    with Asked(inspector.inspect) as ask:
+        said = ask("/openapi.json")[1]
+        found = ask("/inspect?name=a.png&pictures=1", photograph)[1]
+        bare = ask("/inspect?name=a.png", photograph)[1]
+    inspect = said["paths"]["/inspect"]["post"]
+    schema = inspect["responses"]["200"]["content"]["application/json"]["schema"]
+    assert set(schema["properties"]) == set(schema["required"]) == set(found) == set(bare)
+    kinds = {"number": (int, float), "integer": int, "string": str, "boolean": bool, "object": dict, "null": type(None)}
+    for key, value in [*found.items(), *bare.items()]:
+        wanted = schema["properties"][key]["type"]
+        assert any(isinstance(value, kinds[kind]) for kind in ([wanted] if isinstance(wanted, str) else wanted)), key
+    assert bare["photograph"] is None and base64.b64decode(found["photograph"]).startswith(b"\xff\xd8")
+    assert sum(found["types"].values()) == pytest.approx(1) and found["score"] == bare["score"]
+    assert set(inspect["responses"]) == {"200", "403", "413", "422", "429", "500", "503"} and "security" not in said
+
+
+def test_the_server_answers_while_a_photograph_is_inspected_and_refuses_what_is_too_much(monkeypatch):
+    monkeypatch.setattr(server, "QUEUE", 3)
+    monkeypatch.setattr(server, "SECONDS", 2.0)
+    go, begun = threading.Event(), []
+
+    def inspect(content, name, pictures):
+        begun.append(name)
+        go.wait(30)
+        return {"name": name}
+
+    with Asked(inspect) as ask, ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, f"/inspect?name={i}", b"x") for i in range(3)]
+        wait_for(lambda: ask("/health")[1]["waiting"] == 3)
+        assert len(begun) == 1  # one at a time
+        assert ask("/inspect?name=more", bytes(10**6)) == (
+            429, {"error": "3 photographs are waiting already; try again in a moment."}
+        )  # fmt: skip
+        answers = [future.result() for future in asked]
+        assert [status for status, _ in answers] == [503] * 3 and "was not inspected within 2 s" in answers[0][1][
+            "error"
+        ]
+        assert ask("/health")[1]["waiting"] == 1  # the one that nothing can stop
+        go.set()
+        assert ask("/inspect?name=later", b"x") == (200, {"name": "later"})
+    assert len(begun) == 2  # those that gave up waiting were never begun
+
+
+def test_who_leaves_gives_up_the_place_and_a_slow_one_is_left(monkeypatch):
+    monkeypatch.setattr(server, "SECONDS", 1.0)
+    with Asked(named) as ask:
+        slow = [socket.create_connection(("127.0.0.1", ask.port)) for _ in range(2)]
+        for each in slow:
+            each.sendall(
+                f"POST /inspect HTTP/1.1\r\nHost: 127.0.0.1:{ask.port}\r\nContent-Length: 99\r\n\r\nx".encode()
+            )
+        wait_for(lambda: ask("/health")[1]["waiting"] == 2)
+        slow[0].close()
+        wait_for(lambda: ask("/health")[1]["waiting"] == 1)
+        wait_for(lambda: ask("/health")[1]["waiting"] == 0)  # of the one that sends no more
+        assert slow[1].recv(1) == b""
+        slow[1].close()
+
+
+def test_twenty_programs_at_once_are_all_answered_once(monkeypatch):
+    monkeypatch.setattr(server, "QUEUE", 12)  # fewer than ask, so that some must come again
+    seen, refused = Counter(), []
+
+    def inspect(content, name, pictures):
+        seen[name] += 1
+        return {"name": name, "sum": hashlib.sha256(content).hexdigest()}
+
+    def client(number):
+        rng, answers = np.random.default_rng(number), {}
+        for i in range(15):
+            name, content = f"{number}-{i}", rng.bytes(50_000)
+            while (answer := ask(f"/inspect?name={name}", content))[0] == 429:
+                refused.append(name)
+                time.sleep(0.02)
+            assert answer == (200, {"name": name, "sum": hashlib.sha256(content).hexdigest()})
+            answers[name] = answer
+        return answers
+
+    with Asked(inspect) as ask, ThreadPoolExecutor(20) as pool:
+        answered = [name for answers in pool.map(client, range(20)) for name in answers]
+        assert ask("/health")[1] == {"status": "ok", "waiting": 0, "answered": 300}
+    assert len(set(answered)) == len(answered) == 300 and seen == Counter(answered) and refused
+
+
+def test_only_this_machine_may_ask_and_others_need_the_token():
     for host in ("127.0.0.1", "localhost", "::1", "127.0.0.7"):
-        assert server.check_host(host, False) is False
+        assert server.is_loopback(host)
     for host in ("0.0.0.0", "192.168.1.5", "example.org", "::"):
-        with pytest.raises(Hw3Error, match="--allow-remote"):
-            server.check_host(host, False)
-        assert server.check_host(host, True) is True
+        assert not server.is_loopback(host)
+    with Asked(named) as ask:
+        at_home = f"http://127.0.0.1:{ask.port}"
+        assert ask("/inspect", b"a", Origin=at_home)[0] == 200
+        for hostile in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+            for path, content in (("/", None), ("/inspect", b"a"), ("/openapi.json", None)):
+                status, said = ask(path, content, **hostile)
+                assert status == 403 and "only the page of this machine may ask" in said["error"]
+    with Asked(named, "secret") as ask:
+        for wrong in ({}, {"Authorization": "Bearer guess"}, {"Authorization": "Bearer"}):
+            for path, content in (
+                ("/", None),
+                ("/inspect", b"a" * 10**6),
+                ("/openapi.json", None),
+                ("/?token=x", None),
+            ):
+                assert ask(path, content, **wrong)[0] == 403
+        assert ask("/inspect", b"a", Authorization="Bearer secret", Host="line.example")[0] == 200
+        assert "<title>" in ask("/?token=secret")[1] and ask("/health")[0] == 200
+        assert ask("/openapi.json?token=secret")[1]["security"] == [{"token": []}]
+
+
+def test_the_page_takes_nothing_from_elsewhere_and_runs_no_script_but_its_own():
+    with Asked(named) as ask, urllib.request.urlopen(f"http://127.0.0.1:{ask.port}/") as answer:
+        page, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]
+    nonce = re.search(r"<script nonce=\"(.+)\">", page)[1]
+    assert f"script-src 'nonce-{nonce}'" in policy and "default-src 'none'" in policy
+    assert "{{" not in page
+    assert "innerHTML" not in page and re.findall(r"https?://", page) == []
 
 
 def test_a_busy_port_is_told_before_anything_is_loaded(tmp_path):
@@ -227,9 +418,10 @@ def test_a_busy_port_is_told_before_anything_is_loaded(tmp_path):
         port = busy.getsockname()[1]
         with pytest.raises(Hw3Error, match=f"--port {port}: cannot be listened on"):
             server.serve(tmp_path / "no detector", port=port)
-    assert server.free_port("127.0.0.1", port) == port and server.free_port("127.0.0.1", 0) > 0
     with pytest.raises(Hw3Error, match="--port 70000: expected a number of 0 to 65535"):
-        server.free_port("127.0.0.1", 70000)
+        server.listen("127.0.0.1", 70000)
+    with pytest.raises(Hw3Error, match="--host no.such.host.invalid"):
+        server.listen("no.such.host.invalid", 0)
 
 
 def test_a_broken_detector_is_told_before_anything_is_served(tmp_path, monkeypatch):
@@ -242,38 +434,35 @@ def test_a_broken_detector_is_told_before_anything_is_served(tmp_path, monkeypat
         server.serve(tmp_path / "nothing", port=0)
 
 
+@pytest.mark.parametrize(("host", "given", "open_"), [("127.0.0.1", None, True), ("0.0.0.0", None, False),
+                                                      ("127.0.0.1", "secret", False)])  # fmt: skip
+def test_it_says_where_the_page_is_and_a_host_for_others_has_a_token(detector, monkeypatch, host, given, open_):
+    said, token = [], {server.TOKEN: given} if given else {}
+    for name, value in token.items():
+        monkeypatch.setenv(name, value)
+
+    def echo(line):
+        said.append(line)
+        if line.startswith("page: "):
+            address = line.split()[1]
+            with urllib.request.urlopen(address) as answer:
+                assert "<title>Inspection of a photograph</title>" in answer.read().decode()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        server.serve(detector / "detector", host=host, port=0, browser=False, echo=echo)
+    assert ("?token=" in said[-1]) is not open_ and (given or "") in said[-1]
+    assert any("is not encrypted" in line for line in said) == (host == "0.0.0.0")
+    with pytest.raises(OSError):
+        urllib.request.urlopen(said[-1].split()[1], timeout=5)
+
+
 def test_the_command_passes_its_arguments_on(monkeypatch):
     given = {}
     monkeypatch.setattr(server, "serve", lambda detector, **rest: given.update(rest, detector=detector))
     assert main(["app", "bolts", "--port", "0", "--types", "T", "--no-browser", "--theme", "dark"]) == 0
     del given["echo"]
     assert given == {
-        "detector": "bolts", "host": "127.0.0.1", "port": 0, "types": "T", "allow_remote": False, "browser": False,
-        "theme": "dark",
+        "detector": "bolts", "host": "127.0.0.1", "port": 0, "types": "T", "browser": False, "theme": "dark",
+        "progress": False,
     }  # fmt: skip
-
-
-@pytest.mark.skipif(os.name != "posix", reason="ends a process by a signal")
-def test_the_server_serves_its_page_and_ends_with_the_program(tmp_path):
-    pytest.importorskip("voila")
-    program = (
-        "import signal, sys, time; from hw3lib.inspection.app import server\n"
-        "signal.signal(signal.SIGTERM, server._end)\n"
-        "port = server.free_port('127.0.0.1', 0)\n"
-        "with server.serving(lambda content, name: {}, '127.0.0.1', port) as (a, process):\n"
-        "    print(a, process.pid, flush=True); time.sleep(60)\n"
-    )
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
-    running = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        address, pid = running.stdout.readline().split()
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            assert "<title>Inspection of a photograph</title>" in answer.read(3000).decode()
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 0
-    finally:
-        running.kill()
-        running.wait()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid), 0)
-    assert list(tmp_path.glob("hw3-app-*")) == []

@@ -14,7 +14,6 @@ from hw3lib.anomaly import OnnxDetector
 from hw3lib.anomaly.registry import load
 from hw3lib.cli import main as cli
 from hw3lib.data import ImageStack, Reading, load_table
-from hw3lib.inspection.app import page
 from hw3lib.inspection.app.inspection import Inspector
 from hw3lib.inspection.score import RESULTS
 
@@ -118,14 +117,14 @@ def test_a_detector_of_8_bits_says_that_other_photographs_are_deeper(fitted, tmp
 
 
 def test_a_detector_saved_before_there_were_ranges_is_one_of_8_bits(fitted, tmp_path):
-    from hw3lib.anomaly.detector import _digest
+    from hw3lib.core.saved import settings_digest
 
     old = fitted / "detector8"
     settings = json.loads((old / "detector.json").read_text(encoding="utf-8"))
     del settings["reading"], settings["settings_sha256"]
     (tmp_path / "old").mkdir()
     (tmp_path / "old/state.safetensors").write_bytes((old / "state.safetensors").read_bytes())
-    settings["settings_sha256"] = _digest(settings)
+    settings["settings_sha256"] = settings_digest(settings)
     (tmp_path / "old/detector.json").write_text(json.dumps(settings), encoding="utf-8")
     assert load(tmp_path / "old").reading_ == Reading()
     for name in ("old", "new"):
@@ -161,4 +160,4 @@ def test_the_app_reads_an_upload_as_its_detector_does_and_shows_what_is_beyond(f
         assert found[bits]["warning"] == ""
     assert found[8]["score"] == found[12]["score"] and found[8]["photograph"] == found[12]["photograph"]
     odd = inspectors[12].inspect((fitted / "today8/0.png").read_bytes(), "a.png")
-    assert odd["warning"].startswith("a.png: 8 bits a pixel") and odd["warning"] in page.answered(odd)
+    assert odd["warning"].startswith("a.png: 8 bits a pixel")

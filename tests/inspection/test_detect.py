@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -13,15 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from hw3lib.anomaly import Autoencoder, PatchCore, conformal_threshold, p_values
 from hw3lib.anomaly.maps import overlay, upsample
+from hw3lib.anomaly.metrics.metrics import PixelMetrics
 from hw3lib.anomaly.registry import DETECTORS, load
 from hw3lib.cli import main as cli
 from hw3lib.cli.options import byte_count
 from hw3lib.data import ImageStack, load_table, read_image
 from hw3lib.data.folders.settings import CategorySettings, write_settings
+from hw3lib.data.regions.masks import read_mask
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection import photographs
@@ -103,18 +106,18 @@ def test_a_folder_of_photographs_becomes_the_detector_that_the_library_fits(good
         assert hw3("fit", good, "--out", out, "--image-size", 64, "--ratio", 0.5, "--seed", 1) == 0
     files = [good / f"{i}.png" for i in range(5)] + [good / "5.JPG", good / "6.tiff"]
     wanted = PatchCore(image_size=64, ratio=0.5, seed=1)
-    with pytest.warns(match="held-out good images cannot keep"):
+    with pytest.warns(match="7 good images cannot keep"):
         wanted.fit(stack(files, 64))
     found = load(out)
-    assert found.memory_bank == wanted.memory_bank == 192 and found.threshold_ == wanted.threshold_
+    assert found.memory_bank == wanted.memory_bank == 224 and found.threshold_ == wanted.threshold_
     images = stack(files[:2], 64)
     assert np.array_equal(found.decision_function(images), wanted.decision_function(images))
     text = capsys.readouterr().out
     assert "7 good images" in text and "of 2 sizes, 40x32 to 30x50 pixels; each is resized to 64x64" in text
-    assert "PatchCore learns from 6 of them, 1 are held out" in text
-    assert text.index("memory bank: 192 of 384 patches, 144 numbers each: 110.6 kB") < text.index("Scores above")
+    assert "PatchCore learns from 7 of them, and scores each without its own patches" in text
+    assert text.index("memory bank: 224 of 448 patches, 176 numbers each: 157.7 kB") < text.index("Scores above")
     assert str(wanted.thresholds_) in text
-    assert "lower false-alarm rate: 5 % takes 19 held out, 95 in all; 2 % takes 49 held out, 245 in all" in text
+    assert "7 good images can promise 12.5 % at the least; 5 % takes 19, 12 more, and a memory bank of 428.0 kB" in text
 
 
 def test_of_a_category_the_good_training_images_are_learned_from(category, tmp_path, capsys):
@@ -182,7 +185,19 @@ def test_the_test_images_of_a_category_are_scored_and_their_labels_give_the_auro
     assert list(table["file"]) == list(test["image"])
     auroc = roc_auc_score(test["is_defect"], table["score"])
     said = f"image AUROC {100 * auroc:.1f} % on 4 good and 7 defective images"
-    assert said in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert said in out and f"F1 {f1_score(test['is_defect'], table['anomalous']):.3f} (" in out
+    good, dents = table["score"][~test["is_defect"].to_numpy()], table["score"][(test["defect"] == "dent").to_numpy()]
+    dent = np.mean([(score > good) + 0.5 * (score == good) for score in dents])
+    assert re.search(rf"image AUROC by type: .*dent {dent:.3f} \([01]\.\d+ to [01]\.\d+\) of {len(dents)} images", out)
+    counted = PixelMetrics()
+    for row in test.itertuples():
+        mask = read_mask(row.mask) if row.is_defect else np.zeros((row.height, row.width), bool)
+        counted.update(mask, upsample(load(detector).anomaly_map(stack([row.image], 32))[0], mask.shape))
+    said = (
+        rf"AUPRO {counted.aupro():.3f} \(.*\) and AUPIMO {counted.aupimo().mean():.3f} \(.*\) on 7 images with a mask"
+    )
+    assert re.search(said, out)
     assert (tmp_path / "results" / "maps" / "test" / "dent" / "000.tiff").is_file()
 
 
@@ -203,7 +218,8 @@ def test_another_false_alarm_rate_sets_another_threshold(detector, today, tmp_pa
     scored = scoring.score(detector, [today], tmp_path / "a", overlays=True, false_alarm_rate=0.6, echo=str)
     assert scored.threshold == conformal_threshold(model.good_scores_, 0.6).value < model.threshold_
     model.set_false_alarm_rate(0.6)
-    assert scoring.map_colours(load(detector), detector, 0.6, None) == (model.scale_, model.map_threshold_)
+    chosen = load(detector).threshold_at(0.6)
+    assert (load(detector).colours(chosen), load(detector).map_limit(chosen)) == (model.scale_, model.map_threshold_)
     assert model.map_threshold_ < load(detector).map_threshold_
     file = today / "1.png"
     drawn = np.asarray(Image.open(tmp_path / "a" / "overlays" / "1.png.png"))
@@ -219,11 +235,11 @@ def test_a_given_threshold_is_taken_and_said(detector, today, tmp_path, capsys):
     )
     assert pd.read_csv(tmp_path / "a" / "results.csv")["anomalous"].sum() == 1
     assert "the threshold was given; " in capsys.readouterr().out
-    colours, outline = scoring.map_colours(load(detector), detector, None, limit)
-    assert outline == limit  # of an autoencoder's maps as well, whose maximum is the score
     model = load(detector)
+    assert model.map_limit(model.threshold_at(value=limit)) == limit  # an autoencoder's score is its map's maximum
     model.good_peaks_ = model.good_peaks_ * 2
-    assert scoring.map_colours(model, detector, None, limit)[1] == model.map_threshold_
+    above = (model.good_scores_ > limit).sum()
+    assert (model.good_peaks_ > model.map_limit(model.threshold_at(value=limit))).sum() == min(above, 2)
 
 
 @pytest.mark.parametrize("option", [("--threshold", "nan"), ("--threshold", "inf"), ("--false-alarm-rate", "1.5")])
@@ -237,7 +253,7 @@ def test_a_detector_without_held_out_images_needs_a_threshold(good, tmp_path, ca
     assert hw3("fit", good, "--out", out, *QUICK, "--held-out", 0) == 0
     assert "there will be no threshold" in capsys.readouterr().out
     assert hw3("score", out, good, "--out", tmp_path / "a") == 2
-    assert "give one with --threshold" in capsys.readouterr().err
+    assert "or give a threshold to score with (--threshold)" in capsys.readouterr().err
     assert hw3("score", out, good, "--out", tmp_path / "a", "--threshold", 1, "--overlays") == 2
     assert "nothing says which values of a map are normal" in capsys.readouterr().err
     assert hw3("score", out, good, "--out", tmp_path / "a", "--threshold", 1) == 0
@@ -307,7 +323,7 @@ def test_only_what_the_command_made_is_replaced_and_only_on_request(detector, go
         (("-p", "nieghbours", "3"), "patchcore has no parameter 'nieghbours'; did you mean 'neighbours'? it has"),
         (("--ratio", "2"), "ratio=2.0, expected a share"),
         (("--false-alarm-rate", "0"), "false_alarm_rate=0.0: expected a share"),
-        (("--held-out", "1.5"), "--held-out 1.5: expected a share"),
+        (("--held-out", "1.5"), "held_out=1.5, expected a share"),
         (("--image-size", "64", "--memory-limit", "50kB", "--ratio", "1"), "memory_limit is 50.0 kB"),
     ],
 )
@@ -426,14 +442,92 @@ def test_sizes_in_bytes():
             read(text)
 
 
-def test_how_many_good_images_a_lower_rate_takes():
-    assert detect._more_images(0.05, 0.05, 0.2) == (
-        "Good images for a lower false-alarm rate: 2 % takes 49 held out, 245 in all; 1 % takes 99 held out, 495 in "
-        "all; 0.5 % takes 199 held out, 995 in all"
+def test_what_good_images_can_promise_and_how_many_a_lower_rate_takes():
+    def said(n: int, asked: float, share: float, bank: int = 0) -> str:
+        return detect._more_images(conformal_threshold(np.arange(float(n)), asked), asked, share, bank)
+
+    assert said(8, 0.05, 0.2) == (
+        "8 held-out good images can promise 11.1 % at the least; 5 % takes 19 held out, 95 in all; 2 % takes 49 held "
+        "out, 245 in all; 1 % takes 99 held out, 495 in all"
     )
-    assert detect._more_images(0.33, 0.1, 0.5).startswith("Good images for a lower false-alarm rate: 5 %") is False
-    assert "10 % takes 9 held out, 18 in all" in detect._more_images(0.33, 0.1, 0.5)
-    assert detect._more_images(0.0005, 0.001, 0.2) == ""
+    assert said(40, 0.1, 0, 4000) == (
+        "40 good images can promise 2.44 % at the least; 5 % takes 19, which are there; 2 % takes 49, 9 more, and a "
+        "memory bank of 4.9 kB; 1 % takes 99, 59 more, and a memory bank of 9.9 kB"
+    )
+    assert said(1999, 0.001, 0.2) == "1999 held-out good images can promise 0.05 % at the least"
+
+
+@pytest.fixture
+def bad(tmp_path) -> Path:
+    """Three photographs of defects, of which one looks like a good one."""
+    folder = write_photographs(tmp_path / "bad", ["0.png"], seed=8)
+    Image.new("RGB", (48, 36), "white").save(folder / "1.png")
+    Image.new("RGB", (48, 36), "red").save(folder / "2.png")
+    return folder
+
+
+SETTINGS = (*QUICK, "--held-out", 0.4, "--false-alarm-rate", 0.3)
+
+
+def test_known_defects_are_told_with_a_curve_and_teach_nothing(good, detector, bad, tmp_path, capsys):
+    out = tmp_path / "known"
+    assert hw3("fit", good, "--out", out, *SETTINGS, "--bad", bad) == 0
+    model, text = load(out), capsys.readouterr().out
+    files = [bad / f"{i}.png" for i in range(3)]
+    np.testing.assert_allclose(model.bad_scores_, np.sort(model.decision_function(stack(files, 32))), rtol=1e-5)
+    assert model.thresholds_ == load(detector).thresholds_  # they choose nothing
+    missed = (model.bad_scores_ <= model.threshold_).sum()
+    assert f"3 known defects in {bad}, of which nothing is learned: {100 * missed / 3:.3g} % pass (" in text
+    assert text.count("  a threshold of ") == 5
+    curve = pd.read_csv(out / "misses.csv")
+    assert list(curve) == ["threshold", "alarms", "alarms_low", "alarms_high", "misses", "misses_low", "misses_high"]
+    assert len(curve) == 7 and curve["alarms"].is_monotonic_decreasing and curve["misses"].is_monotonic_increasing
+    with Image.open(out / "misses.png") as picture:
+        assert picture.size[0] > 300
+
+
+def test_costs_choose_the_threshold_that_is_kept_and_obeyed(good, bad, tmp_path, capsys):
+    out, costs = tmp_path / "costly", ("--cost-miss", 1000, "--cost-alarm", 1, "--defect-share", 0.5)
+    assert hw3("fit", good, "--out", out, *SETTINGS, "--bad", bad, *costs) == 0
+    model = load(out)
+    said = str(model.thresholds_)
+    assert said in capsys.readouterr().out and "costs least on 3 known defects and 3 held-out good images" in said
+    assert hw3("score", out, bad, "--out", tmp_path / "results") == 0
+    assert said in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "results/results.csv")
+    assert table["anomalous"].all() and table["threshold"][0] == pytest.approx(model.threshold_)
+    scores = model.decision_function(stack([Path(file) for file in table["file"]], 32))
+    np.testing.assert_allclose(table["p_value"], p_values(model.good_scores_, scores), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cost-miss", 2), "--cost-miss and --cost-alarm: found one of them, expected both"),
+        (("--cost-miss", 2, "--cost-alarm", 1), "need known defects to weigh; give a folder of some with --bad"),
+        (("--cost-miss", 0, "--cost-alarm", 1), "cost of a miss: 0.0, expected above 0"),
+        (("--bad", "BAD", "--held-out", 0), "--bad: no good image has a score to compare defects with"),
+        (("--bad", "none"), "none: no such folder"),
+        (("--folds", 3, "--held-out", 0.2), "not allowed with"),
+    ],
+)
+def test_costs_and_defects_that_cannot_be_weighed_are_refused(good, bad, tmp_path, capsys, options, said):
+    chosen = [bad if option == "BAD" else option for option in options]
+    try:
+        code = hw3("fit", good, "--out", tmp_path / "refused", *QUICK, *chosen)
+    except SystemExit as error:  # of argparse
+        code = error.code
+    assert code == 2 and said in capsys.readouterr().err and not (tmp_path / "refused").exists()
+
+
+def test_folds_let_all_photographs_teach_and_set_the_threshold(good, tmp_path, capsys):
+    assert hw3("fit", good, "--out", tmp_path / "folded", *QUICK, "--folds", 2, "--false-alarm-rate", 0.3) == 0
+    text = capsys.readouterr().out
+    assert "Autoencoder learns from 7 of them, and 2 times from all but a part, to set the threshold" in text
+    assert (
+        "7 good images, each photograph of another product, scored by a detector that had not learned from it" in text
+    )
+    assert load(tmp_path / "folded").n_good_ == len(load(tmp_path / "folded").good_scores_) == 7
 
 
 def test_errors_show_the_traceback_on_request(detector, tmp_path):
@@ -471,7 +565,7 @@ def test_whole_products_are_held_out_and_counted(shots, said, tmp_path, capsys, 
     out = capsys.readouterr().out
     assert "they show 8 products" in out and "learns from 12 of them, 12 are held out" in out
     assert "set on 12 held-out photographs of 4 good products" in out and "near twin" not in out
-    assert "Good products for a lower false-alarm rate" in out
+    assert "4 held-out good products can promise 20 % at the least" in out
     found = load("detector")
     assert len(np.unique(found.good_groups_)) == 4 and found.thresholds_.n == 4
     assert hw3("score", "detector", shots, "--out", "results") == 0

@@ -38,7 +38,7 @@ def detector(request, plates, tmp_path_factory) -> Path:
     """Fitted on the folder of good photographs, which is no category."""
     out = tmp_path_factory.mktemp("fitted") / request.param
     command = ("detect", "fit", plates[0] / "good", "--out", out, "--image-size", 64, "--fit", request.param)
-    assert hw3(*command, "-p", "smoothing", 1, "--false-alarm-rate", 0.3) == 0
+    assert hw3(*command, "-p", "smoothing", 0.01, "--false-alarm-rate", 0.3) == 0
     return out
 
 

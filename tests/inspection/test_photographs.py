@@ -17,7 +17,7 @@ from hw3lib.data import load_table
 from hw3lib.data.pixels import images as decoding
 from hw3lib.inspection import photographs
 from hw3lib.inspection import score as scoring
-from hw3lib.inspection.app.defect_types import DefectTypes
+from hw3lib.inspection.app import defect_types
 from tests.helpers.heic import HEIC
 
 SMALL = ("--image-size", 32, "--detector", "autoencoder", "-p", "num_steps", 2, "-p", "batch_size", 2)
@@ -123,11 +123,12 @@ def test_of_a_category_as_well(category, detector, tmp_path, capsys):
     assert "6 good images" in (said := capsys.readouterr().out) and "train/good/late" not in said
 
 
-def test_labelled_defects_and_annotations_say_it_too(category, tmp_path, capsys):
+def test_labelled_defects_and_annotations_say_it_too(category, detector, tmp_path, capsys, monkeypatch):
     photograph(category / "test/dent/late/9.png", 9)
     heard: list[str] = []
-    DefectTypes.fit(category, lambda image: None, None, echo=heard.append)
-    assert heard == [f"{category}: not looked at: 1 file: 1 .png in test/dent/late"]
+    monkeypatch.setattr(defect_types, "project_root", lambda: tmp_path)
+    defect_types.DefectTypes.learned(category, detector, lambda image: None, None, echo=heard.append)
+    assert heard[0] == f"{category}: not looked at: 1 file: 1 .png in test/dent/late"
     options = ("--data", category.parent, "--format", "coco", "--out", tmp_path / "out")
     assert hw3("annotate", category.name, *options) == 0
     assert "widget: not looked at: 1 file: 1 .png in test/dent/late" in capsys.readouterr().out

@@ -43,12 +43,12 @@ sys.exit(outcomes[0].status != "ran")
 SWEEP = """
 import sys
 from pathlib import Path
-from hw3lib.sweep import Processes, load, plan, read_spec, run_sweep, table
+from hw3lib.sweep import load, local, plan, read_spec, run_sweep, table
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     spec = read_spec(place / "spec.yaml")
     cells = plan(spec, place, place / "sweep")
-    done = run_sweep(cells, place / "sweep", Processes(2))
+    done = run_sweep(cells, place / "sweep", local(2))
     print(done)
     assert len(table(cells, place / "sweep")) == len(cells) == 2
 """
@@ -135,7 +135,7 @@ def test_a_notebook_runs(place):
     assert json.loads((place / "runs/r/91/metrics.json").read_text(encoding="utf-8"))["n"] == 34
 
 
-def test_a_sweep_runs_on_processes(place):
+def test_a_sweep_runs_on_this_machine(place):
     (place / "spec.yaml").write_text(
         "categories: [widget]\nseeds: 2\nheld_out: 0.4\ndevice: cpu\n"
         "detectors:\n  - {name: neighbours, detector: knn, image_size: 32}\n",

@@ -98,7 +98,7 @@ def test_operators_that_it_lacks_are_errors_without_the_fallback(mps, monkeypatc
 
 @pytest.mark.parametrize("case", DETECTOR_CASES)
 def test_every_detector_fits_scores_and_is_saved_and_loaded(case, photographs, tmp_path, mps):
-    given = {"image_size": 64, "smoothing": 1.0, "batch_size": 4} | DETECTOR_CASES[case]
+    given = {"image_size": 64, "smoothing": 1 / 64, "batch_size": 4} | DETECTOR_CASES[case]
     images = photographs[:, :, : given["image_size"], : given["image_size"]]
     kind = DETECTORS[case.partition(",")[0]]
     expected = kind(**given, device="cpu").fit(images, false_alarm_rate=0.4).score(images)

@@ -20,16 +20,16 @@ def strided(*strides: int) -> Backbone:
 
 def test_the_patches_of_efficientnet_lite0_are_read_at_strides_4_8_and_16():
     backbone = backbones.load("tf_efficientnet_lite0", pretrained=False)
-    assert patch_layers(backbone) == ["features.2", "features.3", "features.4"]
-    assert [backbone.stages()[layer] for layer in patch_layers(backbone)] == [(24, 4), (40, 8), (80, 16)]
+    assert patch_layers(backbone) == ["features.2", "features.3", "features.5"]
+    assert [backbone.stages()[layer] for layer in patch_layers(backbone)] == [(24, 4), (40, 8), (112, 16)]
 
 
 def test_the_patches_of_a_resnet_are_read_at_the_three_layers_of_the_papers():
     assert patch_layers(backbones.load("resnet18", pretrained=False)) == ["layer1", "layer2", "layer3"]
 
 
-def test_the_last_of_stride_8_and_the_first_of_stride_16_are_taken():
-    assert patch_layers(strided(4, 1, 2, 1, 2, 1, 2)) == ["1", "3", "4"]
+def test_the_last_of_strides_4_8_and_16_are_taken():
+    assert patch_layers(strided(4, 1, 2, 1, 2, 1, 2)) == ["1", "3", "5"]
 
 
 def test_the_convolution_that_only_widens_the_features_is_no_stage_to_read():
@@ -85,3 +85,9 @@ def test_channels_come_in_the_order_of_the_maps():
     maps = [torch.full((2, channels, 6, 6), float(channels)) for channels in (1, 2, 3)]
     centre = locally_aware(maps, 1)[:, :, 3, 3]  # away from the border the mean of a constant is itself
     assert centre.tolist() == [[1, 2, 2, 3, 3, 3]] * 2
+
+
+def test_a_grid_finer_than_allowed_is_averaged_to_as_many_patches():
+    found = locally_aware(both(), 0, 2)[0]
+    np.testing.assert_allclose(found, locally_aware(both(), 1)[0], rtol=1e-6)
+    assert torch.equal(locally_aware(both(), 0, 4), locally_aware(both(), 0))

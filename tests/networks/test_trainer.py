@@ -186,3 +186,19 @@ def test_predictions_do_not_depend_on_the_batch_size():
     model, x = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2)), torch.randn(9, 4)
     torch.testing.assert_close(predict(model, x, 2), predict(model, x, 9))
     assert not model.training
+
+
+def test_optimisers_are_those_of_their_names():
+    """Two steps of rate 0.1 down a slope of 1 from 2, where weights decay at 0.5."""
+    ends = {}
+    for name in ("sgd", "adam", "adamw"):
+        weight = nn.Parameter(torch.tensor([2.0]))
+        frozen = nn.Parameter(torch.tensor([2.0]), requires_grad=False)
+        optimiser = make_optimiser(name, [weight, frozen], 0.1, 0.5)
+        assert len(optimiser.param_groups[0]["params"]) == 1
+        for _ in range(2):
+            weight.grad = torch.ones(1)
+            optimiser.step()
+        ends[name] = weight.item()
+    # SGD: slopes 1 + 0.5 * 2, then 1 + 0.5 * 1.8 and 0.9 of the last; Adam goes 0.1 a step; AdamW takes 5 % off.
+    assert ends == pytest.approx({"sgd": 1.8 - 0.1 * (1.9 + 1.8), "adam": 1.8, "adamw": 1.8 * 0.95 - 0.1}, abs=1e-3)

@@ -94,12 +94,12 @@ def test_extras_are_brought_by_the_same_command(checkout, extras):
     assert checkout.calls("course", f"EXTRAS={extras}")[-2:] == [install, COURSE]
     assert checkout.calls("course", f"EXTRAS={extras}") == [COURSE]
     refused = checkout.make("course", "EXTRAS=yollo")
-    assert refused.returncode != 0 and "EXTRAS=yollo: some of cluster, heic, kaggle, onnx and yolo" in refused.stderr
+    assert refused.returncode != 0 and "EXTRAS=yollo: some of heic, kaggle, onnx and yolo" in refused.stderr
 
 
 def test_test_installs_all_lints_and_ends_with_the_notebooks(checkout):
     *_, data, tests, notebooks = calls = checkout.calls("test", "JOBS=3")
-    assert f"{PIP}[-e][.][hw3lib[cluster,heic,onnx,yolo]][--group][dev]" in calls
+    assert f"{PIP}[-e][.][hw3lib[heic,onnx,yolo]][--group][dev]" in calls
     assert {"[-m][ruff][check][.]", "[-m][ruff][format][--check][.]", "[-m][mypy]", "[.venv/bin/lint-imports]"} <= set(
         calls
     )

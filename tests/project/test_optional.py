@@ -1,8 +1,6 @@
 """Optional parts are left out by a sentence: through the notebook, the commands and the app, without their packages."""
 
 import json
-import os
-import shutil
 import sys
 from importlib import metadata
 
@@ -15,7 +13,7 @@ from hw3lib.core import optional, places
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
 
-EXTRAS = ("yolo", "onnx", "heic", "cluster", "kaggle")  # those that bring parts
+EXTRAS = ("yolo", "onnx", "heic", "kaggle")  # those that bring parts
 AGPL = "AGPL-3.0: whoever passes on a program that uses it, or offers it over a network, must give its source"
 
 
@@ -175,22 +173,6 @@ def test_export_to_onnx_scoring_with_it_and_the_app_say_what_they_need(hw3, dete
         assert "Scoring with an ONNX file needs the package onnxruntime, which is not installed" in said
     assert all(said.endswith(command_of("onnx")) for said in (export, score, app))
     assert not (tmp_path / "new.onnx").exists() and not (tmp_path / "results").exists()
-
-
-def test_sweeps_on_a_cluster_say_what_they_need(hw3, category, tmp_path):
-    spec = tmp_path / "spec.yaml"
-    spec.write_text("categories: [widget]\ndetectors: [padim]\nseeds: [0]\n")
-    name = f"optional-{os.getpid()}"
-    sweep = ("cluster", "sweep", spec, "--data", category.parent, "--name", name)
-    (tmp_path / "slurm.yaml").write_text("jobs: 1\n")
-    try:
-        dask = hw3(*sweep, "--cluster", "tcp://127.0.0.1:9")
-        slurm = hw3(*sweep, "--slurm", tmp_path / "slurm.yaml")
-    finally:
-        shutil.rmtree(project_root() / "runs" / "sweeps" / name, ignore_errors=True)
-    assert "A sweep on a Dask cluster (--cluster) needs the package distributed, which is not installed" in dask
-    assert "A sweep on SLURM (--slurm) needs the package distributed, which is not installed" in slurm
-    assert dask.endswith(command_of("cluster")) and slurm.endswith(command_of("cluster"))
 
 
 def test_the_copy_on_kaggle_says_what_it_needs(hw3, tmp_path):

@@ -57,7 +57,7 @@ def test_the_wheel_holds_package_notebooks_exercises_and_licence(built):
         names = set(wheel.namelist())
     sources = {p.relative_to(ROOT).as_posix() for p in (ROOT / "hw3lib").rglob("*.py")}
     assert sources <= names
-    assert "hw3lib/py.typed" in names
+    assert {"hw3lib/py.typed", "hw3lib/inspection/app/page.html"} <= names
     for chapter in CHAPTERS:
         assert {f"hw3lib/course/notebooks/{chapter}", f"hw3lib/course/notebooks/exercises/ex{chapter}"} <= names
     assert not [name for name in names if "notebooks/sources" in name]
@@ -70,7 +70,7 @@ def test_the_metadata_names_the_licence_and_the_extras(built):
         about = Parser().parsestr(wheel.read(f"hw3lib-{__version__}.dist-info/METADATA").decode())
     assert (about["Version"], about["License-Expression"], about["License-File"]) == (__version__, "MIT", "LICENSE")
     assert about["License"] is None, "the whole text of the licence is in its file"
-    assert about.get_all("Provides-Extra") == ["cluster", "heic", "kaggle", "onnx", "yolo"]
+    assert about.get_all("Provides-Extra") == ["heic", "kaggle", "onnx", "yolo"]
     needed = [line for line in about.get_all("Requires-Dist") if "extra ==" not in line]
     assert not [line for line in needed if line.startswith(("ultralytics", "opencv", "pytest", "ruff"))]
 

@@ -158,7 +158,7 @@ def test_the_cells_of_every_table_by_hand(small_report):
     assert dataset[:2] == [["good", "43", "18", "61", "–"], ["bent", "0", "17", "17", "1.23"]]
     assert attempts[0] == [
         *("2 transfer (best)", "simple_cnn", "transfer", "64", "0.001", "16", "30"),
-        *("70.1 (60.3 to 79.9)", "+12.5 (+1.3 to +23.8)"),
+        *("70.1 (60.3 to 79.9)", "+12.5 (+1.3 to +23.8)*"),
     ]
     assert attempts[2][0] == "baseline" and attempts[2][-1] == "–"
     assert methods[0] == ["plain", "48.3 (39.1 to 58.0)", "–", "18.3"]
@@ -166,7 +166,7 @@ def test_the_cells_of_every_table_by_hand(small_report):
     assert detectors[0] == ["PatchCore", "0.923 (0.854 to 0.974)", "0.978", "0.818", "35"]
     assert detectors[1][3] == "–"
     assert formats == [["COCO", "34", "0.997"]]
-    assert sam == [["box", "0.612", "0.723", "+0.051 to +0.170"]]
+    assert sam == [["box", "0.612", "0.723", "+0.111 (+0.051 to +0.170)"]]
     assert detection == [["YOLO-World", "0.021", "0.413"]]
 
 
@@ -184,10 +184,11 @@ def test_of_many_rows_the_best_the_worst_and_those_to_compare_with_are_shown(lar
 def test_the_definition_uses_the_numbers_of_the_category(small_report):
     text = re.sub(r"<[^>]+>", "", small_report.html.read_text())
     assert "good has 61 images and metal_contamination, the rarest, 16: an imbalance ratio of 3.8." in text
-    assert "DeepSMOTE" in text and "not statistically significant" in text
+    assert "53 % of its images, 60 % of copies and 49 % of unseen real ones" in text
+    assert "+1.1 (-6.1 to +8.0), not significant among all methods" in text
 
 
-def test_the_verdict_follows_the_interval(make, tmp_path):
+def test_the_verdict_follows_the_interval_and_its_p_value(make, tmp_path):
     folder = make(tmp_path / "r")
     path = folder / "03/metrics.json"
     content = json.loads(path.read_text())
@@ -198,6 +199,9 @@ def test_the_verdict_follows_the_interval(make, tmp_path):
         content["methods"][1] |= {"gain": (low + high) / 2 + 0.2, "gain_low": low, "gain_high": high}
         path.write_text(json.dumps(content))
         assert expected in build(folder).html.read_text()
+    content["methods"][1]["gain_p"] = 0.2  # that of many
+    path.write_text(json.dumps(content))
+    assert "not significant among all methods" in build(folder).html.read_text()
 
 
 def test_html_needs_nothing_else_and_no_script(small_report):

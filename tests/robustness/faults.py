@@ -1,68 +1,364 @@
-"""Faults on purpose: does the next run complete, and equal an undisturbed one?
+"""Faults on purpose: does the next run complete and equal an undisturbed one, and is a failure to write told clearly?
 
-Jobs (:mod:`.faulting.jobs`) are killed with SIGKILL, together with all processes that they started, and the same
-command is run again. Every second fault strikes after a random share of the time that the job takes undisturbed; the
-others strike right before a random one of its steps in the file system (a file opened for writing, a renaming, a
-removal, a folder made), which time alone would seldom hit. Then every writer of hw3lib meets a full disk, a file size
-limit and a folder that it may not write (:mod:`.faulting.writers`).
+Writers (:mod:`.writers`) write a second version over a first. They are killed with SIGKILL, together with all processes
+that they started, and called again: every second time after a random share of the time that they take undisturbed, else
+right before a random one of their steps in the file system (a file opened for writing, a renaming, a removal, a folder
+made), which time alone would seldom hit. And they meet a full disk (a small tmpfs, which takes the right to mount), a
+limit of the file size, and a folder that belongs to somebody else: a message must name the folder and the reason, with
+exit code 2, earlier results as they were to the last byte, and nothing half-written. Everything is written under a
+umask that is not the usual one, and must have its permissions.
 
-Everything runs in children that are forked from one process with the libraries loaded, so that a fault takes the time
-of the job and not that of its imports. Linux only.
+All runs in children forked from one process with the libraries loaded, so that a fault takes the time of the job and
+not that of its imports. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import fcntl
+import io
 import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import stat
+import struct
+import subprocess
 import sys
-from dataclasses import asdict
-from typing import Any
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tests.robustness.faulting import conditions, kills
-from tests.robustness.faulting.jobs import JOBS
+import numpy as np
+import pandas as pd
+import psutil
+
+from hw3lib.core.provenance import code_version
+from hw3lib.core.text import format_table
+from hw3lib.errors import Hw3Error
+
+if TYPE_CHECKING:
+    from tests.robustness.writers import Writer
+
+FORK = multiprocessing.get_context("fork")
+LIMIT, UMASK, NOBODY = 120.0, 0o027, 65534  # seconds after which a writer hangs; permissions; a user
+REASONS = {
+    "full": ("the disk is full", "Not enough space"),
+    "limited": ("ulimit -f",),
+    "refused": ("permission denied",),
+}
+_STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.truncate"}
+_MOMENTS = {"seconds", "started", "finished", "host", "resumed", "status", "files"}  # not of the result
 
 
-def everything(count: int, seed: int) -> None:
-    """Run ``count`` kills and all writers, and print what went wrong and the counts."""
-    if not sys.platform.startswith("linux"):
-        print("faults: not run, it takes Linux")
-        return
+@dataclass
+class Ended:
+    """How a child ended: its exit code, None if it was killed after its time; what it said; its steps and seconds."""
 
-    def tell(fault: kills.Fault) -> None:
-        if fault.wrong:
-            print(f"NOT SURVIVED: {fault.job}, killed {fault.aim} ({fault.struck}): {fault.wrong}", flush=True)
-
-    def tell_refusal(outcome: conditions.Refusal) -> None:
-        if outcome.wrong or outcome.not_tried:
-            found = f"WRONG: {outcome.wrong}" if outcome.wrong else f"not tried: {outcome.not_tried}"
-            print(f"{outcome.writer}, {outcome.condition}: {found}", flush=True)
-
-    print(kills.table(kills.kill(count, seed, list(JOBS), tell)), flush=True)
-    print(f"\n{conditions.table(conditions.refuse([], tell_refusal))}")
+    code: int | None
+    text: str
+    steps: int
+    seconds: float
 
 
-def main() -> None:
-    """``python -m tests.robustness.faults``: all of it and the counts, or, of chosen ones, one JSON object a fault."""
-    parser = argparse.ArgumentParser(prog="python -m tests.robustness.faults", description=main.__doc__)
-    parser.add_argument("--count", type=int, default=100, help="kills (default: %(default)s)")
+def call(write: Callable[[Path], object], folder: Path, seconds: float = LIMIT, strike: int = -1) -> Ended:
+    """Call in a forked child, which is killed with all that it started after so many seconds.
+
+    Its exit code is that of hw3: 0, 2 after an ``Hw3Error``, 1 after any other error. ``strike``: before which step in
+    the file system it kills itself, from 0.
+    """
+    steps, (said, tell) = FORK.Value("q", 0, lock=False), os.pipe()  # a pipe is never full, nor limited as files are
+    fcntl.fcntl(tell, fcntl.F_SETPIPE_SZ, 1 << 20)
+    child = FORK.Process(target=_child, args=(write, folder, strike, steps, tell))
+    sys.stdout.flush()
+    child.start()
+    began = time.monotonic()
+    child.join(seconds)
+    code, taken = child.exitcode, time.monotonic() - began
+    if code is None:
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGSTOP)  # it starts no other from here on
+    while left := psutil.Process().children(recursive=True):  # orphans are ours, see main
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        for process in left:
+            with suppress(ChildProcessError):
+                child.join() if process.pid == child.pid else os.waitpid(process.pid, 0)
+    os.close(tell)
+    with os.fdopen(said, "rb") as text:
+        return Ended(code, text.read().decode("utf-8", "replace").strip(), steps.value, taken)
+
+
+def _child(write: Callable[[Path], object], folder: Path, strike: int, steps: Any, tell: int) -> None:
+    for stream in (1, 2):
+        os.dup2(tell, stream)
+    sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    os.chdir(folder)
+
+    def hook(event: str, arguments: tuple) -> None:
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if not (writes or event in _STEPS) or not isinstance(arguments[0], str | os.PathLike):
+            return
+        if os.path.abspath(arguments[0]).startswith(str(folder)):
+            if steps.value == strike:
+                os.kill(os.getpid(), signal.SIGKILL)
+            steps.value += 1
+
+    sys.addaudithook(hook)
+    code = 1
+    try:
+        write(folder)
+        code = 0
+    except Hw3Error as error:
+        print(f"error: {error}")
+        code = 2
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    os._exit(code)  # the parent's handlers at exit are not this process's business
+
+
+def _snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Every name in a folder with its bytes; None for a folder."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+def content(folder: Path) -> dict[str, object]:
+    """What is in a folder, comparable: times, hosts and the folder's own name taken out of files that hold them."""
+
+    def of_result(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: of_result(item) for key, item in value.items() if key not in _MOMENTS}
+        return [of_result(item) for item in value] if isinstance(value, list) else value
+
+    found: dict[str, object] = _snapshot(folder)
+    for name, raw in found.items():
+        suffix, columns = Path(name).suffix, lambda column: column not in _MOMENTS
+        if Path(name).name in (".lock", "lock") or not isinstance(raw, bytes):
+            found[name] = None
+        elif suffix == ".npz":
+            with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+                found[name] = {key: arrays[key].tobytes() for key in arrays.files}
+        elif suffix == ".parquet":
+            found[name] = pd.read_parquet(io.BytesIO(raw)).drop(columns=list(_MOMENTS), errors="ignore").to_json()
+        elif suffix == ".csv" and b"seconds" in raw:
+            found[name] = pd.read_csv(io.BytesIO(raw), usecols=columns).to_csv()
+        elif suffix == ".ipynb":
+            found[name] = [(cell["source"], cell.get("outputs")) for cell in json.loads(raw)["cells"]]
+        else:
+            raw = raw.replace(str(folder).encode(), b"FOLDER")
+            found[name] = of_result(json.loads(raw)) if suffix == ".json" else raw
+    return found
+
+
+def differences(expected: dict[str, object], found: dict[str, object]) -> str:
+    """In words, empty where there are none."""
+    parts = {
+        "left over": sorted(set(found) - set(expected)),
+        "missing": sorted(set(expected) - set(found)),
+        "different": sorted(name for name in set(expected) & set(found) if expected[name] != found[name]),
+    }
+    return "; ".join(f"{what}: {', '.join(names[:5])}" for what, names in parts.items() if names)
+
+
+def _permissions(folder: Path) -> str:
+    """Which of what is in a folder has other permissions than the umask gives."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        expected = (0o777 if path.is_dir() else 0o666) & ~UMASK
+        if not path.is_symlink() and (mode := stat.S_IMODE(path.stat().st_mode)) != expected:
+            found.append(f"{path.relative_to(folder)} is {mode:03o}, expected {expected:03o}")
+    return "; ".join(found[:4])
+
+
+@contextmanager
+def _nearly_full(base: Path, folder: Path, sizes: list[int]) -> Iterator[Path]:
+    """A copy of a folder on a disk of its own, which has room for half of the largest file that is to be written."""
+    page = resource.getpagesize()
+    size = sum(len(raw or b"") + page for raw in _snapshot(base).values()) + sum(sizes) + (4 << 20)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=True, capture_output=True)
+    try:
+        out = Path(shutil.copytree(base, folder / "out"))
+        with (folder / "filler").open("wb") as filler:
+            filler.write(bytes(shutil.disk_usage(folder).free - max(sizes) // 2 // page * page))
+        yield out
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def _other_owner(base: Path, folder: Path, sizes: list[int]) -> Iterator[Path]:
+    out = Path(shutil.copytree(base, folder / "out"))
+    for path in (out, *out.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    yield out
+
+
+@contextmanager
+def _copy(base: Path, folder: Path, sizes: list[int]) -> Iterator[Path]:
+    yield Path(shutil.copytree(base, folder / "out"))
+
+
+_PLACES = {"full": _nearly_full, "limited": _copy, "refused": _other_owner}
+
+
+def _hindered(write: Callable[[Path], object], condition: str, largest: int, folder: Path) -> None:
+    if condition == "limited":  # Python ignores SIGXFSZ, so that the kernel says EFBIG
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    if condition == "refused":  # root in name only: what belongs to others is not its to write
+        libc, set_secure_bits, no_root = ctypes.CDLL(None, use_errno=True), 28, 3
+        version = struct.pack("=Ii", 0x20080522, 0)
+        if libc.prctl(set_secure_bits, no_root, 0, 0, 0) or libc.capset(version, bytes(24)):
+            raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
+    write(folder)
+
+
+class Faults:
+    """One writer, its undisturbed results, and what it does when it is disturbed.
+
+    Args:
+        writer: of the table.
+        place: an empty folder.
+        given: the inputs, see :func:`.writers.inputs`.
+    """
+
+    def __init__(self, writer: Writer, place: Path, given: Path):
+        self.writer, self.place, self.wrong = writer, place, ""
+        self.write = lambda out, version=1: writer.write(out, given, version)
+        self.base, new = place / "base", place / "new"
+        self.base.mkdir(parents=True)
+        for folder, version in ((self.base, 0), (new, 1)):
+            if version:
+                shutil.copytree(self.base, new)
+            before = os.umask(UMASK)
+            self.undisturbed = call(partial(self.write, version=version), folder)
+            os.umask(before)
+            if self.undisturbed.code != 0:
+                self.wrong = f"undisturbed it ends with {self.undisturbed.code}: {self.undisturbed.text[-1500:]}"
+                return
+        before, after = _snapshot(self.base), _snapshot(new)
+        self.expected, self.wrong = content(new), _permissions(new)
+        self.sizes = [len(raw) for name, raw in after.items() if raw is not None and before.get(name) != raw]
+        if not self.sizes:
+            self.wrong = "both versions are the same"
+
+    def kill(self, draw: random.Random, by_step: bool) -> tuple[str, str, str]:
+        """Where it was killed, ``before`` anything was written, ``during`` or ``after``, and what is wrong then."""
+        folder = Path(shutil.copytree(self.base, self.place / "killed"))
+        if by_step and self.undisturbed.steps:
+            step = draw.randrange(self.undisturbed.steps)
+            aim, ended = f"before step {step}", call(self.write, folder, strike=step)
+        else:
+            seconds = draw.random() * self.undisturbed.seconds
+            aim, ended = f"after {seconds:.3f} s", call(self.write, folder, seconds)
+        killed = ended.code in (None, -signal.SIGKILL)
+        struck = ("before" if _snapshot(folder) == _snapshot(self.base) else "during") if killed else "after"
+        again = call(self.write, folder)
+        wrong = differences(self.expected, content(folder)) if again.code == 0 else ""
+        if again.code != 0:
+            wrong = f"the next run ends with {again.code}: {again.text[-1500:]}"
+        shutil.rmtree(folder)
+        return aim, struck, wrong
+
+    def refuse(self, condition: str) -> str:
+        """What is wrong about how it fails to write; empty if nothing is, or ``not tried`` with the reason."""
+        if condition != "limited" and os.geteuid():
+            return "not tried: only root mounts disks and gives files away"
+        folder = self.place / condition
+        folder.mkdir()
+        try:
+            with _PLACES[condition](self.base, folder, self.sizes) as out:
+                before = _snapshot(out)
+                ended = call(partial(_hindered, self.write, condition, max(self.sizes)), out)
+                after, where = _snapshot(out), str(out)
+        except subprocess.CalledProcessError as error:
+            return f"not tried: mounting is not allowed: {error.stderr}"
+        keeps = self.writer.keeps or ("//",)
+        wrong = {
+            f"ends with {ended.code}": ended.code not in self.writer.codes,
+            "does not say why": not any(reason in ended.text for reason in REASONS[condition]),
+            "does not say where": "Cannot write in" not in ended.text and where not in ended.text,
+            "changed": [n for n, raw in before.items() if after.get(n, b"gone") != raw and ".lock" not in n],
+            "left over": [n for n in set(after) - set(before) if not n.startswith(keeps)],
+        }
+        shutil.rmtree(folder)
+        told = [f"{what}: {found[:4]}" if isinstance(found, list) else what for what, found in wrong.items() if found]
+        return f"{'; '.join(told)}; it said: {ended.text[-700:]}" if told else ""
+
+
+def main() -> int:
+    """Kill and refuse writers, print what went wrong and the counts; 1 if something did."""
+    from tests.robustness.writers import WRITERS, inputs  # slow, and not needed in processes that writers start
+
+    parser = argparse.ArgumentParser(prog="python -m tests.robustness.faults", description=__doc__)
+    parser.add_argument("--count", type=int, default=100, help="kills, shared out by the table (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=[], help="kill these alone")
-    parser.add_argument("--writers", nargs="*", default=None, help="refuse these alone; all if none is named")
-    parser.add_argument("--umask", help="such as 027: look at the permissions of what the writers write, instead")
+    parser.add_argument("--writers", nargs="+", choices=WRITERS, default=list(WRITERS))
+    parser.add_argument("--kill", nargs="*", choices=WRITERS, help="kill these alone (default: all of the table)")
+    parser.add_argument("--refuse", nargs="*", choices=WRITERS, help="refuse these alone (default: all)")
     chosen = parser.parse_args()
+    if not sys.platform.startswith("linux"):
+        print("not run, it takes Linux")
+        return 0
+    killed = {name: WRITERS[name].kills for name in (chosen.writers if chosen.kill is None else chosen.kill)}
+    chances = random.Random(chosen.seed).choices(*zip(*killed.items(), strict=True), k=chosen.count) if killed else []
+    counts: dict[str, list[int]] = {}
+    failed = 0
 
-    def tell(outcome: Any) -> None:
-        print(json.dumps(asdict(outcome)), flush=True)
+    def tell(name: str, what: str, wrong: str) -> None:
+        nonlocal failed
+        if wrong:
+            print(f"{name}, {what}: {wrong}", flush=True)
+            failed += not wrong.startswith("not tried")
 
-    if not chosen.jobs and chosen.writers is None and chosen.umask is None:
-        everything(chosen.count, chosen.seed)
-    if chosen.jobs:
-        kills.kill(chosen.count, chosen.seed, chosen.jobs, tell)
-    if chosen.umask is not None:
-        conditions.permissions(chosen.writers or [], int(chosen.umask, 8), tell)
-    elif chosen.writers is not None:
-        conditions.refuse(chosen.writers, tell)
+    code_version()  # so that all children take the same code for theirs
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: no process outlives the fault that it belongs to
+    with tempfile.TemporaryDirectory(prefix="hw3-faults-") as name:
+        given = Path(name) / "given"
+        given.mkdir()
+        made = call(inputs, given)
+        if made.code != 0:
+            raise RuntimeError(f"the inputs end with {made.code}: {made.text}")
+        for number, name in enumerate(chosen.writers):
+            faults, draw = (
+                Faults(WRITERS[name], given.parent / str(number), given),
+                random.Random(f"{chosen.seed} {name}"),
+            )
+            tell(name, "undisturbed", faults.wrong)
+            row = counts[name] = [0] * 5
+            if not faults.wrong:
+                for kill in range(chances.count(name)):
+                    aim, struck, wrong = faults.kill(draw, bool(kill % 2))
+                    row[("before", "during", "after").index(struck)] += 1
+                    tell(name, f"killed {aim}, {struck}", wrong)
+                for condition in REASONS if chosen.refuse is None or name in chosen.refuse else ():
+                    wrong = faults.refuse(condition)
+                    row[3 + bool(wrong)] += 1
+                    tell(name, condition, wrong)
+            shutil.rmtree(faults.place)
+    rows = [
+        ("writer", "killed before", "during", "after", "refused clearly", "not"),
+        *((n, *c) for n, c in counts.items()),
+    ]
+    print(
+        format_table([tuple(map(str, row)) for row in (*rows, ("all", *map(sum, zip(*counts.values(), strict=True))))])
+    )
+    print(f"{failed} of {len(chances)} kills and {sum(row[3] + row[4] for row in counts.values())} refusals went wrong")
+    return int(failed > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

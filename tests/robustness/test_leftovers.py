@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ from hw3lib.classify import Attempt, run_attempt
 from hw3lib.core import files as paths
 from hw3lib.core.saved import save_tensors
 from hw3lib.data import classification_images, load_table, repeated_splits
-from hw3lib.data.fetch.download import download
 from hw3lib.data.synthetic import PROFILES, make
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
@@ -46,13 +44,6 @@ def test_of_a_generated_category_that_was_replaced(tmp_path, monkeypatch, leave)
     folder.rename(old)
     make("synthetic/wood", tmp_path, workers=1)
     assert sorted(tmp_path.rglob("*")) == made
-
-
-def test_of_a_download_that_was_complete(tmp_path):
-    (tmp_path / "a.tar").write_bytes(b"content")
-    (tmp_path / "a.tar.part.json").write_text("{}")
-    download("http://127.0.0.1:9/a.tar", tmp_path / "a.tar", hashlib.sha256(b"content").hexdigest(), progress=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
 
 
 def test_of_the_checkpoints_of_a_training_whose_outcome_is_kept(tmp_path, category, leave):

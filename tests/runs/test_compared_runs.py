@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from hw3lib.cli.main import main
-from hw3lib.core.intervals import difference_interval
+from hw3lib.core.intervals import NOT_SIGNIFICANT, Interval, difference_interval
 from hw3lib.errors import Hw3Error
 from hw3lib.runs import compare as compared_runs
-from hw3lib.runs.compare import DIFFERS, MISSING, NOT_SIGNIFICANT, SAME, SIGNIFICANT, TEXT, compare_runs
+from hw3lib.runs.compare import DIFFERS, MISSING, SAME, SIGNIFICANT, TEXT, compare_runs
 
 METRICS = {
     "notebook": "02",
@@ -71,26 +71,24 @@ def test_a_run_and_its_copy_are_equal_and_times_do_not_count(runs):
 
 def test_the_interval_of_a_difference_is_that_computed_by_hand():
     # 3-4-5 triangles: b - a = 0.2, limits 0.03 and 0.04 below, 0.06 and 0.08 above.
-    a, b = (0.5, 0.42, 0.54), (0.7, 0.67, 0.76)
-    assert difference_interval(a, b) == pytest.approx((0.2 - 0.05, 0.2 + 0.1))
+    found = difference_interval(Interval(0.5, 0.42, 0.54), Interval(0.7, 0.67, 0.76))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2 - 0.05, 0.2 + 0.1))
     # Of two equal symmetric intervals: wider by the square root of two, as for independent normal estimates.
-    low, high = difference_interval((0.5, 0.4, 0.6), (0.5, 0.4, 0.6))
-    assert (low, high) == pytest.approx((-0.1 * math.sqrt(2), 0.1 * math.sqrt(2)))
+    found = difference_interval(Interval(0.5, 0.4, 0.6), Interval(0.5, 0.4, 0.6))
+    assert (found.low, found.high) == pytest.approx((-0.1 * math.sqrt(2), 0.1 * math.sqrt(2)))
 
 
 @pytest.mark.parametrize(
     ("accuracy", "verdict"),
     [
         (0.9, NOT_SIGNIFICANT),
-        (0.93, NOT_SIGNIFICANT),
-        (0.95, SIGNIFICANT),
-        (0.67, NOT_SIGNIFICANT),
-        (0.65, SIGNIFICANT),
+        (0.95, NOT_SIGNIFICANT),  # by itself p = 0.04, one of three figures that have an interval in both runs
+        (0.98, SIGNIFICANT),
+        (0.65, NOT_SIGNIFICANT),
+        (0.62, SIGNIFICANT),
     ],
 )
-def test_figures_with_intervals_differ_significantly_where_that_of_the_difference_leaves_out_zero(
-    runs, accuracy, verdict
-):
+def test_figures_with_intervals_differ_significantly_where_all_of_them_together_say_so(runs, accuracy, verdict):
     # Both intervals are +-0.1, so that the difference's is +-0.1414.
     def change(m):
         m["seeds"] = {"splits": 1}
@@ -101,6 +99,17 @@ def test_figures_with_intervals_differ_significantly_where_that_of_the_differenc
     assert verdicts(done) == {"leaderboard[transfer].accuracy": verdict}
     assert done.equal == (verdict == NOT_SIGNIFICANT)
     assert done.origin == [("02", "seeds: splits", 0, 1)] and not done.unexplained
+
+
+def test_limits_that_an_earlier_version_cut_off_are_not_taken_for_narrow_ones(runs):
+    def change(accuracy):
+        row = {"accuracy": accuracy, "ci_low": accuracy - 0.3, "ci_high": min(1.0, accuracy + 0.3)}
+        return lambda m: m["leaderboard"][0].update(row)
+
+    a, other = runs
+    found = [row.difference for row in compare_runs(a, other(change(0.95))).rows if row.figure.endswith("].accuracy")]
+    uncut = difference_interval(Interval(0.8, 0.7, 0.9), Interval(0.95, 0.65, 1.25))
+    assert (found[0].low, found[0].high) == pytest.approx((uncut.low, uncut.high))
 
 
 def test_numbers_without_an_interval_are_the_same_or_they_differ(runs):
@@ -160,7 +169,7 @@ def test_the_interval_of_an_auroc_belongs_to_that_of_the_image():
     row = {"pixel_auroc": 0.9, "image_auroc": 0.8, "auroc_low": 0.7, "auroc_high": 0.9, "behind": 0.0,
            "behind_low": -0.1, "behind_high": 0.1, "f1_max": 0.5}  # fmt: skip
     found = compared_runs._intervals({"detector": "x", "image_auroc": 0.8, **row})
-    assert found == {"image_auroc": ("auroc_low", "auroc_high"), "behind": ("behind_low", "behind_high")}
+    assert found == {"image_auroc": "auroc", "behind": "behind"}
     assert compared_runs._intervals({"recall": 0.5, "gain_low": 0.1}) == {}
 
 

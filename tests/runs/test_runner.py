@@ -23,6 +23,7 @@ import pytest
 
 from hw3lib.core import cores
 from hw3lib.core.files import write_json
+from hw3lib.core.provenance import PACKAGES
 from hw3lib.core.untrusted import parse_value
 from hw3lib.errors import Hw3Error
 from hw3lib.runs import process as notebook_process
@@ -114,7 +115,7 @@ def test_runs_once_and_again_only_for_a_reason(place, monkeypatch):
     assert record["status"] == "ran" and record["seconds"] > 0
     parameters = {"category": "widget", "profile": "quick", "seed": 0, "mode": "well"}
     assert record["fingerprint"]["parameters"] == parameters
-    assert set(record["fingerprint"]["versions"]) == {"python", *execution.PACKAGES}
+    assert set(record["fingerprint"]["versions"]) == {"python", *PACKAGES}
     assert "91_course,ran," in (place / "runs" / "r" / "summary.csv").read_text()
 
     before = (outcome.folder / "run.json").stat()

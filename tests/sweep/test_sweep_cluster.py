@@ -22,8 +22,6 @@ from tests.helpers import sweep_cells
 from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.sweep_results import figures, serial
 
-distributed = pytest.importorskip("distributed")
-
 
 class Loopback:
     """A scheduler and two workers, each a process that can be killed."""
@@ -116,46 +114,9 @@ def test_a_killed_scheduler_ends_the_sweep_with_a_word_and_the_next_one_finishes
     assert load(tmp_path / "sweep")["seed"].tolist() == list(range(20))
 
 
-def test_a_cell_that_kills_workers_fails_on_a_cluster_whose_nannies_bring_them_back(tmp_path):
-    cells = sweep_cells.made("deadly", tmp_path / "marks", 4)
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    ) as cluster:
-        done = run_sweep(cells, tmp_path / "sweep", Cluster(cluster), echo=lambda _: None)
-    assert [(cell.seed, message) for cell, message, _ in done.failed] == [(0, "its worker died 3 times")]
-    assert done.done == 3 and sweep_cells.counts(tmp_path / "marks", "begun")[0] == 3
-
-
-def test_a_cell_that_two_workers_are_given_is_run_by_one(tmp_path):
-    cells = sweep_cells.made("number", tmp_path / "marks", 1, seconds=1.0)
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    ) as cluster:
-        sweeps = []
-
-        def start() -> None:
-            sweeps.append(run_sweep(cells, tmp_path / "sweep", Cluster(cluster.scheduler_address), echo=lambda _: None))
-
-        threads = [threading.Thread(target=start) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-    assert sweep_cells.counts(tmp_path / "marks", "begun") == {0: 1} and len(sweeps) == 2
-
-
 def test_a_scheduler_that_does_not_answer_is_reported():
     with pytest.raises(Hw3Error, match="no Dask scheduler answers at tcp://127.0.0.1:1 "):
         Cluster("tcp://127.0.0.1:1", seconds=0.5)
-
-
-def test_without_the_extra_it_says_what_to_install(monkeypatch, tmp_path):
-    for name in ("distributed", "dask_jobqueue"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(Hw3Error, match=r"--cluster\) needs the package distributed, .*\[cluster\]"):
-        Cluster("tcp://127.0.0.1:1")
-    with pytest.raises(Hw3Error, match=r"--slurm\) needs .*\[cluster\]"):
-        slurm(tmp_path / "slurm.yaml")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +130,6 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, tmp_path):
     ],
 )
 def test_a_wrong_description_of_slurm_jobs_is_refused(tmp_path, text, said):
-    pytest.importorskip("dask_jobqueue")
     (tmp_path / "slurm.yaml").write_text(text)
     with pytest.raises(Hw3Error, match=f"slurm.yaml: .*{said}"):
         slurm(tmp_path / "slurm.yaml")
@@ -185,7 +145,6 @@ echo "Submitted batch job $!"
 
 
 def test_workers_that_are_slurm_jobs_run_the_cells(tmp_path, monkeypatch):
-    pytest.importorskip("dask_jobqueue")
     tools = tmp_path / "bin"
     tools.mkdir()
     for name, text in (("sbatch", SBATCH.format(folder=tmp_path)), ("scancel", '#!/bin/sh\nkill "$1"\n')):

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hw3lib.anomaly.maps import ColourScale, overlay
+from hw3lib.anomaly.calibration import ColourScale
+from hw3lib.anomaly.maps import overlay
 from hw3lib.anomaly.thresholds import p_values
 from hw3lib.data import load_masks, load_table, read_image
 from hw3lib.errors import Hw3Error

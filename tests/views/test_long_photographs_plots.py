@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hw3lib.anomaly.maps import ColourScale
+from hw3lib.anomaly.calibration import ColourScale
 from hw3lib.data import load_table
 from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.pixels.reading import Reading

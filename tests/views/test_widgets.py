@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from hw3lib.anomaly.maps import ColourScale
+from hw3lib.anomaly.calibration import ColourScale
 from hw3lib.classify import Attempt, Result
 from hw3lib.classify.explain import Explanation
 from hw3lib.data import load_masks, load_table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from tqdm.auto import tqdm
 
 from hw3lib.annotate.instances import Instance
-from hw3lib.core.files import atomic_folder
 from hw3lib.core.registry import Registry
-from hw3lib.core.saved import save_tensors
-from hw3lib.core.untrusted import read_json
+from hw3lib.core.saved import Saved
 from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.pixels.reading import reading_of
 from hw3lib.data.splits import stratified_split
@@ -34,7 +29,6 @@ from hw3lib.networks.symmetries import boxes_mirrored_by_bits, mirrored_by_bits
 from .metrics import Boxes, mean_average_precision, truth_of
 from .training import Best, Clock
 
-FORMAT = 1  # of a saved detector
 _BOXES = "hw3lib.annotate.boxes"
 _SAVED: Mapping[str, type[BoxDetector]] = Registry(  # by their own names, as they stand in saved folders
     {
@@ -43,6 +37,7 @@ _SAVED: Mapping[str, type[BoxDetector]] = Registry(  # by their own names, as th
         "YOLO-World-s": f"{_BOXES}.yolo_world:YoloWorld",
     }
 )
+SAVED = Saved("detector of boxes", "detector.json", "weights.safetensors", 2, "fit it again, and save it")
 Target = tuple[torch.Tensor, torch.Tensor]  # boxes float32 (n, 4) in pixels of the working size, labels int64 (n,)
 
 
@@ -265,11 +260,8 @@ class BoxDetector(ABC):
         if not self.classes_:
             raise Hw3Error(f"{self.name}: not fitted; there is nothing to save")
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        facts = {"format": FORMAT, "detector": self.name, "fields": known, "fitted": self._settings()}
-        with atomic_folder(folder, replace) as target:
-            (target / "detector.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            state = {name: value.detach().cpu().contiguous() for name, value in self._network.state_dict().items()}
-            save_tensors(state, target / "weights.safetensors")
+        facts = {"detector": self.name, "fields": known, "fitted": self._settings()}
+        SAVED.write(folder, facts, self._network.state_dict(), replace)
         return Path(folder)
 
     @classmethod
@@ -279,11 +271,10 @@ class BoxDetector(ABC):
         Raises:
             Hw3Error: files that are missing, damaged or of another kind.
         """
-        folder = Path(folder)
-        try:
-            facts, weights = read_json(folder / "detector.json"), folder / "weights.safetensors"
-            if facts["format"] != FORMAT or not issubclass(_SAVED[facts["detector"]], cls):
-                raise Hw3Error(f"{folder}: a {facts['detector']} of format {facts['format']}, expected {cls.__name__}")
+        facts, state = SAVED.read(folder)
+        with SAVED.fitting(folder):
+            if not issubclass(_SAVED[facts["detector"]], cls):
+                raise Hw3Error(f"holds a {facts['detector']}, expected {cls.__name__}")
             made = _SAVED[facts["detector"]](**(facts["fields"] | {"device": device}))
             for name in made._settings():
                 kind, value = type(getattr(made, name)), facts["fitted"][name]
@@ -292,22 +283,8 @@ class BoxDetector(ABC):
                 setattr(made, name, value)
             if not made.classes_ or not all(isinstance(name, str) for name in made.classes_):
                 raise TypeError(f"classes_ is {str(made.classes_)[:40]}")
-            if not weights.is_file():
-                raise Hw3Error(f"{weights}: is missing, or no regular file")
-            state = load_file(weights)
             made._network = made._empty().to(made._torch_device).eval()
             made._network.load_state_dict(state)
-        except Hw3Error as error:
-            said = str(error).removeprefix(f"{folder}: ")
-            raise Hw3Error(f"{folder}: no saved detector of boxes that can be loaded: {said}") from None
-        except (
-            *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError),
-            SafetensorError,
-        ) as error:
-            raise Hw3Error(
-                f"{folder}: no saved detector of boxes ({type(error).__name__}: {str(error)[:300]}); expected "
-                "detector.json and weights.safetensors as save writes them"
-            ) from None
         return made
 
     def _empty(self) -> nn.Module:

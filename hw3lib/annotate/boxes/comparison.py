@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hw3lib.annotate.instances import Instance
-from hw3lib.core.intervals import corrected_interval
+from hw3lib.core.intervals import Interval, corrected_interval, holm
 from hw3lib.errors import Hw3Error
 
 from .base import BoxDetector
@@ -71,17 +71,22 @@ def detection_summary(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         ``model, map50_before, map50_after, gain, gain_low, gain_high`` (paired difference of after and before with its
         95 % corrected resampled t interval, see :func:`hw3lib.core.intervals.corrected_interval`; the limits are
-        missing for a single split), ``n_splits, seconds, text``.
+        missing for a single split), ``gain_p`` (of all models together, :func:`hw3lib.core.holm`), ``n_splits, seconds,
+        text``.
     """
-    rows = []
-    for name, own in runs.groupby("model", sort=False):
+
+    def gain_of(own: pd.DataFrame) -> Interval:
         gains = (own["map50_after"] - own["map50_before"]).to_numpy()
-        low = high = np.nan
-        if len(own) > 1:
-            _, low, high = corrected_interval(gains, own["train"].mean(), own["test"].mean())
+        if len(own) < 2:
+            return Interval(gains.mean(), kind="difference")
+        return corrected_interval(gains, own["train"].mean(), own["test"].mean(), kind="difference")
+
+    models = list(runs.groupby("model", sort=False))
+    rows = []
+    for (name, own), gain in zip(models, holm(gain_of(own) for _, own in models), strict=True):
         means = own[["map50_before", "map50_after", "seconds"]].mean()
         row = {"model": name, "map50_before": means["map50_before"], "map50_after": means["map50_after"]}
-        row |= {"gain": gains.mean(), "gain_low": low, "gain_high": high, "n_splits": len(own)}
+        row |= gain.columns("gain") | {"n_splits": len(own)}
         rows.append(row | {"seconds": means["seconds"], "text": own["text"].iloc[0]})
     return pd.DataFrame(rows).sort_values("map50_after", ascending=False, ignore_index=True)
 

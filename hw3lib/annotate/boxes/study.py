@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from hw3lib.annotate.instances import Instances
 from hw3lib.annotate.splitting import spread
+from hw3lib.core.text import slug
 
 from .base import BoxDetector
 from .comparison import Split, detection_runs, detection_summary, learning_curve
@@ -103,6 +105,10 @@ class BoxStudy:
             models, splits = {best: self.models[best]}, self.splits[:1]
             steps.insert(0, learning_curve(self.images, self.boxes, models, splits, smaller, seed=self.seed))
         return pd.concat(steps)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write the detectors of the first split, each into a folder of its name, for :meth:`.BoxDetector.load`."""
+        return [model.save(Path(folder) / slug(name), replace=True) for name, model in self.fitted.items()]
 
     def metrics(self, vocabulary: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """What ``metrics.json`` holds of it; None where nothing was measured."""

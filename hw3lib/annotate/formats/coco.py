@@ -13,7 +13,6 @@ from pycocotools import mask as coco_mask
 from hw3lib.annotate.dataset import SPLITS, UNKNOWN, Dataset, Licence
 from hw3lib.annotate.instances import Instance, Instances
 from hw3lib.annotate.pictures import image_size, save_image
-from hw3lib.core.files import atomic_path
 from hw3lib.core.untrusted import read_json
 from hw3lib.core.values import numbers, records, text, whole
 from hw3lib.data.regions.shapes import run_lengths
@@ -48,12 +47,6 @@ def write_beside(folder: Path, data: Dataset) -> Lost:
     """Write ``annotations.json``, of all images, which are not copied; nothing is lost."""
     _dump(folder / _WHOLE, to_coco(data))
     return Lost()
-
-
-def write_file(path: str | Path, data: Dataset) -> None:
-    """Write one JSON with all images of a dataset, without copying them."""
-    with atomic_path(path) as temporary:
-        _dump(temporary, to_coco(data))
 
 
 def _dump(path: Path, found: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ from hw3lib.anomaly.assembly import Maps
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.detectors.patchcore import PatchCore
 from hw3lib.anomaly.maps import upsample
-from hw3lib.core.intervals import corrected_interval
+from hw3lib.core.intervals import Interval, Kind, corrected_interval, holm
+from hw3lib.core.seeds import spawned
 from hw3lib.data.groups import products
 from hw3lib.data.labels import split_sizes
 from hw3lib.data.pixels.reading import readings_of
@@ -105,31 +106,33 @@ class SegmentationEvaluation:
     def table(self) -> pd.DataFrame:
         """One row for each method and prompt: means over the splits and 95 % corrected resampled t intervals.
 
-        Columns ``method, prompt, iou_before, iou_after, gain, gain_low, gain_high, dice_before, dice_after, dice_gain,
-        dice_gain_low, dice_gain_high, iou_low, iou_high`` (interval of ``iou_after``, or of ``iou_before`` where there
-        is no after), ``n_splits, n_train, n_test``. A gain is paired: the same images before and after. Of a single
-        split there is no interval.
+        Columns ``method, prompt, iou_before, iou_after, gain, gain_low, gain_high, gain_p, dice_before, dice_after,
+        dice_gain`` (as ``gain``), ``iou_low, iou_high`` (interval of ``iou_after``, or of ``iou_before`` where there is
+        no after), ``n_splits, n_train, n_test``. A gain is paired: the same images before and after, and its p-value is
+        that of all rows together (:func:`hw3lib.core.holm`). Of a single split there is no interval.
         """
         values = [f"{figure}_{when}" for figure in FIGURES for when in ("before", "after")]
         means = self.per_image.groupby(["method", "prompt", "split"], sort=False)[values].mean().reset_index()
+        parts = list(means.groupby(["method", "prompt"], sort=False))
+        gains = [
+            holm(self._interval(part[f"{figure}_after"] - part[f"{figure}_before"], "difference") for _, part in parts)
+            for figure in FIGURES
+        ]
         rows = []
-        for (method, prompt), part in means.groupby(["method", "prompt"], sort=False):
+        for ((method, prompt), part), iou, dice in zip(parts, *gains, strict=True):
             row = {"method": method, "prompt": prompt, "n_splits": len(part)}
-            row |= {name: part[name].mean() for name in values}
-            for figure, name in (("iou", "gain"), ("dice", "dice_gain")):
-                difference = part[f"{figure}_after"] - part[f"{figure}_before"]
-                row[name], row[f"{name}_low"], row[f"{name}_high"] = self._interval(difference)
-            reached = part["iou_before"] if part["iou_after"].isna().all() else part["iou_after"]
-            _, row["iou_low"], row["iou_high"] = self._interval(reached)
+            row |= {name: part[name].mean() for name in values} | iou.columns("gain") | dice.columns("dice_gain")
+            when = "iou_before" if part["iou_after"].isna().all() else "iou_after"
+            row |= self._interval(part[when]).columns(when, "iou")
             rows.append(row | {"n_train": self.n_train, "n_test": self.n_test})
         order = ["method", "prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"]
         table = pd.DataFrame(rows)
         return table[order + [name for name in table.columns if name not in order]]
 
-    def _interval(self, values: pd.Series) -> tuple[float, float, float]:
+    def _interval(self, values: pd.Series, kind: Kind = "figure") -> Interval:
         if len(values) < 2 or values.isna().any():
-            return float(values.mean()), np.nan, np.nan
-        return corrected_interval(values.to_numpy(), self.n_train, self.n_test)
+            return Interval(float(values.mean()), kind=kind)
+        return corrected_interval(values.to_numpy(), self.n_train, self.n_test, kind=kind)
 
 
 def prepare(
@@ -323,7 +326,7 @@ def _tuned(
 ) -> tuple[Segmenter, FineTuningHistory]:
     instances = [i for i in material.instances if i.row in set(train)]
     embeddings = {int(row): material.embeddings[row] for row in train}
-    settings = replace(settings, prompt=prompt, seed=settings.seed + number)
+    settings = replace(settings, prompt=prompt, seed=spawned(settings.seed, number))
     detected = [i for i in material.detected if i.row in set(train)]
     numbers = products(material.table)
     groups = None if numbers is None else dict(enumerate(numbers.tolist()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hw3lib.data.pixels.images import read_row
 from . import evaluation as measure
 from .finetune import FineTuning
 from .sam import Embedding, Segmenter, propose
+from .saved import save
 
 SCORES = ("method", "prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high")
 CURVE = ("n_train", "method", "prompt", "iou", "iou_low", "iou_high")
@@ -132,6 +134,11 @@ class MaskStudy:
             return propose(model, opened[0][1], points, labels)
 
         return answered
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write SAM's decoders of the first split, one for each way to ask, for :func:`.saved.load`."""
+        tuned = self.evaluation.tuned[0] if self.evaluation else {}
+        return [save(model, Path(folder) / f"sam-{prompt}", replace=True) for prompt, model in tuned.items()]
 
     def metrics(self, curve: pd.DataFrame) -> dict[str, pd.DataFrame | None]:
         """What ``metrics.json`` holds of it; None where nothing was measured."""

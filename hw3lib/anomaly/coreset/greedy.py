@@ -17,11 +17,10 @@ is taken. Float32 arithmetic only rules out, with bounds on its rounding error, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from sklearn.random_projection import SparseRandomProjection
 
 from hw3lib.core.files import human_bytes
 from hw3lib.errors import Hw3Error
@@ -57,7 +56,7 @@ class StreamedCoreset:
     """What :func:`streaming_coreset` kept.
 
     Attributes:
-        vectors: the coreset as it was given, before any projection, float32 ``(size, D)``.
+        vectors: the coreset as it was given, float32 ``(size, D)``.
         indices: positions of its vectors in the stream, int64 ``(size,)``.
         radius: upper bound of the covering radius, in the space where distances were measured.
         seen: number of vectors in the stream.
@@ -75,7 +74,6 @@ def k_center_greedy(
     *,
     start: int | None = None,
     generator: torch.Generator | None = None,
-    projection: int | None = None,
     memory_limit: int | None = None,
     prune: bool | None = None,
     threads: int | None = None,
@@ -87,9 +85,7 @@ def k_center_greedy(
         vectors: float32 ``(N, D)``; other types are converted. A tensor is read on the CPU.
         size: number of picks, 1 to N.
         start: position of the first pick; None draws it.
-        generator: draws the first pick and the projection; None: one of seed 0.
-        projection: measure distances after a sparse random projection to so many dimensions, which keeps them roughly
-            (Johnson and Lindenstrauss 1984; Li, Hastie and Church 2006) and makes them cheaper; None: as they are.
+        generator: draws the first pick; None: one of seed 0.
         memory_limit: in bytes, for what :func:`memory_estimate` tells.
         prune: whether to use the triangle inequality; None decides by the share of the pairs that it leaves. The picks
             are the same.
@@ -98,21 +94,20 @@ def k_center_greedy(
             those to come cost what the last ones did.
 
     Raises:
-        Hw3Error: not two-dimensional, empty, NaN, infinite or above 1e15; ``size``, ``start`` or ``projection`` out of
-            range; more memory than the limit.
+        Hw3Error: not two-dimensional, empty, NaN, infinite or above 1e15; ``size`` or ``start`` out of range; more
+            memory than the limit.
     """
     vectors = _as_array(vectors, "vectors")
     count, dim = vectors.shape
     if not 1 <= size <= count:
         raise Hw3Error(f"size={size}: a coreset of {count} vectors has 1 to {count} of them; choose a smaller ratio")
-    _check_memory(memory_limit, count, dim, size, projection)
+    _check_memory(memory_limit, count, dim, size)
     generator = generator or torch.Generator().manual_seed(0)
-    projector = _projector(dim, projection, generator)
     if start is None:
         start = _draw(count, generator)
     if not 0 <= start < count:
         raise Hw3Error(f"start={start}: expected the position of one of {count} vectors, 0 to {count - 1}")
-    selection = Selection(_project(projector, vectors), size, start, prune, threads)
+    selection = Selection(vectors, size, start, prune, threads)
     selection.run(progress)
     return Coreset(selection.picks, np.sqrt(selection.radii.astype(np.float64)), selection.compared)
 
@@ -122,7 +117,6 @@ def streaming_coreset(
     size: int,
     *,
     generator: torch.Generator | None = None,
-    projection: int | None = None,
     memory_limit: int | None = None,
     most_held: int | None = None,
     threads: int | None = None,
@@ -140,7 +134,7 @@ def streaming_coreset(
         chunks: float32 ``(n, D)`` each, in any number and of any length; only one is held at a time, and it may be
             overwritten when the next is asked for.
         size: vectors to keep.
-        generator, projection, threads: as in :func:`k_center_greedy`.
+        generator, threads: as in :func:`k_center_greedy`.
         memory_limit: in bytes, for what :func:`memory_estimate` tells of a chunk, or of two coresets that are merged,
             together with the coresets that wait.
         most_held: vectors that are held at once, those of the chunk, those that wait, and those being picked; with
@@ -156,69 +150,86 @@ def streaming_coreset(
     if size < 1:
         raise Hw3Error(f"size={size}: expected at least 1")
     generator = generator or torch.Generator().manual_seed(0)
-    seen, dim, projector = 0, None, None
-    waiting: list[tuple[int, _Part]] = []  # level, part; levels fall
+    merging = _Merging(size, generator, memory_limit, most_held, threads, progress)
+    waiting, longest, stream = merging.waiting, 0, iter(chunks)
+    while (chunk := next(stream, None)) is not None:
+        longest = max(longest, len(chunk))
+        merging.add(chunk)
+        del chunk  # while the next one is made
+        while len(waiting) > 1 and waiting[-1][0] == waiting[-2][0]:
+            merging.merge_last(waiting[-1][0] + 1)
+        while len(waiting) > 1 and merging.is_crowded(longest, merging.held):
+            merging.merge_last(waiting[-2][0])
+    if merging.seen < size:
+        raise Hw3Error(
+            f"size={size}: the chunks hold {merging.seen} vectors; expected at least as many; choose a smaller size"
+        )
+    while len(waiting) > 2 and merging.is_crowded(merging.held):
+        merging.merge_last(waiting[-2][0])
+    part = merging.reduced(_Part.join([waiting.pop(0)[1] for _ in range(len(waiting))]))
+    return StreamedCoreset(part.vectors, part.indices, float(part.radii.max()), merging.seen)
 
-    def reduce(part: _Part) -> _Part:
+
+@dataclass
+class _Merging:
+    """Coresets that wait to be merged, each with its level, which fall; arguments as of :func:`streaming_coreset`."""
+
+    size: int
+    generator: torch.Generator
+    memory_limit: int | None
+    most_held: int | None
+    threads: int | None
+    progress: bool
+    waiting: list[tuple[int, _Part]] = field(default_factory=list)
+    seen: int = 0
+    chunks: int = 0
+    dim: int = 0
+
+    @property
+    def held(self) -> int:
+        """Vectors that wait."""
+        return sum(len(part.vectors) for _, part in self.waiting)
+
+    def add(self, chunk: np.ndarray | torch.Tensor) -> None:
+        """Let the coreset of a chunk wait."""
+        vectors = _as_array(chunk, f"chunk {self.chunks}")
+        self.dim = self.dim or vectors.shape[1]
+        if vectors.shape[1] != self.dim:
+            raise Hw3Error(
+                f"chunk {self.chunks}: found {vectors.shape[1]} dimensions, expected {self.dim} as in chunk 0"
+            )
+        indices = np.arange(self.seen, self.seen + len(vectors))
+        self.seen, self.chunks = self.seen + len(vectors), self.chunks + 1
+        part = self.reduced(_Part(vectors, indices, np.zeros(len(vectors))))
+        if part.vectors is vectors:
+            part = _Part(vectors.copy(), indices, part.radii)
+        self.waiting.append((0, part))
+
+    def reduced(self, part: _Part) -> _Part:
+        """The coreset of a part, with the bounds of what it takes over."""
         count = len(part.vectors)
-        if count <= size:
+        if count <= self.size:
             return part
-        _check_memory(memory_limit, count, part.vectors.shape[1], size, projection, held())
-        measured = _project(projector, part.vectors)
-        selection = Selection(measured, size, _draw(count, generator), None, threads)
-        selection.run(progress)
-        radii = np.zeros(size)
+        _check_memory(self.memory_limit, count, self.dim, self.size, self.held)
+        selection = Selection(part.vectors, self.size, _draw(count, self.generator), None, self.threads)
+        selection.run(self.progress)
+        radii = np.zeros(self.size)
         np.maximum.at(radii, selection.nearest, selection.distances + part.radii)
         return _Part(part.vectors[selection.picks], part.indices[selection.picks], radii)
 
-    def first(chunk: np.ndarray | torch.Tensor, number: int) -> _Part:
-        nonlocal seen, dim, projector
-        vectors = _as_array(chunk, f"chunk {number}")
-        if dim is None:
-            dim = vectors.shape[1]
-            projector = _projector(dim, projection, generator)
-        elif vectors.shape[1] != dim:
-            raise Hw3Error(f"chunk {number}: found {vectors.shape[1]} dimensions, expected {dim} as in chunk 0")
-        indices = np.arange(seen, seen + len(vectors))
-        seen += len(vectors)
-        part = reduce(_Part(vectors, indices, np.zeros(len(vectors))))
-        return part if part.vectors is not vectors else _Part(vectors.copy(), indices, part.radii)
-
-    def held() -> int:
-        return sum(len(part.vectors) for _, part in waiting)
-
-    def crowded(count: int, besides: int = 0) -> bool:
-        """Whether there is no room to pick from so many vectors while others wait."""
-        if most_held is not None and count + min(count, size) + besides > most_held:
-            return True
-        if memory_limit is None or dim is None:
-            return False
-        return memory_estimate(count, dim, size, projection) + 4 * dim * besides > memory_limit
-
-    def merge_last(level: int) -> None:
-        parts = [waiting.pop()[1] for _ in range(2)][::-1]
+    def merge_last(self, level: int) -> None:
+        """Replace the last two by the coreset of both."""
+        parts = [self.waiting.pop()[1] for _ in range(2)][::-1]
         joined = _Part.join(parts)
-        waiting.append((level, reduce(joined)))
+        self.waiting.append((level, self.reduced(joined)))
 
-    number, longest, stream = 0, 0, iter(chunks)
-    while (chunk := next(stream, None)) is not None:
-        longest = max(longest, len(chunk))
-        part = first(chunk, number)
-        del chunk  # while the next one is made
-        number += 1
-        waiting.append((0, part))
-        del part
-        while len(waiting) > 1 and waiting[-1][0] == waiting[-2][0]:
-            merge_last(waiting[-1][0] + 1)
-        while len(waiting) > 1 and crowded(longest, held()):
-            merge_last(waiting[-2][0])
-    if seen < size:
-        raise Hw3Error(f"size={size}: the chunks hold {seen} vectors; expected at least as many; choose a smaller size")
-    while len(waiting) > 2 and crowded(held()):
-        merge_last(waiting[-2][0])
-    parts = [waiting.pop(0)[1] for _ in range(len(waiting))]
-    part = reduce(_Part.join(parts))
-    return StreamedCoreset(part.vectors, part.indices, float(part.radii.max()), seen)
+    def is_crowded(self, count: int, besides: int = 0) -> bool:
+        """Whether there is no room to pick from so many vectors while others wait."""
+        if self.most_held is not None and count + min(count, self.size) + besides > self.most_held:
+            return True
+        if self.memory_limit is None or not self.dim:
+            return False
+        return memory_estimate(count, self.dim, self.size) + 4 * self.dim * besides > self.memory_limit
 
 
 @dataclass(frozen=True)
@@ -245,25 +256,22 @@ class _Part:
         return joined
 
 
-def memory_estimate(count: int, dim: int, size: int, projection: int | None = None) -> int:
+def memory_estimate(count: int, dim: int, size: int) -> int:
     """Bytes that :func:`k_center_greedy` and the bank it gives take at most, the float32 vectors included.
 
     Args:
         count, dim: shape of the vectors.
         size: number of picks.
-        projection: as in :func:`k_center_greedy`.
     """
-    vectors = 4 * count * (dim + (projection or 0)) + 4 * size * dim
-    return vectors + working_memory(count, projection or dim, size)
+    return 4 * dim * (count + size) + working_memory(count, dim, size)
 
 
-def _check_memory(limit: int | None, count: int, dim: int, size: int, projection: int | None, waiting: int = 0) -> None:
-    need = memory_estimate(count, dim, size, projection) + 4 * dim * waiting
+def _check_memory(limit: int | None, count: int, dim: int, size: int, waiting: int = 0) -> None:
+    need = memory_estimate(count, dim, size) + 4 * dim * waiting
     if limit is not None and need > limit:
         raise Hw3Error(
             f"memory_limit={human_bytes(limit)}: a coreset of {size} of {count} vectors of {dim} dimensions takes "
-            f"{human_bytes(need)}; use a smaller ratio, a projection to fewer dimensions, or streaming_coreset with "
-            "smaller chunks"
+            f"{human_bytes(need)}; use a smaller ratio, or streaming_coreset with smaller chunks"
         )
 
 
@@ -284,16 +292,3 @@ def _as_array(vectors: np.ndarray | torch.Tensor, name: str) -> np.ndarray:
 
 def _draw(count: int, generator: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=generator, device=generator.device))
-
-
-def _projector(dim: int, projection: int | None, generator: torch.Generator) -> SparseRandomProjection | None:
-    if projection is None:
-        return None
-    if not 1 <= projection <= dim:
-        raise Hw3Error(f"projection={projection}: expected 1 to {dim}, the dimensions of the vectors, or None")
-    projector = SparseRandomProjection(projection, dense_output=True, random_state=_draw(2**31, generator))
-    return projector.fit(np.zeros((1, dim), np.float32))
-
-
-def _project(projector: SparseRandomProjection | None, vectors: np.ndarray) -> np.ndarray:
-    return vectors if projector is None else np.ascontiguousarray(projector.transform(vectors), np.float32)

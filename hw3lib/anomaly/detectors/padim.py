@@ -12,7 +12,7 @@ from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import double
-from hw3lib.networks.patches import locally_aware, patch_layers
+from hw3lib.networks.patches import PATCHES, locally_aware, patch_layers
 
 
 @dataclass(kw_only=True)
@@ -77,7 +77,7 @@ class PaDiM(Detector):
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
         """Patch features, ``(positions, n, dimensions)``."""
         maps = list(self._backbone.feature_maps(images, self._layers).values())
-        features = locally_aware(maps, 1)[:, self._channels]
+        features = locally_aware(maps, 1, PATCHES)[:, self._channels]
         self._grid = features.shape[-2:]
         return features.flatten(2).permute(2, 0, 1)
 
@@ -85,6 +85,13 @@ class PaDiM(Detector):
         difference = self._patches(images) - self._mean[:, None]
         distance = torch.bmm(difference, self._whitening.transpose(1, 2)).norm(dim=2)
         return None, distance.T.reshape(len(images), *self._grid)
+
+    def graph(self) -> torch.nn.Module:
+        from hw3lib.anomaly.onnx.graphs import PaDiMGraph
+
+        return PaDiMGraph(
+            self._backbone, self._patches, self._mean, self._whitening, lambda: (self._grid[0], self._grid[1])
+        )
 
     def _state(self) -> dict[str, torch.Tensor]:
         return {"mean": self._mean, "whitening": self._whitening, "channels": self._channels}

@@ -14,13 +14,15 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly import coreset
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.core.files import human_bytes
+from hw3lib.core.text import counted
 from hw3lib.data.pixels.geometry import FILL
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
 from hw3lib.networks.nearest import NearestNeighbours
-from hw3lib.networks.patches import locally_aware, patch_layers
+from hw3lib.networks.patches import PATCHES, locally_aware, patch_layers
 
+PATCH = 8  # pixels between patches, at least
 SHRINKAGE = 0.07  # as in anomalib's MH-PatchCore, whose whitening this follows
 
 
@@ -34,11 +36,11 @@ class PatchCore(Detector):
 
     Attributes:
         arch: backbone with ImageNet weights, frozen.
-        layers: stages to read, finest first; none: see :func:`hw3lib.networks.patch_layers`. Patches lie on the grid
-            of the second one, or of the only one.
+        layers: stages to read, finest first; none: see :func:`hw3lib.networks.patch_layers`, one more than the paper
+            reads. Patches lie on the grid of the first of them whose stride is :data:`PATCH` pixels or more.
         whiten: measure distances after whitening the features by the covariance of the good patches, shrunk by
             :data:`SHRINKAGE` towards a multiple of the identity: directions in which good patches hardly vary count
-            as much as those in which they do. The paper does not; False gives its plain Euclidean distance.
+            as much as those in which they do. The paper does not, and few good images do not tell the covariance.
         ratio: share of the patches that the coreset keeps, above 0 to 1.
         neighbours: b of the paper's equation 7, which weighs an image's score by how crowded the memory is around
             it, so at least 2; 0 takes the largest distance as it is.
@@ -52,10 +54,11 @@ class PatchCore(Detector):
 
     name: ClassVar[str] = "PatchCore"
     source: ClassVar[str] = "Roth et al. 2022, arXiv 2106.08265: equations 1 to 7, algorithm 1"
+    leaves_out: ClassVar[bool] = True
 
     arch: str = "tf_efficientnet_lite0"
     layers: tuple[str, ...] = ()
-    whiten: bool = True
+    whiten: bool = False
     ratio: float = 0.1
     neighbours: int = 9
     memory_limit: int | None = None
@@ -113,12 +116,14 @@ class PatchCore(Detector):
                 vectors[end : end + len(part)] = part
                 end += len(part)
             picked = coreset.k_center_greedy(vectors, size, generator=generator, progress=progress)
-            bank, self.coreset_radius_ = vectors[picked.indices], picked.radius
+            bank, kept, self.coreset_radius_ = vectors[picked.indices], picked.indices, picked.radius
         else:
             most = limit // (4 * plan["channels"])
             chunks = _join(self._read(images, progress), chunk_length(plan["patches"], size, most))
             streamed = coreset.streaming_coreset(chunks, size, generator=generator, most_held=most)
-            bank, self.coreset_radius_ = streamed.vectors, streamed.radius
+            bank, kept, self.coreset_radius_ = streamed.vectors, streamed.indices, streamed.radius
+        self._patches_each = plan["patches"] // len(images)
+        self._squares = kept // self._patches_each  # that the vectors of the bank are from
         self._set_bank(torch.from_numpy(np.ascontiguousarray(bank)).to(self._torch_device))
 
     def _learn_whitening(self, images: Rows, progress: bool) -> torch.Tensor:
@@ -159,7 +164,9 @@ class PatchCore(Detector):
                     f"{self.name}: layer {layer!r} of {self.arch} gives no feature maps but {tuple(m.shape)}; take "
                     f"some of {', '.join(self._backbone.stages())}"
                 )
-        return locally_aware(list(maps.values()), min(1, len(self._layers) - 1)).movedim(1, -1)
+        most = -(-images.shape[-1] // PATCH)  # patches across
+        grid = next((i for i, m in enumerate(maps.values()) if m.shape[-1] <= most), len(maps) - 1)
+        return locally_aware(list(maps.values()), grid, PATCHES).movedim(1, -1)
 
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
         """The features in the space where distances are measured."""
@@ -173,16 +180,31 @@ class PatchCore(Detector):
             batch = torch.from_numpy(np.ascontiguousarray(images[i : i + self.batch_size]))
             yield self._patches(batch).flatten(0, 2).cpu().numpy()
 
-    def _score(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _leave_out(self, products: np.ndarray) -> bool:
+        owners = torch.from_numpy(products[self._squares]).to(self._torch_device)
+        self._others = len(owners) - int(owners.bincount().max())  # vectors that are left of every product's others
+        if not self._others:
+            raise Hw3Error(
+                f"{self.name}: the memory bank of {counted(len(owners), 'vector')} is of one good product alone, which "
+                "so has no score without it; add photographs of other products, take a higher ratio than "
+                f"{self.ratio:g}, or fit with held_out=0, which sets no threshold"
+            )
+        self._nearest.owners = owners
+        # A memory of all patches, compared as they are: all else depends on which images there are.
+        return self.memory_bank == len(products) * self._patches_each and not self.whiten and not self.neighbours
+
+    def _score(self, images: torch.Tensor, products: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         patches = self._patches(images)
         n, height, width, _ = patches.shape
         flat = patches.flatten(0, 2)
-        distance, index = self._nearest.query(flat, 1)
+        own = None if products is None else products.repeat_interleave(height * width)
+        distance, index = self._nearest.query(flat, 1, own)
         distance, index = distance.view(n, -1), index.view(n, -1)
         scores, most = self.counted(distance, images, (height, width)).max(1)
         if self.neighbours and len(self._bank) > 1:
             rows = torch.arange(n, device=most.device)
-            scores = scores * self._weight(flat.view(n, height * width, -1)[rows, most], scores, index[rows, most])
+            patch, nearest = flat.view(n, height * width, -1)[rows, most], index[rows, most]
+            scores = scores * self._weight(patch, scores, nearest, products)
         return scores, distance.view(n, height, width)
 
     def counted(self, distance: torch.Tensor, images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -202,11 +224,17 @@ class PatchCore(Detector):
         outside = rows[:, down, None] | columns[:, None, across]
         return distance.masked_fill(outside.flatten(1), 0.0)
 
-    def _weight(self, patch: torch.Tensor, distance: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
+    def _weight(
+        self,
+        patch: torch.Tensor,
+        distance: torch.Tensor,
+        nearest: torch.Tensor,
+        products: torch.Tensor | None,
+    ) -> torch.Tensor:
         """Equation 7: one less the share of the nearest good patch in the exponentials of the distances to its own
         neighbours (itself among them): a patch far from a lonely good one is more anomalous."""
-        b = min(self.neighbours, len(self._bank))
-        _, around = self._nearest.query(self._bank[nearest], b)
+        b = min(self.neighbours, len(self._bank) if products is None else self._others)
+        _, around = self._nearest.query(self._bank[nearest], b, products)
         others = (patch[:, None] - self._bank[around]).norm(dim=2)
         # The quotient of exponentials without overflow.
         return 1 - torch.exp(distance - torch.logsumexp(others, 1))
@@ -221,6 +249,11 @@ class PatchCore(Detector):
         self._whitening = state["whitening"].to(self._torch_device) if self.whiten else None
         self.coreset_radius_ = float(state["coreset_radius"])
         self._set_bank(state["bank"].to(self._torch_device))
+
+    def graph(self) -> torch.nn.Module:
+        from hw3lib.anomaly.onnx.graphs import PatchCoreGraph
+
+        return PatchCoreGraph(self._backbone, self._patches, self._bank, self.neighbours, self.counted)
 
     @property
     def memory_bank(self) -> int:

@@ -1,7 +1,8 @@
 """Detectors that see an image as one vector: the features of a pretrained network, averaged over the image.
 
 scikit-learn does the work. They take seconds and no tuning, and they miss what an average hides: a small defect. What
-is kept of the good images is their features; loading a saved detector fits scikit-learn's estimator on them again.
+is kept of the good images is their features; loading a saved detector fits scikit-learn's estimator on them again,
+which another version of scikit-learn may do otherwise: :meth:`.Detector.compare_probe` tells.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from hw3lib.networks.patches import stage_names
 @dataclass(kw_only=True)
 class Pooled(Detector):
     """Base of the detectors on pooled features; ``arch`` is a backbone with ImageNet weights, which stays frozen."""
+
+    no_graph: ClassVar[str] = "scikit-learn computes its scores, which torch cannot write as a graph"
 
     arch: str = "tf_efficientnet_lite0"
 

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly.detector import Rows
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import double
-from hw3lib.networks.patches import locally_aware, stage_names
+from hw3lib.networks.patches import PATCHES, locally_aware, stage_names
 
 from .trained import Trained, as_input
 
@@ -119,7 +119,7 @@ class DeepSVDD(Trained["_Sphere"]):
 
     @torch.no_grad()
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
-        return locally_aware(list(self._backbone.feature_maps(images, self._layers).values()))
+        return locally_aware(list(self._backbone.feature_maps(images, self._layers).values()), most=PATCHES)
 
     def _parts(self, data: np.ndarray | Rows, size: int):
         return (self._ready(data[i : i + size]) for i in range(0, len(data), size))

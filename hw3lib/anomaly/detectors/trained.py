@@ -52,7 +52,10 @@ class Trained(Detector, Generic[Network]):
             return build().to(self._torch_device)
 
     def _learn(self, data: np.ndarray | Rows, step: Step, progress: bool, batch_size: int | None = None) -> None:
-        """Call ``step`` with ``num_steps`` random batches of ``data``; every row comes once before any comes again.
+        """Call ``step`` with ``num_steps`` batches of ``data``, one shuffling of all rows after the other.
+
+        So no row comes a second time before all others have come once. A batch may hold the end of one shuffling and
+        the start of the next.
 
         Raises:
             Hw3Error: the loss that ``step`` returns is no longer finite.
@@ -63,7 +66,7 @@ class Trained(Detector, Generic[Network]):
         with tqdm(total=self.num_steps, desc=f"{self.name}: train", unit="step", disable=not progress) as bar:
             for number in range(self.num_steps):
                 if len(order) < batch_size:
-                    order = rng.permutation(len(data))
+                    order = np.concatenate([order, rng.permutation(len(data))])
                 rows, order = order[:batch_size], order[batch_size:]
                 loss = float(step(data[rows]).detach())
                 if not math.isfinite(loss):
@@ -73,6 +76,11 @@ class Trained(Detector, Generic[Network]):
                     )
                 bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
                 bar.update()
+
+    def graph(self) -> nn.Module:
+        from hw3lib.anomaly.onnx.graphs import NetworkGraph
+
+        return NetworkGraph([part for part in vars(self).values() if isinstance(part, nn.Module)], self._score)
 
     def _state(self) -> dict[str, torch.Tensor]:
         return self._network.state_dict()

@@ -2,7 +2,7 @@
 
 :class:`PixelMetrics` counts every float32 value instead of sorting all pixels, see :mod:`.tally`. Nothing is rounded,
 and memory is two bytes a pixel and ends at four bytes for each float32 in the range of the maps (at most 34 MB for each
-doubling of the score) and eight for each defective pixel, however many images come.
+doubling of the score, of good and of defective images) and eight for each defective pixel, however many images come.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _just_below(cut: float, scores: np.ndarray) -> float:
 
 
 class PixelMetrics:
-    """Pixel AUROC, average precision, best F1 and AUPRO over images that come one at a time, exact, ties included.
+    """Pixel AUROC, average precision, best F1, AUPRO and AUPIMO over images that come one at a time, exact, with ties.
 
     Example::
 
@@ -111,9 +111,9 @@ class PixelMetrics:
 
     def __init__(self) -> None:
         self.images = 0
-        self._pixels = Tally()
+        self._good, self._others = Tally(), Tally()  # pixels of good and of defective images
         self._defects: list[np.ndarray] = []
-        self._sizes: list[np.ndarray] = []
+        self._sizes: list[np.ndarray] = []  # of the regions of each defective image, in pixels
         self._regions = 0
         self._steps: _Steps | None = None
 
@@ -147,8 +147,8 @@ class PixelMetrics:
             raise Hw3Error(f"{name}, anomaly_map: {bad} of {values.size} pixels are NaN or infinite; expected numbers")
         self._steps = None
         self.images += 1
-        self._pixels.add(values.ravel())
         lines = np.flatnonzero(mask.any(1))
+        (self._others if len(lines) else self._good).add(values.ravel())
         if len(lines):
             columns = np.flatnonzero(mask.any(0))
             box = slice(lines[0], lines[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -194,46 +194,104 @@ class PixelMetrics:
         Raises:
             Hw3Error: ``limit`` not above 0 and up to 1; no defective or no good pixel.
         """
+        return float(np.concatenate(self.region_overlaps(limit)).mean())
+
+    def region_overlaps(self, limit: float = 0.3) -> list[np.ndarray]:
+        """The same area under the overlap curve of each region by itself, float64, one array a defective image.
+
+        Raises:
+            Hw3Error: as :meth:`aupro`, which is their mean.
+        """
         if not 0 < limit <= 1:
             raise Hw3Error(f"limit={limit}: expected a false-positive rate above 0 and up to 1")
         steps = self._count()
-        # A value of defective pixels raises the curve by its weight, all at once, or over the rates of the good pixels
-        # that tie with it: to the limit, that adds a rectangle from the middle of the rise, or the part of a triangle.
         start, end = steps.good_above / steps.goods, (steps.good_above + steps.good_equal) / steps.goods
-        whole = int(np.searchsorted(end, limit, side="right"))
-        area = steps.weight[:whole] @ (limit - (start[:whole] + end[:whole]) / 2)
-        if whole < len(end) and start[whole] < limit:
-            area += steps.weight[whole] * (limit - start[whole]) ** 2 / (2 * (end[whole] - start[whole]))
-        return float(area / (self._regions * limit))
+        sums = self._sums(_heights(start, end, 0, limit))
+        return [own / sizes for own, sizes in zip(sums, self._sizes, strict=True)]
+
+    def aupimo(self, low: float = 1e-5, high: float = 1e-4) -> np.ndarray:
+        """AUPIMO of each defective image, 0 to 1, float64 ``(defective images,)``: what it shows at next to no alarm.
+
+        That is the share of its defective pixels that score at or above a threshold, averaged over the thresholds at
+        which the good images' pixels pass at a rate of ``low`` to ``high``, evenly in the rate's logarithm (Bertoldo
+        et al. 2024, arXiv 2401.01984; the figure of a detector is the mean). Tied pixels pass together. A
+        rate below that of a single pixel of all good images counts as none. Good images of several sizes are taken
+        together, pixel by pixel; the paper knows one size.
+
+        Raises:
+            Hw3Error: not ``0 < low < high <= 1``; no defective or no good image.
+        """
+        if not 0 < low < high <= 1:
+            raise Hw3Error(f"low={low}, high={high}: expected rates, 0 < low < high <= 1")
+        steps, total = self._count(), self._good.total
+        if not total:
+            raise Hw3Error(f"{self.images} images, none of them good: expected one at least, AUPIMO's rate is theirs")
+        tops = int(np.searchsorted(steps.above_in_good, high * total))  # no lower value counts
+        start, end = steps.above_in_good[:tops], steps.above_in_good[:tops] + steps.equal_in_good[:tops]
+        end = np.log(np.maximum(end / total, low))
+        start = np.where(start > 0, np.log(np.maximum(start, 1) / total), end)
+        heights = np.zeros(len(steps.value))
+        heights[:tops] = _heights(start, end, np.log(low), np.log(high))
+        return np.array([own.sum() / sizes.sum() for own, sizes in zip(self._sums(heights), self._sizes, strict=True)])
+
+    def _sums(self, heights: np.ndarray) -> list[np.ndarray]:
+        """Sums over the pixels of each region of the heights of their values, one array a defective image."""
+        sums = _by_region(self._count().pixels, heights[::-1], self._regions)
+        return np.split(sums, np.cumsum([len(sizes) for sizes in self._sizes])[:-1])
 
     def _count(self) -> _Steps:
         if self._steps is None:
-            defective = sum(len(keys) for keys in self._defects)
-            good = self._pixels.total - defective
-            if not (defective and good):
+            defective, total = sum(map(len, self._defects)), self._good.total + self._others.total
+            if not 0 < defective < total:
                 raise Hw3Error(
-                    f"{self.images} images with {defective} defective and {good} good pixels: expected at least one "
-                    "of each; update() takes good and anomalous images with their masks"
+                    f"{self.images} images with {defective} defective and {total - defective} good pixels: expected at "
+                    "least one of each; update() takes good and anomalous images with their masks"
                 )
-            keys = np.concatenate(self._defects)
-            keys.sort()
-            keys, defect, weight = _distinct(keys, 1 / np.concatenate(self._sizes))
-            above, equal = self._pixels.above_and_equal(keys)
-            columns = values_of(keys), defect, weight, above - (defective - defect.cumsum()), equal - defect
-            value, defect, weight, good_above, good_equal = (column[::-1] for column in columns)
-            self._steps = _Steps(value, defect, weight, good_above, good_equal, good)
+            pixels = np.concatenate(self._defects)
+            pixels.sort()
+            keys, defect = _distinct(pixels)
+            good_images = self._good.above_and_equal(keys)
+            above, equal = (a + b for a, b in zip(good_images, self._others.above_and_equal(keys), strict=True))
+            columns = values_of(keys), defect, above - (defective - defect.cumsum()), equal - defect, *good_images
+            self._steps = _Steps(pixels, total - defective, *(column[::-1] for column in columns))
         return self._steps
 
 
+def _heights(start: np.ndarray, end: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Mean height between ``low`` and ``high`` of curves that rise from 0 at ``start`` in a line to 1 at ``end``.
+
+    A value of defective pixels raises a curve over the rates of the good pixels that tie with it, or all at once.
+    """
+    rise = np.maximum(end - start, 1e-300)
+    areas = [
+        np.where(limit < end, np.maximum(limit - start, 0) ** 2 / (2 * rise), limit - (start + end) / 2)
+        for limit in (low, high)
+    ]
+    return (areas[1] - areas[0]) / (high - low)
+
+
 @njit(cache=True)
-def _distinct(pixels: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct keys of defective pixels, ascending, their numbers of pixels and the sums of their shares of regions.
+def _by_region(pixels: np.ndarray, heights: np.ndarray, regions: int) -> np.ndarray:
+    """Sums over the pixels of each region of the heights of distinct values, ascending: float64 ``(regions,)``."""
+    sums, last = np.zeros(regions), -1
+    before = np.uint64(0)
+    for pixel in pixels:
+        key = pixel >> np.uint64(32)
+        if last < 0 or key != before:
+            last += 1
+            before = key
+        sums[pixel & np.uint64(0xFFFFFFFF)] += heights[last]
+    return sums
+
+
+@njit(cache=True)
+def _distinct(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct keys of defective pixels, ascending, and their numbers of pixels.
 
     Args:
         pixels: uint64 ``(n,)``, ascending: the key of the value in the upper half, the region in the lower.
-        shares: of one pixel in each region, float64.
     """
-    keys, defect, weight = np.empty(len(pixels), np.uint32), np.zeros(len(pixels), np.int64), np.zeros(len(pixels))
+    keys, defect = np.empty(len(pixels), np.uint32), np.zeros(len(pixels), np.int64)
     last = -1
     for pixel in pixels:
         key = np.uint32(pixel >> np.uint64(32))
@@ -241,24 +299,26 @@ def _distinct(pixels: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.nd
             last += 1
             keys[last] = key
         defect[last] += 1
-        weight[last] += shares[pixel & np.uint64(0xFFFFFFFF)]
-    return keys[: last + 1], defect[: last + 1], weight[: last + 1]
+    return keys[: last + 1], defect[: last + 1]
 
 
 class _Steps(NamedTuple):
-    """Every distinct value of the defective pixels, descending, ``(K,)`` each.
+    """Every distinct value of the defective pixels, descending, ``(K,)`` each but the first two.
 
     Attributes:
+        pixels: all defective pixels, see :func:`_distinct`.
+        goods: good pixels in all.
         value: float32.
         defect: defective pixels of that value.
-        weight: sum of 1 / size of their regions.
         good_above, good_equal: good pixels of a higher value, and of that value.
-        goods: good pixels in all.
+        above_in_good, equal_in_good: those of good images alone.
     """
 
+    pixels: np.ndarray
+    goods: int
     value: np.ndarray
     defect: np.ndarray
-    weight: np.ndarray
     good_above: np.ndarray
     good_equal: np.ndarray
-    goods: int
+    above_in_good: np.ndarray
+    equal_in_good: np.ndarray

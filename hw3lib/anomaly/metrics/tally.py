@@ -15,7 +15,7 @@ from numba import njit
 from hw3lib.core.cores import threads
 
 MOST = (1 << 32) - 1  # values that counters of 32 bits hold for certain
-KEPT = 1 << 27  # values that are kept, in at most 268 MB
+KEPT = 1 << 26  # values that are kept, in at most 134 MB
 _PAGE = 1 << 16  # values
 _CHUNK = 1 << 22  # values that are brought into order together: most pages then get many
 _CHUNKS = 64  # that are kept, half a megabyte each for where its pages start

@@ -2,34 +2,36 @@
 
 The file holds the whole detector. Its input ``images`` is uint8 ``(N, 3, H, W)``, its outputs are ``scores`` and, where
 the detector has them, ``maps``. What else is needed stands in the model's metadata as JSON, one value a key:
-``hw3.detector, hw3.image_size, hw3.batch_size, hw3.threshold, hw3.false_alarm_rate, hw3.threshold_sentence``,
-``hw3.reading`` (how its good images became pixels), ``hw3.scores_are_peaks`` (of the maps), ``hw3.good_scores`` (the
-table of the p-values, ascending), ``hw3.good_peaks`` and ``hw3.good_level`` (of the maps), ``hw3.good_groups`` and
-``hw3.peak_groups`` (the products that they show, or null: another one each).
+``hw3.detector, hw3.image_size, hw3.batch_size``, ``hw3.threshold`` and ``hw3.threshold_sentence`` (or null),
+``hw3.reading`` (how its good images became pixels), ``hw3.scores_are_peaks`` (of the maps) and ``hw3.promise`` (see
+:meth:`.Calibrated.promise`).
 """
 
 from __future__ import annotations
 
 import json
 import operator
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hw3lib.anomaly.assembly import Maps, of_images, stacked
-from hw3lib.anomaly.thresholds import p_values
+from hw3lib.anomaly.calibration import Calibrated, ChangedDetector, probe_images
+from hw3lib.anomaly.thresholds import silence_few_good_images
 from hw3lib.core import optional
 from hw3lib.data.pixels.reading import Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 
 PREFIX = "hw3."
-FORMAT = 1  # Raise it when metadata, inputs or outputs change.
+FORMAT = 2  # Raise it when metadata, inputs or outputs change.
 
 
-class OnnxDetector:
-    """A detector in one ONNX file, written by :func:`hw3lib.anomaly.onnx.export.export`.
+class OnnxDetector(Calibrated):
+    """A detector in one ONNX file, written by :func:`hw3lib.anomaly.onnx.export.export`; its promises are those of
+    :class:`.Calibrated`.
 
     Args:
         file: the ONNX file.
@@ -40,16 +42,15 @@ class OnnxDetector:
         image_size: side in pixels of the square images that it takes.
         batch_size: images scored at once, so that the largest array of the search stays below about 256 MB.
         reading_: how its good images became pixels, which others must become in the same way.
-        has_maps: whether there are anomaly maps.
-        good_scores_: scores of held-out good images, ascending, float32 ``(n,)``; empty if none were held out.
-        threshold_: an image with a higher score is called anomalous; None if no good image was held out.
-        false_alarm_rate: that the threshold was asked to keep, or None.
-        good_peaks_, good_level_: of the maps of those images, see :class:`hw3lib.anomaly.Detector`.
-        good_groups_, peak_groups_: the products that they show, int64 ``(n,)``; None: another one each.
+
+    Warns:
+        ChangedDetector: it gives other scores than the detector that was exported.
 
     Raises:
         Hw3Error: onnxruntime is missing, or the file is missing, damaged, or no detector.
     """
+
+    name: str
 
     def __init__(self, file: str | Path, threads: int | None = None):
         onnxruntime = optional.load("onnxruntime", "onnxruntime")
@@ -77,30 +78,27 @@ class OnnxDetector:
         try:
             self.name = str(kept["detector"])
             self.image_size, self.batch_size = (operator.index(kept[key]) for key in ("image_size", "batch_size"))
-            self.reading_ = Reading(**kept.get("reading", {}))  # which files of 8-bit detectors did not have once
-            self.good_scores_, self.good_peaks_ = (
-                np.array(kept[key], np.float32).reshape(-1) for key in ("good_scores", "good_peaks")
-            )
-            self.threshold_, self.false_alarm_rate, level = (
-                None if kept[key] is None else float(kept[key])
-                for key in ("threshold", "false_alarm_rate", "good_level")
-            )
-            self.good_groups_, self.peak_groups_ = (
-                None if kept.get(key) is None else np.array(kept[key], np.int64).reshape(shape)
-                for key, shape in (
-                    ("good_groups", self.good_scores_.shape),
-                    ("peak_groups", self.good_peaks_.shape),
-                )
-            )
-            if min(self.image_size, self.batch_size) < 1 or not np.isfinite(self.good_scores_).all():
-                raise ValueError("sizes of 1 or more and finite scores are needed")
+            self.reading_ = Reading(**kept["reading"])
+            shape = self._session.get_inputs()[0].shape
+            if self.batch_size < 1 or shape[1:] != [3, self.image_size, self.image_size]:
+                raise ValueError(f"input {shape}, image_size={self.image_size}, batch_size={self.batch_size}")
+            with silence_few_good_images():  # said when it was fitted
+                self.keep_promise(kept["promise"])
         except (KeyError, TypeError, ValueError, OverflowError, Hw3Error) as error:
             raise Hw3Error(
                 f"{file}: its metadata are not those of a detector ({type(error).__name__}: {error}); export it again"
             ) from None
-        self.good_level_ = float("nan") if level is None else level
-        self.has_maps = len(self._session.get_outputs()) > 1
         self._scores_are_peaks = self.has_maps and kept.get("scores_are_peaks") is True
+        try:
+            self.compare_probe(probe_images(self.image_size))
+        except Exception as error:  # as above
+            raise Hw3Error(f"{file}: cannot be run ({str(error).splitlines()[:1]}); export it again") from None
+        if self.changed_:
+            warnings.warn(f"{file}: {self.changed_}", ChangedDetector, stacklevel=2)
+
+    @property
+    def has_maps(self) -> bool:
+        return len(self._session.get_outputs()) > 1
 
     def score(self, images: ImageStack | np.ndarray) -> tuple[np.ndarray, Maps | None]:
         """Scores ``(N,)`` and anomaly maps, or None; float32, higher is more anomalous.
@@ -138,23 +136,3 @@ class OnnxDetector:
     def decision_function(self, images: ImageStack | np.ndarray) -> np.ndarray:
         """Scores, float32 ``(N,)``; see :meth:`score`."""
         return self.score(images)[0]
-
-    def predict(self, images: ImageStack | np.ndarray) -> np.ndarray:
-        """True for each image whose score is above the threshold, bool ``(N,)``.
-
-        Raises:
-            Hw3Error: as :meth:`score`, and where the file has no threshold.
-        """
-        if self.threshold_ is None:
-            raise Hw3Error(f"{self.name}: no good image was held out, so there is no threshold; compare the scores")
-        return self.decision_function(images) > self.threshold_
-
-    def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """Conformal p-values, float64 ``(m,)``, see :func:`hw3lib.anomaly.thresholds.p_values`.
-
-        Raises:
-            Hw3Error: the file has no scores of held-out good images.
-        """
-        if not len(self.good_scores_):
-            raise Hw3Error(f"{self.name}: no good image was held out, so there are no p-values")
-        return p_values(self.good_scores_, scores, groups=self.good_groups_)

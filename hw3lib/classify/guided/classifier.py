@@ -15,12 +15,9 @@ The four reports shrink a whole image to 32 to 512 pixels, of which most defects
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,18 +29,16 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from hw3lib.classify.result import Result
-from hw3lib.core.files import atomic_path
-from hw3lib.core.kept import code_digest
+from hw3lib.core.kept import Kept
 from hw3lib.data.groups import GROUP, products
 from hw3lib.data.labels import Split, as_labels, class_names
-from hw3lib.data.pixels.decoding import BROKEN_ARRAYS
 from hw3lib.data.pixels.images import read_image
 from hw3lib.data.pixels.reading import reading_of
 from hw3lib.data.splits import stratified_folds
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
-from hw3lib.networks.devices import pick_device
+from hw3lib.networks.devices import pick_device, resolve
 from hw3lib.networks.symmetries import SYMMETRIES, mirrored_then_turned
 
 from .features import FeatureScale, describe_regions, find_regions, read_regions
@@ -54,19 +49,6 @@ PARTS = ("patches", "stage", "statistics", "region")
 WHOLE = ("whole",)  # the embedding alone, for comparison: the same network, size and views, without guidance
 _LARGEST = 1024  # pixels of the side at which a region is cut out; larger photographs are reduced to it
 _FEWEST_GOOD = 6
-# What is seen of an image depends on these; the classifier is trained again each time.
-_CODE = (
-    "classify/guided/classifier.py",
-    "classify/guided/features.py",
-    "classify/guided/memory.py",
-    "networks/patches.py",
-    "networks/symmetries.py",
-    "networks/backbones.py",
-    "data/pixels/images.py",
-    "data/pixels/decoding.py",
-    "data/pixels/geometry.py",
-    "data/pixels/depth.py",
-)
 
 
 @dataclass(frozen=True)
@@ -201,14 +183,15 @@ def extract_features(
         raise Hw3Error(
             f"{method.name!r}: some good images are among those to classify; take good_images(table, images)"
         )
-    file = _kept_file(keep, method, images, good, seed)
-    kept = _read_kept(file)
+    where = pick_device(device)
+    settings = {k: v for k, v in asdict(method).items() if k not in ("name", "parts")}
+    data = [digest(images), digest(good)] if keep is not None else []
+    on = {"device": where.type, "precision": resolve("auto", where)}
+    file = Kept(keep, "guided.npz", "classify", **on, settings=settings, data=data, seed=seed)
+    kept = file.read()
     if kept is None:
-        kept = _extract(method, images, good, seed, pick_device(device), progress)
-        if file is not None:
-            with atomic_path(file) as temporary, temporary.open("wb") as stream:
-                arrays: dict[str, Any] = kept  # the stubs take one of its names for allow_pickle
-                np.savez(stream, **arrays)
+        kept = _extract(method, images, good, seed, where, progress)
+        file.write(kept)
     parts = {name: kept[name] for name in PARTS + WHOLE}
     is_defect = images["is_defect"].to_numpy(bool)
     return GuidedFeatures(parts, kept["maps"].astype(np.float32), kept["regions"], kept["good_scores"], is_defect)
@@ -319,23 +302,3 @@ def _whole_image_classifier(y: np.ndarray, seed: int, groups: np.ndarray | None 
     folds = stratified_folds(y, groups, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     return GridSearchCV(model, {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}, cv=folds)
-
-
-def _kept_file(
-    keep: str | Path | None, method: DefectGuided, images: pd.DataFrame, good: pd.DataFrame, seed: int
-) -> Path | None:
-    if keep is None:
-        return None
-    settings = {k: v for k, v in asdict(method).items() if k not in ("name", "parts")}
-    what = json.dumps([settings, digest(images), digest(good), seed, code_digest(_CODE)], sort_keys=True)
-    return Path(keep) / f"guided-{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz"
-
-
-def _read_kept(file: Path | None) -> dict[str, np.ndarray] | None:
-    if file is None or not file.is_file():
-        return None
-    try:
-        with np.load(file) as kept:
-            return {name: kept[name] for name in kept.files}
-    except BROKEN_ARRAYS:
-        return None

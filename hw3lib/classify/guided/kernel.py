@@ -10,6 +10,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
 from sklearn.svm import SVC
 
+from hw3lib.core.seeds import spawned
 from hw3lib.data.splits import stratified_folds
 from hw3lib.errors import Hw3Error
 
@@ -86,7 +87,7 @@ class KernelClassifier:
         apart = stratified_folds(y, groups, random_state=self.random_state)
         inner: Any = RepeatedStratifiedKFold(n_splits=len(apart), n_repeats=2, random_state=self.random_state)
         if groups is not None:
-            inner = [*apart, *stratified_folds(y, groups, random_state=self.random_state + 1)]
+            inner = [*apart, *stratified_folds(y, groups, random_state=spawned(self.random_state, 1))]
         search = GridSearchCV(SVC(kernel="linear"), {"C": PENALTIES}, cv=inner).fit(x, y)
         with warnings.catch_warnings():
             # Very small folds hold fewer images than scikit-learn likes; their calibration is only smoother for it.

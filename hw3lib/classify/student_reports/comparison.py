@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hw3lib.core.intervals import Interval
 from hw3lib.errors import Hw3Error
 
 from .reports import REPORTS
@@ -33,8 +34,8 @@ def compared(metrics: Mapping[str, Any]) -> pd.DataFrame:
     for report in REPORTS.values():
         for kind, number in (("baseline", report.baseline), ("best", report.best)):
             row = report.row(number)
-            accuracy, low, high = row.interval()
-            rows.append([report.name, kind, row.attempt.name, row.n_test, 1, accuracy, low, high])
+            about = [report.name, kind, row.attempt.name, row.n_test, 1]
+            rows.append([*about, *row.interval().columns("accuracy").values()])
     board = {row.get("attempt"): row for row in metrics.get("leaderboard") or []}
     for kind in ("baseline", "best") if board or not metrics.get("left_out") else ():
         ours = board.get(metrics.get(kind))
@@ -43,8 +44,8 @@ def compared(metrics: Mapping[str, Any]) -> pd.DataFrame:
                 f"02/metrics.json: its leaderboard has no attempt {metrics.get(kind)!r}, the {kind}; run "
                 "`hw3 run 02 --force`"
             )
-        values = [ours[key] for key in ("accuracy", "ci_low", "ci_high")]
-        rows.append([OURS, kind, ours["attempt"], metrics.get("n_test"), ours.get("n_splits"), *values])
+        about = [OURS, kind, ours["attempt"], metrics.get("n_test"), ours.get("n_splits")]
+        rows.append([*about, *Interval.read(ours, "accuracy", "ci").columns("accuracy").values()])
     columns = ["source", "row", "attempt", "images", "splits", "accuracy", "low", "high"]
     return pd.DataFrame(rows, columns=columns).astype({"images": "Int64", "splits": "Int64"})
 

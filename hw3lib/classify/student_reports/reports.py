@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hw3lib.classify.attempts import Attempt
-from hw3lib.core.intervals import wilson_interval
+from hw3lib.core.intervals import Interval, wilson_interval
 from hw3lib.errors import Hw3Error
 
 
@@ -35,10 +35,10 @@ class ReportRow:
     reported: Mapping[str, float]
     note: str = ""
 
-    def interval(self) -> tuple[float, float, float]:
+    def interval(self) -> Interval:
         """Reported accuracy and its 95 % Wilson interval, fractions of one."""
         accuracy = self.reported["accuracy"]
-        return accuracy, *wilson_interval(round(accuracy * self.n_test), self.n_test)
+        return replace(wilson_interval(round(accuracy * self.n_test), self.n_test), value=accuracy)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hw3lib.classify.result import Result
+from hw3lib.core.intervals import Interval, Kind
 from hw3lib.core.text import format_table
 
 from .reports import StudentReport
@@ -45,31 +46,23 @@ class Reproduction:
 
 def line(record: dict) -> str:
     """A finished row in one line of text; ``record`` is a row of ``Reproduction.rows``."""
-    text = f"{record['row']}  {record['attempt']}: {_percent(record, 'accuracy', 'ci_low', 'ci_high')} %"
+    text = f"{record['row']}  {record['attempt']}: {_percent(record, 'accuracy', 'ci')} %"
     if not np.isnan(record["reported"]):
-        text += f", reported {_percent(record, 'reported', 'reported_low', 'reported_high')} %"
+        text += f", reported {_percent(record, 'reported', 'reported')} %"
     return f"{text}, {record['seconds']:.0f} s"
 
 
-def _percent(record: dict, mean: str, low: str, high: str) -> str:
-    """``41.7 (19-68)``, or a dash where there is none."""
-    if np.isnan(record[mean]):
-        return "-"
-    return f"{100 * record[mean]:.1f} ({100 * record[low]:.0f}-{100 * record[high]:.0f})"
-
-
-def _points(mean: float, low: float, high: float) -> str:
-    """A difference in points, ``+12.3 (+4 to +20)``."""
-    return f"{100 * mean:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})"
+def _percent(record: dict, name: str, limits: str, kind: Kind = "share") -> str:
+    """``42 (19 to 68)``, or a dash where there is none."""
+    return Interval.read(record, name, limits, kind).text(".0f", 100)
 
 
 def table_text(done: Reproduction) -> str:
     """Reported and own figures as a table for the terminal, accuracies and differences in percent."""
     lines = [("#", "attempt", "reported %", "ours %", "difference", "time")]
     for r in done.rows.to_dict("records"):
-        reported = _percent(r, "reported", "reported_low", "reported_high")
-        ours = _percent(r, "accuracy", "ci_low", "ci_high")
-        gain = "baseline" if np.isnan(r["gain"]) else _points(r["gain"], r["gain_low"], r["gain_high"])
+        reported, ours = _percent(r, "reported", "reported"), _percent(r, "accuracy", "ci")
+        gain = "baseline" if np.isnan(r["gain"]) else _percent(r, "gain", "gain", "difference")
         lines.append((r["row"], r["attempt"], reported, ours, gain, f"{r['seconds']:.0f} s"))
     text = format_table(lines) + (
         f"\nIn brackets: 95 % intervals. Reported: one test set (Wilson). Ours: mean of {done.rows['n_splits'].max()} "
@@ -85,8 +78,9 @@ def findings_text(done: Reproduction) -> str:
     if done.hypotheses.empty:
         return "None of the report's findings can be tested with these rows alone."
     lines = [("the report's finding", "rows", "difference", "verdict")]
-    for h in done.hypotheses.itertuples():
-        verdict = f"{h.verdict} *" if h.substituted else h.verdict
-        lines.append((h.hypothesis, f"{h.better} - {h.worse}", _points(h.difference, h.low, h.high), verdict))
-    text = format_table(lines)
+    for h in done.hypotheses.to_dict("records"):
+        verdict = f"{h['verdict']} *" if h["substituted"] else h["verdict"]
+        difference = _percent(h, "difference", "", "difference")
+        lines.append((h["hypothesis"], f"{h['better']} - {h['worse']}", difference, verdict))
+    text = f"{format_table(lines)}\nIntervals are each by itself, verdicts for all {len(lines) - 1} findings (Holm)."
     return text + ("\n* with a substituted network" if done.hypotheses["substituted"].any() else "")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from hw3lib.classify.attempts import Attempt
 from hw3lib.classify.experiment import check_attempt, run_attempt
 from hw3lib.classify.result import Result
-from hw3lib.core.files import clear_write_errors, expanded, refuse_existing
-from hw3lib.core.places import data_roots, project_root
+from hw3lib.core.files import clear_write_errors
+from hw3lib.core.intervals import Interval
+from hw3lib.core.places import data_roots
 from hw3lib.core.text import did_you_mean, slug
 from hw3lib.data.fetch.official import OFFICIAL
 from hw3lib.data.fetch.sources import SYNTHETIC, get
@@ -27,7 +26,7 @@ from hw3lib.data.splits import classification_images
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import default_accelerator, pick_device
 from hw3lib.runs.folder import RunFolder
-from hw3lib.runs.kernel import LOCK, lock, sigterm_interrupts
+from hw3lib.runs.kernel import lock, results_folder, sigterm_interrupts
 
 from .reports import REPORTS, ReportRow, StudentReport
 from .result import BEYOND, Reproduction, line
@@ -84,7 +83,7 @@ def locate(
     return roots[0], wanted
 
 
-def reproduce(
+def reproduce(  # noqa: PLR0913, settings by keyword
     report: StudentReport,
     table: pd.DataFrame,
     *,
@@ -131,35 +130,14 @@ def reproduce(
     if not processes.is_main_process:
         echo = _say_nothing
     name = name or f"reproduce-{report.name}-{slug(table.attrs['category'])}"
-    if not re.fullmatch(r"\w[\w.+ -]*", name):
-        raise Hw3Error(f"the run's name is {name!r}; expected letters, digits and any of . _ - +, but no folder")
-    folder = Path(runs_dir or project_root() / "runs").resolve() / name
-    if out is not None:
-        folder = expanded(out).resolve()
-        refuse_existing(folder, True, LOCK, "a reproduced report")
+    folder = results_folder(name, runs_dir, out, "a reproduced report")
     refuse_inside_category(folder, table.attrs["folder"], option="the run's folder")
-    chosen = {report.row(number).number for number in numbers} or {row.number for row in report.rows}
-    if report.baseline not in chosen:
-        echo(f"row {report.baseline} runs too: it is the baseline that differences are from")
-    rows = [row for row in report.rows if row.number in chosen | {report.baseline}]
-
-    parts = parts_of(table)
-    if why := parts.no_classes("classify"):
-        raise Hw3Error(f"{table.attrs['category']}: {why}")
-    images = classification_images(table)
-    if parts.too_few:
-        echo(f"left out, {parts.few_images}")
-        images = images[images["defect"].isin(parts.classes)].reset_index(drop=True)
+    rows = _rows(report, numbers, echo)
+    images = _images(table, echo)
     pairs = splits(report, images, repeats, seed)
-    echo(describe_protocol(report, images))
-    echo("assumed where the report is silent:")
-    for text in report.assumptions:
-        echo(f"- {text}")
     attempts = {row.number: fit_to(row.attempt, report, images, pairs) for row in rows}
-    for row in rows:
-        if attempts[row.number] != row.attempt:
-            fewer = attempts[row.number].images_per_class
-            echo(f"- row {row.number} learns from {fewer} instead of {row.attempt.images_per_class} images a class")
+    echo(describe_protocol(report, images))
+    _say_assumptions(report, rows, attempts, echo)
     with processes.main_process_first():  # which downloads them, if need be
         attempts, substitutes = with_weights(report, attempts, allow_substitutes)
     if substitutes:
@@ -197,6 +175,38 @@ def reproduce(
 def _say_nothing(text: str) -> None: ...
 
 
+def _rows(report: StudentReport, numbers: Collection[int], echo: Callable[[str], object]) -> list[ReportRow]:
+    """The rows to run, the baseline among them."""
+    chosen = {report.row(number).number for number in numbers} or {row.number for row in report.rows}
+    if report.baseline not in chosen:
+        echo(f"row {report.baseline} runs too: it is the baseline that differences are from")
+    return [row for row in report.rows if row.number in chosen | {report.baseline}]
+
+
+def _images(table: pd.DataFrame, echo: Callable[[str], object]) -> pd.DataFrame:
+    """The images to classify, of the classes that have enough of them."""
+    parts = parts_of(table)
+    if why := parts.no_classes("classify"):
+        raise Hw3Error(f"{table.attrs['category']}: {why}")
+    images = classification_images(table)
+    if parts.too_few:
+        echo(f"left out, {parts.few_images}")
+        images = images[images["defect"].isin(parts.classes)].reset_index(drop=True)
+    return images
+
+
+def _say_assumptions(
+    report: StudentReport, rows: list[ReportRow], attempts: dict[int, Attempt], echo: Callable[[str], object]
+) -> None:
+    echo("assumed where the report is silent:")
+    for text in report.assumptions:
+        echo(f"- {text}")
+    for row in rows:
+        if attempts[row.number] != row.attempt:
+            fewer = attempts[row.number].images_per_class
+            echo(f"- row {row.number} learns from {fewer} instead of {row.attempt.images_per_class} images a class")
+
+
 def _check_all(
     report: StudentReport, attempts: dict[int, Attempt], images: pd.DataFrame, pairs: list[Split], seed: int
 ):
@@ -217,25 +227,18 @@ def _check_all(
 
 
 def _record(row: ReportRow | None, result: Result, baseline: Result, substituted: bool) -> dict:
-    reported = row.interval() if row else (np.nan,) * 3
-    gain = result.gain(baseline) if baseline is not result else (np.nan,) * 3
-    mean, low, high = result.interval()
+    reported = row.interval() if row else Interval(kind="share")
+    gain = result.gain(baseline) if baseline is not result else Interval(kind="difference")
     return {
         "row": str(row.number) if row else BEYOND,
         "attempt": result.attempt.name,
         "arch": result.attempt.arch,
         "strategy": result.attempt.strategy,
         "image_size": result.attempt.image_size,
-        "reported": reported[0],
-        "reported_low": reported[1],
-        "reported_high": reported[2],
+        **reported.columns("reported"),
         "reported_n_test": row.n_test if row else None,
-        "accuracy": mean,
-        "ci_low": low,
-        "ci_high": high,
-        "gain": gain[0],
-        "gain_low": gain[1],
-        "gain_high": gain[2],
+        **result.interval().columns("accuracy", "ci"),
+        **gain.columns("gain"),
         "n_splits": len(result.accuracies),
         "seconds": sum(result.seconds),
         "substituted": substituted,

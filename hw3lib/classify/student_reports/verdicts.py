@@ -13,6 +13,7 @@ from sklearn.utils import resample
 
 from hw3lib.classify.attempts import Attempt
 from hw3lib.classify.result import Result
+from hw3lib.core.intervals import holm
 from hw3lib.data.labels import Split
 from hw3lib.data.splits import repeated_splits
 from hw3lib.errors import Hw3Error
@@ -20,7 +21,7 @@ from hw3lib.networks import backbones
 
 from .reports import StudentReport
 
-HELD, REFUTED, NOT_SIGNIFICANT = "held", "refuted", "not significant"
+HELD, REFUTED = "held", "refuted"
 
 # The reports' networks: the name in their tables, and the Lite network that stands in: small, middle, large.
 SUBSTITUTES = {
@@ -183,15 +184,10 @@ def say(substitutes: dict[str, str]) -> str:
     return f"{pairs} {'stands' if len(substitutes) == 1 else 'stand'} in"
 
 
-def verdict(low: float, high: float) -> str:
-    """What a 95 % interval of the difference ``better - worse`` says of a hypothesis."""
-    return HELD if low > 0 else REFUTED if high < 0 else NOT_SIGNIFICANT
-
-
 def verdicts(report: StudentReport, results: Mapping[int, Result], substituted: Iterable[int] = ()) -> pd.DataFrame:
     """Test the report's findings on paired differences of accuracy.
 
-    Each finding is tested by itself, at 95 %; the intervals are not widened for their number.
+    The 95 % intervals are each by itself; the verdicts hold for all findings together, by Holm's method.
 
     Args:
         report: the report.
@@ -200,15 +196,14 @@ def verdicts(report: StudentReport, results: Mapping[int, Result], substituted: 
 
     Returns:
         One row a hypothesis: ``hypothesis``, ``better``, ``worse`` (numbers of rows), ``difference``, ``low``, ``high``
-        (fractions of one), ``verdict`` (``held``, ``refuted`` or ``not significant``) and ``substituted`` (bool: at
-        least one of the two networks is a substitute).
+        (fractions of one), ``p`` (see :func:`hw3lib.core.holm`), ``verdict`` (``held``, ``refuted`` or ``not
+        significant``) and ``substituted`` (bool: at least one of the two networks is a substitute).
     """
-    columns = ["hypothesis", "better", "worse", "difference", "low", "high", "verdict", "substituted"]
-    substituted = set(substituted)
+    columns = ["hypothesis", "better", "worse", "difference", "low", "high", "p", "verdict", "substituted"]
+    tested = [h for h in report.hypotheses if h.better in results and h.worse in results]
     rows = []
-    for h in report.hypotheses:
-        if h.better in results and h.worse in results:
-            mean, low, high = results[h.better].gain(results[h.worse])
-            replaced = bool({h.better, h.worse} & substituted)
-            rows.append((h.text, h.better, h.worse, mean, low, high, verdict(low, high), replaced))
+    for h, gain in zip(tested, holm(results[h.better].gain(results[h.worse]) for h in tested), strict=True):
+        replaced = bool({h.better, h.worse} & set(substituted))
+        found = gain.columns("difference", "").values()
+        rows.append((h.text, h.better, h.worse, *found, gain.verdict(HELD, REFUTED), replaced))
     return pd.DataFrame(rows, columns=columns)

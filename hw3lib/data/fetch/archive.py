@@ -10,7 +10,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PureWindowsPath
@@ -18,7 +17,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from hw3lib.core.files import atomic_folder, free_bytes, human_bytes, is_no_regular_file
+from hw3lib.core.files import atomic_folder, human_bytes, is_no_regular_file
 from hw3lib.errors import Hw3Error
 
 _CHUNK = 1 << 20
@@ -38,7 +37,7 @@ class _Member:
     size: int
     is_folder: bool
     refused: str
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], IO[bytes] | None]  # of a folder there is nothing
 
 
 def extract(
@@ -78,14 +77,9 @@ def extract(
         with opened as file, atomic_folder(target) as temporary:
             magic = file.read(4)
             file.seek(0)
-            listed = magic in (b"PK\x03\x04", b"PK\x05\x06")
-            members = _zip_members(file) if listed else _tar_members(file, target)
+            members = _zip_members(file) if magic in (b"PK\x03\x04", b"PK\x05\x06") else _tar_members(file, target)
             size = archive.stat().st_size
             chosen = _chosen(archive, _checked(archive, members, size, max_files, max_bytes), folder)
-            if listed:  # a zip file has a table of contents: everything is known before the first byte is written
-                known = list(chosen)
-                _check_room(archive, target, sum(member.size for member, _ in known))
-                chosen = iter(known)
             bar = tqdm(total=size, unit="B", unit_scale=True, desc=f"unpacking {archive.name}", disable=not progress)
             with bar:
                 for member, parts in chosen:
@@ -124,17 +118,11 @@ def _tar_members(file: IO[bytes], target: Path) -> Iterator[_Member]:
                     tarfile.data_filter(info, str(target))
                 except tarfile.FilterError as error:
                     refused = refused or str(error)
-            yield _Member(info.name, info.size, info.isdir(), refused, partial(_tar_content, tar, info))
+            yield _Member(info.name, info.size, info.isdir(), refused, partial(tar.extractfile, info))
         # The checksum is at the very end, after the last entry, where tarfile does not read.
         for _ in range(_BOMB_FROM // _CHUNK):
             if not tar.fileobj.read(_CHUNK):
                 break
-
-
-def _tar_content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    content = tar.extractfile(info)
-    assert content is not None, f"{info.name}: only files are opened"
-    return content
 
 
 def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
@@ -212,22 +200,15 @@ def _prefix(parts: tuple[str, ...], folder: tuple[str, ...], is_folder: bool) ->
     return None
 
 
-def _check_room(archive: Path, target: Path, need: int) -> None:
-    free = free_bytes(target)
-    if free < need:
-        raise Hw3Error(
-            f"Not enough space to unpack {archive} into {target}: {human_bytes(need)} are needed, "
-            f"{human_bytes(free)} are free. Free some space or choose a folder on another disk."
-        )
-
-
 def _write(archive: Path, member: _Member, path: Path) -> None:
     try:
         if member.is_folder:
             path.mkdir(parents=True, exist_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(member.open()) as source, path.open("wb") as out:
+        source = member.open()
+        assert source is not None, f"{member.name}: only files are opened"
+        with source, path.open("wb") as out:
             shutil.copyfileobj(source, out, _CHUNK)
             if out.tell() != member.size:
                 raise EOFError(f"entry {member.name!r} has {out.tell()} of {member.size} bytes")

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, linear, normalize
 from torchvision.transforms import v2
 
+from hw3lib.core.seeds import spawned
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.augment import RandomView
 from hw3lib.networks.backbones import Backbone
@@ -203,7 +204,7 @@ def weakly(images: torch.Tensor, seed: int) -> torch.Tensor:
 def strongly(images: torch.Tensor, seed: int) -> torch.Tensor:
     """As :func:`weakly`, then RandAugment (arXiv 1909.13719), drawn for each image, with torchvision's function."""
     change = v2.RandAugment(**_STRONG, interpolation=v2.InterpolationMode.BILINEAR, fill=127)
-    return _each(weakly(images, seed), change, seed + 1)
+    return _each(weakly(images, seed), change, spawned(seed, 1))
 
 
 def _each(images: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor], seed: int) -> torch.Tensor:

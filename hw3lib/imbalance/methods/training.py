@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torchvision.transforms import v2
 
+from hw3lib.core.seeds import spawned
 from hw3lib.imbalance.oversamplers.base import Oversampler
 from hw3lib.imbalance.oversamplers.copy_paste import CopyPaste
 from hw3lib.networks.augment import RandomView
@@ -158,7 +159,7 @@ def mixed_images(part: Part) -> Scores:
     images, shares = [], []
     with _torch_seed(part.seed):
         for turn in range(_MIXED):
-            weak = weakly(part.images, part.seed + turn)
+            weak = weakly(part.images, spawned(part.seed, turn))
             order = torch.randperm(len(weak), generator=generator)
             # Every pair its own share: torchvision draws one for a whole batch.
             for pair in torch.stack([order, order.roll(1)], 1):

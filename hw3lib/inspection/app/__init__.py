@@ -1,5 +1,5 @@
-"""``hw3 app``: a page where a person drops a photograph and sees what a fitted detector says of it.
+"""``hw3 app``: a page where a person drops a photograph, and ``POST /inspect`` for programs.
 
-One process holds the detector (:mod:`.inspection`, :mod:`.defect_types`) and answers on a socket of this machine
-(:mod:`.service`); each visitor's page (:mod:`.page`, in a Voila server that :mod:`.server` starts) asks it.
+One process: :mod:`.inspection` holds the detector, with :mod:`.defect_types`, and :mod:`.server` answers, with a page
+(``page.html``) that fetches nothing from elsewhere.
 """

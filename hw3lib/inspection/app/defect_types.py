@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from scipy import ndimage
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tqdm.auto import tqdm
 
 from hw3lib.anomaly.maps import upsample
+from hw3lib.core.files import file_digest, read_json, write_json
+from hw3lib.core.places import project_root
+from hw3lib.core.provenance import code_version, versions
 from hw3lib.data.groups import products
 from hw3lib.data.overlooked import overlooked
 from hw3lib.data.pixels.images import read_image
 from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.data.splits import stratified_folds
-from hw3lib.data.table import load_folder
+from hw3lib.data.table import digest, load_folder
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 
@@ -67,31 +76,40 @@ class DefectTypes:
     Attributes:
         classes: the types, sorted.
         right: of the labelled defects recognised in cross-validation, and their number.
+        folder: name of the category.
+        weights: float64 ``(features + 1, classes)``, the last row added; of features as they are.
+        threshold: of the maps.
     """
 
     classes: list[str]
     right: tuple[int, int]
     folder: str
-    _model: Pipeline
-    _backbone: backbones.Backbone
-    _threshold: float | None
+    weights: np.ndarray
+    threshold: float | None
 
     @classmethod
-    def fit(
+    def learned(
         cls,
         folder: str | Path,
+        detector: str | Path,
         map_of: MapOf,
         threshold: float | None,
         reading: Reading = PLAIN,
+        progress: bool = False,
         echo: Callable[[str], None] = print,
     ) -> DefectTypes:
-        """Learn from the labelled defects of a category.
+        """Learn from the labelled defects of a category, or take what was learned from the same ones before.
+
+        That lies in ``runs/app`` of the project, by what it depends on: the photographs, the detector, the code, the
+        versions of packages.
 
         Args:
             folder: the category.
+            detector: its folder or file, which the maps come from.
             map_of: gives the anomaly map, float ``(h, w)``, or None, of an image, uint8 ``(H, W, 3)``.
             threshold: of the maps.
             reading: how photographs are read, the detector's.
+            progress: show a bar.
             echo: receives a message on what is not looked at.
 
         Raises:
@@ -107,31 +125,61 @@ class DefectTypes:
             raise Hw3Error(
                 f"--types {folder}: found {found}; expected at least two types of defect with two photographs or more"
             )
-        backbone = backbones.load(ARCH).eval()
-        features = []
-        for path in table["image"]:
-            image = read_image(path, reading=reading)
-            features.append(_describe(backbone, image, map_of(image), threshold))
-        x, y = np.stack(features), table["defect"].to_numpy(str)
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
-        folds = stratified_folds(y, products(table))
-        right = int((cross_val_predict(model, x, y, cv=folds) == y).sum())
-        return cls(sorted(counts.index), (right, len(y)), table.attrs["category"], model.fit(x, y), backbone, threshold)
+        name = table.attrs["category"]
+        files = sorted(path for path in (Path(detector), *Path(detector).glob("*")) if path.is_file())
+        depends = [digest(table), *map(file_digest, files), code_version(), sorted(versions().items())]
+        file = project_root() / "runs" / "app" / f"{hashlib.sha256(json.dumps(depends).encode()).hexdigest()}.json"
+        if kept := read_json(file):
+            return cls(kept["classes"], tuple(kept["right"]), name, np.array(kept["weights"]), threshold)
+        echo(f"types of defects are learned from {len(table)} photographs of {folder}, once: {file}")
+        classes, right, weights = _learn(table, map_of, threshold, reading, progress)
+        try:
+            write_json(file, {"classes": classes, "right": right, "weights": weights.tolist()})
+        except OSError as error:
+            echo(f"{file}: cannot be written ({error.strerror}), so the types will be learned again at the next start")
+        return cls(classes, right, name, weights, threshold)
 
-    def probabilities(self, image: np.ndarray, anomaly_map: np.ndarray | None) -> np.ndarray:
-        """Of each class, float64 ``(classes,)``; ``image`` is uint8 ``(H, W, 3)``, the map float ``(h, w)``."""
-        return self._model.predict_proba(_describe(self._backbone, image, anomaly_map, self._threshold)[None])[0]
+    def probabilities(self, image: np.ndarray, anomaly_map: np.ndarray | None) -> dict[str, float]:
+        """Of each class, 0 to 1; ``image`` is uint8 ``(H, W, 3)``, the map float ``(h, w)``."""
+        features = _describe(_backbone(), image, anomaly_map, self.threshold)
+        return dict(zip(self.classes, softmax(np.append(features, 1) @ self.weights).tolist(), strict=True))
 
-    def say(self, image: np.ndarray, anomaly_map: np.ndarray | None) -> str:
+    def say(self, probabilities: dict[str, float]) -> str:
         """The most probable type in a sentence, and how much that is worth."""
-        p = self.probabilities(image, anomaly_map)
-        order = np.argsort(-p)[:2]
-        first, second = (f"{self.classes[i].replace('_', ' ')} ({p[i]:.0%})" for i in order)
+        order = sorted(probabilities, key=lambda name: -probabilities[name])[:2]
+        first, second = (f"{name.replace('_', ' ')} ({probabilities[name]:.0%})" for name in order)
         right, of = self.right
         return (
             f"Type of defect: most like {first}, then {second}. In cross-validation on the labelled photographs of "
             f"{self.folder} it recognised {right} of {of}; a type that is not among them cannot be named."
         )
+
+
+def _learn(
+    table: pd.DataFrame, map_of: MapOf, threshold: float | None, reading: Reading, progress: bool
+) -> tuple[list[str], tuple[int, int], np.ndarray]:
+    """Classes, what was recognised in cross-validation, and weights, see :class:`DefectTypes`."""
+    features = []
+    for path in tqdm(table["image"], desc="types of defects", unit="image", disable=not progress):
+        image = read_image(path, reading=reading)
+        features.append(_describe(_backbone(), image, map_of(image), threshold))
+    x, y = np.stack(features), table["defect"].to_numpy(str)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
+    folds = stratified_folds(y, products(table))
+    right = int((cross_val_predict(model, x, y, cv=folds) == y).sum())
+    scaler, regression = (step for _, step in model.fit(x, y).steps)
+    slopes, intercepts = regression.coef_, regression.intercept_
+    if len(slopes) == 1:  # of two classes only the second has weights
+        slopes, intercepts = np.vstack([0 * slopes, slopes]), np.append(0, intercepts)
+    slopes = slopes / scaler.scale_
+    weights = np.column_stack([slopes, intercepts - slopes @ scaler.mean_]).T
+    # In the order in which they are read again, so that the arithmetic is the same to the last bit.
+    return regression.classes_.tolist(), (right, len(y)), np.ascontiguousarray(weights)
+
+
+@cache
+def _backbone() -> backbones.Backbone:
+    return backbones.load(ARCH).eval()
 
 
 def _describe(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,22 @@ from PIL import Image
 from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.maps import overlay
 from hw3lib.anomaly.onnx.detector import OnnxDetector
-from hw3lib.anomaly.registry import load_detector
-from hw3lib.anomaly.thresholds import p_values
+from hw3lib.core.text import percent
 from hw3lib.data.pixels.decoding import BROKEN, FORMATS, NoPlugIn, open_image
 from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.pixels.images import Decoded, Squares, decode_image
 from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
-from hw3lib.inspection.score import map_colours, threshold_and_promise
+from hw3lib.inspection.score import load_model, threshold_of
 
 from .defect_types import DefectTypes
-from .drop import LARGEST
+from .server import LARGEST
 
+NO_TYPES = (
+    "Type of defect: not known, for no labelled defects were given. Start the app with --types FOLDER, a category with "
+    "one folder of photographs for each type of defect."
+)
 _SIDE = 800  # pixels of the longer side of the pictures on the page
 
 
@@ -64,25 +66,35 @@ class Inspector:
     Args:
         detector: its folder, or an ONNX file.
         types: a category with labelled defects, or None.
+        progress: show a bar while types are learned.
         echo: receives messages.
 
     Raises:
         Hw3Error: the detector or the category is missing or damaged, or the detector has no threshold.
     """
 
-    def __init__(self, detector: str | Path, types: str | Path | None = None, echo: Callable[[str], None] = print):
-        self.model: Detector | OnnxDetector = (
-            OnnxDetector(detector) if Path(detector).is_file() else load_detector(detector)
-        )
-        self.threshold, self.said = threshold_and_promise(self.model, detector, None, None)
-        self.colours = map_colours(self.model, detector, None, None) if self.model.has_maps else None
-        self._lock = threading.Lock()  # one photograph at a time: several would take the memory of several
+    def __init__(
+        self,
+        detector: str | Path,
+        types: str | Path | None = None,
+        *,
+        progress: bool = False,
+        echo: Callable[[str], None] = print,
+    ):
+        self.model: Detector | OnnxDetector = load_model(detector)
+        chosen = threshold_of(self.model, detector)
+        self.threshold, self.said = chosen.value, str(chosen)
+        self.colours = (self.model.scale_, self.model.map_threshold_) if self.model.has_maps else None
         limit = self.colours[1] if self.colours else None
         self.types = (
             None
             if types is None
-            else DefectTypes.fit(types, lambda image: self._score(image)[1], limit, self.model.reading_, echo)
+            else DefectTypes.learned(types, detector, self.map_of, limit, self.model.reading_, progress, echo)
         )
+
+    def map_of(self, image: np.ndarray) -> np.ndarray | None:
+        """The anomaly map, float ``(h, w)``, or None, of an image, uint8 ``(H, W, 3)``."""
+        return self._score(image)[1]
 
     def _score(self, image: np.ndarray) -> tuple[float, np.ndarray | None]:
         """Score and map of an image of any size, brought to squares as ``hw3 detect score`` does."""
@@ -91,25 +103,32 @@ class Inspector:
         scores, maps = self.model.score(ImageStack.of([squares], self.model.reading_))
         return float(scores[0]), None if maps is None else maps[0]
 
-    def inspect(self, content: bytes, name: str) -> dict[str, Any]:
+    def inspect(self, content: bytes, name: str, pictures: bool = True) -> dict[str, Any]:
         """Everything that the page shows; strings, numbers and the bytes of two JPEG pictures.
 
         Returns:
-            ``name, width, height, score, threshold, anomalous, p_value, verdict, chance, limit, warning`` and
-            ``type`` (sentences), ``photograph`` and ``heat_map`` (JPEG; the latter None for detectors without maps).
+            ``name, width, height, score, threshold, anomalous, p_value``; ``verdict, chance, limit, warning`` and
+            ``type`` (sentences); ``types`` (probability by type, or None); ``photograph`` and ``heat_map`` (JPEG of the
+            same size, or None where they are not asked for or the detector has no maps).
+            ``p_value`` is None where the detector is another than the one that was fitted.
 
         Raises:
             Hw3Error: as :func:`decode`.
         """
         image, warning = decode(content, name, self.model.reading_)
-        with self._lock:
-            score, map_ = self._score(image)
-            anomalous = score > self.threshold
-            kind = self._kind(image, map_, anomalous)
-        groups = self.model.good_groups_
-        n = len(self.model.good_scores_) if groups is None else len(np.unique(groups))
-        p = float(p_values(self.model.good_scores_, np.array([score], np.float32), groups=groups)[0])
-        shown = _reduced(image)
+        score, map_ = self._score(image)
+        anomalous = score > self.threshold
+        types = self.types.probabilities(image, map_) if self.types is not None and anomalous else None
+        p, chance = None, self.model.changed_
+        if not chance:
+            groups = self.model.good_groups_
+            n = len(self.model.good_scores_) if groups is None else len(np.unique(groups))
+            p = float(self.model.p_values(np.array([score], np.float32))[0])
+            chance = say_p_value(p, n)
+        shown = _reduced(image) if pictures else None
+        heat_map = None
+        if shown is not None and map_ is not None and self.colours is not None:
+            heat_map = _jpeg(overlay(shown, map_, *self.colours))
         return {
             "name": name,
             "width": image.shape[1],
@@ -120,34 +139,25 @@ class Inspector:
             "p_value": p,
             "verdict": f"{'Anomalous' if anomalous else 'Good'}: the score {score:.4g} is "
             f"{'above' if anomalous else 'not above'} the threshold {self.threshold:.4g}.",
-            "chance": say_p_value(p, n),
+            "chance": chance,
             "limit": self.said,
             "warning": f"{name}: {warning}." if warning else "",
-            "type": kind,
-            "photograph": _jpeg(shown),
-            "heat_map": None if map_ is None or self.colours is None else _jpeg(overlay(shown, map_, *self.colours)),
+            "type": "" if not anomalous else NO_TYPES if types is None or self.types is None else self.types.say(types),
+            "types": types,
+            "photograph": None if shown is None else _jpeg(shown),
+            "heat_map": heat_map,
         }
-
-    def _kind(self, image: np.ndarray, map_: np.ndarray | None, anomalous: bool) -> str:
-        if not anomalous:
-            return ""
-        if self.types is None:
-            return (
-                "Type of defect: not known, for no labelled defects were given. Start the app with "
-                "--types FOLDER, a category with one folder of photographs for each type of defect."
-            )
-        return self.types.say(image, map_)
 
 
 def say_p_value(p: float, n: int) -> str:
-    """A conformal p-value in words; ``n`` is the number of held-out good products it comes from."""
+    """A conformal p-value in words; ``n`` is the number of good products it comes from."""
     least = p <= 1 / (n + 1) + 1e-12
     if least:
-        start = f"None of {n} good products that were held out looked as unusual as this one"
+        start = f"None of the {n} good products that set the threshold looked as unusual as this one"
     else:
         alike = round(p * (n + 1) - 1, 1)  # a product of which some photographs look so counts their share
-        start = f"{alike:g} of {n} good products that were held out looked at least as unusual as this one"
-    return f"p = {p:.2g}: {start}; among good products at most {100 * p:.2g} % look so on average."
+        start = f"{alike:g} of the {n} good products that set the threshold looked at least as unusual as this one"
+    return f"p = {p:.3g}: {start}; among good products at most {percent(p)} look so on average."
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

@@ -14,9 +14,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from hw3lib.anomaly.assembly import Maps
-from hw3lib.anomaly.maps import ColourScale, overlay, upsample
+from hw3lib.anomaly.calibration import ColourScale
+from hw3lib.anomaly.maps import overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
+from hw3lib.anomaly.thresholds import Errors
 from hw3lib.core.fonts import pretty
+from hw3lib.core.text import percent
 from hw3lib.data.pixels.images import read_row
 from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
@@ -172,6 +175,27 @@ def threshold_page(
     return figure
 
 
+def errors(curve: Sequence[Errors], threshold: float) -> Figure:
+    """Missed defects against false alarms, with 95 % intervals, and what a threshold chooses of them.
+
+    Args:
+        curve: of :func:`hw3lib.anomaly.thresholds.error_curve`.
+        threshold: in the unit of the scores.
+    """
+    table = pd.DataFrame(curve)
+    chosen = table[table["threshold"] <= threshold].tail(1)
+    figure, axes = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
+    axes.plot(table["alarms"], table["misses"], color=BLUE, drawstyle="steps-pre", lw=2, clip_on=False)
+    axes.fill_between(table["alarms"], table["misses_low"], table["misses_high"], color=BLUE, alpha=0.2, lw=0)
+    for row in chosen.itertuples():
+        across = [[row.alarms - row.alarms_low], [row.alarms_high - row.alarms]]
+        along = [[row.misses - row.misses_low], [row.misses_high - row.misses]]
+        axes.errorbar(row.alarms, row.misses, along, across, color="black", capsize=3)
+        _point(axes, row.alarms, row.misses)
+    _unit_axes(axes, "false alarms", "missed defects", f"threshold {threshold:.4g}")
+    return figure
+
+
 def detectors(table: pd.DataFrame) -> Figure:
     """Image AUROC with its interval, AUPRO, and milliseconds an image of several detectors, best on top.
 
@@ -270,7 +294,7 @@ def robustness(table: pd.DataFrame) -> Figure:
     if "asked_rate" in table and table["asked_rate"].nunique() == 1:
         asked = table["asked_rate"].iloc[0]
         grid[0][1].axvline(asked, color=GREY, ls="--", lw=1, zorder=0)
-        grid[0][1].set_xlabel(f"false-alarm rate (dashed: the {asked:.0%} asked for)")
+        grid[0][1].set_xlabel(f"false-alarm rate (dashed: the {percent(asked)} asked for)")
     grid[0][0].set(yticks=list(y.values()), yticklabels=[fill(str(c), 26) for c in conditions])
     grid[0][0].set_ylim(len(conditions) - 0.5, -0.5)
     handles, labels = grid[0][0].get_legend_handles_labels()

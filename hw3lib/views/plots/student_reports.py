@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from hw3lib.classify.student_reports.comparison import OURS
 from hw3lib.classify.student_reports.result import Reproduction
 from hw3lib.classify.student_reports.verdicts import say
+from hw3lib.core.intervals import Interval
 from hw3lib.views.plots.style import BLUE, GREY, ORANGE
 
 
@@ -29,13 +30,15 @@ def figure(done: Reproduction) -> Figure:
     axes = drawn.subplots()
     labelled = set()
 
-    def dot(y: float, values: tuple[float, float, float], colour: str, label: str, **style) -> None:
-        axes.plot(values[1:], [y, y], color=colour, lw=2, solid_capstyle="butt")
-        axes.plot(values[0], y, "o", color=colour, ms=7, label=None if label in labelled else label, **style, zorder=3)
+    def dot(y: float, found: Interval, colour: str, label: str, **style) -> None:
+        axes.plot([found.low, found.high], [y, y], color=colour, lw=2, solid_capstyle="butt")
+        axes.plot(
+            found.value, y, "o", color=colour, ms=7, label=None if label in labelled else label, **style, zorder=3
+        )
         labelled.add(label)
         axes.annotate(
-            f"{values[0]:.0%}",
-            (values[2], y),
+            f"{found.value:.0%}",
+            (found.high, y),
             (5, 0),
             textcoords="offset points",
             va="center",
@@ -43,11 +46,11 @@ def figure(done: Reproduction) -> Figure:
             color=colour,
         )
 
-    for y, r in enumerate(rows.itertuples()):
-        if not np.isnan(r.reported):
-            dot(y - 0.17, (r.reported, r.reported_low, r.reported_high), GREY, "reported", markerfacecolor="white")
-        colour, label = (ORANGE, "ours, network substituted") if r.substituted else (BLUE, "ours")
-        dot(y + 0.17, (r.accuracy, r.ci_low, r.ci_high), colour, label)
+    for y, row in enumerate(rows.to_dict("records")):
+        if not np.isnan(row["reported"]):
+            dot(y - 0.17, Interval.read(row, "reported"), GREY, "reported", markerfacecolor="white")
+        colour, label = (ORANGE, "ours, network substituted") if row["substituted"] else (BLUE, "ours")
+        dot(y + 0.17, Interval.read(row, "accuracy", "ci"), colour, label)
     base = rows.loc[rows["row"] == str(done.report.baseline), "accuracy"].iloc[0]
     axes.axvline(base, color=GREY, ls="--", lw=1, zorder=0, label="our baseline")
     axes.set(

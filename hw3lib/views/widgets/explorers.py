@@ -78,8 +78,7 @@ def explore_attempts(results: list[Result]) -> None:
     def say(attempt: str, split: str) -> str:
         result, which = by_name[attempt], number(split)
         if which is None or which >= len(result.accuracies):
-            mean, low, high = result.interval()
-            return f"Accuracy on test images {mean:.0%} ({low:.0%} to {high:.0%}) over {len(result.test)} splits."
+            return f"Accuracy on test images {result.interval().percent()} over {len(result.test)} splits."
         return f"Accuracy on the test images of split {split}: {result.accuracies[which]:.0%}."
 
     interactive(

@@ -1,6 +1,6 @@
 """What ipywidgets lack: a picture with a text for those who do not see it, and a place to drop files.
 
-Both are anywidgets and need no extension of a server besides anywidget's own, so they work in JupyterLab and in Voila.
+Both are anywidgets and need no extension of a server besides anywidget's own.
 """
 
 from __future__ import annotations

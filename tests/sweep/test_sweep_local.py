@@ -1,4 +1,4 @@
-"""hw3lib.sweep on processes of this machine: each cell once, whatever dies."""
+"""hw3lib.sweep on workers of this machine: each cell once, whatever dies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
+import dask
 import pandas as pd
 import pytest
+from distributed import LocalCluster
 
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
-from hw3lib.sweep import Cell, Executor, Processes, Store, load, run_sweep, table
+from hw3lib.sweep import Cell, Cluster, Store, load, local, run_sweep, table
 from hw3lib.sweep.engine import duration
 from hw3lib.sweep.work import LOST, CellOutcome, Job, perform
 from tests.helpers import sweep_cells
@@ -24,13 +28,23 @@ from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.sweep_results import figures, serial
 
 
-def test_two_processes_give_what_one_after_the_other_gives_and_a_second_sweep_runs_nothing(tmp_path):
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Of a scheduler whose two workers several tests share; those that die are brought back."""
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"}),  # as in local
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+    ):
+        yield cluster.scheduler_address
+
+
+def test_two_workers_give_what_one_after_the_other_gives_and_a_second_sweep_runs_nothing(address, tmp_path):
     cells = sweep_cells.made("number", tmp_path / "marks", 8)
     said = []
-    done = run_sweep(cells, tmp_path / "sweep", Processes(2), echo=said.append, every=0)
+    done = run_sweep(cells, tmp_path / "sweep", Cluster(address), echo=said.append, every=0)
     assert (done.cells, done.kept, done.done, done.failed) == (8, 0, 8, [])
     assert sweep_cells.counts(tmp_path / "marks", "ended") == dict.fromkeys(range(8), 1)
-    again = run_sweep(cells, tmp_path / "sweep", Processes(2), echo=said.append)
+    again = run_sweep(cells, tmp_path / "sweep", Cluster(address), echo=said.append)
     assert (again.kept, again.done) == (8, 0)
     assert sweep_cells.counts(tmp_path / "marks", "ended") == dict.fromkeys(range(8), 1)
     assert not list((tmp_path / "sweep/running").iterdir()) and not list((tmp_path / "sweep/logs").iterdir())
@@ -59,9 +73,9 @@ def test_the_address_depends_on_what_the_result_depends_on_and_on_nothing_else()
         assert Cell(**{**base, **other}).key != key
 
 
-def test_a_cell_that_kills_its_worker_three_times_fails_and_takes_no_other_with_it(tmp_path):
+def test_a_cell_that_kills_its_worker_three_times_fails_and_takes_no_other_with_it(address, tmp_path):
     cells = sweep_cells.made("deadly", tmp_path / "marks", 5)
-    done = run_sweep(cells, tmp_path / "sweep", Processes(2), echo=lambda _: None)
+    done = run_sweep(cells, tmp_path / "sweep", local(2), echo=lambda _: None)
     assert done.done == 4 and len(done.failed) == 1
     cell, message, log = done.failed[0]
     assert cell.seed == 0 and message == "its worker died 3 times" and message in log.read_text()
@@ -69,20 +83,20 @@ def test_a_cell_that_kills_its_worker_three_times_fails_and_takes_no_other_with_
     assert begun == {0: 3, 1: 1, 2: 1, 3: 1, 4: 1}
     assert load(tmp_path / "sweep")["seed"].tolist() == [1, 2, 3, 4]
     # Deaths of an earlier sweep do not count: it is tried again.
-    run_sweep(cells, tmp_path / "sweep", Processes(1), echo=lambda _: None)
+    run_sweep(cells, tmp_path / "sweep", Cluster(address), echo=lambda _: None)
     assert sweep_cells.counts(tmp_path / "marks", "begun")[0] == 6
 
 
-def test_a_cell_goes_on_from_what_it_kept_when_its_worker_dies(tmp_path):
+def test_a_cell_goes_on_from_what_it_kept_when_its_worker_dies(address, tmp_path):
     cells = sweep_cells.made("deadly_once", tmp_path / "marks", 1)
-    done = run_sweep(cells, tmp_path / "sweep", Processes(1), echo=lambda _: None)
+    done = run_sweep(cells, tmp_path / "sweep", Cluster(address), echo=lambda _: None)
     assert done.done == 1 and sweep_cells.counts(tmp_path / "marks", "ended") == {0: 1}
 
 
-def test_failures_are_listed_with_their_log_and_the_rest_is_run(tmp_path):
+def test_failures_are_listed_with_their_log_and_the_rest_is_run(address, tmp_path):
     cells = sweep_cells.made("failing", tmp_path / "marks", 4)
     said = []
-    done = run_sweep(cells, tmp_path / "sweep", Processes(1), echo=said.append)
+    done = run_sweep(cells, tmp_path / "sweep", Cluster(address), echo=said.append)
     assert done.done == 2 and sorted(cell.seed for cell, _, _ in done.failed) == [1, 3]
     for cell, message, log in done.failed:
         assert message == f"ValueError: odd seed {cell.seed}"
@@ -91,12 +105,12 @@ def test_failures_are_listed_with_their_log_and_the_rest_is_run(tmp_path):
     assert sorted(load(tmp_path / "sweep")["seed"]) == [0, 2]
 
 
-def test_two_sweeps_at_once_on_one_folder_run_no_cell_twice(tmp_path):
+def test_two_sweeps_at_once_on_one_folder_run_no_cell_twice(address, tmp_path):
     cells = sweep_cells.made("number", tmp_path / "marks", 6, seconds=0.2)
     sweeps = []
 
     def start() -> None:
-        sweeps.append(run_sweep(cells, tmp_path / "sweep", Processes(1), echo=lambda _: None))
+        sweeps.append(run_sweep(cells, tmp_path / "sweep", Cluster(address), echo=lambda _: None))
 
     threads = [threading.Thread(target=start) for _ in range(2)]
     for thread in threads:
@@ -111,10 +125,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from tests.helpers import sweep_cells
-from hw3lib.sweep import Processes, run_sweep
+from hw3lib.sweep import local, run_sweep
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    run_sweep(sweep_cells.made("number", folder / "marks", 12, seconds=0.25), folder / "sweep", Processes(2))
+    run_sweep(sweep_cells.made("number", folder / "marks", 12, seconds=0.25), folder / "sweep", local(2))
 """
 
 
@@ -131,7 +145,7 @@ def test_a_sweep_that_is_killed_leaves_no_worker_and_the_next_one_finishes_the_r
     assert 3 <= len(ended) < 12
     cells = sweep_cells.made("number", marks, 12, seconds=0.25)
     before = {cell.seed for cell in cells if Store(tmp_path / "sweep").finished(cell.key)}
-    done = run_sweep(cells, tmp_path / "sweep", Processes(2), echo=lambda _: None)
+    done = run_sweep(cells, tmp_path / "sweep", local(2), echo=lambda _: None)
     assert done.kept == len(before) and done.kept + done.done == 12
     after = sweep_cells.counts(marks, "begun")
     assert all(after[seed] == begun[seed] for seed in before)
@@ -152,9 +166,9 @@ def test_a_damaged_result_is_named_and_not_taken(tmp_path):
 def test_the_same_work_twice_and_a_wrong_number_of_workers_are_refused(tmp_path):
     cells = sweep_cells.made("number", tmp_path / "marks", 1)
     with pytest.raises(Hw3Error, match="same work stands 2 times"):
-        run_sweep(cells * 2, tmp_path / "sweep", Processes(1))
+        run_sweep(cells * 2, tmp_path / "sweep", None)
     with pytest.raises(Hw3Error, match="workers=0: expected 1 or more"):
-        Processes(0)
+        local(0)
     with pytest.raises(Hw3Error, match="no results of a sweep there"):
         load(tmp_path / "nothing")
 
@@ -173,44 +187,42 @@ def test_a_sweep_that_is_told_to_end_gives_up_its_cells_and_gathers_what_is_fini
 
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(cells, tmp_path / "sweep", Processes(2), echo=interrupt, every=0)
+        run_sweep(cells, tmp_path / "sweep", local(2), echo=interrupt, every=0)
     assert time.monotonic() - started < 50 and load(tmp_path / "sweep")["seed"].tolist() == [0]
     wait_for(lambda: not any(is_alive(pid) for pid in sweep_cells.workers(marks)))
 
 
-class Losing(Executor):
-    """Loses every job: before the cell begins, or only the news of its end."""
+class Losing(nullcontext):
+    """In place of a cluster; loses every job: before the cell begins, or only the news of its end."""
 
-    room, workers = 1, 1
+    workers = 1
 
     def __init__(self, performs: bool):
-        super().__init__()
-        self.performs, self.submitted = performs, 0
+        super().__init__(self)
+        self.performs, self.submitted, self.jobs = performs, 0, []
 
     def submit(self, job: Job) -> None:
         self.submitted += 1
         if self.performs:
             perform(job)
-        self._ended.put((job, None))
+        self.jobs.append(job)
 
-    def _outcome(self, job: Job, future: None) -> CellOutcome:
-        return CellOutcome(LOST, "the process died")
-
-    def close(self) -> None:
-        pass
+    def wait(self, _: float) -> list[tuple[Job, CellOutcome]]:
+        jobs, self.jobs = self.jobs, []
+        return [(job, CellOutcome(LOST, "the process died")) for job in jobs]
 
 
 def test_a_worker_that_dies_with_the_news_of_a_result_has_not_lost_it(tmp_path):
     cells = sweep_cells.made("number", tmp_path / "marks", 2)
-    executor = Losing(performs=True)
-    done = run_sweep(cells, tmp_path / "sweep", executor, echo=lambda _: None)
-    assert done.done == 2 and executor.submitted == 2
+    cluster = Losing(performs=True)
+    done = run_sweep(cells, tmp_path / "sweep", cluster, echo=lambda _: None)
+    assert done.done == 2 and cluster.submitted == 2
     assert sweep_cells.counts(tmp_path / "marks", "begun") == {0: 1, 1: 1}
 
 
 def test_workers_that_die_before_they_begin_end_in_a_failure_and_not_in_a_loop(tmp_path):
     cells = sweep_cells.made("number", tmp_path / "marks", 2)
-    executor = Losing(performs=False)
-    done = run_sweep(cells, tmp_path / "sweep", executor, echo=lambda _: None)
-    assert executor.submitted == 6 and len(done.failed) == 2
+    cluster = Losing(performs=False)
+    done = run_sweep(cells, tmp_path / "sweep", cluster, echo=lambda _: None)
+    assert cluster.submitted == 6 and len(done.failed) == 2
     assert "the process died 3 times before the cell began" in done.failed[0][2].read_text()

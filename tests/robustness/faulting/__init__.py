@@ -1,1 +1,0 @@
-"""Faults on purpose, see :mod:`tests.robustness.faults`: jobs to kill, writers to refuse, and how either is done."""
