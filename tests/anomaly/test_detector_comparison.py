@@ -149,7 +149,7 @@ def test_good_images_alone_say_how_many_false_alarms_there_are(evaluated):
         assert all(np.isnan(e.metrics[key]) for key in unknown)
         assert e.metrics["false_alarm_rate"] == (e.scores > e.detector.threshold_).mean()
         alarms = int((e.scores > e.detector.threshold_).sum())
-        assert re.fullmatch(rf"It stops {alarms} of 5 good test images \(\d+% to \d+%\)\.", describe_alarms(e))
+        assert re.fullmatch(rf"It stops {alarms} of 5 good test images \([\d.]+ % to [\d.]+ %\)\.", describe_alarms(e))
     table = compare_detectors(made)
     assert list(table["detector"]) == ["first", "second"]  # in the order given
     assert table[["auroc_low", "behind"]].isna().all(axis=None)
@@ -158,7 +158,7 @@ def test_good_images_alone_say_how_many_false_alarms_there_are(evaluated):
     changed = robustness_table(made, images, conditions={"as photographed": lambda x: x, "darker": lambda x: x // 2})
     assert changed["image_auroc"].isna().all() and changed["false_alarm_rate"].notna().all()
     text = describe_detectors(table, changed, 0.3)
-    assert text.startswith("No AUROC was measured") and "at 30% false alarms stop" in text and "nan" not in text
+    assert text.startswith("No AUROC was measured") and "at 30 % false alarms stop" in text and "nan" not in text
     assert "with the image darker, second calls" in text
     page = plots.anomaly.threshold_page(good, made[1].scores, 1.0, made[1].maps, made[1].detector.scale_)
     shown = [text.get_text() for axes in page.axes for text in axes.texts]
