@@ -7,7 +7,6 @@ Rows are kept in ``runs/benchmark-detectors`` while code, images and settings ar
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly.comparison import evaluate, ranking
 from hw3lib.anomaly.registry import make_detector
 from hw3lib.core import machine
-from hw3lib.core.files import atomic_path
-from hw3lib.core.kept import code_digest, read_kept
+from hw3lib.core.kept import Kept
 from hw3lib.core.places import project_root
 from hw3lib.data import ImageStack, load_table
 from hw3lib.data.synthetic import make
 from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.devices import pick_device
 
 GENERATED = ("bottle", "capsule", "carpet", "wood")
 _FIRST = ["features.2", "features.3", "features.4"]  # of EfficientNet-Lite0: strides 4 and 8, and the first of 16
@@ -55,7 +54,6 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "autoencoder": ("autoencoder", {}),
 }
 FEW = (*tuple(ROWS)[:6], "PaDiM", "k-nearest neighbours")
-_CODE = ("networks/patches.py", "networks/nearest.py", "networks/backbones.py", "anomaly/detector.py")
 
 
 def main(
@@ -109,10 +107,9 @@ class _Category:
         if size not in self._stacks:
             self._stacks[size] = ImageStack.load(self.good, size), ImageStack.load(self.test, size)
         good, test = self._stacks[size]
-        own = type(detector).__module__.removeprefix("hw3lib.").replace(".", "/") + ".py"
-        what = [repr(detector), good.key, test.key, number, draw, code_digest((*_CODE, own))]
-        file = _folder() / f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:20]}.json"
-        found = read_kept(file)
+        what = [repr(detector), good.key, test.key, number, draw]
+        kept = Kept(_folder(), "row.json", "anomaly", str(pick_device(detector.device)), "float32", of=what)
+        found = kept.read()
         if found is None:
             if number is None:
                 found = evaluate(detector, good, self.test, test, held_out=0).metrics
@@ -121,8 +118,7 @@ class _Category:
                 with patch.object(Backbone, "feature_maps", self._remembered(Backbone.feature_maps)):
                     scores = detector.fit(good.part(rows), held_out=0).decision_function(test)
                 found = {"image_auroc": ranking(self.test["is_defect"].to_numpy(bool), scores).auroc}
-            with atomic_path(file) as temporary:
-                temporary.write_text(json.dumps(found), encoding="utf-8")
+            kept.write(found)
         return found
 
     def _remembered(self, compute: Callable[..., dict[str, torch.Tensor]]) -> Callable[..., dict[str, torch.Tensor]]:

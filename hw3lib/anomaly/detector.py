@@ -122,7 +122,7 @@ class Detector(Calibrated):
             groups: the product that each image shows, ``(N,)``, anything that can be compared; None takes those of the
                 ImageStack, which has them of its table, or else each image shows another product.
             held_out: share of them that is not learned from, or of the products. 0 learns from all and scores none:
-                then there is no threshold and no p-value. None: 0.2, or none is held out where the detector can leave
+                then there is no threshold and no p-value. None: 0.25, or none is held out where the detector can leave
                 out what it learned of an image, or where there are ``folds``.
             folds: number of parts for cross-validation, which takes as many fits more; None: no cross-validation.
             false_alarm_rate: share of good images that may be called anomalous, see
@@ -188,7 +188,7 @@ class Detector(Calibrated):
             return "cross-validation", 0.0
         if held_out is None and self.leaves_out:
             return "leave-one-out", 0.0
-        share = 0.2 if held_out is None else held_out
+        share = 0.25 if held_out is None else held_out
         return "held-out" if share else None, share
 
     def _folds(self, n: int, groups: np.ndarray | None, folds: int) -> list[np.ndarray]:

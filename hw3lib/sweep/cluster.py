@@ -118,10 +118,7 @@ def local(workers: int | None = None) -> Cluster:
     # Looked up whenever a worker has died: one that a busy machine takes more than 15 s to bring back was given up.
     dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
     threads = dict.fromkeys(THREAD_VARIABLES, max(1, cores // workers))
-    # perform counts the deaths of a cell's worker itself; Dask also counts those of a cell that only stood in line.
-    with dask.config.set(
-        {"distributed.nanny.pre-spawn-environ": threads, "distributed.scheduler.allowed-failures": 3 * MOST_DEATHS}
-    ):
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": threads}):
         made = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -129,6 +126,11 @@ def local(workers: int | None = None) -> Cluster:
             dashboard_address=None,
             security=True,
             silence_logs=50,  # what ends a worker is said of its cell
+            scheduler_kwargs={
+                # perform counts the deaths of a cell's worker; Dask counts those of a cell that stood in line as well.
+                "allowed_failures": 3 * MOST_DEATHS,
+                "dashboard_address": "127.0.0.1:0",  # of its HTTP server, which is there without a dashboard, too
+            },
         )
     return Cluster(made)
 

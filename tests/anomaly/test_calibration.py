@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from hw3lib.anomaly import ChangedDetector, Costs, Detector, FewGoodImages, NearestImages, PatchCore
 from hw3lib.anomaly.calibration import probe_images
-from hw3lib.anomaly.detector import read_folder
+from hw3lib.anomaly.detector import SAVED
 from hw3lib.anomaly.registry import load
 from hw3lib.anomaly.thresholds import cost_threshold, error_curve, errors_at
 from hw3lib.data import ImageStack
@@ -306,7 +306,7 @@ def test_a_detector_of_before_there_was_a_probe_is_refused(kept, tmp_path):
     (tmp_path / "detector.json").write_text(json.dumps(settings | {"format": 1}))
     (tmp_path / "state.safetensors").write_bytes((folder / "state.safetensors").read_bytes())
     with pytest.raises(Hw3Error, match="found format 1, expected 2"):
-        read_folder(tmp_path)
+        SAVED.read(tmp_path)
 
 
 def test_few_good_images_say_what_they_can_promise():

@@ -189,7 +189,7 @@ def test_types_are_learned_once_and_anew_for_other_photographs_or_another_detect
     finally:
         (detector / "runs").unlink()
         (tmp_path / "gone").rename(detector / "runs")
-    assert len(learned) == 3 and "cannot be written" in said[-1]
+    assert len(learned) == 3 and "Cannot write in " in said[-1] and "learned again" in said[-1]
 
 
 def test_without_labelled_defects_the_page_says_how_to_get_the_type(detector):

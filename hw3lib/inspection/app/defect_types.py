@@ -135,8 +135,8 @@ class DefectTypes:
         classes, right, weights = _learn(table, map_of, threshold, reading, progress)
         try:
             write_json(file, {"classes": classes, "right": right, "weights": weights.tolist()})
-        except OSError as error:
-            echo(f"{file}: cannot be written ({error.strerror}), so the types will be learned again at the next start")
+        except Hw3Error as error:  # a place that may not be written
+            echo(f"{error} The types will be learned again at the next start.")
         return cls(classes, right, name, weights, threshold)
 
     def probabilities(self, image: np.ndarray, anomaly_map: np.ndarray | None) -> dict[str, float]:
