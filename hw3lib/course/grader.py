@@ -18,11 +18,13 @@ from nbformat import NotebookNode
 
 from . import exercises
 
-FORKS = sys.platform == "linux"  # copies of a process with threads in its libraries are not safe elsewhere
+FORKS = sys.platform == "linux" and hasattr(
+    os, "fork"
+)  # copies of a process with threads in its libraries are not safe elsewhere
 
 
 def main(notebook: str, root: str) -> None:
-    protocol = os.fdopen(os.dup(1), "w")
+    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)  # what answers print is nobody's concern
     os.dup2(nothing, 2)
@@ -46,12 +48,12 @@ def main(notebook: str, root: str) -> None:
     say("")
     for line in sys.stdin:
         job = Path(line.strip())
-        if sys.platform == "linux" and (process := os.fork()):
+        if sys.platform == "linux" and FORKS and (process := os.fork()):
             say(process)
             os.waitpid(process, 0)
             say("ended")
             continue
-        if sys.platform != "linux":
+        if not FORKS:
             say(os.getpid())
         protocol.close()
         os.dup2(nothing, 0)

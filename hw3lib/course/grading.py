@@ -318,9 +318,10 @@ def _graders(references: dict[str, NotebookNode], root: Path) -> Iterator[Grader
             source = Path(place) / f"{chapter}.ipynb"
             nbformat.write(references[chapter], source)
             environment = os.environ | {"HW3_HEADLESS": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+            environment["PYTHONIOENCODING"] = "utf-8"
             command = [sys.executable, "-m", "hw3lib.course.grader", str(source), str(root)]
             pipe = subprocess.PIPE
-            process = subprocess.Popen(command, cwd=place, env=environment, stdin=pipe, stdout=pipe, text=True)
+            process = subprocess.Popen(command, cwd=place, env=environment, stdin=pipe, stdout=pipe, encoding="utf-8")
             running[chapter] = process
             return (_line(process) or ["the set-up ended without a word"])[0]
 
