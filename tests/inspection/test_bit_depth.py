@@ -116,23 +116,6 @@ def test_a_detector_of_8_bits_says_that_other_photographs_are_deeper(fitted, tmp
     assert all(text.startswith("more than 8 bits a pixel") for text in scores(tmp_path / "results")["warning"])
 
 
-def test_a_detector_saved_before_there_were_ranges_is_one_of_8_bits(fitted, tmp_path):
-    from hw3lib.core.saved import settings_digest
-
-    old = fitted / "detector8"
-    settings = json.loads((old / "detector.json").read_text(encoding="utf-8"))
-    del settings["reading"], settings["settings_sha256"]
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old/state.safetensors").write_bytes((old / "state.safetensors").read_bytes())
-    settings["settings_sha256"] = settings_digest(settings)
-    (tmp_path / "old/detector.json").write_text(json.dumps(settings), encoding="utf-8")
-    assert load(tmp_path / "old").reading_ == Reading()
-    for name in ("old", "new"):
-        detector = tmp_path / "old" if name == "old" else old
-        assert hw3("score", detector, fitted / "today8", "--out", tmp_path / name / "results") == 0
-    assert (tmp_path / "old/results" / RESULTS).read_bytes() == (tmp_path / "new/results" / RESULTS).read_bytes()
-
-
 def test_a_stack_on_another_scale_is_scored_with_a_warning(fitted):
     files = pd.DataFrame({"image": sorted(map(str, (fitted / "today12").iterdir()))})
     detector = load(fitted / "detector12")
