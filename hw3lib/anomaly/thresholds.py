@@ -334,7 +334,8 @@ def error_curve(good_scores: np.ndarray, bad_scores: np.ndarray, *, groups: np.n
     Args and raises: as :func:`errors_at`.
     """
     levels = _levels(good_scores, bad_scores)
-    cuts = [np.nextafter(levels[0], -np.inf), *((levels[:-1] + levels[1:]) / 2), levels[-1]]
+    # Below the least by a step of float32, in which scores are compared.
+    cuts = [np.nextafter(np.float32(levels[0]), np.float32(-np.inf)), *((levels[:-1] + levels[1:]) / 2), levels[-1]]
     return [errors_at(float(cut), good_scores, bad_scores, groups=groups) for cut in cuts]
 
 
