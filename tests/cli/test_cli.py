@@ -51,7 +51,7 @@ def test_key_figures():
         {"attempt": "scratch", "accuracy": 0.5, "ci_low": 0.4, "ci_high": 0.6},
     ]
     second = {"leaderboard": board, "best": "transfer", "baseline": "scratch"}
-    expected = "best transfer 0.950 [0.900, 0.981], baseline scratch 0.500 [0.400, 0.600]"
+    expected = "best transfer 0.950 (0.900 to 0.981), baseline scratch 0.500 (0.400 to 0.600)"
     assert summary.key_figures("02", second) == expected
     assert summary.key_figures("04", {"device": "cpu", "detectors": [1, 2], "threshold": 0.51234}) == (
         "2 detectors, threshold 0.512"
@@ -66,10 +66,10 @@ def test_key_figures():
             {"method": "c", "balanced_accuracy": 0.52, "gain": 0.02 + 1e-17, **gains},
         ]
     }
-    expected = "plain 0.500 at 1:10, best b +2.0 [-3.0, +6.0] points"
+    expected = "plain 0.500 at 1:10, best b +2.0 points (-3.0 to +6.0)"
     assert summary.key_figures("03", third) == expected
     fourth = [{"detector": d, "image_auroc": 0.9, "auroc_low": 0.8, "auroc_high": 1.0} for d in ("PaDiM", "PatchCore")]
-    expected = "PatchCore image AUROC 0.900 [0.800, 1.000], 2 detectors"
+    expected = "PatchCore image AUROC 0.900 (0.800 to 1.000), 2 detectors"
     assert summary.key_figures("04", {"best": "PatchCore", "detectors": fourth}) == expected
     fifth = {
         "formats": [{}, {}],
