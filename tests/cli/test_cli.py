@@ -316,7 +316,7 @@ def bottle(monkeypatch, tmp_path):
     change(image_size=32, epochs=2, batch_size=8)
     monkeypatch.setattr(backbones, "available", lambda: [])
     monkeypatch.setattr(backbones, "load", refuse)
-    monkeypatch.setattr("hw3lib.classify.student_reports.run.project_root", lambda: tmp_path / "project")
+    monkeypatch.setattr("hw3lib.runs.kernel.project_root", lambda: tmp_path / "project")
     return change
 
 
