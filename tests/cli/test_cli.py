@@ -332,7 +332,7 @@ def test_reproduce_prints_table_findings_and_folder(bottle, tmp_path, capsys):
     at = next(i for i, line in enumerate(lines) if line.startswith("#  attempt"))
     assert lines[at - 2].startswith("[3/3] 4  ResNet18 from scratch, lower rate: ")
     assert [line.split()[0] for line in lines[at + 2 : at + 5]] == ["1", "3", "4"]
-    assert "87.5 (53-98)" in lines[at + 4]
+    assert "88 (53 to 98)" in lines[at + 4]
     assert "a lower rate and more epochs help" in shown.out and "a pretrained network helps" not in shown.out
     folder = tmp_path / "project/runs/mine"
     assert lines[-1] == f"results: {folder}" and (folder / "reproduce.csv").is_file()
