@@ -236,10 +236,10 @@ def test_photographs_are_told_of_under_the_path_that_was_given(category, tmp_pat
     (tmp_path / "good").symlink_to(category / "train/good")
     found = find_photographs([tmp_path / "link", tmp_path / "good"], lambda _: None)
     assert len(found) == 16
-    assert {str(p.path.parent) for p in found if p.is_defect} == {
+    assert {str(p.path.parent) for p in found if p.label and p.label.is_defect} == {
         f"{tmp_path}/link/test/{n}" for n in ("dent", "scratch")
     }
-    assert {str(p.path.parent) for p in found if p.is_defect is None} == {str(tmp_path / "good")}
+    assert {str(p.path.parent) for p in found if p.label is None} == {str(tmp_path / "good")}
 
 
 def test_a_category_given_by_its_path_is_answered(category, capsys):

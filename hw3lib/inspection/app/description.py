@@ -6,6 +6,8 @@ from typing import Any
 
 import hw3lib
 
+LARGEST = 30 * 10**6  # bytes of a photograph
+
 
 def describe(token: bool, largest: int, queue: int, seconds: float) -> dict[str, Any]:
     """What programs may ask.

@@ -23,7 +23,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.inspection.score import load_model, threshold_of
 
 from .defect_types import DefectTypes
-from .server import LARGEST
+from .description import LARGEST
 
 NO_TYPES = (
     "Type of defect: not known, for no labelled defects were given. Start the app with --types FOLDER, a category with "

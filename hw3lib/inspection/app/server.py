@@ -27,9 +27,8 @@ from tornado.log import app_log
 
 from hw3lib.errors import Hw3Error
 
-from .description import describe
+from .description import LARGEST, describe
 
-LARGEST = 30 * 10**6  # bytes of a photograph
 QUEUE = 32  # photographs that are uploaded or wait at once, each of which takes memory
 SECONDS = 60.0  # that a photograph may take to arrive, and that it waits for its answer
 TOKEN = "HW3_APP_TOKEN"  # environment variable
