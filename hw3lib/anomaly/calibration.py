@@ -322,7 +322,7 @@ def probe_images(side: int, count: int = 3) -> np.ndarray:
     Raises:
         Hw3Error: a side above 4096.
     """
-    from scipy.ndimage import zoom
+    from scipy.ndimage import zoom  # this function alone needs it
 
     if side > _LARGEST:
         raise Hw3Error(f"image_size={side}: expected {_LARGEST} at most")

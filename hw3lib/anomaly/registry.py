@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -60,9 +61,8 @@ def make_detector(name: str, settings: dict[str, Any]) -> Detector:
 
 def load_detector(folder: str | Path) -> Detector:
     """As :func:`hw3lib.anomaly.registry.load`, without warnings: what they say, its threshold's sentence says."""
-    import warnings
-
-    from hw3lib.anomaly.calibration import ChangedDetector  # NumPy, which names do without
+    # NumPy, which names do without.
+    from hw3lib.anomaly.calibration import ChangedDetector
     from hw3lib.anomaly.thresholds import silence_few_good_images
 
     with silence_few_good_images():

@@ -32,7 +32,7 @@ def main(notebook: str, root: str) -> None:
     def say(*what: Any) -> None:
         print(json.dumps(what), file=protocol, flush=True)
 
-    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.interactiveshell import InteractiveShell  # slow, and a graded notebook alone needs it
     from traitlets.config import Config
 
     cells = nbformat.read(notebook, as_version=4).cells

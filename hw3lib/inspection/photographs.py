@@ -201,7 +201,7 @@ def good_photographs(
         broken += [
             (p["file"], p["message"]) for p in table.attrs["problems"] if p["kind"] == NOT_FINITE and p["file"] in kept
         ]
-        more = [path for path, bad in _deeper(table, "train") if not bad] if recursive else []
+        more = [path for path, label in _deeper(table, "train") if not label.is_defect] if recursive else []
         _say_overlooked(table, folder, more, echo)
         if not files and not broken and not more:
             unread = [f"; {p['file']}: {p['message']}" for p in _unreadable_folders(table)]

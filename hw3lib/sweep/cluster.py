@@ -108,7 +108,7 @@ def local(workers: int | None = None) -> Cluster:
     Raises:
         Hw3Error: a number below 1.
     """
-    import dask
+    import dask  # slow, and a local cluster alone needs it
     from distributed import LocalCluster  # as above
 
     cores = usable_cores()

@@ -251,7 +251,7 @@ class PatchCore(Detector):
         self._set_bank(state["bank"].to(self._torch_device))
 
     def graph(self) -> torch.nn.Module:
-        from hw3lib.anomaly.onnx.graphs import PatchCoreGraph
+        from hw3lib.anomaly.onnx.graphs import PatchCoreGraph  # an export alone needs it
 
         return PatchCoreGraph(self._backbone, self._patches, self._bank, self.neighbours, self.counted)
 

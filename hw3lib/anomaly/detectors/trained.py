@@ -78,7 +78,7 @@ class Trained(Detector, Generic[Network]):
                 bar.update()
 
     def graph(self) -> nn.Module:
-        from hw3lib.anomaly.onnx.graphs import NetworkGraph
+        from hw3lib.anomaly.onnx.graphs import NetworkGraph  # an export alone needs it
 
         return NetworkGraph([part for part in vars(self).values() if isinstance(part, nn.Module)], self._score)
 
