@@ -18,7 +18,7 @@ def test_the_command_says_pages_words_what_is_missing_and_where_it_is(make, tmp_
     make(tmp_path / "bolts-quick", without=("05",))
     assert hw3_report("bolts-quick", "--runs-dir", tmp_path, "--out", tmp_path / "bolts.pdf") == 0
     said = capsys.readouterr().out
-    assert "bolts: 2 pages" in said and "question 4: 84 of 100" in said and "missing: 05" in said
+    assert "bolts: 2 pages" in said and "question 4: 85 of 100" in said and "missing: 05" in said
     assert "bolts.pdf" in said and (tmp_path / "bolts.html").is_file() and (tmp_path / "bolts.json").is_file()
 
 

@@ -135,7 +135,7 @@ def test_robustness_draws_every_detector_in_every_condition(conditions):
         wanted = {(r.detector, names.index(r.condition), round(getattr(r, column), 9)) for r in conditions.itertuples()}
         assert found == wanted
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == names
-    assert "5%" in figure.axes[1].get_xlabel()
+    assert "5 %" in figure.axes[1].get_xlabel()
 
 
 def test_a_table_without_a_column_is_refused_and_an_empty_one_says_so(conditions):
