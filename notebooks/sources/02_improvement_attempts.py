@@ -582,7 +582,7 @@ checks.best_epoch(best_epoch)
 #
 # The features of a pretrained network, one vector an image. The nearest class mean is a classifier already. Write a
 # better one: `f(X_train, y_train, X_test)` gives the predicted labels. It counts if it is better on average over
-# thirty splits of these images, drawn anew each time, by more than the draw of the splits explains.
+# thirty splits of these images, freshly drawn each time, by more than the draw of the splits explains.
 
 # %% tags=["exercise"]
 # The exercise is on the generated bottle, whatever your category is.

@@ -16,7 +16,7 @@ def test_all_stages_follow_one_another(tmp_path):
         scale.STAGES[stage](tmp_path, 60)  # each checks what it made
     features = np.fromfile(tmp_path / "features.f32", np.float32).reshape(60, -1)
     assert np.isfinite(features).all() and len(np.unique(features, axis=0)) == 60
-    assert load(tmp_path / "detector").n_good_ == 38  # 48 to train, of which a fifth is held out
+    assert load(tmp_path / "detector").n_good_ == 48  # all to train
     assert len(pd.read_csv(tmp_path / "results/results.csv")) == 60
 
 

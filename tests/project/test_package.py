@@ -92,7 +92,8 @@ def test_an_installed_package_starts_a_course_and_runs_its_notebooks(installed, 
     cli = ("-m", "hw3lib.cli")
     assert __version__ in python(*cli, "--version", executable=installed, cwd=tmp_path, env=environment)
     python(*cli, "start", "mine", executable=installed, cwd=tmp_path, env=environment)
-    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == CHAPTERS
+    assert sorted(p.name for p in (tmp_path / "mine").glob("ex*.ipynb")) == [f"ex{name}" for name in CHAPTERS]
+    assert sorted(p.name for p in (tmp_path / "mine/chapters").iterdir()) == CHAPTERS
     python(*cli, "run", "01", executable=installed, cwd=tmp_path, env=environment)
     assert (tmp_path / "runs" / "synthetic-bottle-quick" / "01" / "metrics.json").is_file()
     assert (tmp_path / "data" / "synthetic" / "bottle").is_dir()

@@ -95,7 +95,7 @@ def honest_summary(rng: np.random.Generator, function: Any) -> str:
             (lambda a: a[0], "the first split alone is a lottery: the others count as much"),
             (lambda a: a[-1], "the last split alone is a lottery: the others count as much"),
             (np.sum, "that is the sum, which grows with every split"),
-            (lambda a: a.mean() + a.std(), "one standard deviation was added, which is what luck can give"),
+            (lambda a: a.mean() + a.std(), "one standard deviation was added, which is what chance can give"),
             (
                 lambda a: a.mean() - a.std(),
                 "one standard deviation was taken off; say the mean, and its interval beside it",
