@@ -1,4 +1,4 @@
-"""What all checks share: cases drawn for each call, the student's code called, and a sentence on what is wrong with it."""
+"""What all checks share: cases drawn for each call, the student's code called, a sentence on what is wrong."""
 
 from __future__ import annotations
 
