@@ -174,8 +174,8 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
 
         {count} exercises to [the chapter](../{name}.ipynb), which folds their solutions away. Replace each
         `raise NotImplementedError` or `...`, run the cell, then the check below it: it tries your answer on
-        freshly drawn cases and says what is missing. `checks.hint()` gives the next of three hints on the exercise that you checked
-        last, `checks.solution()` a solution once yours has passed."""
+        freshly drawn cases and says what is missing. `checks.hint()` gives the next of three hints on the exercise
+        that you checked last, `checks.solution()` a solution once yours has passed."""
     cells = [new_markdown_cell(textwrap.dedent(intro), id="title")]
     code = [cell.source for cell in kept if cell.cell_type == "code"]
     cells += [_used(chapter, code, "parameters"), _used(chapter, code, "setup")]
