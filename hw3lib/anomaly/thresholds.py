@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -321,11 +321,18 @@ def errors_at(
 
     good, bad = _good(good_scores), _good(bad_scores, "bad_scores")
     weights, n = _weights(groups, len(good))
-    alarms, misses = float(weights[good > threshold].sum()), int((bad <= threshold).sum())
+    [alarms], [misses] = _counted([threshold], good, bad, weights)
     # A product of which some photographs are stopped counts their share, so that the number may be broken.
     stopped = wilson_interval(min(n, math.ceil(alarms - 1e-9)), n)
     passed = wilson_interval(misses, len(bad))
     return Errors(threshold, alarms / n, stopped.low, stopped.high, misses / len(bad), passed.low, passed.high)
+
+
+def _counted(
+    cuts: Sequence[float], good: np.ndarray, bad: np.ndarray, weights: np.ndarray
+) -> tuple[list[float], list[int]]:
+    """Good images above each threshold, as their products count, and defects that are not above it."""
+    return [float(weights[good > cut].sum()) for cut in cuts], [int((bad <= cut).sum()) for cut in cuts]
 
 
 def error_curve(good_scores: np.ndarray, bad_scores: np.ndarray, *, groups: np.ndarray | None = None) -> list[Errors]:
@@ -333,14 +340,19 @@ def error_curve(good_scores: np.ndarray, bad_scores: np.ndarray, *, groups: np.n
 
     Args and raises: as :func:`errors_at`.
     """
-    levels = _levels(good_scores, bad_scores)
+    levels = _levels(_good(good_scores), _good(bad_scores, "bad_scores"))
+    return [errors_at(cut, good_scores, bad_scores, groups=groups) for cut in _cuts(levels)]
+
+
+def _levels(good: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    return np.unique(np.concatenate([good, bad]).astype(float))
+
+
+def _cuts(levels: np.ndarray) -> list[float]:
+    """Thresholds below, between and at the end of the scores that there are."""
     # Below the least by a step of float32, in which scores are compared.
-    cuts = [np.nextafter(np.float32(levels[0]), np.float32(-np.inf)), *((levels[:-1] + levels[1:]) / 2), levels[-1]]
-    return [errors_at(float(cut), good_scores, bad_scores, groups=groups) for cut in cuts]
-
-
-def _levels(good_scores: np.ndarray, bad_scores: np.ndarray) -> np.ndarray:
-    return np.unique(np.concatenate([_good(good_scores), _good(bad_scores, "bad_scores")]).astype(float))
+    least = np.nextafter(np.float32(levels[0]), np.float32(-np.inf))
+    return [float(least), *((levels[:-1] + levels[1:]) / 2).tolist(), float(levels[-1])]
 
 
 def cost_threshold(
@@ -364,13 +376,15 @@ def cost_threshold(
     Raises:
         Hw3Error: as :func:`errors_at`.
     """
-    curve = error_curve(good_scores, bad_scores, groups=groups)
-    cost = [
-        costs.defects * costs.miss * point.misses + (1 - costs.defects) * costs.alarm * point.alarms for point in curve
-    ]
-    gaps = np.concatenate([[0.0], np.diff(_levels(good_scores, bad_scores)), [0.0]])
-    best = curve[int(np.lexsort((-gaps, np.round(cost, 12)))[0])]
-    _, n = _weights(groups, len(good_scores))
+    good, bad = _good(good_scores), _good(bad_scores, "bad_scores")
+    weights, n = _weights(groups, len(good))
+    levels = _levels(good, bad)
+    cuts = _cuts(levels)
+    # Counted alone: a detector with costs is loaded by this, and intervals of every threshold take long.
+    alarms, misses = (np.array(counts) for counts in _counted(cuts, good, bad, weights))
+    cost = costs.defects * costs.miss * (misses / len(bad)) + (1 - costs.defects) * costs.alarm * (alarms / n)
+    gaps = np.concatenate([[0.0], np.diff(levels), [0.0]])
+    best = errors_at(cuts[int(np.lexsort((-gaps, np.round(cost, 12)))[0])], good, bad, groups=groups)
     return Threshold(
         value=best.threshold,
         n=n,
