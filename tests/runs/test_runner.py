@@ -216,9 +216,10 @@ def test_a_failure_does_not_stop_the_next_notebook_and_each_gets_the_parameters_
 def hw3_run(place: Path, *words: str) -> list[str]:
     """The command line of ``hw3 run`` on the folders of a test."""
     code = (
-        "import sys, signal, pathlib, hw3lib.runs.run as runner, hw3lib.cli.main as cli\n"
+        "import sys, signal, pathlib, hw3lib.cli.main as cli\n"
+        "import hw3lib.runs.kernel as kernel, hw3lib.runs.run as runner\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells let background jobs ignore it
-        f"runner.project_root = lambda: pathlib.Path({str(place)!r})\n"
+        f"kernel.project_root = lambda: pathlib.Path({str(place)!r})\n"
         f"runner.course_folder = lambda: pathlib.Path({str(place / 'notebooks')!r})\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
@@ -439,7 +440,7 @@ def test_a_terminal_shows_cells_and_times_and_a_log_a_line_at_start_and_end(plac
 def test_asyncio_says_nothing_of_a_kernel_that_ended_with_its_run():
     errors = (nbclient.exceptions.DeadKernelError("Kernel died"), OSError("no route to host"))
     records = [logging.makeLogRecord({"exc_info": (type(error), error, None)}) for error in errors]
-    assert [notebook_process._not_of_a_dead_kernel(record) for record in records] == [False, True]
+    assert [notebook_process._not_of_a_stopped_kernel(record) for record in records] == [False, True]
 
 
 def wait_for(condition, process, seconds=240):
