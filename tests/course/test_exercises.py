@@ -113,7 +113,7 @@ def test_help_is_found_in_the_chapters(tmp_path, monkeypatch):
 
 def test_only_what_the_exercises_use_comes_along():
     cells = {c.id: c.source for c in read(SOURCES[5]).cells}
-    assert cells["setup"] == "from hw3lib.course import checks" and "parameters" not in cells
+    assert cells["setup"] == "from hw3lib.course import checks, outcome, predict" and "parameters" not in cells
     assert "RunFolder" not in "".join(c.source for s in SOURCES for c in read(s).cells)
 
 
