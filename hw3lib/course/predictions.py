@@ -124,7 +124,7 @@ def _truth(value: Any) -> float | list[str] | None:
     """A number, the names that are right, or None where nothing was measured."""
     value = [value] if isinstance(value, str) else value
     value = value.index[value == value.max()] if isinstance(value, pd.Series) else value
-    if isinstance(value, Sequence | set | np.ndarray | pd.Index):
+    if pd.api.types.is_list_like(value):
         return sorted(map(str, value)) or None
     return None if value is None or math.isnan(value) else float(value)
 
@@ -178,7 +178,8 @@ def _kept(folder: Path | None) -> dict[str, dict[str, Any]]:
             record = json.loads(line)
             one = found.setdefault(str(record["question"]), {})
             if "truth" in record:
-                one.setdefault("truth", _truth(record["truth"]))
+                if (truth := _truth(record["truth"])) is not None:
+                    one.setdefault("truth", truth)
             elif not one and _checked("", record["answer"], record["confidence"], _names(record["answer"])):
                 one |= {"answer": record["answer"], "confidence": float(record["confidence"])}
             one.setdefault("time", str(record["time"]))

@@ -98,8 +98,8 @@ made = report.build(folder, results.folder, dpi=85, category=category) if there 
 words = made.words if made else {}
 limits = made.limits if made else {}
 print("at most three pages:", made is None or made.pages <= 3)
-outcome("pages of the report", str(made.pages) if made else None)
 print("within the words allowed:", all(words[number] <= limit for number, limit in limits.items()))
+outcome("pages of the report", str(made.pages) if made else None)
 
 # %%
 for number, count in words.items():

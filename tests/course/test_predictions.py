@@ -70,9 +70,10 @@ def test_a_number_is_right_between_its_ends(truth, right):
 def test_of_several_that_are_equally_right_any_will_do(capsys):
     predict("the colour", "green", 0.6, among=COLOURS)
     outcome("the colour", {"red", "green"})
+    outcome("the colour", pd.array(["red", "green"], dtype="string"))
     outcome("the colour", pd.Series({"red": 2.0, "green": 2.0, "blue": 1.0, "grey": np.nan}))
     said = "the colour: green, red (you predicted green, 60 % sure: right)\n"
-    assert capsys.readouterr().out.endswith(2 * said)
+    assert capsys.readouterr().out.endswith(3 * said)
 
 
 @pytest.mark.parametrize(
