@@ -57,6 +57,7 @@ class Grade:
         messages: what each exercise was told, empty where it passed.
         scores: what each reached on a hidden test set, as columns of :mod:`.leaderboard`, or None.
         digests: of the code of each answer.
+        texts: what each answer says in the student's own words, for a teacher to judge by the exercise's rubric.
         hints: number of hints asked for in this chapter, where ``hints.json`` was handed in beside the notebook.
         seconds: wall time.
         message: which answers were not found, or why the rest was not executed.
@@ -69,6 +70,7 @@ class Grade:
     messages: list[str] = field(default_factory=list)
     scores: list[dict[str, Any] | None] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     hints: int = 0
     seconds: float = 0.0
     message: str = ""
@@ -202,10 +204,19 @@ def write_feedback(
                     own, gain, behind = leaderboard.texts(score)
                     reached = f"{score['figure']} {own}; over the baseline {gain}; over the best known {behind}"
                     parts.append(f'<p>{html.escape(reached)}: <a href="../leaderboard.html">leaderboard</a></p>')
-                if solutions and outcome != PASSED:
+                if points := exercises.rubric(references[one.chapter], number):
+                    parts += _for_the_teacher(one.texts[number - 1], points)
+                if solutions and outcome != PASSED and one.chapter != exercises.CAPSTONE:
                     parts.append(f"<pre>{html.escape(exercises.guidance(names[number]).solution)}</pre>")
         with atomic_path(folder / f"{student}.html") as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _for_the_teacher(text: str, points: Sequence[str]) -> list[str]:
+    """What the student wrote, and a line for each point of the rubric, which no program can give."""
+    said = f"<blockquote style='white-space: pre-line'>{html.escape(text)}</blockquote>" if text else "<p>no text</p>"
+    lines = [f"<li><input type=checkbox> {html.escape(point)}</li>" for point in points]
+    return [said, f"<p>Rubric, of {len(points)} points, for the teacher:</p><ul>", *lines, "</ul>"]
 
 
 def _is_notebook(path: str) -> bool:
@@ -230,6 +241,7 @@ def _grade_one(
         job = Path(work) / "answers.json"
         given = answers(reference, submitted)
         result.digests = [leaderboard.digest(sources[-1]) for sources in given]
+        result.texts = [exercises.written(sources[-1]) for sources in given]
         job.write_text(json.dumps(given), encoding="utf-8")
         result.status, why = grader(result.chapter, job, timeout, memory)
         result.seconds = time.monotonic() - started
@@ -292,9 +304,10 @@ def _chapter(submitted: NotebookNode, path: Path, references: dict[str, Notebook
     named = ours.get("chapter") if isinstance(ours, dict) else None
     if isinstance(named, str) and named in references:
         return named
-    found = [name for name in references if path.name.lower().startswith(f"ex{name[:2]}")]
+    begins = {name: name if name == exercises.CAPSTONE else f"ex{name[:2]}" for name in references}
+    found = [name for name in references if path.name.lower().startswith(begins[name])]
     if len(found) != 1:
-        known = ", ".join(f"ex{name}" for name in references)
+        known = ", ".join(name if name == exercises.CAPSTONE else f"ex{name}" for name in references)
         raise Hw3Error(f"{path}: of no known chapter; expected a name that begins as one of {known}")
     return found[0]
 
