@@ -165,7 +165,7 @@ def test_a_board_shows_baseline_best_known_and_own_with_intervals(capsys):
     title, *rows = capsys.readouterr().out.splitlines()
     assert title == "accuracy on 90 hidden images, with 95 % intervals"
     names = [
-        "baseline: nearest class mean", "best known: logistic regression of standardised features", "your answer",
+        "baseline: nearest class mean", "best known: logistic regression", "your answer",
         "your answer - baseline, paired", "your answer - best known, paired",
     ]  # fmt: skip
     assert [row.strip().partition("   ")[0].rstrip() for row in rows[:1] + rows[2:]] == names[:1] + names[2:]
