@@ -644,8 +644,8 @@ best_epoch(history, plt.subplots(figsize=(5, 3))[1])
 # %% [markdown] tags=["exercise"]
 # ### Exercise 4 (level 3). Beat the leaderboard
 #
-# The features of a pretrained network, one vector an image, and behind them what a camera could tell: mean and spread
-# of red, green and blue, from 0 to 255. The nearest class mean is a classifier already. Write a better one:
+# The features of a pretrained network, one vector an image, and behind them what a camera could tell, from 0 to 255:
+# mean and spread of red, green and blue, and how bright the dark, the middle and the bright pixels are. The nearest class mean is a classifier already. Write a better one:
 # `f(X_train, y_train, X_test)` gives the predicted labels. You have the images of this chapter to train on and to try
 # it. The check paints other bottles for each call (so it takes some seconds), shows how many of them the baseline, the
 # best known classifier and yours have right, and passes where yours is *significantly* better than the baseline on the
@@ -660,7 +660,8 @@ stack = ImageStack.load(course, 224)
 with torch.no_grad():
     features = backbones.load("tf_efficientnet_lite0").embed(torch.from_numpy(stack.images)).numpy()
 light = stack.images.reshape(len(course), 3, -1)
-features = np.hstack([features, light.mean(2), light.std(2)])
+bright = np.percentile(light, [5, 50, 95], axis=(1, 2)).T
+features = np.hstack([features, light.mean(2), light.std(2), bright])
 labels = course["defect"].to_numpy()
 print(f"{features.shape[0]} images, {features.shape[1]} features")
 
