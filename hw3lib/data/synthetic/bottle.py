@@ -239,8 +239,8 @@ def broken_small(flaw: Rng, bottle: Bottle) -> tuple[Box, np.ndarray]:
 
 def contamination(flaw: Rng, bottle: Bottle) -> tuple[Box, np.ndarray]:
     """Foreign matter in the neck, on the lip or on the shoulder."""
-    kind = (_fibre, _scrap, _stain, _stain)[flaw.integers(4)]
-    zone = flaw.choice(3, p=(0.6, 0.27, 0.13))
+    kind = (_fibre, _scrap, _scrap, _stain, _stain, _stain)[flaw.integers(6)]
+    zone = flaw.choice(3, p=(0.75, 0.17, 0.08))
     low, high = ((0, 0.85 * bottle.mouth), (bottle.mouth, bottle.lip), (bottle.lip, bottle.body - 0.03))[zone]
     at = bottle.centre + np.sqrt(flaw.uniform(low**2, high**2)) * np.exp(1j * flaw.uniform(0, 2 * np.pi))
     box, alpha, colour = kind(flaw, bottle, at)

@@ -16,7 +16,7 @@ from .canvas import Field, Steady, blob, coordinates, curve, distance_to_curve, 
 
 Array = np.ndarray
 Rng = np.random.Generator
-VARIATION = 0.5  # share of their spread that carpets of one kind keep under fixed lamps
+VARIATION = 0.8  # share of their spread that carpets of one kind keep under fixed lamps
 THREADS = 84.0  # a side, before the scale of the picture
 PITCH = 1 / THREADS
 _TABLE = 256  # threads with properties of their own; more than any picture shows
@@ -266,7 +266,7 @@ def _cut(carpet: Carpet, flaw: Rng) -> Array:
     """A slit: threads severed along a line, pushed aside and frayed."""
     size, severity = len(carpet.image), flaw.uniform(0.4, 1)
     half = 0.0016 + 0.011 * severity**1.3 * flaw.uniform(0.4, 1)
-    length, reach = flaw.uniform(0.08, 0.16) + flaw.uniform(0.05, 0.35) * severity, 4 * half + 0.006
+    length, reach = flaw.uniform(0.05, 0.1) + flaw.uniform(0.03, 0.15) * severity, 4 * half + 0.006
     points = _wander(flaw, length, flaw.uniform(0, 0.5)) + flaw.uniform(0.08, 0.92, 2)
     track = _track(carpet, points, reach)
     here, away, sign = track.window, np.abs(track.offset), np.sign(track.offset)
@@ -322,7 +322,7 @@ def _hole(carpet: Carpet, flaw: Rng) -> Array:
 def _metal_contamination(carpet: Carpet, flaw: Rng) -> Array:
     """A piece of wire, a staple, a curled shaving or a sliver that lies on the threads and shines."""
     severity, kind = flaw.uniform(), flaw.integers(4)
-    scale, flat = 0.6 + 0.5 * severity, kind > 1
+    scale, flat = 0.5 + 0.4 * severity, kind > 1
     width = (0.0036, 0.0044, 0.0065, 0.0120)[kind] * flaw.uniform(0.75, 1.3) * (0.7 + 0.3 * scale)
     length = flaw.uniform((0.1, 0, 0.08, 0.06), (0.3, 1, 0.2, 0.13))
     bend = flaw.uniform((0, 0, 2.5, 0), (1.2, 1, 7, 0.6))
