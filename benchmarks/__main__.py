@@ -19,6 +19,7 @@ PACKAGES = {
         "patchcore",
         "detectors",
         "thresholds",
+        "tolerate",
         "sam",
         "detection",
     ),
