@@ -20,6 +20,7 @@ PACKAGES = {
         "detectors",
         "painters",
         "thresholds",
+        "tolerate",
         "sam",
         "detection",
     ),
