@@ -88,7 +88,7 @@ def robustness_table(
             is_defect = e.is_defect if rows is None else e.is_defect[rows]
             above = scores > e.detector.threshold_
             groups = e.groups if rows is None or e.groups is None else e.groups[rows]
-            row = {"condition": name, "detector": e.label}
+            row: dict[str, object] = {"condition": name, "detector": e.label}
             row |= auroc_interval(is_defect, scores, groups).columns("image_auroc", "auroc")
             row |= {"false_alarm_rate": share(above[~is_defect]), "detection_rate": share(above[is_defect])}
             row["images"] = len(is_defect)
