@@ -668,8 +668,8 @@ checks.beats_nearest_mean(my_classifier, features, labels)
 #     return model.predict(X[test][:, best])
 # ```
 #
-# `train` and `test` are rows. On features that are pure noise it is right in 70 % of the test images. It fits on
-# training rows and predicts test rows, so where is the leak? There are two. Write it without.
+# `train` and `test` are rows. On features that are pure noise it is right in about three of four test images. It fits
+# on training rows and predicts test rows, so where is the leak? There are two. Write it without.
 
 
 # %% tags=["exercise", "answer-5"]
