@@ -23,6 +23,7 @@ from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.places import course_folder
 from hw3lib.errors import Hw3Error
 
+CAPSTONE = "capstone"  # the last exercise notebook, of no chapter: rubrics, no hints, no solutions
 CHAPTERS = "chapters"  # where a student's folder has the chapters, which are no submissions
 _SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION(?:: (\w+))?\n(.*?)^ *# END SOLUTION *$", re.M | re.S)
 _HINT = re.compile(r"^ *# HINT: (.+)\n", re.M)
@@ -127,6 +128,27 @@ def hints(source: str) -> list[str]:
     return _HINT.findall(source)
 
 
+def rubric(notebook: NotebookNode, number: int) -> list[str]:
+    """What a teacher gives points for in an exercise: the list behind ``**Rubric**`` in the text before its answer."""
+    text = ""
+    for cell in notebook.cells:
+        mark = numbered(cell)
+        if mark == ("answer", number):
+            break
+        text = "" if mark else text + (cell.source if cell.cell_type == "markdown" else "")
+    points = re.findall(r"^- (.+(?:\n  .+)*)", text.partition("**Rubric**")[2], re.M)
+    return [" ".join(point.split()) for point in points]
+
+
+def written(source: str) -> str:
+    """The texts that an answer gives to names, without executing it."""
+    try:
+        nodes = [node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    return "\n\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
 @dataclass(frozen=True)
 class Guidance:
     """What helps with an exercise: its hints, and its solution as code."""
@@ -147,7 +169,9 @@ def guidance(check: str) -> Guidance:
             answer = cells.get(("answer", number), "")
             if kind == "check" and f"checks.{check}(" in source and hints(answer):
                 return Guidance(hints(answer), _SOLUTION.sub(lambda m: _HINT.sub("", m[3]).rstrip(), answer))
-    raise Hw3Error(f"no notebook in {course_folder()} has hints on {check}; `make notebooks` makes them")
+    raise Hw3Error(
+        f"no notebook in {course_folder()} has hints on {check}; `make notebooks` makes them (the capstone has none)"
+    )
 
 
 def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
@@ -194,6 +218,16 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
     return new_notebook(cells=[cell for cell in cells if cell.source], metadata=metadata)
 
 
+def capstone_notebook(source: NotebookNode) -> NotebookNode:
+    """The capstone as a notebook, from its source, see :func:`hw3lib.course.build.convert`; it has no solutions."""
+    for cell in source.cells:
+        cell.metadata.pop("jupyter", None)
+        if mark := numbered(cell):
+            cell["id"] = "-".join(map(str, mark))
+    source.metadata["language_info"], source.metadata["hw3lib"] = {"name": "python"}, {"chapter": CAPSTONE}
+    return source
+
+
 def _used(chapter: NotebookNode, code: list[str], tag: str) -> NotebookNode:
     """Of the chapter's parameters, or of the imports in its set-up, those that the code of the exercises uses."""
     names = set().union(*(_names(source, ast.Load) for source in code))
@@ -233,7 +267,7 @@ def start(target: str | Path) -> tuple[list[Path], list[Path]]:
         Hw3Error: there are no exercises, or the folder cannot be written.
     """
     target = expanded(target)
-    sources = sorted(folder().glob("ex[0-9][0-9]_*.ipynb"))
+    sources = [*sorted(folder().glob("ex[0-9][0-9]_*.ipynb")), *folder().glob(f"{CAPSTONE}.ipynb")]
     if not sources:
         raise Hw3Error(f"no exercise notebooks in {folder()}; `make notebooks` makes them from notebooks/sources")
     if target.resolve() == folder().resolve():
@@ -242,7 +276,8 @@ def start(target: str | Path) -> tuple[list[Path], list[Path]]:
     kept: list[Path] = []
     for source in sources:
         chapter = source.name.removeprefix("ex")
-        _copied(course_folder() / chapter, target / CHAPTERS / chapter)
+        if source.stem != CAPSTONE:
+            _copied(course_folder() / chapter, target / CHAPTERS / chapter)
         path = target / source.name
         (made if _copied(source, path, (f"../{chapter}", f"{CHAPTERS}/{chapter}")) else kept).append(path)
     return made, kept

@@ -53,6 +53,7 @@ class Grade:
             ``setup`` (the course's own cells failed); ``unreadable``.
         exercises: ``passed``, ``failed`` (a wrong answer), ``missing`` (none) or ``error``, in order.
         messages: what each exercise was told, empty where it passed.
+        texts: what each answer says in the student's own words, for a teacher to judge by the exercise's rubric.
         hints: number of hints asked for in this chapter, where ``hints.json`` was handed in beside the notebook.
         seconds: wall time.
         message: which answers were not found, or why the rest was not executed.
@@ -63,6 +64,7 @@ class Grade:
     status: str = "ok"
     exercises: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     hints: int = 0
     seconds: float = 0.0
     message: str = ""
@@ -162,10 +164,19 @@ def write_feedback(
             names = _checks(references[one.chapter]) if one.chapter in references else []
             for number, (outcome, message) in enumerate(zip(one.exercises, one.messages, strict=True), 1):
                 parts.append(f"<h3>Exercise {number}: {outcome}</h3><p>{html.escape(message)}</p>")
-                if solutions and outcome != PASSED:
+                if points := exercises.rubric(references[one.chapter], number):
+                    parts += _for_the_teacher(one.texts[number - 1], points)
+                if solutions and outcome != PASSED and one.chapter != exercises.CAPSTONE:
                     parts.append(f"<pre>{html.escape(exercises.guidance(names[number - 1]).solution)}</pre>")
         with atomic_path(folder / f"{student}.html") as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _for_the_teacher(text: str, points: Sequence[str]) -> list[str]:
+    """What the student wrote, and a line for each point of the rubric, which no program can give."""
+    said = f"<blockquote style='white-space: pre-line'>{html.escape(text)}</blockquote>" if text else "<p>no text</p>"
+    lines = [f"<li><input type=checkbox> {html.escape(point)}</li>" for point in points]
+    return [said, f"<p>Rubric, of {len(points)} points, for the teacher:</p><ul>", *lines, "</ul>"]
 
 
 _STYLE = "<style>body {max-width: 50em; margin: 2em auto; font-family: sans-serif}</style>"
@@ -202,7 +213,9 @@ def _grade_one(
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hw3-grade-", ignore_cleanup_errors=True) as work:
         job = Path(work) / "answers.json"
-        job.write_text(json.dumps(answers(reference, submitted)), encoding="utf-8")
+        given = answers(reference, submitted)
+        result.texts = [exercises.written(sources[-1]) for sources in given]
+        job.write_text(json.dumps(given), encoding="utf-8")
         result.status, why = grader(result.chapter, job, timeout, memory)
         result.seconds = time.monotonic() - started
         lines = []
@@ -262,9 +275,10 @@ def _chapter(submitted: NotebookNode, path: Path, references: dict[str, Notebook
     named = ours.get("chapter") if isinstance(ours, dict) else None
     if isinstance(named, str) and named in references:
         return named
-    found = [name for name in references if path.name.lower().startswith(f"ex{name[:2]}")]
+    begins = {name: name if name == exercises.CAPSTONE else f"ex{name[:2]}" for name in references}
+    found = [name for name in references if path.name.lower().startswith(begins[name])]
     if len(found) != 1:
-        known = ", ".join(f"ex{name}" for name in references)
+        known = ", ".join(name if name == exercises.CAPSTONE else f"ex{name}" for name in references)
         raise Hw3Error(f"{path}: of no known chapter; expected a name that begins as one of {known}")
     return found[0]
 

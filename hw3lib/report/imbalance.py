@@ -45,13 +45,14 @@ def _numbers(run: Run) -> str:
     counts = run.value(DATASET, "/classes")
     if len(counts) < 2:
         return ""
-    head, tail = max(counts, key=counts.get), min(counts, key=counts.get)
-    sizes = [run.mark(DATASET, f"/classes/{escaped(name)}", ".0f") for name in (head, tail)]
+    heads, tails = ([name for name in counts if counts[name] == end(counts.values())] for end in (max, min))
+    sizes = [run.mark(DATASET, f"/classes/{escaped(names[0])}", ".0f") for names in (heads, tails)]
+    if heads == tails:
+        return f"Here all {len(counts)} classes have {sizes[0]} images each: there is no long tail."
+    head, tail = (clean(names[0]) if len(names) == 1 else f"each of {len(names)} classes" for names in (heads, tails))
     ratio = run.mark(DATASET, "/imbalance_ratio", ".1f", optional=True)
-    return (
-        f"Here {clean(head)} has {sizes[0]} images and {clean(tail)}, the rarest, {sizes[1]}: an imbalance ratio of "
-        f"{ratio}."
-    )
+    rarest = f"{tail}, the rarest," if len(tails) == 1 else f"{tail}, the rarest ones,"
+    return f"Here {head} has {sizes[0]} images and {rarest} {sizes[1]}: an imbalance ratio of {ratio}."
 
 
 def _applied(run: Run) -> str:
@@ -92,9 +93,10 @@ def _helped(run: Run, ratio: float) -> str:
         return "Nothing was compared with plain training."
     best = max(compared, key=lambda i: _number(methods[i].get("balanced_accuracy")))  # the table's first, where two tie
     verdict = Interval.read(methods[best], "gain", kind="difference").verdict("a statistically significant gain")
+    said = "gains most on plain training" if _number(methods[best]["gain"]) > 0 else "comes nearest to plain training"
     return (
         f"With the tail cut to 1:{run.mark(METRICS, f'/methods/{best}/ratio', 'g')}, "
-        f"{run.mark(METRICS, f'/methods/{best}/method')} gains most on plain training, in points: "
+        f"{run.mark(METRICS, f'/methods/{best}/method')} {said}, in points: "
         f"{run.interval(METRICS, f'/methods/{best}', 'gain', spec='+.1f')}, {verdict} among all methods."
     )
 

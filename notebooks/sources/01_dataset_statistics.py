@@ -226,7 +226,7 @@ run.metrics(
 # answers are folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: the imbalance ratio
+# ### Exercise 1 (level 1). Fill in: the imbalance ratio
 #
 # Write it yourself, from a list of labels. It should be 1 for a balanced set.
 
@@ -248,7 +248,7 @@ def my_imbalance_ratio(labels):
 checks.imbalance_ratio(my_imbalance_ratio)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 2. Predict, then measure: which defect type lies farthest out?
+# ### Exercise 2 (level 2). Predict, then measure: which defect type lies farthest out?
 #
 # `defects` has a row for each mask; `x` and `y` are its centre of mass $(x, y)$, as shares of width and height. Guess
 # from the maps of the chapter (or from the product) whose *mean position* $(\bar x, \bar y)$ is farthest from the
@@ -282,7 +282,7 @@ def farthest_type(defects):
 checks.farthest_type(prediction, farthest_type, defects)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Find the planted bug: a split that leaks
+# ### Exercise 3 (level 2). Find the planted bug: a split that leaks
 #
 # A colleague splits a table into halves like this, and is delighted with the accuracy:
 #
@@ -312,6 +312,39 @@ def fair_split(table, seed):
 # %% tags=["exercise", "check-3"]
 # NBVAL_CHECK_OUTPUT
 checks.fair_split(fair_split)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4 (level 3). Find the leak: one photograph, twice
+#
+# A split is fair only as far as its images are different ones. Somebody has enlarged a data set: some photographs were
+# saved again, mirrored (left and right exchanged), or in another light, so that each pixel $p$ became $a\,p + b$ with
+# one factor $a > 0$ and one constant $b$ for the whole image, or both. No file name and no checksum tells. All the
+# photographs show the same product, so they resemble each other anyway.
+#
+# Which test images are training images again? Nobody tells you how to compare them.
+
+
+# %% tags=["exercise", "answer-4"]
+def same_photograph(train_images, test_images):
+    """Positions of test images; the images are uint8 arrays (n, height, width)."""
+
+    # BEGIN SOLUTION
+    # HINT: What of an image do a factor and a constant leave as it is? And what does a mirror?
+    # HINT: Bring each image to mean 0 and standard deviation 1: then a * p + b and p are the same.
+    # HINT: Compare each test image with each training image and its mirror image, [:, :, ::-1], by correlation.
+    def standardised(images):
+        flat = images.reshape(len(images), -1).astype(float)
+        return (flat - flat.mean(axis=1, keepdims=True)) / flat.std(axis=1, keepdims=True)
+
+    both = np.concatenate([train_images, train_images[:, :, ::-1]])
+    correlation = standardised(test_images) @ standardised(both).T / train_images[0].size
+    return np.flatnonzero(correlation.max(axis=1) > 0.95)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+# NBVAL_CHECK_OUTPUT
+checks.same_photograph(same_photograph)
 
 # %% [markdown]
 # **More to try.** Put twenty pictures into `data/mine/good/` and ten into `data/mine/<defect>/` and run this notebook

@@ -215,6 +215,10 @@ run.figure(plots.classify.curves(results), "curves")
 widgets.in_person(widgets.explore_attempts, results)
 
 # %% [markdown]
+# **Why** the curves differ: what is pretrained has only a linear layer to learn, so its loss falls within a few epochs;
+# a network from scratch must find edges first, and with so few images it can bring its loss down without finding them.
+
+# %% [markdown]
 # ## Each report's finding as a hypothesis
 #
 # Four students' reports, on carpet, wood, bottle and capsule, named what helped them. Each measured one split, so each
@@ -351,6 +355,11 @@ run.table(board, "leaderboard")[[*columns, "balanced_accuracy"]].round(3)
 
 # %%
 run.figure(plots.classify.leaderboard(board, "baseline"), "leaderboard")
+
+# %% [markdown]
+# **Why** the bars are long: they say what other splits of as few images would give. One test image is worth the same
+# number of points to every attempt, and no training makes the test larger.
+
 # %% [markdown]
 # ## Which classes are confused?
 #
@@ -359,6 +368,9 @@ run.figure(plots.classify.leaderboard(board, "baseline"), "leaderboard")
 # %%
 run.figure(plots.classify.confusions(results), "confusions")
 # %% [markdown]
+# **Why** some pairs: two types are confused where the network's input shows them alike, because they are small, or of
+# one colour and differ in shape only. If the good class takes most of the errors, the defect was too small to be seen.
+#
 # *Precision* is the share of the images called a class that are of it, *recall* the share of a class that was found,
 # *F1* their harmonic mean; the balanced accuracy above is the mean recall of a split, so that a rare class counts as
 # much as a common one. Of the best attempt:
@@ -368,6 +380,9 @@ best = next(r for r in results if r.attempt.name == board.loc[0, "attempt"])
 per_class = run.table(best.per_class(), "per_class")
 run.figure(plots.classify.per_class(per_class), "per_class")
 # %% [markdown]
+# **Why** precision and recall part: a class that takes the images of others has recall and lacks precision; one that
+# loses its images to them has it the other way round. Both have few test images: look at the confusions beside it.
+#
 # Can its confidence be believed? Of the decisions made with 80 % confidence 80 % should be right.
 
 # %%
@@ -375,6 +390,9 @@ calibration = best.calibration()
 run.table(calibration.table, "calibration")
 run.figure(plots.classify.reliability(calibration.table), "reliability")
 # %% [markdown]
+# **Why** confidence and accuracy part: a loss that is nearly zero on the training images can only fall further by
+# larger logits, so training long makes a network surer, not better. Below the diagonal it is too sure.
+#
 # And the pictures behind its most confident mistakes. Is the label right? With a person in front, each can be given
 # another one; the choices are kept in `relabelled.json`, and `hw3lib.views.widgets.choices.apply` gives the table with
 # them.
@@ -384,6 +402,10 @@ run.figure(widgets.mistakes(best, images), "mistakes")
 # %%
 widgets.in_person(widgets.browse_mistakes, results, images)
 widgets.in_person(widgets.relabel, best, images, run.folder / "relabelled.json")
+
+# %% [markdown]
+# **Why** look at the surest ones: a mistake at 51 % says that two classes are alike, one at 99 % that the network has
+# seen something. It is a wrong label, a second defect, or something that has nothing to do with the defect.
 
 # %% [markdown]
 # ## Why it decides
@@ -406,6 +428,10 @@ run.figure(plots.explain.grad_cams(explanation, images), "grad_cams")
 widgets.in_person(widgets.browse_grad_cams, [explanation], images)
 
 # %% [markdown]
+# **Why** the maps are coarse: they have as many cells as the stage that is explained, enlarged to the image. A peak in
+# the cell beside a small defect is not yet a wrong reason.
+
+# %% [markdown]
 # The *pointing game* counts. Two players who do not look stand beside it: a random pixel, and the centre of the image.
 # A correct decision with its peak elsewhere may be right for a wrong reason, or the map is too coarse for the defect.
 
@@ -416,6 +442,9 @@ pointing.round(2)
 # %%
 run.figure(plots.explain.pointing(pointing), "pointing")
 # %% [markdown]
+# **Why** the two players: a large defect is hit by chance, and products lie in the middle. Only what exceeds both is
+# the network's own.
+#
 # ## What came out
 #
 # Written from the numbers above, whatever they are.
@@ -489,7 +518,7 @@ run.metrics(
 # answers are folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: Wilson's interval
+# ### Exercise 1 (level 1). Fill in: Wilson's interval
 #
 # A report says 7 of 8 test images were right: $p = 7/8$ is the share of the $n = 8$ images. The interval that every
 # student learns first, $p \pm z \sqrt{p(1-p)/n}$, has no width where all are right. Wilson's has. It goes from
@@ -517,7 +546,7 @@ def my_wilson(correct, n):
 checks.wilson(my_wilson)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 2. Fill in: exchange the head
+# ### Exercise 2 (level 1). Fill in: exchange the head
 #
 # `model` is a torchvision MobileNetV3; its last layer is `model.classifier[-1]`, a `nn.Linear`. Put another one in its
 # place that has `num_classes` outputs. It learns, and nothing else does.
@@ -542,7 +571,7 @@ def my_head(model, num_classes):
 checks.exchange_head(my_head)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Find the planted bug: when to stop
+# ### Exercise 3 (level 2). Plot the validation loss, choose an epoch
 #
 # ```python
 # def best_epoch(history):
@@ -551,34 +580,46 @@ checks.exchange_head(my_head)
 #
 # `history` is a table with the columns `epoch` (from 1), `train_loss`, `val_loss` and `test_accuracy`. The *validation
 # loss* is the loss on some of the training images that were held out: the network neither learns from them nor is
-# judged by them. The training loss falls all the time, the validation loss rises again once images are learnt by heart:
+# judged by them. Whoever reports the accuracy of the epoch above reports too much. Why?
 #
-# | epoch | train_loss | val_loss | test_accuracy |
-# |---|---|---|---|
-# | 1 | 1.51 | 1.40 | 0.44 |
-# | 2 | 0.82 | 0.93 | 0.67 |
-# | 3 | 0.31 | 1.02 | 0.72 |
-#
-# Whoever reports the accuracy of *this* epoch reports too much. Why? Choose the epoch as it may be chosen.
+# Draw what one may choose by: both losses over the epoch, with `axes.plot`, both axes and both lines labelled. Choose
+# the epoch, mark it by a vertical line (`axes.axvline`), and return it. The same picture says whether the network
+# learns its images by heart: the training loss falls on, the validation loss rises again.
+
+# %% tags=["exercise"]
+history = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3, 4, 5, 6],
+        "train_loss": [1.51, 0.82, 0.44, 0.21, 0.12, 0.06],
+        "val_loss": [1.40, 0.93, 0.81, 0.84, 0.97, 1.13],
+        "test_accuracy": [0.44, 0.67, 0.67, 0.72, 0.78, 0.72],
+    }
+)
 
 
 # %% tags=["exercise", "answer-3"]
-def best_epoch(history):
-    """Number of the epoch whose weights are kept."""
+def best_epoch(history, axes):
+    """Number of the epoch whose weights are kept; the losses are drawn on the axes."""
     # BEGIN SOLUTION
     # HINT: What is the test accuracy to say, and can it still say it once it has chosen?
-    # HINT: Choose by the column of images that were neither trained nor tested on.
-    # HINT: idxmin() of that column gives a row; return what stands in this row in the column epoch.
-    return history.loc[history["val_loss"].idxmin(), "epoch"]
+    # HINT: Plot two columns over a third; choose by the images that were neither trained nor tested on.
+    # HINT: history["val_loss"].idxmin() is a row; the epoch stands in its column epoch. axes.legend() at the end.
+    epoch = history.loc[history["val_loss"].idxmin(), "epoch"]
+    axes.plot(history["epoch"], history["train_loss"], label="training")
+    axes.plot(history["epoch"], history["val_loss"], label="validation")
+    axes.axvline(epoch, color="grey", linestyle=":")
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend()
+    return epoch
     # END SOLUTION
 
 
 # %% tags=["exercise", "check-3"]
-# NBVAL_CHECK_OUTPUT
-checks.best_epoch(best_epoch)
+checks.choose_epoch(best_epoch)
+best_epoch(history, plt.subplots(figsize=(5, 3))[1])
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 4. Beat the leaderboard
+# ### Exercise 4 (level 3). Beat the leaderboard
 #
 # The features of a pretrained network, one vector an image. The nearest class mean is a classifier already. Write a
 # better one: `f(X_train, y_train, X_test)` gives the predicted labels. It counts if it is better on average over
@@ -611,6 +652,96 @@ def my_classifier(X_train, y_train, X_test):
 
 # %% tags=["exercise", "check-4"]
 checks.beats_nearest_mean(my_classifier, features, labels)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 5 (level 3). Find the leak in a pipeline
+#
+# A colleague has 150 features of each image and says that 20 of them are enough:
+#
+# ```python
+# def classify(X, y, train, test):
+#     X = (X - X.mean(axis=0)) / X.std(axis=0)
+#     names = np.unique(y)
+#     means = [X[y == name].mean(axis=0) for name in names]
+#     best = np.argsort(-np.abs(means[0] - means[1]))[:20]  # the features in which the two classes differ most
+#     model = LogisticRegression().fit(X[train][:, best], y[train])
+#     return model.predict(X[test][:, best])
+# ```
+#
+# `train` and `test` are rows. On features that are pure noise it is right in about three of four test images. It fits
+# on training rows and predicts test rows, so where is the leak? There are two. Write it without.
+
+
+# %% tags=["exercise", "answer-5"]
+def classify(X, y, train, test):
+    """Predicted labels of the test rows."""
+    # BEGIN SOLUTION
+    # HINT: Which lines read y, and of which rows? Which lines look at X of test rows before the last one?
+    # HINT: Everything that is learned, a mean, a spread, a choice of features, is learned from X[train] and y[train].
+    # HINT: Take mean, std and the class means of X[train]; use the same numbers and the same features on X[test].
+    from sklearn.linear_model import LogisticRegression
+
+    X_train, y_train = X[train], y[train]
+    mean, spread = X_train.mean(axis=0), X_train.std(axis=0)
+    X_train, X_test = (X_train - mean) / spread, (X[test] - mean) / spread
+    names = np.unique(y_train)
+    means = [X_train[y_train == name].mean(axis=0) for name in names]
+    best = np.argsort(-np.abs(means[0] - means[1]))[:20]
+    return LogisticRegression().fit(X_train[:, best], y_train).predict(X_test[:, best])
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-5"]
+# NBVAL_CHECK_OUTPUT
+checks.leak_free(classify)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 6 (level 2). Right for the wrong reason
+#
+# A classifier names 19 of 20 contaminated bottles. On six of them its Grad-CAM peaks at the contamination. On the other
+# thirteen it peaks at the lower right, on a paper label with the day of the photograph; good bottles have no label in
+# view, since they were photographed on another day.
+#
+# 1. Write what finds such images in any set: right decisions on defective images whose peak (the highest value of the
+#    map) lies outside the mask.
+# 2. Write to the colleague who trained it, in 60 to 300 words.
+#
+# **Rubric**, a point each; your teacher gives them, no program can:
+#
+# - what the network has learned, and how that is known;
+# - why the test accuracy does not show it;
+# - an experiment that would decide it, and which outcome would say what;
+# - what to change before the next training;
+# - what a harmless reason for a peak beside a defect would be.
+
+
+# %% tags=["exercise", "answer-6"]
+# BEGIN SOLUTION: explanation
+explanation = (
+    "Your network is right about the contaminated bottles, but in thirteen of nineteen its map peaks at the paper "
+    "label. All contaminated bottles, and only they, were photographed with the label in view, so it tells the class "
+    "in the training images and in the test images alike: the test accuracy cannot show it. Cover the label in the "
+    "test images, or paste it into good ones. If the decisions follow the label, it was the reason; if not, the "
+    "map was coarse and merely beside the defect, which is harmless. Before the next training photograph both classes "
+    "on the same days, or cut the corner away."
+)
+# END SOLUTION
+
+
+def wrong_reason(maps, masks, said, truth):
+    """Positions of the images; ``maps`` and ``masks`` are (n, height, width), ``said`` and ``truth`` names."""
+    # BEGIN SOLUTION
+    # HINT: Three things are to be true of such an image. Which of them is about the map?
+    # HINT: The position of the highest value of a map is argmax(); good images have no mask to be beside.
+    # HINT: masks[k].ravel()[maps[k].argmax()] says whether the peak of image k is on its defect.
+    on_defect = np.array([mask.ravel()[one.argmax()] for one, mask in zip(maps, masks, strict=True)])
+    return np.flatnonzero((said == truth) & (truth != "good") & ~on_defect)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-6"]
+# NBVAL_CHECK_OUTPUT
+checks.wrong_reason(explanation, wrong_reason)
 
 # %% [markdown]
 # **More to try.** Run attempt 2 at 128 and at 320 pixels: which defects come and go in the confusion matrix? Change

@@ -90,6 +90,10 @@ print(fill(imbalance.describe_long_tail(table), 100))
 run.figure(plots.imbalance.long_tail(table), "long_tail")
 
 # %% [markdown]
+# **Why** more than one number: the ratio sees two classes only, the largest and the smallest. The Gini coefficient and
+# the effective number see all, and change little where one class alone is rare.
+
+# %% [markdown]
 # ## A tail among the defects
 #
 # The test folder holds about as many images of each defect type: MVTec AD was collected so. A line does not deliver
@@ -148,8 +152,17 @@ print("the library makes the same codes:", bool(np.allclose(by_hand, deepsmote.g
 # %%
 run.figure(plots.imbalance.made_images(stack.images, labels, made, made_labels), "made_deepsmote")
 
+# %% [markdown]
+# **Why** they are smooth: the decoder is trained on squared error, and where it is not sure it draws the mean of what
+# is possible. A small defect costs little error, so it goes first.
+
 # %%
 run.figure(plots.imbalance.latent_map(deepsmote, labels, made_labels), "latent_map")
+
+# %% [markdown]
+# **Why** new codes lie on lines: each is between two neighbours of its class. Where two classes overlap in the map, a
+# line between two images of the one passes through the other. (The map is a projection: it can overlap where codes do
+# not.)
 
 # %%
 sizes = imbalance.class_sizes(tail)
@@ -160,6 +173,10 @@ run.figure(plots.imbalance.latent_walk(deepsmote, *stack.images[ends]), "latent_
 widgets.in_person(widgets.walk, deepsmote, stack.images, tail)
 
 # %% [markdown]
+# **Why** the middle matters: the ends are images that the decoder has learned, the middle is what oversampling adds.
+# If it shows two faint defects at once, half-way between the codes was no third photograph.
+
+# %% [markdown]
 # LRO's idea on the same images. Clusters of codes in each class stand for its patterns; the rarer a pattern, the more
 # samples it gets.
 
@@ -167,6 +184,10 @@ widgets.in_person(widgets.walk, deepsmote, stack.images, tail)
 lro = imbalance.LroStyle(random_state=seed)
 made_lro, made_lro_labels = lro.fit_resample(stack.images, labels)
 run.figure(plots.imbalance.made_images(stack.images, labels, made_lro, made_lro_labels), "made_lro")
+
+# %% [markdown]
+# **Why** some look alike: a pattern that was photographed once has no neighbour of its own kind to be mixed with, and
+# the rarer it is the more often it is used.
 
 # %% [markdown]
 # A fifth answer, of none of the four papers, needs masks and no network: cut the defect out and put it onto a good
@@ -182,6 +203,10 @@ if can_paste:
 else:
     figure = plots.nothing("no masks, or no good images: nothing can be pasted")
 run.figure(figure, "made_copy_paste")
+
+# %% [markdown]
+# **Why** these are sharp: no network draws them. **Why** some look wrong: the defect lies where it lay, and the other
+# product may have another part, or another light, at that place.
 
 # %% [markdown]
 # Are they recognisable? Ask a classifier of real images which class each is of. It must not have learned from the
@@ -294,6 +319,11 @@ ceiling = compared.ceiling()
 run.figure(plots.imbalance.ranking(ranking, ceiling), "ranking")
 
 # %% [markdown]
+# **Why** some rows are nearly equal: on frozen features weights, sampling and margins all move the same linear
+# boundaries, most by about as much as the class sizes say, and where two methods decide all but a few test images
+# alike, their figures are the same. Methods of one family (ArcFace, CosFace and LEAP, which is a cloud around one of
+# these two) share their loss and differ in one term: expect their rows together.
+#
 # Colours are for all methods together: of eighteen without effect, some gain would by chance leave out zero in about
 # one such comparison of six. Holm's method allows for their number; the bars are each by itself.
 #
@@ -345,29 +375,7 @@ run.metrics(
 # the answers are folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: SMOTE's one line
-#
-# A new example between an image's features $x$ and those of a neighbour of its class, $z$. A share $u$ between 0 and 1
-# says how far along it lies: at $u = 0$ it is $x$, at $u = 1$ it is $z$.
-
-
-# %% tags=["exercise", "answer-1"]
-def smote_point(x, neighbour, u):
-    """Features of the new example."""
-    # BEGIN SOLUTION
-    # HINT: Which vector leads from x to its neighbour?
-    # HINT: Begin at x and add the share u of the way to the neighbour.
-    # HINT: The way is neighbour - x; a share u of it is u * (neighbour - x).
-    return x + u * (neighbour - x)
-    # END SOLUTION
-
-
-# %% tags=["exercise", "check-1"]
-# NBVAL_CHECK_OUTPUT
-checks.smote_point(smote_point)
-
-# %% [markdown] tags=["exercise"]
-# ### Exercise 2. Fill in: class-balanced weights
+# ### Exercise 1 (level 1). Fill in: class-balanced weights
 #
 # Images of one class resemble each other, so the $n$-th one adds less than the first, by a factor $\beta < 1$ each.
 # The *effective number* of $n$ images ([Cui et al. 2019](https://arxiv.org/abs/1901.05555)) is
@@ -377,7 +385,7 @@ checks.smote_point(smote_point)
 # Weigh each class by one over it, and scale the weights so that their mean is 1.
 
 
-# %% tags=["exercise", "answer-2"]
+# %% tags=["exercise", "answer-1"]
 def class_balanced_weights(counts, beta):
     """One weight a class, from the numbers of images (an array)."""
     # BEGIN SOLUTION
@@ -389,19 +397,19 @@ def class_balanced_weights(counts, beta):
     # END SOLUTION
 
 
-# %% tags=["exercise", "check-2"]
+# %% tags=["exercise", "check-1"]
 # NBVAL_CHECK_OUTPUT
 checks.class_balanced_weights(class_balanced_weights)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Fill in: decide as if the classes were balanced
+# ### Exercise 2 (level 1). Fill in: decide as if the classes were balanced
 #
 # A network trained on a long tail gives the logits $f_c(x)$, an array `(images, classes)`. They are logarithms of
 # probabilities (up to a constant an image), and by Bayes' rule $p(c \mid x) \propto p(x \mid c)\, \pi_c$, where
 # the prior $\pi_c$ is the share of class $c$ in the training images. Take it out.
 
 
-# %% tags=["exercise", "answer-3"]
+# %% tags=["exercise", "answer-2"]
 def adjusted_logits(logits, counts):
     """Logits of a balanced world; ``counts`` are the training images of each class."""
     # BEGIN SOLUTION
@@ -412,12 +420,12 @@ def adjusted_logits(logits, counts):
     # END SOLUTION
 
 
-# %% tags=["exercise", "check-3"]
+# %% tags=["exercise", "check-2"]
 # NBVAL_CHECK_OUTPUT
 checks.logit_adjustment(adjusted_logits)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 4. Find the planted bug: a wonderful test result
+# ### Exercise 3 (level 2). Find the planted bug: a wonderful test result
 #
 # ```python
 # def prepare(X, y, train, test, oversample):
@@ -428,7 +436,7 @@ checks.logit_adjustment(adjusted_logits)
 # `train` and `test` are rows of `X`. Repair it: what is trained on is to be balanced, and nothing else.
 
 
-# %% tags=["exercise", "answer-4"]
+# %% tags=["exercise", "answer-3"]
 def prepare(X, y, train, test, oversample):
     """X_train, y_train, X_test, y_test."""
     # BEGIN SOLUTION
@@ -440,9 +448,78 @@ def prepare(X, y, train, test, oversample):
     # END SOLUTION
 
 
-# %% tags=["exercise", "check-4"]
+# %% tags=["exercise", "check-3"]
 # NBVAL_CHECK_OUTPUT
 checks.oversample_after_split(prepare)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4 (level 2). Choose a threshold for given costs
+#
+# A score is high where a product looks defective; from a threshold $t$ on it is stopped. You have the scores of
+# validation images, and know which are defective. There are far more defects among them than on the line, where only
+# the share $\pi$ of the products is defective (`defect_rate`). A defect that passes costs $c_m$ (`miss`), a good
+# product that is stopped costs $c_a$ (`alarm`). With the shares $m(t)$ of defective images that are missed and $a(t)$
+# of good images that are stopped, a product costs on average
+#
+# $$C(t) = \pi\, c_m\, m(t) + (1 - \pi)\, c_a\, a(t)$$
+#
+# Return the threshold with the lowest cost: a score, or infinity if it is cheapest to stop nothing.
+
+
+# %% tags=["exercise", "answer-4"]
+def cheapest_threshold(scores, is_defect, miss, alarm, defect_rate):
+    """A number; ``is_defect`` is a bool array."""
+
+    # BEGIN SOLUTION
+    # HINT: Between two neighbouring scores nothing changes. How many thresholds are there to try?
+    # HINT: Try each score, and infinity: compute both shares and the cost, and keep the cheapest.
+    # HINT: m(t) is (scores[is_defect] < t).mean(), a(t) is (scores[~is_defect] >= t).mean().
+    def cost(t):
+        missed, stopped = (scores[is_defect] < t).mean(), (scores[~is_defect] >= t).mean()
+        return defect_rate * miss * missed + (1 - defect_rate) * alarm * stopped
+
+    return min([*scores, np.inf], key=cost)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+# NBVAL_CHECK_OUTPUT
+checks.cheapest_threshold(cheapest_threshold)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 5 (level 3). Implement copy-paste
+#
+# `image` (uint8, height x width x 3) has a defect where `mask` is true. `good` is a good image of the same size, whose
+# product lies where `product` is true. Cut the defect out along its mask and put it onto the good product: somewhere
+# else, drawn by `rng` among all places at which *all* of the defect lies on the product. The rest of the good image
+# stays as it is. (The library blends the edges; here they may be sharp.)
+
+
+# %% tags=["exercise", "answer-5"]
+def copy_paste(image, mask, good, product, rng):
+    """The new image, and its mask."""
+    # BEGIN SOLUTION
+    # HINT: By which shifts does the defect stay in the frame, and at which of those does it lie on the product?
+    # HINT: rows, columns = np.nonzero(mask) are the pixels; moved by (down, right) all must be true in product.
+    # HINT: List all shifts that fit, draw one with rng.integers(len(shifts)), and copy the pixels to their new places.
+    rows, columns = np.nonzero(mask)
+    shifts = [
+        (down, right)
+        for down in range(-rows.min(), mask.shape[0] - rows.max())
+        for right in range(-columns.min(), mask.shape[1] - columns.max())
+        if product[rows + down, columns + right].all()
+    ]
+    down, right = shifts[rng.integers(len(shifts))]
+    made, made_mask = good.copy(), np.zeros_like(mask)
+    made[rows + down, columns + right] = image[rows, columns]
+    made_mask[rows + down, columns + right] = True
+    return made, made_mask
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-5"]
+# NBVAL_CHECK_OUTPUT
+checks.copy_paste(copy_paste)
 
 # %% [markdown]
 # **More to try.** Set `ratio = 3`: from which ratio on does anything help? Combine balanced batches with post-hoc logit

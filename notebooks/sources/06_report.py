@@ -181,7 +181,7 @@ results.metrics(pages=made.pages if made else 0, words=words, missing=made.missi
 # folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: do two intervals overlap?
+# ### Exercise 1 (level 1). Fill in: do two intervals overlap?
 #
 # A report gives 53 to 98 %, yours 65 to 84 %. Write what decides for any two intervals $[a, b]$ and $[c, d]$ whether
 # they have a point in common. Touching counts.
@@ -203,7 +203,7 @@ def intervals_agree(low, high, other_low, other_high):
 checks.intervals_agree(intervals_agree)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 2. Predict, then measure: what is one image worth?
+# ### Exercise 2 (level 1). Predict, then measure: what is one image worth?
 #
 # The four reports tested on 22 (carpet), 26 (wood), 8 (bottle) and 24 (capsule) images. By how many percentage points
 # does one more right image raise the accuracy? Guess first, a dict with a number for each:
@@ -231,7 +231,7 @@ def points_an_image(images):
 checks.points_an_image(prediction, points_an_image)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Find the planted bug: a report that is too good
+# ### Exercise 3 (level 2). Find the planted bug: a report that is too good
 #
 # ```python
 # def accuracy_to_report(accuracies):
@@ -255,6 +255,65 @@ def accuracy_to_report(accuracies):
 # %% tags=["exercise", "check-3"]
 # NBVAL_CHECK_OUTPUT
 checks.honest_summary(accuracy_to_report)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4 (level 3). A stranger's table
+#
+# A colleague sends this table, all intervals 95 %, the gains paired on the same splits, and four claims with it.
+#
+# | method | accuracy | gain over the baseline, points | chosen on |
+# |---|---|---|---|
+# | baseline | 71 % (60 to 80) | | |
+# | A, larger images | 78 % (68 to 86) | +7 (+2 to +12) | validation images |
+# | B, a deeper network | 74 % (63 to 83) | +3 (−2 to +8) | validation images |
+# | C, the best of forty settings | 83 % (73 to 90) | +12 (+6 to +18) | test images |
+#
+# 1. A helps. 2. B makes no difference. 3. C will be as good on new products as in the table. 4. A will be as good on
+# new products as its interval says.
+#
+# Write a letter of 40 to 250 words: which claims do not follow, why, and what would have to be done to know? Then write
+# the rule for any such row and the claims `"helps"`, `"hurts"`, `"makes no difference"` and
+# `"will be as good on new products"`.
+#
+# **Rubric**, a point each; your teacher gives them, no program can:
+#
+# - names the claims that do not follow, and no other;
+# - for each says what else would explain the same row;
+# - says what would have to be done to know, and what it would cost;
+# - is kind, and can be understood by somebody who has never heard of a confidence interval.
+
+
+# %% tags=["exercise", "answer-4"]
+# BEGIN SOLUTION: letter
+letter = (
+    "Dear colleague, two of your claims do not follow. That B makes no difference: its interval runs from two points "
+    "worse to eight better, so it may well help; these splits cannot tell, and about four times as many test images "
+    "would halve the interval. That C will be as good on new products: it was the best of forty on the images that "
+    "judge it, and some of the forty were lucky there. Choose it again on validation images, or test it once on "
+    "photographs that nobody has used. Claims one and four do follow."
+)
+# END SOLUTION
+
+
+def follows(claim, row):
+    """True or False; ``row`` has accuracy, low, high, gain, gain_low, gain_high and chosen_on."""
+    # BEGIN SOLUTION
+    # HINT: For which of the four claims can no interval, however narrow, be enough?
+    # HINT: A gain is shown where its whole interval is above zero; no difference is never shown by a row like this.
+    # HINT: The last claim depends on row["chosen_on"] alone, "validation images" or "test images".
+    if claim == "helps":
+        return row["gain_low"] > 0
+    if claim == "hurts":
+        return row["gain_high"] < 0
+    if claim == "will be as good on new products":
+        return row["chosen_on"] == "validation images"
+    return False
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+# NBVAL_CHECK_OUTPUT
+checks.claims(letter, follows)
 
 # %% [markdown]
 # **More to try.** Copy your run's folder, change one accuracy in `02/metrics.json` of the copy, and build its report

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.figure import Figure
 from traitlets.config import Config
 
 from hw3lib.core.places import project_root
@@ -27,8 +28,16 @@ DATA = {
     "beats_nearest_mean": (classify.FEATURES, classify.LABELS),
     "beats_pooled_features": (anomaly.GOOD, anomaly.TEST, anomaly.IS_DEFECT),
     "dropped_components": (MASKLESS, 100),
+    "shift_padim": (anomaly.padim, anomaly.GOOD_MAPS, anomaly.TEST_MAPS, anomaly.MAPS_DEFECTIVE),
 }
-PREDICTED = {"farthest_type": "ring", "dropped_components": 3, "points_an_image": report.GUESS}
+PREDICTED = {  # what stands before the function
+    "farthest_type": "ring",
+    "dropped_components": 3,
+    "points_an_image": report.GUESS,
+    "shift_padim": (1, 0),
+    "wrong_reason": classify.EXPLANATION,
+    "claims": report.LETTER,
+}
 
 
 def ask(name, answer):
@@ -162,6 +171,49 @@ def test_components_are_counted_on_the_masks_of_the_chapter(category, capsys):
         assert capsys.readouterr().out.startswith(f"correct: {count} components, 3 predicted")
 
 
+def drawn_figures(count=3):
+    figures = [Figure() for _ in range(count)]
+    for figure in figures:
+        figure.add_subplot().plot([1, 2])
+    return dict(enumerate(figures))
+
+
+RESULT = {"gain": (0.1, 0.05, 0.2), "cost": (3, 2, 4)}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ((drawn_figures(), RESULT), ""),
+        ((drawn_figures(2), RESULT), "2 figures, expected three"),
+        ((drawn_figures(2) | {"blank": Figure()}, RESULT), "'blank' has nothing drawn"),
+        (({**drawn_figures(), "text": "figure"}, RESULT), "'text' has nothing drawn"),
+        ((drawn_figures(), {"gain": (0.1, 0.05, 0.2)}), "1 result, expected two"),
+        ((drawn_figures(), RESULT | {"gain": (0.3, 0.05, 0.2)}), "outside its interval"),
+        ((drawn_figures(), RESULT | {"gain": (0.3, 0.3, 0.3)}), "no width"),
+        ((drawn_figures(), RESULT | {"gain": 0.3}), "expected numbers of the shape"),
+        (drawn_figures(), "expected two dicts"),
+    ],
+)
+def test_the_form_of_a_capstone_is_checked(value, message):
+    def inspect(table):
+        assert table is not None
+        return value
+
+    if not message:
+        return checks.capstone_inspection(inspect, MASKLESS)
+    with pytest.raises(CheckFailed, match=message):
+        checks.capstone_inspection(inspect, MASKLESS)
+
+
+def test_a_capstone_report_has_a_length_and_numbers():
+    words = " ".join(f"w{chr(97 + k % 26)}{chr(97 + k // 26)}" for k in range(320))
+    checks.capstone_report(f"{words} 81 % (75 to 87), 12.5 points (3 to 21)")
+    for text, message in ((words, "0 numbers"), ("81 75 87 1 2 3", "6 words, expected 300"), (None, "expected a text")):
+        with pytest.raises(CheckFailed, match=message):
+            checks.capstone_report(text)
+
+
 class Mutant(ast.NodeTransformer):
     """One operator, comparison, sign, number or name of a solution changed: the one at ``place``."""
 
@@ -199,7 +251,12 @@ class Mutant(ast.NodeTransformer):
 
 
 # Mutations that are right, too: a factor or constant that scaling or softmax takes out, settings of scikit-learn.
-SAME = ("2 - beta) / (1", "1 + beta) / (1", "counts * counts.sum()", "max_iter=3001", "n_neighbors=2", "-2)", "(-2,")
+SAME = (
+    "2 - beta) / (1", "1 + beta) / (1", "counts * counts.sum()", "max_iter=3001", "n_neighbors=2", "reshape(-2",
+    "_patches), -2)", "(len(images), -2)", "train_images[1].size", "[:21]", "X_train.sum(axis=0), X_train.std",
+    ".sum(axis=0) for name", "maps > t", "fpr <= limit", "max(width, 1)", "max(height, 1)", "overlaps[best] > 0.5",
+    "range(-2, 4)", "range(-3, 3)", "['gain_high'] <= 0",
+)  # fmt: skip
 
 
 def solutions():
@@ -217,7 +274,7 @@ def test_a_mutation_of_a_solution_is_refused(name, answer):
     from torch import nn
 
     accepted, tried = [], 0
-    answer = re.sub(r"# BEGIN SOLUTION: prediction\n.*?# END SOLUTION", "", answer, count=1, flags=re.S)
+    answer = re.sub(r"# BEGIN SOLUTION: \w+\n.*?# END SOLUTION", "", answer, count=1, flags=re.S)
     for place in range(100):
         mutant = Mutant(place)
         tree = mutant.visit(ast.parse(answer))

@@ -96,6 +96,41 @@ def test_an_edited_check_an_edited_setup_and_deleted_cells_gain_nothing(submissi
     assert grades["fay"].exercises == ["passed", "missing"]
 
 
+def test_a_text_and_its_rubric_are_on_the_page_for_the_teacher(submissions):
+    reference = exercises.folder() / f"ex{CHAPTER}.ipynb"
+    made = nbformat.read(reference, as_version=4)
+    made.cells.insert(3, new_markdown_cell("Write.\n\n**Rubric**, a point each:\n\n- says why;\n- is\n  short.\n"))
+    nbformat.write(made, reference)
+    submit(submissions, "ada", notebook("one = 1\nletter = 'because <of> it'"))
+    submit(submissions, "bob", notebook("one = 1"))
+    grade.grade(submissions, echo=str, solutions=False)
+    ada, bob = ((submissions / f"feedback/{name}.html").read_text() for name in ("ada", "bob"))
+    assert "because &lt;of&gt; it</blockquote>" in ada and ada.count("type=checkbox") == 2 and "is short." in ada
+    assert "no text" in bob and "Rubric, of 2 points" in bob
+
+
+def test_a_capstone_runs_on_another_category_and_its_form_is_seen_to(tmp_path, monkeypatch):
+    folder = tmp_path / "bea"
+    folder.mkdir()
+    made = nbformat.read(exercises.folder() / "capstone.ipynb", as_version=4)
+    marked = {mark: cell for cell in made.cells if (mark := exercises.numbered(cell))}
+    marked["answer", 1].source = f"question = {' '.join(f'word{k}' for k in range(50))!r}"
+    marked["answer", 2].source = (
+        "import matplotlib.pyplot as plt\nfrom hw3lib.data import class_counts\n\ndef inspect(table):\n"
+        "    figures = {name: plt.figure() for name in 'abc'}\n    for figure in figures.values():\n"
+        "        figure.add_subplot().plot([len(table), 1])\n"
+        "    share = class_counts(table)['total'].iloc[0] / len(table)\n"
+        "    return figures, {'first': (share, share - 0.1, share + 0.1), 'second': (1, 0.5, 1.5)}"
+    )
+    marked["answer", 3].source = "report = 'too short'"
+    made.cells[1].source = "photographs = 'mine'"
+    nbformat.write(made, folder / "my-capstone.ipynb")
+    (one,) = grade.grade(tmp_path, echo=str, solutions=True)
+    assert one.exercises == ["passed", "passed", "failed"] and "2 words, expected 300 to 900" in one.messages[2]
+    page = (tmp_path / "feedback" / "bea.html").read_text()
+    assert "word49</blockquote>" in page and page.count("type=checkbox") == 14
+
+
 def without_tags(made, ids=True):
     """As an editor saves it that knows no tags, and perhaps no ids."""
     for number, cell in enumerate(made.cells):

@@ -1,4 +1,4 @@
-"""Checks of chapter 2: intervals, heads, early stopping, a leaderboard."""
+"""Checks of chapter 2: intervals, heads, early stopping, a leaderboard, a leak, right for a wrong reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from .base import CheckFailed, call, check, compare, number, short, within
+from .base import CheckFailed, call, check, compare, number, positions, short, within, written
 
 _Z = 1.959963984540054  # 97.5 % point of the normal distribution
 
@@ -121,10 +121,14 @@ def exchange_head(rng: np.random.Generator, function: Any) -> str:
 
 
 @check
-def best_epoch(rng: np.random.Generator, function: Any) -> str:
-    """The epoch with the lowest validation loss, found without a look at the test images."""
+def choose_epoch(rng: np.random.Generator, function: Any) -> str:
+    """The losses drawn over the epochs, and the epoch with the lowest validation loss, chosen without the test images.
+
+    Args:
+        function: ``f(history, axes) -> epoch``, which draws both losses and a vertical line at the epoch.
+    """
     histories, found = [], []
-    for _ in range(8):
+    for _ in range(5):
         n = int(rng.integers(9, 20))
         losses = rng.permutation(np.linspace(0.3, 2, n))
         losses[losses.argmax()] = losses.min()  # two epochs are equally good
@@ -133,15 +137,19 @@ def best_epoch(rng: np.random.Generator, function: Any) -> str:
         columns = {"train_loss": falling, "val_loss": losses, "test_accuracy": rng.random(n)}
         order = rng.permutation(list(columns))
         histories.append(pd.DataFrame({"epoch": np.arange(1, n + 1), **{name: columns[name] for name in order}}))
-    for history in histories:
+    looked_at, others = _axes(), _axes()
+    for place, history in enumerate(histories):
         given = f"a history of {len(history)} epochs"
         epochs = []
-        for _ in range(3):
+        for again in range(2):
             history = history.assign(test_accuracy=rng.permutation(history["test_accuracy"].to_numpy()))
-            value = call(function, history, given=given)
+            axes = others if place or again else looked_at
+            value = call(function, history, axes, given=given)
             if isinstance(value, pd.Series | pd.DataFrame):
                 raise CheckFailed(f"{given}: found a row or column of the table; return the number of one epoch")
             epochs.append(number(value, f"{given}, the epoch"))
+            if axes is looked_at:
+                _judge_curves(axes, history, epochs[0], given)
         if len(set(epochs)) > 1:
             raise CheckFailed(
                 f"{given}: the epoch changes when only test_accuracy changes; what the test images choose, they can no "
@@ -173,7 +181,37 @@ def best_epoch(rng: np.random.Generator, function: Any) -> str:
         hint = next((why for idea, why in ideas if all(_equal(idea, h, e) for h, e in every)), "the lowest one decides")
         losses = history["val_loss"].round(2).tolist()
         raise CheckFailed(f"validation losses {short(losses)}: expected epoch {best[0]}, found {epoch:g}; {hint}")
-    return "validation images choose, test images judge"
+    return "the picture says whether it learns by heart; validation images choose, and test images judge"
+
+
+def _axes() -> Any:
+    from matplotlib.figure import Figure  # of all checks this one alone draws
+
+    axes: Any = Figure(figsize=(4, 3)).add_subplot()
+    axes.__deepcopy__ = lambda memo: axes  # what is drawn on it is what is asked for
+    return axes
+
+
+def _judge_curves(axes: Any, history: pd.DataFrame, epoch: float, given: str) -> None:
+    lines = [np.asarray(line.get_xydata(), float) for line in axes.get_lines()]
+    for column, what in (("val_loss", "validation loss"), ("train_loss", "training loss")):
+        wanted = history[["epoch", column]].to_numpy(float)
+        if not any(line.shape == wanted.shape and np.allclose(line, wanted) for line in lines):
+            among = [line for line in lines if len(line) == len(wanted) and np.allclose(line[:, 1], wanted[:, 1])]
+            why = "it is drawn over the rows of the table" if among else "draw it with axes.plot"
+            raise CheckFailed(f"{given}: no line of the {what} over the epoch; {why}")
+    tested = history["test_accuracy"].to_numpy()
+    if any(len(line) == len(tested) and np.allclose(line[:, 1], tested) for line in lines):
+        raise CheckFailed(f"{given}: test_accuracy is in the picture by which you choose; leave it out")
+    if not axes.get_xlabel() or not axes.get_ylabel():
+        raise CheckFailed(f"{given}: an axis has no label; a reader asks what is drawn over what")
+    if axes.get_legend() is None and len(axes.texts) < 2:
+        raise CheckFailed(f"{given}: which line is which? Give them labels, and call axes.legend()")
+    marks = [line[0, 0] for line in lines if len(line) and np.ptp(line[:, 0]) == 0]
+    if not marks:
+        raise CheckFailed(f"{given}: nothing marks the chosen epoch; axes.axvline draws a vertical line")
+    if epoch not in marks:
+        raise CheckFailed(f"{given}: epoch {epoch:g} is returned and {short(marks[0])} is marked")
 
 
 def _equal(idea: Any, history: pd.DataFrame, epoch: float) -> bool:
@@ -230,3 +268,137 @@ def beats_nearest_mean(
             hint = f"better in the mean, and no more than the draw of the splits explains; {hint}"
         raise CheckFailed(f"{score}; {hint}")
     return "better than the nearest class mean, by more than the draw of the splits explains"
+
+
+def _draw_rows(rng: np.random.Generator, signal: float) -> tuple:
+    """Sixty rows of 150 features on scales of their own, four of which say the class if ``signal`` is not 0."""
+    y = rng.permutation(np.repeat(rng.permutation(["dent", "good"]), 30))
+    x = rng.normal(size=(60, 150))
+    x[:, rng.permutation(150)[:4]] += signal * (y == "good")[:, None]
+    x = x * 10 ** rng.uniform(-1, 1, 150) + rng.uniform(-5, 5, 150)
+    order = rng.permutation(60)
+    return x, y, order[:36], order[36:]
+
+
+@check
+def leak_free(rng: np.random.Generator, function: Any) -> str:
+    """``f(X, y, train, test) -> predictions``: nothing of the test rows decides how they are classified.
+
+    The leak is not looked for in the code: labels of the test rows, and the other test rows, are exchanged, and no
+    prediction may change. The data are noise there, on which any leak shows.
+    """
+
+    def predicted(x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        given = f"{len(train)} training and {len(test)} test rows"
+        value = call(function, x, y, train, test, given=given)
+        try:
+            found = np.asarray(value)
+        except ValueError:
+            found = np.array(None)
+        if found.shape != test.shape:
+            raise CheckFailed(f"{given}: expected a label for each test row, found the shape {found.shape}")
+        if unknown := set(found.tolist()) - set(y.tolist()):
+            raise CheckFailed(f"{given}: {short(min(map(str, unknown)))} is no class; expected labels as in y")
+        return found
+
+    for _ in range(4):
+        x, y, train, test = _draw_rows(rng, 0)
+        first = predicted(x, y, train, test)
+        if (first != predicted(x, y, train, test)).any():
+            raise CheckFailed("two calls on the same rows predict differently; give what draws a random_state")
+        other = y.copy()
+        other[test] = rng.permutation(y[test])
+        if changed := int((first != predicted(x, other, train, test)).sum()):
+            raise CheckFailed(
+                f"with other labels of the test rows {changed} of {len(test)} predictions change: y[test] was read "
+                "before the prediction. Which steps choose or fit by y, and on which rows?"
+            )
+        moved = x.copy()
+        moved[test[1::2]] = 30 * x[test[1::2]] + 5 * np.abs(x).max(0)
+        if changed := int((first != predicted(moved, y, train, test))[::2].sum()):
+            raise CheckFailed(
+                f"with other values of half of the test rows {changed} predictions of the other half change: a product "
+                "is judged by its neighbours in the test. Which steps take means, spreads or a choice from all rows?"
+            )
+    accuracies = []
+    for _ in range(4):
+        x, y, train, test = _draw_rows(rng, 2.5)
+        accuracies.append((predicted(x, y, train, test) == y[test]).mean())
+    if np.mean(accuracies) < 0.75:
+        hint = "worse than guessing" if np.mean(accuracies) < 0.4 else "the classes can be told apart"
+        raise CheckFailed(
+            f"nothing leaks, and {np.mean(accuracies):.0%} of the test rows are right where four of 150 features say "
+            f"the class: {hint}; choose features and fit on the training rows, then use these features of the test rows"
+        )
+    return "what is learned, even a mean, is learned from the training rows: on pure noise it now says 50 %"
+
+
+@check
+def wrong_reason(rng: np.random.Generator, explanation: Any, function: Any) -> str:
+    """Which right decisions have their peak beside the defect, and a text on one of them, which a teacher judges.
+
+    Args:
+        explanation: 60 to 300 words.
+        function: ``f(maps, masks, said, truth) -> positions``.
+    """
+    written(explanation, "explanation", 60, 300)
+    cases = []
+    for _ in range(5):
+        truth = np.array(["good", "good", "good", *rng.permutation(["dent", "hole"] * 6)])
+        masks = np.zeros((15, 6, 7), bool)
+        maps = rng.random((15, 6, 7))
+        said = truth.copy()
+        for image in range(3, 15):
+            top, left = rng.integers(0, 4, 2)
+            masks[image, top : top + 3, left : left + 3] = True
+            inside, outside = rng.choice(np.flatnonzero(masks[image])), rng.choice(np.flatnonzero(~masks[image]))
+            maps[image].ravel()[inside if image % 2 else outside] = 1.5
+            maps[image].ravel()[rng.choice(np.flatnonzero(masks[image]), rng.integers(0, 6), replace=False)] -= 1
+        said[[0, 5, 6, 9, 10]] = ["dent", "hole", "good", "good", "hole"]  # some of which are right after all
+        order = rng.permutation(15)
+        arguments = maps[order], masks[order], said[order], truth[order]
+        cases.append((f"15 images, {(said == truth).sum()} decided rightly", arguments))
+
+    def peak(maps: np.ndarray, masks: np.ndarray, best: Any = np.argmax) -> np.ndarray:
+        return np.array([mask.ravel()[best(one)] for one, mask in zip(maps, masks, strict=True)])
+
+    def rows(wanted: np.ndarray) -> list[int]:
+        return np.flatnonzero(wanted).tolist()
+
+    def mean(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        return np.array([m[k].mean() > m[~k].mean() if k.any() else False for m, k in zip(maps, masks, strict=True)])
+
+    compare(
+        function,
+        cases,
+        lambda m, k, s, t: rows((s == t) & (t != "good") & ~peak(m, k)),
+        "three things are to be true of an image: it has a defect, the decision is right, the peak is beside the mask",
+        [
+            (lambda m, k, s, t: [], "there are some"),
+            (lambda m, k, s, t: rows((s == t) & ~peak(m, k)), "a good image has no defect to point at; leave it out"),
+            (
+                lambda m, k, s, t: rows((t != "good") & ~peak(m, k)),
+                "wrong decisions are among them, too",
+            ),
+            (lambda m, k, s, t: rows(~peak(m, k)), "good images and wrong decisions are among them"),
+            (lambda m, k, s, t: rows((s == t) & peak(m, k)), "these point at the defect; ask for the others"),
+            (lambda m, k, s, t: rows((s != t) & (t != "good") & ~peak(m, k)), "these are the wrong decisions"),
+            (
+                lambda m, k, s, t: rows((s != "good") & ~peak(m, k)),
+                "said is what the network says; compare it with truth",
+            ),
+            (
+                lambda m, k, s, t: rows((s == t) & (t != "good") & ~peak(m, k, np.argmin)),
+                "that is where the map is lowest; its peak is the highest value",
+            ),
+            (
+                lambda m, k, s, t: rows((s == t) & (t != "good")),
+                "these are all right decisions; where are their peaks?",
+            ),
+            (lambda m, k, s, t: rows((s == t) & (t != "good") & ~mean(m, k)), "that compares means; ask for the peak"),
+        ],
+        what="the positions",
+        read=positions,
+        same=lambda found, expected: sorted(found) == sorted(expected),
+    )
+    return "the pointing game finds them, and why they are there is yours to say; your text is for your teacher"
