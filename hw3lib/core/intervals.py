@@ -203,6 +203,25 @@ def difference_interval(a: Interval, b: Interval, correlation: float = 0.0) -> I
     return Interval(d, d - below, d + above, a.confidence, "difference", p)
 
 
+def share_difference(right: np.ndarray, less: np.ndarray, confidence: float = 0.95) -> Interval:
+    """By how much the share of ``right`` exceeds that of ``less``, two decisions on each of the same images.
+
+    The interval is that of :func:`difference_interval` of Wilson's with the correlation of the two (Newcombe,
+    Statistics in Medicine 17, 1998, method 10, without its correction of that); the p-value that of McNemar's exact
+    test: of the images on which they differ either is right in half, if there is no effect.
+
+    Args:
+        right, less: whether each decision is right, bool ``(N,)``; at least one image.
+        confidence: share of intervals that hold the true difference, 0 to 1.
+    """
+    right, less = np.asarray(right, bool), np.asarray(less, bool)
+    a, b = (wilson_interval(int(np.sum(one)), len(one), confidence) for one in (less, right))
+    correlation = float(np.corrcoef(less, right)[0, 1]) if 0 < a.value < 1 and 0 < b.value < 1 else 0.0
+    won, lost = int(np.sum(right & ~less)), int(np.sum(less & ~right))
+    p = float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    return replace(difference_interval(a, b, correlation), p=p)
+
+
 def auroc_interval(
     is_defect: np.ndarray, scores: np.ndarray, groups: np.ndarray | None = None, confidence: float = 0.95
 ) -> Interval:

@@ -70,7 +70,7 @@ from torch import nn
 from hw3lib import RunFolder
 from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, run_attempt
 from hw3lib.core import Interval, corrected_interval, holm
-from hw3lib.course import checks
+from hw3lib.course import checks, outcome, predict
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
@@ -112,6 +112,9 @@ print(f"{n_splits} splits: {len(splits[0][0])} images to train on, {len(splits[0
 # | attempt 4 | attempt 2, then its last stages learn too, ten times slower | two-stage fine-tuning |
 #
 # **Predict first.** Rank the five. By how many points will the best beat the baseline?
+
+# %%
+predict("points by which the best of the five beats the baseline", (..., ...), ...)
 
 # %%
 classes = list(class_counts(images).index)
@@ -170,6 +173,9 @@ for explorer in live:
 results = [run_attempt(a, images, splits, keep=keep, seed=seed, callbacks=live) for a in attempts]
 columns = ["attempt", "accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain_high", "verdict"]
 leaderboard(results, "baseline")[columns].round(3)
+
+# %%
+outcome("points by which the best of the five beats the baseline", 100 * leaderboard(results, "baseline")["gain"].max())
 
 # %% [markdown]
 # ## What a confidence interval is
@@ -233,6 +239,9 @@ widgets.in_person(widgets.explore_attempts, results)
 # **Predict first.** How many of the seven will hold?
 
 # %%
+predict("findings of the seven that hold", (..., ...), ...)
+
+# %%
 lite = [replace(transfer, name=f"Lite{n}, frozen", arch=f"tf_efficientnet_lite{n}") for n in range(3)]
 small = replace(transfer, name=f"{transfer.name}, 64 px", image_size=64)
 slow = replace(more_data, name="CNN, rate 0.001, 60 epochs", epochs=60)
@@ -259,6 +268,9 @@ hypotheses = pd.DataFrame(
     for (finding, report, better, worse), gain in zip(findings, gains, strict=True)
 )
 run.table(hypotheses, "hypotheses").round(3)
+
+# %%
+outcome("findings of the seven that hold", (hypotheses["verdict"] == "held").sum())
 
 # %% [markdown]
 # Seven tests at 95 % each: if none of the factors mattered, in about three of ten such tables some interval would leave
@@ -333,6 +345,10 @@ run.figure(
 # whole image alone. It classifies by logistic regression, attempt 5 by support vector machines; both choose their
 # penalty by cross-validation within the training images.
 
+# %%
+verdicts = ["significantly better", "not significant", "significantly worse"]
+predict("a second look, against the whole image", ..., ..., among=verdicts)
+
 
 # %%
 def points(gain):
@@ -345,6 +361,7 @@ pair = [guided.run_guided(m, images, good, splits, keep=keep, seed=seed) for m i
 results += pair
 second_look = points(pair[1].gain(pair[0])) if pair else "not measured, for want of images"
 print(f"A second look, against the whole image: {second_look}.")
+outcome("a second look, against the whole image", pair[1].gain(pair[0]).verdict() if pair else None)
 
 # %% [markdown]
 # ## The leaderboard
@@ -418,6 +435,9 @@ widgets.in_person(widgets.relabel, best, images, run.folder / "relabelled.json")
 # **Predict first.** How often does a *correct* decision have its peak on the defect?
 
 # %%
+predict("per cent of correct decisions with their peak on the defect", (..., ...), ...)
+
+# %%
 from hw3lib.data import products, stratified_folds
 
 folds = stratified_folds(images["defect"].to_numpy(), products(images), random_state=seed)
@@ -438,6 +458,9 @@ widgets.in_person(widgets.browse_grad_cams, [explanation], images)
 # %%
 pointing = run.table(explanation.pointing(), "pointing")
 pointing.round(2)
+
+# %%
+outcome("per cent of correct decisions with their peak on the defect", 100 * pointing.loc[0, "share"])
 
 # %%
 run.figure(plots.explain.pointing(pointing), "pointing")
@@ -622,8 +645,10 @@ best_epoch(history, plt.subplots(figsize=(5, 3))[1])
 # ### Exercise 4 (level 3). Beat the leaderboard
 #
 # The features of a pretrained network, one vector an image. The nearest class mean is a classifier already. Write a
-# better one: `f(X_train, y_train, X_test)` gives the predicted labels. It counts if it is better on average over
-# thirty splits of these images, freshly drawn each time, by more than the draw of the splits explains.
+# better one: `f(X_train, y_train, X_test)` gives the predicted labels. You have the images of this chapter to train on
+# and to try it. The check paints other bottles for each call (so it takes some seconds), shows how many of them the
+# baseline, the best known classifier and yours have right, and passes where yours is *significantly* better than the
+# baseline on the same images.
 
 # %% tags=["exercise"]
 # The exercise is on the generated bottle, whatever your category is.

@@ -60,7 +60,7 @@ import pandas as pd
 import torch
 
 from hw3lib import RunFolder, imbalance
-from hw3lib.course import checks
+from hw3lib.course import checks, outcome, predict
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
@@ -220,6 +220,10 @@ run.figure(figure, "made_copy_paste")
 # and so blurs it.
 
 # %%
+names = ["DeepSMOTE", "DeepSMOTE, official program", "LRO-style", "copy-paste"]
+predict("the generator nearest to real images", ..., ..., among=names if can_paste else names[:3])
+
+# %%
 from hw3lib.data import products
 
 network = backbones.load("tf_efficientnet_lite0")
@@ -253,6 +257,10 @@ run.table(recognition.table, "recognition").round(2)
 recognised = recognition.shares
 pd.Series(recognised, name="assigned to their class, mean of the rare classes").to_frame().round(2)
 
+# %%
+to_real = abs(pd.Series(recognised)[list(judged)] - recognised["real images, not seen"])
+outcome("the generator nearest to real images", -to_real)
+
 # %% [markdown]
 # The first table is a confusion matrix for each: its last columns say what the images of a class were called. A class
 # that a generator blurs is called something else, and the mean hides it.
@@ -261,6 +269,9 @@ pd.Series(recognised, name="assigned to their class, mean of the rare classes").
 #
 # Oversample first and split afterwards, and copies or half-brothers of the test images are trained on. Many published
 # tables did so. **Predict first**: how many points does it add?
+
+# %%
+predict("points that the leak adds", (..., ...), ...)
 
 # %%
 smallest = imbalance.class_sizes(images).min()
@@ -277,6 +288,7 @@ leak = imbalance.leak_experiment(
 run.table(leak.table, "leak")
 print(f"balanced accuracy, honest {leak.table['honest'].mean():.0%}, with the leak {leak.table['leaky'].mean():.0%}")
 print(f"inflated by {leak.inflation.points(0)}")
+outcome("points that the leak adds", 100 * leak.inflation.value)
 
 # %% [markdown]
 # ## All answers, one footing

@@ -15,6 +15,7 @@ from hw3lib.core.intervals import (
     corrected_interval,
     difference_interval,
     holm,
+    share_difference,
     sign_flip_p,
     wilson_interval,
 )
@@ -221,3 +222,32 @@ def test_how_an_interval_is_said_and_stored():
     # Without a p-value, as in older runs, the limits decide; with one, it does, for it may be that of many.
     assert Interval(0.1, 0.05, 0.2, kind="difference").sign == 1
     assert Interval(0.1, 0.05, 0.2, kind="difference", p=0.3).sign == 0
+
+
+def test_the_difference_of_two_shares_of_the_same_images():
+    less = np.array([True] * 10 + [False] * 10)
+    right = less.copy()
+    right[10:19], right[0] = True, False  # 9 won, 1 lost
+    found = share_difference(right, less)
+    assert (found.value, found.p) == (pytest.approx(0.4), pytest.approx(2 * 11 / 1024)) and found.sign == 1
+    other = share_difference(less, right)
+    assert (other.value, other.low, other.high) == pytest.approx((-0.4, -found.high, -found.low)) and other.sign == -1
+    assert share_difference(less, less).p == 1 and share_difference(less, less).sign == 0
+    all_right = share_difference(np.ones(20, bool), np.ones(20, bool))
+    assert all_right.low < 0 < all_right.high and all_right.sign == 0
+    apart = difference_interval(wilson_interval(10, 20), wilson_interval(18, 20))
+    assert (found.low, found.high) == pytest.approx((apart.low, apart.high))  # these two happen not to be correlated
+    right = less | (np.arange(20) < 14)
+    paired, apart = share_difference(right, less), difference_interval(wilson_interval(10, 20), wilson_interval(14, 20))
+    assert apart.low < paired.low < paired.value < paired.high < apart.high
+
+
+def test_of_paired_shares_the_interval_holds_the_difference_and_the_test_its_level():
+    rng = np.random.default_rng(0)
+    held = refused = 0
+    for _ in range(400):
+        hard = rng.random(60)
+        less, right = hard + 0.2 * rng.normal(size=60) < 0.6, hard + 0.2 * rng.normal(size=60) < 0.6
+        found = share_difference(right, less)
+        held, refused = held + (found.low <= 0 <= found.high), refused + (found.sign != 0)
+    assert held / 400 > 0.92 and refused / 400 < 0.07
