@@ -75,7 +75,8 @@ def fit(
     fit: Annotated[
         str | None,
         option(
-            "how a photograph comes to a square: stretch, pad or tile (default: as the category says, or stretch)",
+            "how a photograph comes to a square: stretch, pad or tile (default: as the category says, or tile where "
+            "photographs are long, or stretch)",
             choices=("stretch", "pad", "tile"),
         ),
     ] = None,

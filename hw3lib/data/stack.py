@@ -77,7 +77,8 @@ class ImageStack:
         """Positions in :attr:`images` of the squares of these images, int64."""
         if len(self) == len(self.images):
             return np.asarray(rows)
-        return np.concatenate([np.arange(self._starts[row], self._starts[row + 1]) for row in rows])
+        ranges = [np.arange(self._starts[row], self._starts[row + 1]) for row in rows]
+        return np.concatenate([np.empty(0, np.int64), *ranges])
 
     def part(self, rows: np.ndarray) -> ImageStack:
         """Some of the images, as int positions or bool for each."""
@@ -160,7 +161,7 @@ class ImageStack:
         if not isinstance(size, int | np.integer) or size < 1:
             raise Hw3Error(f"size={size!r}: expected the side in pixels, an integer of 1 or more")
         paths = list(table["image"])
-        readings = readings_of(table) if reading is None else [reading] * len(paths)
+        readings = readings_of(table, tiles) if reading is None else [reading.settled(tiles)] * len(paths)
         different = set(readings)
         shared = different.pop() if len(different) == 1 else None if different else PLAIN
         geometries = _geometries(table, readings, int(size), workers)
