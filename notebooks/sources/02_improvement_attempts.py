@@ -487,11 +487,11 @@ if game["images"]:
         f"would in {percent(game['random'])}."
     )
 power = results[0].design.power(board["needed"])
-text.append(f"Among attempts: {power}")
+text.append(power)
 print("\n".join(fill(sentence, 100) for sentence in text))
 
 # %%
-run.table(pd.DataFrame([asdict(a) for a in dict.fromkeys([*(r.attempt for r in results), *measured])]), "attempts")
+run.table(pd.DataFrame([asdict(a) for a in dict.fromkeys([*measured, *(r.attempt for r in results)])]), "attempts")
 run.metrics(
     leaderboard=board,
     best=how.name,

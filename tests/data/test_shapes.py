@@ -29,8 +29,7 @@ def test_check_says_how_much_is_squeezed_and_what_to_do(tmp_path, capsys):
     said = "warning: images of 100x252 pixels are squeezed 2.5 times to fit into a square"
     remedy = "`hw3 data settings plates --fit pad` keeps their shape"
     assert (
-        problems(folder)["squeezed"]
-        == f"{said} for a classifier, and cut into tiles for an anomaly detector; {remedy}"
+        problems(folder)["squeezed"] == f"{said} for a classifier, and cut into tiles for an anomaly detector; {remedy}"
     )
     assert cli.main(["data", "settings", "plates", "--data", str(tmp_path), "--fit", "stretch"]) == 0
     assert problems(folder)["squeezed"] == f"{said}; {remedy}"
