@@ -138,8 +138,12 @@ def hints(source: str) -> list[str]:
 
 def rubric(notebook: NotebookNode, number: int) -> list[str]:
     """What a teacher gives points for in an exercise: the list behind ``**Rubric**`` in the text before its answer."""
-    place = [numbered(cell) for cell in notebook.cells].index(("answer", number))
-    text = next((cell.source for cell in reversed(notebook.cells[:place]) if cell.cell_type == "markdown"), "")
+    text = ""
+    for cell in notebook.cells:
+        mark = numbered(cell)
+        if mark == ("answer", number):
+            break
+        text = "" if mark else text + (cell.source if cell.cell_type == "markdown" else "")
     points = re.findall(r"^- (.+(?:\n  .+)*)", text.partition("**Rubric**")[2], re.M)
     return [" ".join(point.split()) for point in points]
 

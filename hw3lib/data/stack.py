@@ -87,6 +87,13 @@ class ImageStack:
         groups = None if self.groups is None else self.groups[rows]
         return ImageStack(self.images[self.squares_of(rows)], "", self.reading, geometries, groups)
 
+    @classmethod
+    def joined(cls, stacks: Sequence[ImageStack]) -> ImageStack:
+        """The images of stacks that were read alike, one stack after the other, without groups."""
+        geometries = [geometry for stack in stacks for geometry in stack.geometries or ()]
+        images = np.concatenate([stack.images for stack in stacks])
+        return cls(images, "", stacks[0].reading, geometries or None)
+
     def squares(self) -> Iterator[np.ndarray]:
         """The squares of one image after the other, uint8 ``(squares, 3, size, size)``."""
         return (self.images[self._starts[row] : self._starts[row + 1]] for row in range(len(self)))

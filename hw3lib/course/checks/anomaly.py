@@ -13,8 +13,10 @@ from hw3lib.core.intervals import auroc_difference, auroc_interval
 from . import hidden
 from .base import CheckFailed, call, check, compare, numbers, short, whole
 
+Curve = tuple[np.ndarray, np.ndarray]
 
-def _curve(scores: np.ndarray, regions: np.ndarray, pixels: bool = False, start: bool = True) -> tuple:
+
+def _curve(scores: np.ndarray, regions: np.ndarray, pixels: bool = False, start: bool = True) -> Curve:
     """False-positive rate and per-region overlap at each threshold, from the highest score down."""
     numbers = range(1, int(regions.max()) + 1)
     x, y = [0.0] * start, [0.0] * start
@@ -56,8 +58,8 @@ def aupro(rng: np.random.Generator, function: Any) -> str:
         cases.append((given, (maps, regions, limit)))
 
     def area(m: np.ndarray, r: np.ndarray, limit: float, **how: bool) -> float:
-        curve = _curve(m, r, pixels=how.pop("pixels", False), start=how.pop("start", True))
-        return _area(*curve, limit, **how) / limit
+        x, y = _curve(m, r, pixels=how.pop("pixels", False), start=how.pop("start", True))
+        return _area(x, y, limit, **how) / limit
 
     def averaged(m: np.ndarray, r: np.ndarray, limit: float) -> float:
         own = [np.unique(one, return_inverse=True)[1].reshape(one.shape) for one in r]
@@ -101,7 +103,7 @@ def aupro(rng: np.random.Generator, function: Any) -> str:
                 "that averages over thresholds; the area is over the false-positive rate",
             ),
             (
-                lambda m, r, t: _area(*reversed(_curve(m, r)), t) / t,
+                lambda m, r, t: _area(*_curve(m, r)[::-1], t) / t,
                 "the axes are exchanged: the overlap is the height",
             ),
         ],

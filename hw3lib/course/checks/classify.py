@@ -190,7 +190,7 @@ def choose_epoch(rng: np.random.Generator, function: Any) -> str:
 def _axes() -> Any:
     from matplotlib.figure import Figure  # of all checks this one alone draws
 
-    axes = Figure(figsize=(4, 3)).add_subplot()
+    axes: Any = Figure(figsize=(4, 3)).add_subplot()
     axes.__deepcopy__ = lambda memo: axes  # what is drawn on it is what is asked for
     return axes
 

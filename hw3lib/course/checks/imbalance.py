@@ -326,8 +326,8 @@ def _judge_paste(
         raise CheckFailed(f"{given}: the new mask is empty; it says where the defect is now")
     if (where == mask).all():
         raise CheckFailed(f"{given}: the defect lies where it was, beside the product; move it, and its mask with it")
-    shift = tuple(int(new.min() - old.min()) for new, old in zip(where.nonzero(), mask.nonzero(), strict=True))
     rows, columns = mask.nonzero()
+    shift = int(where.nonzero()[0].min() - rows.min()), int(where.nonzero()[1].min() - columns.min())
     if where.sum() != mask.sum() or not where[rows + shift[0], columns + shift[1]].all():
         raise CheckFailed(f"{given}: the new mask has another shape than the old one; it is to be moved as it is")
     if not product[where].all():

@@ -171,7 +171,7 @@ def claims(rng: np.random.Generator, letter: Any, function: Any) -> str:
             middle = gain + float(rng.uniform(-0.4, 0.4))
             half = abs(middle) + beyond  # the interval reaches so far beyond zero
             accuracy = float(rng.uniform(60, 85))
-            row = {"accuracy": accuracy, "low": accuracy - 8, "high": accuracy + 7, "gain": middle}
+            row: dict[str, Any] = {"accuracy": accuracy, "low": accuracy - 8, "high": accuracy + 7, "gain": middle}
             row |= {"gain_low": middle - half, "gain_high": middle + half}
             row = {name: round(value, 1) for name, value in row.items()} | {"chosen_on": chosen_on}
             said = f"a gain of {row['gain']:+g} ({row['gain_low']:+g} to {row['gain_high']:+g}), chosen on {chosen_on}"
