@@ -679,11 +679,11 @@ best_epoch(history, plt.subplots(figsize=(5, 3))[1])
 # ### Exercise 4 (level 3). Beat the leaderboard
 #
 # The features of a pretrained network, one vector an image, and behind them what a camera could tell, from 0 to 255:
-# mean and spread of red, green and blue, and how bright the dark, the middle and the bright pixels are. The nearest class mean is a classifier already. Write a better one:
-# `f(X_train, y_train, X_test)` gives the predicted labels. You have the images of this chapter to train on and to try
-# it. The check paints other bottles for each call (so it takes some seconds), shows how many of them the baseline, the
-# best known classifier and yours have right, and passes where yours is *significantly* better than the baseline on the
-# same images.
+# mean and spread of red, green and blue, and how bright the dark, the middle and the bright pixels are. The
+# nearest class mean is a classifier already. Write a better one: `f(X_train, y_train, X_test)` gives the predicted
+# labels. You have the images of this chapter to train on and to try it. The check paints other bottles for each call
+# (so it takes some seconds), shows how many of them the baseline, the best known classifier and yours have right, and
+# passes where yours is *significantly* better than the baseline on the same images.
 
 # %% tags=["exercise"]
 # The exercise is on the generated bottle, whatever your category is.
