@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestCentroid
 
 from hw3lib.core.intervals import share_difference, wilson_interval
 
@@ -245,10 +244,10 @@ def beats_nearest_mean(rng: np.random.Generator, function: Any, features: np.nda
         raise CheckFailed(f"{given}: expected {len(asked)} labels, found the shape {said.shape}")
     if unknown := set(said.tolist()) - set(truth.tolist()):
         raise CheckFailed(f"{given}: {min(map(str, unknown))!r} is no class; expected labels as in y_train")
-    plain, best = (
-        model.fit(features, labels).predict(asked) == truth
-        for model in (NearestCentroid(), LogisticRegression(max_iter=3000))
-    )
+    names = np.unique(labels)
+    means = np.stack([features[labels == name].mean(0) for name in names])
+    plain = names[np.linalg.norm(asked[:, None] - means, axis=-1).argmin(1)] == truth
+    best = LogisticRegression(max_iter=3000).fit(features, labels).predict(asked) == truth
     right = said == truth
     score = hidden.SCORES["beats_nearest_mean"] = hidden.Score(
         "accuracy",
