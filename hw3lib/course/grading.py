@@ -164,7 +164,8 @@ def write_feedback(
             names = _checks(references[one.chapter]) if one.chapter in references else []
             for number, (outcome, message) in enumerate(zip(one.exercises, one.messages, strict=True), 1):
                 parts.append(f"<h3>Exercise {number}: {outcome}</h3><p>{html.escape(message)}</p>")
-                if points := exercises.rubric(references[one.chapter], number):
+                points = exercises.rubric(references[one.chapter], number) if one.chapter in references else []
+                if points:
                     parts += _for_the_teacher(one.texts[number - 1], points)
                 if solutions and outcome != PASSED and one.chapter != exercises.CAPSTONE:
                     parts.append(f"<pre>{html.escape(exercises.guidance(names[number - 1]).solution)}</pre>")

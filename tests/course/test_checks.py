@@ -253,9 +253,8 @@ class Mutant(ast.NodeTransformer):
 # Mutations that are right, too: a factor or constant that scaling or softmax takes out, settings of scikit-learn.
 SAME = (
     "2 - beta) / (1", "1 + beta) / (1", "counts * counts.sum()", "max_iter=3001", "n_neighbors=2", "reshape(-2",
-    "_patches), -2)", "(len(images), -2)", "train_images[1].size", "[:21]", "X_train.sum(axis=0), X_train.std",
-    ".sum(axis=0) for name", "maps > t", "fpr <= limit", "max(width, 1)", "max(height, 1)", "overlaps[best] > 0.5",
-    "range(-2, 4)", "range(-3, 3)", "['gain_high'] <= 0",
+    "_patches), -2)", "(len(images), -2)", "train_images[1].size", "k=21", "maps > t", "fpr <= limit", "max(width, 1)",
+    "max(height, 1)", "overlaps[best] > 0.5", "range(-2, 4)", "range(-3, 3)", "['gain_high'] <= 0",
 )  # fmt: skip
 
 
