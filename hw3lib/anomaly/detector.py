@@ -27,6 +27,7 @@ from hw3lib.networks.devices import pick_device
 from .assembly import Maps, of_images, stacked
 from .calibration import Calibrated, ChangedDetector, probe_images
 from .thresholds import Calibration, required_good_images
+from .variants import check_tolerated, with_variants
 
 SAVED = Saved(
     "detector", "detector.json", "state.safetensors", 2, "save it again, or fit a new one with `hw3 detect fit`"
@@ -61,6 +62,8 @@ class Detector(Calibrated):
         image_size: side in pixels of the square images that it takes.
         smoothing: standard deviation of the Gaussian that smooths the maps, as a share of ``image_size``, 0 to 0.25: a
             map smoothed alike shows the same at any size. 4 of 224 pixels in PaDiM and PatchCore.
+        tolerate: what good products may do beyond what the good images show, of :data:`.variants.TOLERABLE`: each good
+            image teaches, and sets the threshold, in variants too, as photographs of one product.
         batch_size: images scored at once.
         seed: of everything that is drawn.
         device: ``auto``, ``cpu``, ``cuda``, ...
@@ -74,6 +77,7 @@ class Detector(Calibrated):
 
     image_size: int = 224
     smoothing: float = 4 / 224
+    tolerate: tuple[str, ...] = ()
     batch_size: int = 16
     seed: int = 0
     device: str = "auto"
@@ -84,6 +88,7 @@ class Detector(Calibrated):
                 raise Hw3Error(f"{self.name}: {field}={getattr(self, field)!r}, expected {low} or more")
         if not 0 <= self.smoothing <= 0.25:
             raise Hw3Error(f"{self.name}: smoothing={self.smoothing!r}, expected a share of image_size, 0 to 0.25")
+        check_tolerated(self.tolerate, self.name)
 
     @property
     def sigma(self) -> float:
@@ -145,6 +150,9 @@ class Detector(Calibrated):
         _refuse_constant(images.images, self.name)
         calibration, share = self.calibration_for(held_out, folds)
         own = self._products(good, groups, images)
+        if self.tolerate:
+            images, shown = with_variants(images, self.tolerate, self.seed)
+            own = shown if own is None else own[shown]
         learned, apart_rows = self.divide(len(images), own, share)
         parts = self._folds(len(images), own, folds) if folds is not None else []
         apart = len(apart_rows)

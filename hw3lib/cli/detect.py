@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 from typing import Annotated, Any, cast
 
@@ -75,8 +76,16 @@ def fit(
     fit: Annotated[
         str | None,
         option(
-            "how a photograph comes to a square: stretch, pad or tile (default: as the category says, or stretch)",
+            "how a photograph comes to a square: stretch, pad or tile (default: as the category says, or tile where "
+            "photographs are long, or stretch)",
             choices=("stretch", "pad", "tile"),
+        ),
+    ] = None,
+    tolerate: Annotated[
+        str | None,
+        option(
+            "what good products may do beyond what the good photographs show: some of light, colour, shift, rotation",
+            metavar="KINDS",
         ),
     ] = None,
     cache: Annotated[
@@ -101,6 +110,7 @@ def fit(
     elif cost_miss is not None or cost_alarm is not None:
         raise Hw3Error("--cost-miss and --cost-alarm: found one of them, expected both: only their ratio counts")
     settings = {"image_size": image_size, "seed": seed, "device": device}
+    settings |= {"tolerate": None if tolerate is None else re.split(r"[\s,]+", tolerate.strip(" ,"))}
     settings |= {"arch": arch, "ratio": ratio, "memory_limit": memory_limit}
     settings = {name: value for name, value in settings.items() if value is not None}
     fitting.fit(

@@ -2,7 +2,7 @@
 
 In a source, the cells of the section ``## Exercises`` are tagged ``exercise``; a cell with an answer is tagged
 ``answer-N`` besides, one that checks it ``check-N``. What stands between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` in
-an answer becomes ``raise NotImplementedError``, or behind ``# BEGIN SOLUTION: prediction`` ``prediction = ...``.
+an answer becomes ``raise NotImplementedError``, or behind ``# BEGIN SOLUTION: name`` ``name = ...``.
 Its lines ``# HINT: text``, three an exercise, are what :func:`hw3lib.course.checks.hint` gives. Parameters and imports
 that an exercise uses come along, so that an exercise notebook runs by itself in less than a minute.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ CAPSTONE = "capstone"  # the last exercise notebook, of no chapter: rubrics, no 
 CHAPTERS = "chapters"  # where a student's folder has the chapters, which are no submissions
 _SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION(?:: (\w+))?\n(.*?)^ *# END SOLUTION *$", re.M | re.S)
 _HINT = re.compile(r"^ *# HINT: (.+)\n", re.M)
+_CHECK = re.compile(r"checks\.(\w+)\(")
 _NUMBERED = re.compile(r"(answer|check)-(\d+)")
 
 
@@ -36,6 +38,12 @@ def numbered(cell: NotebookNode) -> tuple[str, int] | None:
         if match := _NUMBERED.fullmatch(str(tag)):
             return match[1], int(match[2])
     return None
+
+
+def checks_of(cells: Sequence[NotebookNode]) -> dict[int, str]:
+    """Names of the checks of a chapter's exercises, by their numbers; of one without a name there is none."""
+    marked = {mark[1]: cell.source for cell in cells if (mark := numbered(cell)) and mark[0] == "check"}
+    return {number: match[1] for number, source in marked.items() if (match := _CHECK.search(source))}
 
 
 def located(reference: NotebookNode, submitted: NotebookNode) -> dict[int, int]:
@@ -260,6 +268,8 @@ def folder() -> Path:
 def start(target: str | Path) -> tuple[list[Path], list[Path]]:
     """Copy the exercise notebooks and their chapters into a student's folder; what is there already is never touched.
 
+    The chapters come without outputs, so that :func:`hw3lib.course.predict` can ask for them.
+
     Returns:
         The new exercise notebooks, and those that were there and are left as they are.
 
@@ -284,9 +294,14 @@ def start(target: str | Path) -> tuple[list[Path], list[Path]]:
 
 
 def _copied(source: Path, path: Path, link: tuple[str, str] = ("", "")) -> bool:
-    """Copy a notebook, its link to its chapter changed; False if the file is there already."""
+    """Copy a notebook without outputs, its link to its chapter changed; False if the file is there already."""
     if path.exists() or path.is_symlink():
         return False
+    notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(*link)
+        if cell.cell_type == "code":  # what came out is to be predicted first
+            cell.outputs, cell.execution_count = [], None
     with atomic_path(path) as temporary:
-        temporary.write_bytes(source.read_bytes().replace(link[0].encode(), link[1].encode()))
+        nbformat.write(notebook, temporary)
     return True

@@ -17,7 +17,7 @@ from hw3lib.data.pixels.decoding import is_deep
 from hw3lib.data.pixels.depth import contrast, say_odd_contrast, say_range
 from hw3lib.data.pixels.geometry import Geometry, say_fit, say_squeezed
 from hw3lib.data.pixels.images import decode_image
-from hw3lib.data.pixels.reading import Reading, readings_of
+from hw3lib.data.pixels.reading import Fit, Reading, readings_of, shared_reading
 from hw3lib.data.pixels.threads import in_order
 from hw3lib.data.regions.annotations import annotated_images, annotations_of, annotations_path
 from hw3lib.data.regions.masks import read_regions
@@ -262,11 +262,12 @@ def _near_twins(table: pd.DataFrame, keys: np.ndarray, pairs: np.ndarray) -> Ite
 
 def _shapes(table: pd.DataFrame) -> Iterator[Problem]:
     """What becomes of images that are no squares."""
-    fit = settings_of(table).fit
+    fit = _fit(table, True)
     first = table.drop_duplicates(["width", "height"])
-    if squeezed := say_squeezed(fit, zip(first["width"], first["height"], strict=True)):
+    if squeezed := say_squeezed(_fit(table, False), zip(first["width"], first["height"], strict=True)):
+        for_whom = " for a classifier, and cut into tiles for an anomaly detector" if fit == "tile" else ""
         remedy = f"`hw3 data settings {table.attrs.get('category', 'CATEGORY')} --fit pad` keeps their shape"
-        yield Problem("warning", "squeezed", table.attrs.get("folder", ""), f"{squeezed}; {remedy}")
+        yield Problem("warning", "squeezed", table.attrs.get("folder", ""), f"{squeezed}{for_whom}; {remedy}")
     for row in first.itertuples():
         try:
             Geometry(row.width, row.height, 224, fit)
@@ -274,12 +275,17 @@ def _shapes(table: pd.DataFrame) -> Iterator[Problem]:
             yield Problem("error", "too long", row.image, str(error))
 
 
+def _fit(table: pd.DataFrame, tiles: bool) -> Fit:
+    """How a category's images come to squares, with ``tiles`` where several an image will do."""
+    return shared_reading(table, tiles).fit
+
+
 def _mixed(table: pd.DataFrame) -> Iterator[Problem]:
     root = table.attrs.get("folder", "")
     sizes = table.groupby(["width", "height"]).size().sort_values(ascending=False)
     if len(sizes) > 1:
         text = ", ".join(f"{w}x{h} ({n} images)" for (w, h), n in list(sizes.items())[:6])
-        what = say_fit(settings_of(table).fit, None, [(int(w), int(h)) for w, h in sizes.index])
+        what = say_fit(_fit(table, False), None, [(int(w), int(h)) for w, h in sizes.index])
         yield Problem("warning", "mixed sizes", root, f"{text}: each is {what}")
     modes = table["mode"].value_counts()
     if len(modes) > 1:

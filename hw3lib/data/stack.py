@@ -77,7 +77,8 @@ class ImageStack:
         """Positions in :attr:`images` of the squares of these images, int64."""
         if len(self) == len(self.images):
             return np.asarray(rows)
-        return np.concatenate([np.arange(self._starts[row], self._starts[row + 1]) for row in rows])
+        ranges = [np.arange(self._starts[row], self._starts[row + 1]) for row in rows]
+        return np.concatenate([np.empty(0, np.int64), *ranges])
 
     def part(self, rows: np.ndarray) -> ImageStack:
         """Some of the images, as int positions or bool for each."""
@@ -85,6 +86,13 @@ class ImageStack:
         geometries = None if self.geometries is None else [self.geometries[row] for row in rows]
         groups = None if self.groups is None else self.groups[rows]
         return ImageStack(self.images[self.squares_of(rows)], "", self.reading, geometries, groups)
+
+    @classmethod
+    def joined(cls, stacks: Sequence[ImageStack]) -> ImageStack:
+        """The images of stacks that were read alike, one stack after the other, without groups."""
+        geometries = [geometry for stack in stacks for geometry in stack.geometries or ()]
+        images = np.concatenate([stack.images for stack in stacks])
+        return cls(images, "", stacks[0].reading, geometries or None)
 
     def squares(self) -> Iterator[np.ndarray]:
         """The squares of one image after the other, uint8 ``(squares, 3, size, size)``."""
@@ -160,7 +168,7 @@ class ImageStack:
         if not isinstance(size, int | np.integer) or size < 1:
             raise Hw3Error(f"size={size!r}: expected the side in pixels, an integer of 1 or more")
         paths = list(table["image"])
-        readings = readings_of(table) if reading is None else [reading] * len(paths)
+        readings = readings_of(table, tiles) if reading is None else [reading.settled(tiles)] * len(paths)
         different = set(readings)
         shared = different.pop() if len(different) == 1 else None if different else PLAIN
         geometries = _geometries(table, readings, int(size), workers)

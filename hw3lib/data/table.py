@@ -25,6 +25,7 @@ from hw3lib.data.folders.layouts import ClassFolder, Layout, Problem, list_class
 from hw3lib.data.folders.settings import FILE, CategorySettings, read_settings
 from hw3lib.data.pixels.decoding import BROKEN, SIDEWAYS, is_deep, mode_of, open_image, orientation, upright_size
 from hw3lib.data.pixels.depth import Extremes, extremes_of, joined, natural_range
+from hw3lib.data.pixels.geometry import natural_fit
 from hw3lib.data.pixels.reading import COLUMN, PLAIN, Reading, readings_of
 from hw3lib.data.pixels.threads import in_order
 from hw3lib.data.regions.annotations import annotations_path
@@ -121,7 +122,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     pixel_range = settings.pixel_range
     if pixel_range is None and find_range:
         pixel_range = found_range(table["image"], table["mode"], problems)
-    reading = Reading(pixel_range, settings.fit)
+    fit = settings.fit or natural_fit(zip(table["width"], table["height"], strict=True))
+    reading = Reading(pixel_range, fit)
     if reading != PLAIN:
         table[COLUMN] = [reading] * len(table)
     groups = settings.groups if find_range or settings.groups != NEAR else None  # which decodes

@@ -23,6 +23,7 @@ from hw3lib.data.folders.layouts import UNREADABLE_FOLDER, Problem, bases, class
 from hw3lib.data.folders.names import SPLITS, is_masks, key
 from hw3lib.data.groups import GROUP, grouped, is_list
 from hw3lib.data.overlooked import list_images, overlooked
+from hw3lib.data.pixels.geometry import natural_fit
 from hw3lib.data.pixels.images import decode_squares
 from hw3lib.data.pixels.reading import Fit, Reading, shared_reading
 from hw3lib.data.stack import ImageStack
@@ -175,7 +176,7 @@ def good_photographs(
         pixel_range: values that are black and white; None takes what ``category.json`` says, or else what all images
             of more than 8 bits need, see :func:`hw3lib.data.pixels.depth.natural_range`.
         fit: how they come to squares, see :class:`hw3lib.data.pixels.geometry.Geometry`; None takes what
-            ``category.json`` says, or else ``stretch``.
+            ``category.json`` says, or else tiles where they are long, :func:`.natural_fit`.
         recursive: take the images of sub-folders too.
         echo: receives a message on what is not looked at.
 
@@ -222,10 +223,10 @@ def good_photographs(
         modes.append(mode)
     if table is None:
         problems: list[Problem] = []
-        reading = Reading(pixel_range or found_range(files, modes, problems))
+        reading = Reading(pixel_range or found_range(files, modes, problems), natural_fit(sizes)).settled(tiles=True)
         broken += [(problem.file, problem.message) for problem in problems]
     else:
-        reading = shared_reading(table)
+        reading = shared_reading(table, tiles=True)
     if broken:
         total = len({*files, *(file for file, _ in broken)})
         lines = "\n  ".join(f"{file}: {reason}" for file, reason in broken[:10])

@@ -7,7 +7,7 @@ from hw3lib.core.intervals import Interval
 from .document import Question, absent, beside, figure, table, text
 from .lacking import lacking, not_possible
 from .runs import Run, clean, escaped
-from .sentences import STARRED
+from .sentences import STARRED, power
 
 DATASET, METRICS = "01/metrics.json", "03/metrics.json"
 LIMIT = 150
@@ -119,7 +119,7 @@ def _table(run: Run, ratio: float, shown: list[int]) -> dict:
         )
     total = sum(1 for row in methods if (row.get("ratio") or 0) == ratio)
     caption = "Answers to imbalance, with 95 % intervals, and recall of the rarest type; plain training is marked. "
-    caption += STARRED
+    caption += STARRED + power(run, METRICS)
     if len(shown) < total:
         caption += " The best and the worst are shown; all: 03/methods.csv."
     return table(caption, ["method", "balanced accuracy, %", "gain, points", "rarest type, %"], rows, marked)

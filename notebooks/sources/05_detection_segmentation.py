@@ -60,7 +60,7 @@ import pandas as pd
 from scipy import ndimage
 
 from hw3lib import RunFolder, annotate
-from hw3lib.course import checks
+from hw3lib.course import checks, outcome, predict
 from hw3lib.data import get, load_table, read_mask
 from hw3lib.networks import pick_device
 from hw3lib.views import plots, widgets
@@ -88,6 +88,9 @@ defective = study.defective
 # its threshold: a first annotation for a person to correct. It says where and not what, so the class is the folder's.
 
 # %%
+predict("instances for every mask", (..., ...), ...)
+
+# %%
 # NBVAL_CHECK_OUTPUT
 found = []
 for row, path in enumerate(defective["mask"].dropna()):
@@ -99,6 +102,7 @@ for row, path in enumerate(defective["mask"].dropna()):
 made = study.annotated
 print(study.compared(found))
 print(made.summary())
+outcome("instances for every mask", len(found) / defective["mask"].notna().sum() if found else None)
 
 # %% [markdown]
 # ## One image in every format
@@ -187,6 +191,9 @@ run.figure(annotate.preview.sheet(dataset, columns=2, each=2), "formats")
 # **first**: which of the three prompts gains most from fine-tuning?
 
 # %%
+predict("the prompt that gains most from fine-tuning", ..., ..., among=annotate.PROMPTS)
+
+# %%
 sam = study.segmenter  # None where its weights are not on this machine, which is then said here
 
 # %%
@@ -201,6 +208,9 @@ masks = study.fine_tune(
 )
 kept = run.table(masks.scores.set_index("method"), "segmentation")  # with Dice, too
 kept[["prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"]].round(3)
+
+# %%
+outcome("the prompt that gains most from fine-tuning", kept.set_index("prompt")["gain"].astype(float))
 
 # %% [markdown]
 # Look at the masks before and after. Where nothing could be measured, the first annotation is beside what SAM, as
@@ -437,13 +447,10 @@ checks.voc_box(voc_box)
 home = data if category.startswith("synthetic/") else None
 course = load_table(get("synthetic/bottle", home, progress=False), "synthetic/bottle")
 print(course["mask"].notna().sum(), "masks")
+predict("components of fewer than 100 pixels", (..., ...), ...)
+
 
 # %% tags=["exercise", "answer-4"]
-# BEGIN SOLUTION: prediction
-prediction = 10  # a whole number
-# END SOLUTION
-
-
 def count_small(masks, min_area):
     """Number of components of all masks that have fewer than min_area pixels."""
     # BEGIN SOLUTION
@@ -456,7 +463,8 @@ def count_small(masks, min_area):
 
 
 # %% tags=["exercise", "check-4"]
-checks.dropped_components(prediction, count_small, course, min_area=100)
+checks.dropped_components(count_small)
+outcome("components of fewer than 100 pixels", count_small([read_mask(path) for path in course["mask"].dropna()], 100))
 
 # %% [markdown]
 # **More to try.** Ask with boxes that are 20 pixels off: what does jitter in training buy? Annotate ten of your own

@@ -9,8 +9,10 @@
 #       - report.html
 #       - report.json
 #       - compared.csv
+#       - predictions.csv
 #       - figures/pages.png
 #       - figures/compared.png
+#       - figures/predictions.png
 #   jupytext:
 #     notebook_metadata_filter: hw3lib
 #     text_representation:
@@ -56,7 +58,7 @@ from IPython.display import Image
 from hw3lib import RunFolder, report
 from hw3lib.classify import compared, verdicts
 from hw3lib.core import atomic_path
-from hw3lib.course import checks
+from hw3lib.course import checks, outcome, predict, predictions
 from hw3lib.data import get, load_table
 from hw3lib.report import Run, stacked
 from hw3lib.views import plots
@@ -88,12 +90,16 @@ if missing:
 # questions 2, 3 and 5 and 100 for question 4; tables and captions do not count.
 
 # %%
+predict("pages of the report", ..., ..., among=["1", "2", "3"])
+
+# %%
 # NBVAL_CHECK_OUTPUT
 made = report.build(folder, results.folder, dpi=85, category=category) if there else None
 words = made.words if made else {}
 limits = made.limits if made else {}
 print("at most three pages:", made is None or made.pages <= 3)
 print("within the words allowed:", all(words[number] <= limit for number, limit in limits.items()))
+outcome("pages of the report", str(made.pages) if made else None)
 
 # %%
 for number, count in words.items():
@@ -147,6 +153,9 @@ print("numbers that differ from their file:", wrong)
 # repeated splits. **Predict first**: in how many of the four is the best attempt clear of the baseline?
 
 # %%
+predict("reports whose best attempt is clear of the baseline", ..., ..., among=list("01234"))
+
+# %%
 measured = "02" in there
 comparison = compared(reader.metrics["02"]) if measured else pd.DataFrame()
 results.table(comparison, "compared").round(3)
@@ -158,11 +167,29 @@ results.figure(
 
 # %%
 print(verdicts(comparison) if measured else "run notebook 02 first")
+ends = comparison.iloc[:8].pivot(index="source", columns="row", values=["low", "high"]) if measured else None
+outcome(
+    "reports whose best attempt is clear of the baseline",
+    str((ends["low", "best"] > ends["high", "baseline"]).sum()) if measured else None,
+)
 
 # %% [markdown]
 # The categories differ, so the heights of the dots cannot be compared: capsule is harder than bottle. What can be
 # compared is how much each experiment could have shown. Intervals that overlap do not prove that nothing helped, but a
 # table that gives only percentages hides that they do.
+#
+# ## How well did you predict?
+#
+# Every prediction of this course that has met its result. Who is calibrated is right in 80 % of what is said with 80 %
+# confidence, as an interval of 95 % holds in 95 %: then the points lie on the diagonal.
+
+# %%
+mine = results.table(predictions.judged(), "predictions")
+print(fill(predictions.describe(mine), 100))
+mine.drop(columns="time")
+
+# %%
+results.figure(plots.classify.reliability(predictions.calibration(mine)), "predictions")
 
 # %%
 results.metrics(pages=made.pages if made else 0, words=words, missing=made.missing if made else missing)
@@ -206,16 +233,14 @@ checks.intervals_agree(intervals_agree)
 # ### Exercise 2 (level 1). Predict, then measure: what is one image worth?
 #
 # The four reports tested on 22 (carpet), 26 (wood), 8 (bottle) and 24 (capsule) images. By how many percentage points
-# does one more right image raise the accuracy? Guess first, a dict with a number for each:
-# `{"carpet": ..., "wood": ..., "bottle": ..., "capsule": ...}`. Then write
-# what computes it for any number of images, to one decimal or more exactly.
+# does one more right image raise the accuracy? Guess the points of carpet first. Then write what computes them for any
+# number of images, to one decimal or more exactly.
+
+# %% tags=["exercise"]
+predict("points that one test image of carpet is worth", (..., ...), ...)
+
 
 # %% tags=["exercise", "answer-2"]
-# BEGIN SOLUTION: prediction
-prediction = {"carpet": 5, "wood": 4, "bottle": 10, "capsule": 4}
-# END SOLUTION
-
-
 def points_an_image(images):
     """Percentage points that one of so many test images is worth."""
     # BEGIN SOLUTION
@@ -228,7 +253,8 @@ def points_an_image(images):
 
 # %% tags=["exercise", "check-2"]
 # NBVAL_CHECK_OUTPUT
-checks.points_an_image(prediction, points_an_image)
+checks.points_an_image(points_an_image)
+outcome("points that one test image of carpet is worth", points_an_image(22))
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 3 (level 2). Find the planted bug: a report that is too good

@@ -12,7 +12,8 @@ from hw3lib.course import exercises
 from hw3lib.course.build import convert
 from hw3lib.errors import Hw3Error
 
-SOURCES = sorted((project_root() / "notebooks" / "sources").glob("*.py"))
+FOLDER = project_root() / "notebooks"
+SOURCES = sorted((FOLDER / "sources").glob("*.py"))
 CHAPTERS = [pytest.param(s, id=s.stem) for s in SOURCES]
 
 
@@ -103,8 +104,8 @@ def test_a_solution_becomes_its_place_at_the_same_depth():
     source = f"def f(x):\n    y = 1\n    # BEGIN SOLUTION\n{HINTS}    z = 2\n    return z\n    # END SOLUTION\n"
     assert exercises.without_solution(source) == "def f(x):\n    y = 1\n    raise NotImplementedError\n"
     assert exercises.hints(source) == ["a?", "b.", "c."]
-    before = "# BEGIN SOLUTION: prediction\nprediction = 3\n# END SOLUTION\n"
-    assert exercises.without_solution(before + source).startswith("prediction = ...\ndef f(x):")
+    before = "# BEGIN SOLUTION: choice\nchoice = 3\n# END SOLUTION\n"
+    assert exercises.without_solution(before + source).startswith("choice = ...\ndef f(x):")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_help_is_found_in_the_chapters(tmp_path, monkeypatch):
 
 def test_only_what_the_exercises_use_comes_along():
     cells = {c.id: c.source for c in read(SOURCES[5]).cells}
-    assert cells["setup"] == "from hw3lib.course import checks" and "parameters" not in cells
+    assert cells["setup"] == "from hw3lib.course import checks, outcome, predict" and "parameters" not in cells
     assert "RunFolder" not in "".join(c.source for s in SOURCES for c in read(s).cells)
 
 
@@ -151,7 +152,10 @@ def test_start_copies_all_and_never_overwrites(tmp_path, capsys):
     assert sorted(p.name for p in target.iterdir()) == ["capstone.ipynb", exercises.CHAPTERS, *names]
     for name in names:  # the link of each leads to its chapter
         (link,) = re.findall(r"the chapter\]\((.+?)\)", (target / name).read_text())
-        assert (target / link).read_bytes() == (project_root() / "notebooks" / name[2:]).read_bytes()
+        copy, chapter = (nbformat.read(path, as_version=4) for path in (target / link, FOLDER / name[2:]))
+        assert [cell.source for cell in copy.cells] == [cell.source for cell in chapter.cells]
+        assert copy.metadata == chapter.metadata
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in copy.cells)
     (target / names[0]).write_text("my work")
     (target / names[1]).unlink()
     assert main(["start", str(target)]) == 0

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hw3lib.cli import main as cli
 from hw3lib.data import ImageStack, check_category, digest, load_table, read_image
-from hw3lib.data.pixels.geometry import Geometry
+from hw3lib.data.pixels.geometry import Geometry, natural_fit
 from hw3lib.data.pixels.images import read_row
 from hw3lib.data.pixels.reading import Reading
 from hw3lib.errors import Hw3Error
@@ -27,7 +27,12 @@ def problems(folder) -> dict[str, str]:
 def test_check_says_how_much_is_squeezed_and_what_to_do(tmp_path, capsys):
     folder, _ = make_category(tmp_path)
     said = "warning: images of 100x252 pixels are squeezed 2.5 times to fit into a square"
-    assert problems(folder)["squeezed"] == f"{said}; `hw3 data settings plates --fit pad` keeps their shape"
+    remedy = "`hw3 data settings plates --fit pad` keeps their shape"
+    assert (
+        problems(folder)["squeezed"] == f"{said} for a classifier, and cut into tiles for an anomaly detector; {remedy}"
+    )
+    assert cli.main(["data", "settings", "plates", "--data", str(tmp_path), "--fit", "stretch"]) == 0
+    assert problems(folder)["squeezed"] == f"{said}; {remedy}"
     assert cli.main(["data", "settings", "plates", "--data", str(tmp_path), "--fit", "pad"]) == 0
     assert problems(folder) == {}
 
@@ -48,6 +53,31 @@ def test_check_says_what_is_done_with_mixed_sizes(fit, said, tmp_path):
     folder, _ = make_category(tmp_path, (100, 140), fit=fit)
     plate((100, 100), 77).save(folder / "good/900.png")
     assert said in problems(folder)["mixed sizes"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fit"),
+    [
+        ([], "stretch"),
+        ([(150, 100)] * 3, "stretch"),
+        ([(151, 100), (100, 151), (100, 100)], "auto"),
+        ([(100, 300), (100, 100), (100, 100)], "stretch"),  # one of another shape
+        ([(100, 5100)] * 2, "auto"),
+        ([(100, 5200)] * 2, "stretch"),  # more tiles than are cut
+    ],
+)
+def test_most_images_say_how_they_come_to_squares(sizes, fit):
+    assert natural_fit(iter(sizes)) == fit
+
+
+def test_long_images_are_tiled_for_those_who_can_do_with_tiles_and_stretched_for_others(tmp_path):
+    folder, _ = make_category(tmp_path)
+    table = load_table(folder.parent, folder.name)
+    tiled, stretched = (ImageStack.load(table, 64, tiles=tiles) for tiles in (True, False))
+    assert tiled.reading == Reading(fit="tile") and len(tiled.images) == 3 * len(table)
+    assert stretched.reading == Reading() and stretched.geometries is None
+    assert np.array_equal(stretched.images[0].transpose(1, 2, 0), read_image(table["image"][0], 64))
+    assert np.array_equal(read_row(table.iloc[0], 64), read_image(table["image"][0], 64))
 
 
 def test_check_names_an_image_too_long_for_tiles(tmp_path):

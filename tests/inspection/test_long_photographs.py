@@ -99,11 +99,22 @@ def test_the_fit_is_the_category_s_and_may_be_another(plates, tmp_path, capsys):
 
 def test_squeezing_is_told_with_the_remedy(plates, tmp_path, capsys):
     folder = plates[0] / "good"
-    assert hw3("detect", "fit", folder, "--out", tmp_path / "a", "--image-size", 64) == 0
+    assert hw3("detect", "fit", folder, "--out", tmp_path / "a", "--image-size", 64, "--fit", "stretch") == 0
     text = capsys.readouterr().out
     assert "100x252 pixels are squeezed 2.5 times" in text and "--fit pad" in text
     assert hw3("detect", "fit", folder, "--out", tmp_path / "b", "--image-size", 64, "--fit", "pad") == 0
     assert "squeezed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("where", ["folder", "category"])
+def test_long_photographs_are_tiled_where_nobody_says_anything_else(where, tmp_path, capsys):
+    folder, _ = make_category(tmp_path / "data", SIZE)
+    source = folder if where == "category" else next(folder.rglob("good"))
+    out = tmp_path / "a"
+    assert hw3("detect", "fit", source, "--out", out, "--image-size", 64, "--held-out", 0) == 0
+    said = capsys.readouterr().out
+    assert "each is cut into 3 tiles of 64x64 that overlap" in said and "squeezed" not in said
+    assert load(out).reading_.fit == "tile"
 
 
 def test_too_long_a_photograph_is_named_and_not_scored(detector, tmp_path, capsys):

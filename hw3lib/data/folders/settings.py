@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from hw3lib.core.files import atomic_path
 from hw3lib.core.untrusted import read_json
 from hw3lib.data.groups import check_groups
-from hw3lib.data.pixels.reading import Fit, checked_range
+from hw3lib.data.pixels.reading import FITS, Fit, checked_range
 from hw3lib.errors import Hw3Error
 
 FILE = "category.json"
@@ -24,7 +24,8 @@ class CategorySettings:
         good: name of the class folder that holds good products, where it is none of the names that are understood, or a
             pattern of several, ``ok_*``.
         pixel_range: values that are black and white, such as ``(0, 4095)``; None finds them from the images.
-        fit: how a photograph comes to a network's square: ``stretch``, ``pad`` or ``tile``.
+        fit: how a photograph comes to a network's square: ``stretch``, ``pad`` or ``tile``; None: see
+            :func:`hw3lib.data.pixels.geometry.natural_fit`.
         groups: regular expression whose first group, found in a file's name, names the product that it shows; or the
             path of a CSV file, relative to the category, with the columns ``image`` and ``group``; or ``near``:
             photographs that look like shots of one product; None: every photograph shows another product. See
@@ -33,7 +34,7 @@ class CategorySettings:
 
     good: str | None = None
     pixel_range: tuple[float, float] | None = None
-    fit: Fit = "stretch"
+    fit: Fit | None = None
     groups: str | None = None
 
     def __post_init__(self) -> None:
@@ -42,8 +43,8 @@ class CategorySettings:
         ):
             raise Hw3Error(f"good={self.good!r}: expected the name of a folder of the category")
         object.__setattr__(self, "pixel_range", checked_range(self.pixel_range))
-        if self.fit not in get_args(Fit):
-            raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(get_args(Fit))}")
+        if self.fit is not None and self.fit not in FITS:
+            raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(FITS)}")
         if self.groups is not None:
             check_groups(self.groups)
 

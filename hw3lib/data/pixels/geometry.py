@@ -21,19 +21,19 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from hw3lib.errors import Hw3Error
 
-from .reading import Fit
+from .reading import FITS, Fit
 
 FILL = (124, 116, 104)  # of padding, RGB: 255 times (0.485, 0.456, 0.406)
 OVERLAP = 0.2  # least share of a tile that the next one sees again: what is smaller lies whole in one of them
 MOST_TILES = 64  # of one image
-SQUEEZED = 1.5  # longer over shorter side, from which on it is said that stretching squeezes an image
+SQUEEZED = 1.5  # longer over shorter side, beyond which stretching squeezes an image
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Geometry:
                 f"an image of {self.width}x{self.height} pixels for squares of size={self.size}: expected sides of 1 "
                 "or more"
             )
-        if self.fit not in get_args(Fit):
-            raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(get_args(Fit))}")
+        if self.fit not in FITS:
+            raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(FITS)}")
         if self.fit == "tile" and (count := _count(max(self.frame), self.size)) > MOST_TILES:
             raise Hw3Error(
                 f"an image of {self.width}x{self.height} pixels takes {count} tiles, at most {MOST_TILES} are cut; "
@@ -192,6 +192,18 @@ def refuse_tiles(path: Any, geometry: Geometry) -> None:
             "one picture an image takes fit=pad: `hw3 data settings CATEGORY --fit pad`, and `hw3 detect fit --fit "
             "tile` (in Python ImageStack.load(..., tiles=True)) for a detector alone"
         )
+
+
+def natural_fit(shapes: Iterable[tuple[int, int]]) -> Fit:
+    """How photographs of these widths and heights come to squares where nobody says it.
+
+    ``auto``, which cuts them into tiles for anomaly detectors, where the median of longer over shorter side is beyond
+    :data:`SQUEEZED` and none is too long for that; else ``stretch``.
+    """
+    ratios = sorted(max(shape) / min(shape) for shape in shapes)
+    if not ratios or ratios[len(ratios) // 2] <= SQUEEZED:
+        return "stretch"
+    return "auto" if _count(math.ceil(1000 * ratios[-1]), 1000) <= MOST_TILES else "stretch"
 
 
 def say_fit(fit: Fit, size: int | None, shapes: Iterable[tuple[int, int]] = ()) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hw3lib.errors import Hw3Error
@@ -11,7 +11,8 @@ from hw3lib.errors import Hw3Error
 if TYPE_CHECKING:
     import pandas as pd
 
-Fit = Literal["stretch", "pad", "tile"]
+FITS = ("stretch", "pad", "tile")
+Fit = Literal["auto", "stretch", "pad", "tile"]
 COLUMN = "reading"  # of a table whose images are not read as the defaults say
 _NEVER_8_BITS = 1  # a range that ends here or below is one of floats
 
@@ -23,7 +24,8 @@ class Reading:
     Attributes:
         pixel_range: values that are black and white, such as ``(0, 4095)``. None: files of 8 bits as they are, and one
             of more by the bits that its own values need, see :func:`.depth.natural_range`.
-        fit: how a photograph comes to a square: ``stretch``, ``pad`` or ``tile``.
+        fit: how a photograph comes to a square: ``stretch``, ``pad`` or ``tile``; or ``auto``, in tables alone: it is
+            cut into tiles for those who can do with several squares an image, and stretched for the others.
     """
 
     pixel_range: tuple[float, float] | None = None
@@ -32,12 +34,16 @@ class Reading:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixel_range", checked_range(self.pixel_range))
         if self.fit not in get_args(Fit):
-            raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(get_args(Fit))}")
+            raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(FITS)}")
 
     @property
     def scales_8_bits(self) -> bool:
         """Whether files of 8 bits are scaled too; a range that none of them can have leaves them as they are."""
         return self.pixel_range is not None and _NEVER_8_BITS < self.pixel_range[1] <= 255
+
+    def settled(self, tiles: bool) -> Reading:
+        """With ``auto`` replaced for somebody who can do with several squares an image, or cannot."""
+        return replace(self, fit="tile" if tiles else "stretch") if self.fit == "auto" else self
 
     def as_text(self) -> str:
         """JSON, the same for the same reading."""
@@ -66,24 +72,27 @@ PLAIN = Reading()
 
 
 def reading_of(row: Any) -> Reading:
-    """How the image of a table's row is read, be it a Series or a named tuple."""
-    found = getattr(row, COLUMN, None)
-    return found if isinstance(found, Reading) else PLAIN
+    """How the image of a table's row, a Series or a named tuple, is read as one square."""
+    return _settled(getattr(row, COLUMN, None), False)
 
 
-def readings_of(table: pd.DataFrame) -> list[Reading]:
-    """How each image of a table is read."""
+def readings_of(table: pd.DataFrame, tiles: bool = False) -> list[Reading]:
+    """How each image of a table is read, as one square or, with ``tiles``, as several where that is better."""
     found = table[COLUMN] if COLUMN in table else [None] * len(table)
-    return [each if isinstance(each, Reading) else PLAIN for each in found]
+    return [_settled(each, tiles) for each in found]
 
 
-def shared_reading(table: pd.DataFrame) -> Reading:
-    """How all images of a table are read.
+def _settled(found: Any, tiles: bool) -> Reading:
+    return found.settled(tiles) if isinstance(found, Reading) else PLAIN
+
+
+def shared_reading(table: pd.DataFrame, tiles: bool = False) -> Reading:
+    """How all images of a table are read, see :func:`readings_of`.
 
     Raises:
         Hw3Error: not alike, as in a table that was put together from several categories.
     """
-    found = set(readings_of(table)) or {PLAIN}
+    found = set(readings_of(table, tiles)) or {PLAIN}
     if len(found) > 1:
         raise Hw3Error(f"images are read in {len(found)} ways ({' and '.join(map(str, found))}); expected one category")
     return found.pop()

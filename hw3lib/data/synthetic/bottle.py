@@ -12,12 +12,29 @@ from __future__ import annotations
 import numpy as np
 from scipy import interpolate, ndimage
 
-from .canvas import Field, blob, changed_region, coordinates, curve, distance_to_curve, light, mix, noise, smoothstep
+from .canvas import (
+    Field,
+    Steady,
+    blob,
+    changed_region,
+    coordinates,
+    curve,
+    distance_to_curve,
+    light,
+    mix,
+    noise,
+    smoothstep,
+)
 
 Rng = np.random.Generator
 Box = tuple[slice, slice]
 Matter = tuple[Box, Field, np.ndarray]  # where, its opacity and its linear RGB colour
 RINGS, TURN = 288, 2048  # cells of the polar tables, along the radius from 0.2 on and around the axis
+# Set so that detectors and transfer learning find defects as they do on the real bottle (make bench ARGS="painters"):
+VARIATION = 0.15  # share of the spread of shape, glass and lamps that bottles of one mould keep
+FAINT = 0.05  # share of each type that is hardly seen
+SPARK = 0.7  # of broken glass, at least: from dull (0) to glittering (1)
+MATTER = 0.2  # linear value of the darkest contamination
 MOUTH, LIP, BODY = 0.220, 0.356, 0.450  # radii of the bottle whose profile is given below
 # Radius, slope (rising outwards is positive), how uneven and how rough the surface is there.
 PROFILE = np.array([
@@ -34,7 +51,7 @@ def paint(defect: str, size: int, scene: Rng, flaw: Rng) -> tuple[np.ndarray, np
     """Linear RGB float32 ``(size, size, 3)`` of a bottle and the mask of its defect, bool ``(size, size)``."""
     if defect != "good" and defect not in DEFECTS:
         raise ValueError(f"unknown defect {defect!r} of bottle; known: good, {', '.join(DEFECTS)}")
-    bottle = Bottle(scene, size)
+    bottle = Bottle(Steady(scene, VARIATION), size)
     image, mask = bottle.image, np.zeros((size, size), bool)
     while defect != "good" and mask.sum() < 4e-4 * size**2:  # what cannot be seen is drawn again
         image, mask = bottle.image.copy(), np.zeros((size, size), bool)
@@ -82,8 +99,8 @@ class Bottle:
         dome = np.exp(-(((high - rng.uniform(0.52, 0.6)) / rng.uniform(0.10, 0.16)) ** 2))
         room = room + rng.uniform(0.6, 2) * facing[0] * ring + rng.uniform(1.5, 3.5) * facing[1] * dome
         env = room[..., None] * np.array([0.90, 0.98, 1.2])
-        for power in rng.uniform((3, 3, 0), (14, 8, 10)):
-            turn, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.8)
+        for place, power in enumerate(rng.uniform((3, 3, 0), (14, 8, 10))):
+            turn, far = 2 * np.pi * place / 3 + rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.8)
             along, across = u * np.cos(turn) + v * np.sin(turn) - far, v * np.cos(turn) - u * np.sin(turn)
             wide, deep, soft = rng.uniform(0.06, 0.2), rng.uniform(0.02, 0.07), rng.uniform(0.02, 0.05)
             box = smoothstep(wide + soft, wide, np.abs(across)) * smoothstep(deep + soft, deep, np.abs(along))
@@ -207,32 +224,32 @@ def _shells(flaw: Rng, bottle: Bottle, box: Box, at: Field, hits: Field, centres
 def broken_large(flaw: Rng, bottle: Bottle) -> tuple[Box, np.ndarray]:
     """A wide arc of the lip is broken off."""
     low = bottle.mouth - 0.001
-    if flaw.uniform() < 0.33:
+    if flaw.uniform() < FAINT:
         return _fracture(flaw, bottle, flaw.uniform(0.5, 1.0), low, flaw.uniform(0.30, 0.34), flaw.uniform(0, 0.15))
-    return _fracture(flaw, bottle, flaw.uniform(0.8, 2.6), low, flaw.uniform(0.335, 0.362), flaw.uniform(0.25, 1))
+    return _fracture(flaw, bottle, flaw.uniform(0.8, 2.6), low, flaw.uniform(0.335, 0.362), flaw.uniform(SPARK, 1))
 
 
 def broken_small(flaw: Rng, bottle: Bottle) -> tuple[Box, np.ndarray]:
     """A chip at the inner or the outer edge of the lip."""
-    subtle, inner = flaw.uniform() < 0.35, flaw.uniform() < 0.6
-    half, deep = flaw.uniform((0.06, 0.02), (0.18, 0.05)) if subtle else flaw.uniform((0.2, 0.05), (0.6, 0.12))
+    subtle, inner = flaw.uniform() < FAINT, flaw.uniform() < 0.6
+    half, deep = flaw.uniform((0.06, 0.02), (0.18, 0.05)) if subtle else flaw.uniform((0.25, 0.06), (0.7, 0.13))
     low, high = (bottle.mouth - 0.001, bottle.mouth + deep) if inner else (bottle.lip - deep, bottle.lip)
-    return _fracture(flaw, bottle, half, low, high, flaw.uniform(0, 0.2) if subtle else flaw.uniform(0.25, 1))
+    return _fracture(flaw, bottle, half, low, high, flaw.uniform(0, 0.2) if subtle else flaw.uniform(SPARK, 1))
 
 
 def contamination(flaw: Rng, bottle: Bottle) -> tuple[Box, np.ndarray]:
     """Foreign matter in the neck, on the lip or on the shoulder."""
-    kind = (_fibre, _scrap, _stain, _stain)[flaw.integers(4)]
-    zone = flaw.choice(3, p=(0.6, 0.27, 0.13))
+    kind = (_fibre, _scrap, _scrap, _stain, _stain, _stain)[flaw.integers(6)]
+    zone = flaw.choice(3, p=(0.75, 0.17, 0.08))
     low, high = ((0, 0.85 * bottle.mouth), (bottle.mouth, bottle.lip), (bottle.lip, bottle.body - 0.03))[zone]
     at = bottle.centre + np.sqrt(flaw.uniform(low**2, high**2)) * np.exp(1j * flaw.uniform(0, 2 * np.pi))
     box, alpha, colour = kind(flaw, bottle, at)
     soft = flaw.uniform(*((0.0, 0.008), (0.0, 0.001), (0.002, 0.005))[zone]) * bottle.size
-    alpha = ndimage.gaussian_filter(alpha, soft) * flaw.uniform(*((0.12, 0.4) if flaw.uniform() < 0.33 else (0.75, 1)))
+    alpha = ndimage.gaussian_filter(alpha, soft) * flaw.uniform(*((0.12, 0.4) if flaw.uniform() < FAINT else (0.75, 1)))
     colour = ndimage.gaussian_filter(colour, (soft, soft, 0))
     if zone == 0 and (kind is not _fibre or flaw.uniform() < 0.5):  # down in the neck: less light, behind the lip
         alpha = alpha * smoothstep(bottle.mouth + 0.001, bottle.mouth - 0.002, bottle.r[box])
-        colour = colour * flaw.uniform(0.4, 1) + 0.03
+        colour = colour * flaw.uniform(0.6, 1) + 0.03
     alpha = alpha * smoothstep(bottle.body, bottle.body - 0.02, bottle.r[box])
     return box, mix(bottle.image[box], np.clip(colour, 0, 1), alpha)
 
@@ -240,23 +257,23 @@ def contamination(flaw: Rng, bottle: Bottle) -> tuple[Box, np.ndarray]:
 def _matter(flaw: Rng, shade: Field) -> np.ndarray:
     """Shaded dirt, linear RGB: white, grey, brown or coloured, from dark to bright."""
     hue = flaw.choice([(1, 1, 1), (1, 0.93, 0.8), (1, 0.55, 0.25), (0.5, 0.75, 1), (0.6, 1, 0.5), (1, 0.35, 0.3)])
-    return hue ** flaw.uniform(0.15, 0.9) * np.exp(flaw.uniform(np.log(0.04), np.log(0.95))) * shade[..., None]
+    return hue ** flaw.uniform(0.15, 0.9) * np.exp(flaw.uniform(np.log(MATTER), np.log(0.95))) * shade[..., None]
 
 
 def _fibre(flaw: Rng, bottle: Bottle, at: complex) -> Matter:
     """A hair or thread."""
-    long = flaw.uniform(0.06, 0.3)
+    long = flaw.uniform(0.12, 0.3)
     box = bottle.box(at, long + 0.02)
     path = curve(flaw, (at.real, at.imag), flaw.uniform(0, 2 * np.pi), long, flaw.uniform(0.3, 2.5), 24)
     away, along = distance_to_curve(bottle.at.real[box], bottle.at.imag[box], path)
-    width = flaw.uniform(0.0018, 0.006) * (1 + 0.25 * np.sin(along * flaw.uniform(20, 60)))
+    width = flaw.uniform(0.003, 0.007) * (1 + 0.25 * np.sin(along * flaw.uniform(20, 60)))
     shade = 0.45 + 0.65 * np.sqrt(np.clip(1 - (away / width) ** 2, 0, 1)) + 0.1 * bottle.grain.real[box]
     return box, smoothstep(width + 0.7 / bottle.size, width - 0.7 / bottle.size, away), _matter(flaw, shade)
 
 
 def _scrap(flaw: Rng, bottle: Bottle, at: complex) -> Matter:
     """A torn, creased piece of paper, foil or plastic."""
-    radius = flaw.uniform(0.05, 0.22)
+    radius = flaw.uniform(0.09, 0.22)
     box = bottle.box(at, 1.6 * radius)
     away, rough = bottle.at[box] - at, noise(flaw, bottle.size, 40, 3)[box]
     corners = np.exp(-1j * np.cumsum(flaw.uniform(0.6, 1.7, 6)))
@@ -272,7 +289,7 @@ def _scrap(flaw: Rng, bottle: Bottle, at: complex) -> Matter:
 def _stain(flaw: Rng, bottle: Bottle, at: complex) -> Matter:
     """A lump of dirt, crumbs, or a translucent residue that is thicker at its border."""
     film = flaw.uniform() < 0.5
-    crumbs, reach = (1, flaw.uniform(0.08, 0.28)) if film else (flaw.choice([1, 1, 3, 12]), flaw.uniform(0.03, 0.15))
+    crumbs, reach = (1, flaw.uniform(0.12, 0.28)) if film else (flaw.choice([1, 1, 3, 12]), flaw.uniform(0.06, 0.16))
     box = bottle.box(at, 2 * reach)
     x, y, rough = bottle.at.real[box], bottle.at.imag[box], noise(flaw, bottle.size, 25 if film else 50, 4, 0.7)[box]
     spread = (at.real, at.imag) + flaw.normal(0, reach * (crumbs > 1) / 2, (crumbs, 2))

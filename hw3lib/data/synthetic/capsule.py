@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from .canvas import (
     Field,
+    Steady,
     blob,
     changed_region,
     coordinates,
@@ -31,12 +32,14 @@ Rng = np.random.Generator
 Vector = np.ndarray  # one value for each pixel of the capsule, float32 (n,)
 Change = dict  # what a defect does to the object: arguments of Capsule.render
 
+VARIATION = 0.4  # share of their spread that capsules of one kind keep under fixed lamps
+
 
 def paint(defect: str, size: int, scene: Rng, flaw: Rng) -> tuple[np.ndarray, np.ndarray]:
     """Linear RGB float32 ``(size, size, 3)`` of a capsule and the mask of its defect, bool ``(size, size)``."""
     if defect != "good" and defect not in DEFECTS:
         raise ValueError(f"unknown defect {defect!r} of capsule; known: good, {', '.join(DEFECTS)}")
-    capsule = Capsule(scene, size)
+    capsule = Capsule(Steady(scene, VARIATION), size)
     good = capsule.render()
     if defect == "good":
         return good, np.zeros((size, size), bool)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from .canvas import Field, blob, coordinates, curve, distance_to_curve, light, mix, noise, smoothstep
+from .canvas import Field, Steady, blob, coordinates, curve, distance_to_curve, light, mix, noise, smoothstep
 
 Array = np.ndarray
 Rng = np.random.Generator
+VARIATION = 0.8  # share of their spread that carpets of one kind keep under fixed lamps
 THREADS = 84.0  # a side, before the scale of the picture
 PITCH = 1 / THREADS
 _TABLE = 256  # threads with properties of their own; more than any picture shows
@@ -72,7 +73,7 @@ def paint(defect: str, size: int, scene: Rng, flaw: Rng) -> tuple[Array, Array]:
     """Linear RGB float32 ``(size, size, 3)`` and the mask of the defect, bool ``(size, size)``."""
     if defect != "good" and defect not in DEFECTS:
         raise ValueError(f"unknown defect {defect!r} of carpet; known: good, {', '.join(DEFECTS)}")
-    carpet = _weave(size, scene)
+    carpet = _weave(size, Steady(scene, VARIATION))
     lamp = light(scene, size, scene.uniform(0.05, 0.3))[..., None]
     image, mask = carpet.image, np.zeros((size, size), bool)
     if defect != "good":
@@ -219,7 +220,7 @@ def _fray(image: Array, flaw: Rng, line: Array, half: float, count: int, colour:
 
 def _gap_colour(carpet: Carpet, flaw: Rng) -> Array:
     """What is seen through the carpet: nothing at all, or a backing that lies in the shade."""
-    return (carpet.backing * np.exp(flaw.uniform(-0.8, 1.8) + flaw.normal(0, 0.1, 3))).astype(np.float32)
+    return (carpet.backing * np.exp(flaw.uniform(-0.8, 1.2) + flaw.normal(0, 0.1, 3))).astype(np.float32)
 
 
 def _pigment(carpet: Carpet, flaw: Rng) -> Array:
@@ -242,8 +243,8 @@ def _by_thread(carpet: Carpet, flaw: Rng) -> Field:
 
 def _color(carpet: Carpet, flaw: Rng) -> Array:
     """A stain or splash of dye that soaks along the threads."""
-    size, severity, centre = len(carpet.image), flaw.uniform(), flaw.uniform(0.08, 0.92, 2)
-    radius = math.exp(flaw.uniform(math.log(0.05), math.log(0.12 + 0.09 * severity)))
+    size, severity, centre = len(carpet.image), flaw.uniform(0.3, 1), flaw.uniform(0.08, 0.92, 2)
+    radius = math.exp(flaw.uniform(math.log(0.035), math.log(0.06 + 0.03 * severity)))
     x, y = coordinates(size)
     stain = blob(flaw, x, y, centre, radius, flaw.uniform(0.2, 0.7), math.exp(flaw.uniform(0, 1.3)))
     for drop in flaw.normal(0, 1.3 * radius, (max(0, int(flaw.integers(-6, 6))), 2)):
@@ -263,9 +264,9 @@ def _color(carpet: Carpet, flaw: Rng) -> Array:
 
 def _cut(carpet: Carpet, flaw: Rng) -> Array:
     """A slit: threads severed along a line, pushed aside and frayed."""
-    size, severity = len(carpet.image), flaw.uniform()
+    size, severity = len(carpet.image), flaw.uniform(0.4, 1)
     half = 0.0016 + 0.011 * severity**1.3 * flaw.uniform(0.4, 1)
-    length, reach = flaw.uniform(0.08, 0.16) + flaw.uniform(0.05, 0.35) * severity, 4 * half + 0.006
+    length, reach = flaw.uniform(0.05, 0.1) + flaw.uniform(0.03, 0.15) * severity, 4 * half + 0.006
     points = _wander(flaw, length, flaw.uniform(0, 0.5)) + flaw.uniform(0.08, 0.92, 2)
     track = _track(carpet, points, reach)
     here, away, sign = track.window, np.abs(track.offset), np.sign(track.offset)
@@ -289,8 +290,8 @@ def _cut(carpet: Carpet, flaw: Rng) -> Array:
 
 def _hole(carpet: Carpet, flaw: Rng) -> Array:
     """Threads missing in a roundish place; their ends stick out over what lies below."""
-    size, severity, centre = len(carpet.image), flaw.uniform(), flaw.uniform(0.08, 0.92, 2)
-    radius = 0.016 + 0.085 * severity * flaw.uniform(0.5, 1.2)
+    size, severity, centre = len(carpet.image), flaw.uniform(0.2, 1), flaw.uniform(0.08, 0.92, 2)
+    radius = 0.020 + 0.045 * severity * flaw.uniform(0.5, 1.2)
     theta, bumps = np.linspace(-np.pi, np.pi, 120), ndimage.gaussian_filter1d(flaw.standard_normal(119), 7, mode="wrap")
     outline = radius * np.exp(flaw.uniform(0.2, 1.0) * np.append(bumps, bumps[0]))
     x, y = (axis - c for axis, c in zip(coordinates(size), centre, strict=True))
@@ -321,7 +322,7 @@ def _hole(carpet: Carpet, flaw: Rng) -> Array:
 def _metal_contamination(carpet: Carpet, flaw: Rng) -> Array:
     """A piece of wire, a staple, a curled shaving or a sliver that lies on the threads and shines."""
     severity, kind = flaw.uniform(), flaw.integers(4)
-    scale, flat = 0.8 + 1.1 * severity, kind > 1
+    scale, flat = 0.5 + 0.4 * severity, kind > 1
     width = (0.0036, 0.0044, 0.0065, 0.0120)[kind] * flaw.uniform(0.75, 1.3) * (0.7 + 0.3 * scale)
     length = flaw.uniform((0.1, 0, 0.08, 0.06), (0.3, 1, 0.2, 0.13))
     bend = flaw.uniform((0, 0, 2.5, 0), (1.2, 1, 7, 0.6))
@@ -351,7 +352,7 @@ def _metal_contamination(carpet: Carpet, flaw: Rng) -> Array:
 def _thread(carpet: Carpet, flaw: Rng) -> Array:
     """A loose yarn that wanders over the surface."""
     severity, image = flaw.uniform(), carpet.image.copy()
-    length = flaw.uniform(0.2, 0.4) + 0.8 * severity * flaw.uniform(0.3, 1)
+    length = flaw.uniform(0.12, 0.25) + 0.3 * severity * flaw.uniform(0.3, 1)
     points = _wander(flaw, length, flaw.uniform(0.4, 5)) + flaw.uniform(0.2, 0.8, 2)
     width, sunk = flaw.uniform(0.18, 0.32 + 0.28 * severity) * PITCH, max(0.0, flaw.uniform(-0.7, 0.4))
     colour = _pigment(carpet, flaw)

@@ -13,7 +13,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from .canvas import Field, blob, coordinates, curve, distance_to_curve, light, log_uniform, mix, noise, smoothstep
+from .canvas import (
+    Field,
+    Steady,
+    blob,
+    coordinates,
+    curve,
+    distance_to_curve,
+    light,
+    log_uniform,
+    mix,
+    noise,
+    smoothstep,
+)
 
 Painted = tuple[np.ndarray, np.ndarray]
 
@@ -29,11 +41,14 @@ class Board:
     lamp: float  # the light stands in the direction (cos(lamp), sin(lamp))
 
 
+VARIATION = 0.3  # share of their spread that boards of one kind of wood keep under fixed lamps
+
+
 def paint(defect: str, size: int, scene: np.random.Generator, flaw: np.random.Generator) -> Painted:
     """Paint one board: linear RGB float32 ``(size, size, 3)`` in ``[0, 1]`` and defect mask, bool ``(size, size)``."""
     if defect != "good" and defect not in DEFECTS:
         raise ValueError(f"unknown defect {defect!r} of wood; known: good, {', '.join(DEFECTS)}")
-    board = _good_board(size, scene)
+    board = _good_board(size, Steady(scene, VARIATION))
     if defect == "good":
         return board.image, np.zeros((size, size), bool)
     return DEFECTS[defect](flaw, board)
@@ -67,7 +82,7 @@ def _grain(scene: np.random.Generator, x: Field, y: Field) -> tuple[Field, Field
     across = (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn)
     along = (y - 0.5) * np.cos(turn) - (x - 0.5) * np.sin(turn)
     across = across + scene.uniform(0.004, 0.016) * noise(scene, size, (1.0, 2.0), 3, 0.4)
-    present, centre = scene.random() < 0.22, scene.uniform(-0.45, 0.45, 2)
+    present, centre = scene.random() < 0.1, 0.9 * scene.random(2) - 0.45
     radius, stretch, outline = scene.uniform(0.01, 0.05), scene.uniform(1.2, 1.9), noise(scene, size, 9.0, 3)
     if not present:
         return across, along, np.full_like(across, 9.0)
@@ -80,7 +95,7 @@ def _grain(scene: np.random.Generator, x: Field, y: Field) -> tuple[Field, Field
 def _growth_rings(scene: np.random.Generator, across: Field, along: Field, knot: Field) -> Field:
     """Latewood, 0 to about 1: iso-lines of the distance from a pith axis that lies behind the board and leans."""
     size = across.shape[0]
-    flat_sawn = scene.random() < 0.55  # with cathedrals, else straight-grained
+    flat_sawn = scene.uniform() < 0.4  # with cathedrals, else straight-grained
     pith = scene.uniform(-0.45, 0.45) if flat_sawn else scene.choice([-1, 1]) * scene.uniform(0.9, 2.5)
     depth = scene.uniform(0.08, 0.3) * (1 + 0.12 * noise(scene, size, (1.5, 1.0)))
     lean = scene.choice([-1, 1]) * scene.uniform(0.06, 0.22) * (1.0 if flat_sawn else 0.15)
@@ -120,7 +135,7 @@ def _knot_density(scene: np.random.Generator, knot: Field, fibre: Field) -> Fiel
 
 def _stain(rng: np.random.Generator, board: Board) -> Painted:
     """Dye, ink or bleach on the wood: translucent blots or a smear, soaking in along the grain."""
-    strength, soft = log_uniform(rng, 0.14, 1.4), log_uniform(rng, 0.002, 0.015)
+    strength, soft = log_uniform(rng, 0.3, 1.4), log_uniform(rng, 0.002, 0.015)
     distance = _smear(rng, board) if rng.random() < 0.45 else _blots(rng, board)
     rim = rng.choice([0, 0.5]) * np.exp(-((distance / 0.006) ** 2))
     uneven = 1 + 0.22 * noise(rng, board.x.shape[0], 7.0, 3) + 0.12 * board.fibre + rim
@@ -134,7 +149,7 @@ def _stain(rng: np.random.Generator, board: Board) -> Painted:
 def _blots(rng: np.random.Generator, board: Board) -> Field:
     """Distance from an irregular blot and its splashes."""
     x, y = board.x, board.y + rng.uniform(0, 0.012) * board.fibre
-    centre, radius = rng.uniform(0.12, 0.88, 2), log_uniform(rng, 0.035, 0.16)
+    centre, radius = rng.uniform(0.12, 0.88, 2), log_uniform(rng, 0.03, 0.09)
     distance = blob(rng, x, y, tuple(centre), radius, rng.uniform(0.3, 0.9), rng.uniform(1, 2.2))
     for _ in range(rng.integers(0, 6)):
         u, v = centre + rng.normal(0, 1.3 * radius, 2)
@@ -144,7 +159,7 @@ def _blots(rng: np.random.Generator, board: Board) -> Field:
 
 def _smear(rng: np.random.Generator, board: Board) -> Field:
     """Distance from a stroke of a pen or a wiping finger, wavering in width."""
-    path = curve(rng, tuple(rng.uniform(0.2, 0.8, 2)), rng.uniform(0, 2 * np.pi), rng.uniform(0.12, 0.5), 1.2, 14)
+    path = curve(rng, tuple(rng.uniform(0.2, 0.8, 2)), rng.uniform(0, 2 * np.pi), rng.uniform(0.08, 0.3), 1.2, 14)
     half = log_uniform(rng, 0.007, 0.035)
     distance, _ = distance_to_curve(board.x, board.y + rng.uniform(0, 0.15) * half * board.fibre, path)
     return distance - half * (1 + 0.15 * noise(rng, board.x.shape[0], 12.0, 2))
@@ -211,7 +226,7 @@ def _spill(rng: np.random.Generator, board: Board) -> tuple[Field, float]:
     """Distance from the outline of all drops (9 far from them) and the width of their curved margin."""
     largest, count, spread = log_uniform(rng, 0.018, 0.065), rng.integers(1, 15), rng.uniform(2.5, 5)
     if rng.random() < 0.45:  # puddles instead of drops
-        largest, count, spread = 3.2 * largest, 1 + count % 3, 1.0
+        largest, count, spread = 2.2 * largest, 1 + count % 3, 1.0
     middle, distance = rng.uniform(0.2, 0.8, 2), np.full(board.x.shape, 9.0, np.float32)
     for k in range(count):
         radius = largest * (1 if k == 0 else rng.uniform(0.25, 0.8))
@@ -230,7 +245,7 @@ def _scratches(rng: np.random.Generator, board: Board) -> Painted:
     strength, dirty = log_uniform(rng, 0.3, 1.6), rng.random() < 0.2
     image, mask = board.image.copy(), np.zeros(board.x.shape, bool)
     for _ in range(count):
-        length = log_uniform(rng, 0.15, 0.5 if scuff else 0.8)
+        length = log_uniform(rng, 0.12, 0.4)
         centre = np.clip(middle + rng.normal(0, spread, 2) * (count > 1), 0.08, 0.92)
         part, cut = _cut(replace(board, image=image), centre, 0.55 * length + 0.03)
         image[part], own = _scratch(rng, cut, centre, angle + rng.normal(0, waver), length, strength, dirty)

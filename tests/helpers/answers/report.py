@@ -4,8 +4,6 @@ import statistics
 
 import numpy as np
 
-GUESS = {"carpet": 5, "wood": 4, "bottle": 10, "capsule": 4}
-
 
 def wilson_like(a):
     return a.sum() / (len(a) + 1)
@@ -69,12 +67,12 @@ RIGHT = {
         lambda a: a @ np.full(len(a), 1 / len(a)),
     ],
     "points_an_image": [
-        (GUESS, lambda n: 100 / n),
-        (GUESS, lambda n: round(100 / n, 1)),
-        (GUESS, lambda n: round(100 / n, 2)),
-        (GUESS, lambda n: 100 * ((n - 1) / n - (n - 2) / n)),
-        (GUESS | {"wood": 50.0}, lambda n: np.array([100.0]) / n),
-        (GUESS, lambda n: int(1000 / n + 0.5) / 10),
+        lambda n: 100 / n,
+        lambda n: round(100 / n, 1),
+        lambda n: round(100 / n, 2),
+        lambda n: 100 * ((n - 1) / n - (n - 2) / n),
+        lambda n: np.array([100.0]) / n,
+        lambda n: int(1000 / n + 0.5) / 10,
     ],
 }
 WRONG = {
@@ -138,20 +136,17 @@ WRONG = {
         (lambda a: (a.mean(), a.std()), "expected one number"),
     ],
     "points_an_image": [
-        (({}, lambda n: 100 / n), "expected a number for each"),
-        ((GUESS | {"bottle": ...}, lambda n: 100 / n), "no number yet"),
-        ((GUESS | {"bottle": "ten"}, lambda n: 100 / n), "expected one number"),
-        ((GUESS, lambda n: 1 / n), "a share"),
-        ((GUESS, lambda n: round(1 / n, 2)), "and rounded"),
-        ((GUESS, lambda n: round(100 / n)), "at least one decimal"),
-        ((GUESS, lambda n: 100 // n), "drops the decimals"),
-        ((GUESS, lambda n: n / 100), "upside down"),
-        ((GUESS, lambda n: n), "number of images"),
-        ((GUESS, lambda n: 100 / (n + 1)), "not of n + 1"),
-        ((GUESS, lambda n: 100 / (n - 1)), "not of n - 1"),
-        ((GUESS, lambda n: 200 / n), "two images"),
-        ((GUESS, lambda n: 50 / n**0.5), "standard error"),
-        ((GUESS, lambda n: {22: 100 / 22, 26: 100 / 26, 8: 12.5}.get(n, 4.2)), "one image of how many"),
-        ((GUESS, {"carpet": 4.5}), "expected your function"),
+        (lambda n: 1 / n, "a share"),
+        (lambda n: round(1 / n, 2), "and rounded"),
+        (lambda n: round(100 / n), "at least one decimal"),
+        (lambda n: 100 // n, "drops the decimals"),
+        (lambda n: n / 100, "upside down"),
+        (lambda n: n, "number of images"),
+        (lambda n: 100 / (n + 1), "not of n + 1"),
+        (lambda n: 100 / (n - 1), "not of n - 1"),
+        (lambda n: 200 / n, "two images"),
+        (lambda n: 50 / n**0.5, "standard error"),
+        (lambda n: {22: 100 / 22, 26: 100 / 26, 8: 12.5}.get(n, 4.2), "one image of how many"),
+        ({"carpet": 4.5}, "expected your function"),
     ],
 }
