@@ -322,7 +322,7 @@ def leak_free(rng: np.random.Generator, function: Any) -> str:
         x, y, train, test = _draw_rows(rng, 2.5)
         accuracies.append((predicted(x, y, train, test) == y[test]).mean())
     if np.mean(accuracies) < 0.75:
-        hint = "worse than guessing" if np.mean(accuracies) < 0.4 else "the classes can be told apart"
+        hint = "worse than guessing" if np.mean(accuracies) < 0.4 else "the classes differ"
         raise CheckFailed(
             f"nothing leaks, and {np.mean(accuracies):.0%} of the test rows are right where four of 150 features say "
             f"the class: {hint}; choose features and fit on the training rows, then use these features of the test rows"
