@@ -204,7 +204,8 @@ def write_feedback(
                     own, gain, behind = leaderboard.texts(score)
                     reached = f"{score['figure']} {own}; over the baseline {gain}; over the best known {behind}"
                     parts.append(f'<p>{html.escape(reached)}: <a href="../leaderboard.html">leaderboard</a></p>')
-                if points := exercises.rubric(references[one.chapter], number):
+                points = exercises.rubric(references[one.chapter], number) if one.chapter in references else []
+                if points:
                     parts += _for_the_teacher(one.texts[number - 1], points)
                 if solutions and outcome != PASSED and one.chapter != exercises.CAPSTONE:
                     parts.append(f"<pre>{html.escape(exercises.guidance(names[number]).solution)}</pre>")

@@ -315,7 +315,7 @@ letter = (
     "Dear colleague, two of your claims do not follow. That B makes no difference: its interval runs from two points "
     "worse to eight better, so it may well help; these splits cannot tell, and about four times as many test images "
     "would halve the interval. That C will be as good on new products: it was the best of forty on the images that "
-    "judge it, and some of the forty were lucky there. Choose it again on validation images, or test it once on "
+    "judge it, and chance favoured some of the forty there. Choose it again on validation images, or test it once on "
     "photographs that nobody has used. Claims one and four do follow."
 )
 # END SOLUTION
@@ -327,13 +327,12 @@ def follows(claim, row):
     # HINT: For which of the four claims can no interval, however narrow, be enough?
     # HINT: A gain is shown where its whole interval is above zero; no difference is never shown by a row like this.
     # HINT: The last claim depends on row["chosen_on"] alone, "validation images" or "test images".
-    if claim == "helps":
-        return row["gain_low"] > 0
-    if claim == "hurts":
-        return row["gain_high"] < 0
-    if claim == "will be as good on new products":
-        return row["chosen_on"] == "validation images"
-    return False
+    rules = {
+        "helps": row["gain_low"] > 0,
+        "hurts": row["gain_high"] < 0,
+        "will be as good on new products": row["chosen_on"] == "validation images",
+    }
+    return rules.get(claim, False)
     # END SOLUTION
 
 

@@ -284,28 +284,28 @@ def copy_paste(rng: np.random.Generator, function: Any) -> str:
     Args:
         function: ``f(image, mask, good, product, rng) -> new image, new mask``.
     """
-    for _ in range(3):
-        size = tuple(map(int, rng.integers(14, 18, 2)))
-        image, good = (rng.integers(0, 256, (*size, 3)).astype(np.uint8) for _ in range(2))
-        mask, product = np.zeros(size, bool), np.ones(size, bool)
-        mask[1:4, 1:5] = rng.random((3, 4)) < 0.6
-        mask[1, 1] = mask[3, 4] = True  # in a corner, where the good image has no product
-        mask[1, 4] = False
-        product[:6, :7] = product[9, 9] = False  # and a hole
-        given = f"a defect of {mask.sum()} pixels and a product of {product.sum()}"
-        fits = _places(mask, product)
-        used = []
-        for seed in map(int, rng.integers(1 << 30, size=24)):
-            made = call(function, image, mask, good, product, np.random.default_rng(seed), given=given)
-            used.append(_judge_paste(made, image, mask, good, product, given))
-        again = call(function, image, mask, good, product, np.random.default_rng(seed), given=given)
-        if _judge_paste(again, image, mask, good, product, given) != used[-1]:
-            raise CheckFailed(f"{given}: one state of rng gives two places; draw by the rng that is given")
-        if len(set(used)) < min(5, len(fits) // 2):
-            raise CheckFailed(
-                f"{given}: {len(set(used))} places in {len(used)} calls, and there are {len(fits)}; a network "
-                "would learn the place by heart: draw it among all that are allowed"
-            )
+    height, width = map(int, rng.integers(15, 19, 2))
+    image, good = (rng.integers(0, 256, (height, width, 3)).astype(np.uint8) for _ in range(2))
+    mask, product = np.zeros((height, width), bool), np.zeros((height, width), bool)
+    mask[6:9, 8:12] = rng.random((3, 4)) < 0.6
+    mask[6, 8] = mask[8, 11] = True
+    mask[6, 11] = False
+    product[:4, :5] = product[-3:, -5:] = True  # four places, and two
+    product[-2:, :5] = product[:4, -3:] = True  # too narrow, unless a shift goes over the edge
+    given = f"a defect of {mask.sum()} pixels and a product of {product.sum()}"
+    fits = _places(mask, product)
+    used = []
+    for seed in map(int, rng.integers(1 << 30, size=60)):
+        made = call(function, image, mask, good, product, np.random.default_rng(seed), given=given)
+        used.append(_judge_paste(made, image, mask, good, product, given))
+    again = call(function, image, mask, good, product, np.random.default_rng(seed), given=given)
+    if _judge_paste(again, image, mask, good, product, given) != used[-1]:
+        raise CheckFailed(f"{given}: one state of rng gives two places; draw by the rng that is given")
+    if len(set(used)) < len(fits):
+        raise CheckFailed(
+            f"{given}: {len(set(used))} places in {len(used)} calls, and there are {len(fits)}; a network would "
+            "learn the place by heart: draw it among all that are allowed"
+        )
     return "a real defect, a real product; that defects occur there and look like this is an assumption of yours"
 
 

@@ -210,7 +210,7 @@ def claims(rng: np.random.Generator, letter: Any, function: Any) -> str:
             ),
             (
                 lambda c, r: follows(c, r, **{KEPT: True}),
-                "what was chosen by the test images was lucky on them",
+                "what was chosen by the test images was favoured by chance on them",
             ),
             (
                 lambda c, r: follows(c, r, **{KEPT: False}),

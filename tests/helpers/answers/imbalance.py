@@ -132,8 +132,8 @@ def by_trial(image, mask, good, product, rng):
 def by_rolling(image, mask, good, product, rng):
     fits = [
         (a, b)
-        for a in range(-1, mask.shape[0] - 3)  # what is cut out lies in rows 1 to 3 and columns 1 to 4
-        for b in range(-1, mask.shape[1] - 4)
+        for a in range(-6, mask.shape[0] - 8)  # what is cut out lies in rows 6 to 8 and columns 8 to 11
+        for b in range(-8, mask.shape[1] - 11)
         if (np.roll(mask, (a, b), (0, 1)) & ~product).sum() == 0
     ]
     shift = fits[rng.choice(len(fits))]
