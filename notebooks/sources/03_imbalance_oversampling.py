@@ -51,7 +51,7 @@ seed = 0
 ratio = 10  # of the largest to the smallest defect type in the training parts
 n_splits: int | None = None  # None: 10 in the quick profile, 30 in the full one
 n_sets = 8  # independent sets of a generated category
-set_size = 10  # images of each class in one of them
+set_size = 9  # images of each class in one of them
 
 # %% tags=["setup"]
 from textwrap import fill
@@ -335,6 +335,7 @@ compared = imbalance.compare_methods(
     ratios=(5, ratio) if profile == "full" else (ratio,),
     unlabelled=unlabelled,
     ceiling=True,
+    views={"quick": 2, "full": 4}[profile],
     keep=run.folder / "splits",
     seed=seed,
 )
