@@ -49,7 +49,7 @@ def read(path: Path) -> list[Row]:
             table = csv.DictReader(file, strict=True)
             if table.fieldnames not in (None, COLUMNS):
                 raise ValueError("other columns")
-            rows = [{name: unquoted(value) for name, value in row.items()} for row in table]
+            rows: list[Row] = [{name: unquoted(value) for name, value in row.items()} for row in table]
         for row in rows:
             int(row["hidden_set"])
             row |= {name: float(row[name]) for name in _FIGURES if row[name]}

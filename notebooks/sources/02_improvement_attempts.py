@@ -678,11 +678,12 @@ best_epoch(history, plt.subplots(figsize=(5, 3))[1])
 # %% [markdown] tags=["exercise"]
 # ### Exercise 4 (level 3). Beat the leaderboard
 #
-# The features of a pretrained network, one vector an image. The nearest class mean is a classifier already. Write a
-# better one: `f(X_train, y_train, X_test)` gives the predicted labels. You have the images of this chapter to train on
-# and to try it. The check paints other bottles for each call (so it takes some seconds), shows how many of them the
-# baseline, the best known classifier and yours have right, and passes where yours is *significantly* better than the
-# baseline on the same images.
+# The features of a pretrained network, one vector an image, and behind them what a camera could tell, from 0 to 255:
+# mean and spread of red, green and blue, and how bright the dark, the middle and the bright pixels are. The
+# nearest class mean is a classifier already. Write a better one: `f(X_train, y_train, X_test)` gives the predicted
+# labels. You have the images of this chapter to train on and to try it. The check paints other bottles for each call
+# (so it takes some seconds), shows how many of them the baseline, the best known classifier and yours have right, and
+# passes where yours is *significantly* better than the baseline on the same images.
 
 # %% tags=["exercise"]
 # The exercise is on the generated bottle, whatever your category is.
@@ -692,6 +693,9 @@ course = classification_images(course, random_state=0)
 stack = ImageStack.load(course, 224)
 with torch.no_grad():
     features = backbones.load("tf_efficientnet_lite0").embed(torch.from_numpy(stack.images)).numpy()
+light = stack.images.reshape(len(course), 3, -1)
+bright = np.percentile(light, [5, 50, 95], axis=(1, 2)).T
+features = np.hstack([features, light.mean(2), light.std(2), bright])
 labels = course["defect"].to_numpy()
 print(f"{features.shape[0]} images, {features.shape[1]} features")
 
@@ -700,7 +704,7 @@ print(f"{features.shape[0]} images, {features.shape[1]} features")
 def my_classifier(X_train, y_train, X_test):
     """Labels of the test images."""
     # BEGIN SOLUTION
-    # HINT: A class mean lets every feature count alike. Do all 1280 say something about bottles?
+    # HINT: A class mean lets every feature count alike. Do all say something about defects, and in one unit?
     # HINT: A linear classifier learns a weight for each feature; scikit-learn has several.
     # HINT: LogisticRegression(max_iter=3000) has fit(X_train, y_train) and predict(X_test).
     from sklearn.linear_model import LogisticRegression

@@ -165,11 +165,11 @@ def test_a_board_shows_baseline_best_known_and_own_with_intervals(capsys):
     title, *rows = capsys.readouterr().out.splitlines()
     assert title == "accuracy on 90 hidden images, with 95 % intervals"
     names = [
-        "baseline: nearest class mean", "best known: logistic regression of standardised features", "your answer",
+        "baseline: nearest class mean", "best known: logistic regression", "your answer",
         "your answer - baseline, paired", "your answer - best known, paired",
     ]  # fmt: skip
-    assert [row.strip().partition("   ")[0].rstrip() for row in rows[:1] + rows[2:]] == names[:1] + names[2:]
-    assert names[1] in rows[1] and "50.0 % (39.9 to 60.1)" in rows[2]
+    assert all(row.startswith(f"  {name} ") for row, name in zip(rows, names, strict=True))
+    assert "50.0 % (39.9 to 60.1)" in rows[2]
     assert "not significant" in rows[3] and "significantly worse" in rows[4]
     score = hidden.SCORES["beats_nearest_mean"]
     assert (score.own.value, score.own.low, score.own.high) == pytest.approx((0.5, 0.399, 0.601), abs=1e-3)

@@ -20,6 +20,7 @@ from hw3lib.core.files import atomic_path
 from hw3lib.core.intervals import Interval
 
 Hidden = tuple[np.ndarray, np.ndarray]  # what the answer is given of each image, and what it is not
+_SIDE = 256  # pixels, as in the quick profile
 _KEPT: dict[str, Hidden] = {}  # by name of the check, where a class is graded
 SCORES: dict[str, Score] = {}  # by name of the check, the last of this session
 
@@ -92,26 +93,25 @@ def _bottles(rng: np.random.Generator, size: int, counts: dict[str, int]) -> Hid
     """Bottles as the quick profile paints them, read as files are: uint8 ``(N, 3, size, size)``, and their types."""
     from hw3lib.data import ImageStack  # brings pandas and more, and most checks do without
     from hw3lib.data.pixels.images import decode_squares
-    from hw3lib.data.synthetic import PROFILES
 
     types = rng.permutation(np.repeat(list(counts), list(counts.values())))
-    first, side = int(rng.integers(1 << 31)), PROFILES["quick"]["size"]
-    work = (delayed(_file)(name, side, (first, 0, 0, place)) for place, name in enumerate(types.tolist()))
+    first = int(rng.integers(1 << 31))
+    work = (delayed(_file)(name, (first, 0, 0, place)) for place, name in enumerate(types.tolist()))
     files = Parallel(n_jobs=usable_cores())(work)
     squares = [decode_squares(io.BytesIO(file), size) for file in files]
     return ImageStack.of(squares, None).images, types
 
 
-def _file(defect: str, side: int, seed: tuple[int, ...]) -> bytes:
+def _file(defect: str, seed: tuple[int, ...]) -> bytes:
     from hw3lib.data.synthetic import picture
 
     with io.BytesIO() as file:
-        Image.fromarray(picture("bottle", defect, side, seed)[0]).save(file, "PNG")
+        Image.fromarray(picture("bottle", defect, _SIDE, seed)[0]).save(file, "PNG")
         return file.getvalue()
 
 
 def _image_features(rng: np.random.Generator) -> Hidden:
-    """One vector an image, float32 ``(N, 1280)``, and the types."""
+    """One vector an image, of a network's features and of its light, ``(N, 1289)``, and the types."""
     import torch
 
     from hw3lib.networks import backbones
@@ -119,7 +119,10 @@ def _image_features(rng: np.random.Generator) -> Hidden:
     types = ("good", "broken_large", "broken_small", "contamination")
     images, labels = _bottles(rng, 224, dict.fromkeys(types, 20))
     with torch.no_grad():
-        return backbones.load("tf_efficientnet_lite0").embed(torch.from_numpy(images)).numpy(), labels
+        features = backbones.load("tf_efficientnet_lite0").embed(torch.from_numpy(images)).numpy()
+    light = images.reshape(len(images), 3, -1)
+    bright = np.percentile(light, [5, 50, 95], axis=(1, 2)).T
+    return np.hstack([features, light.mean(2), light.std(2), bright]), labels
 
 
 def _patch_features(rng: np.random.Generator) -> Hidden:
@@ -128,8 +131,7 @@ def _patch_features(rng: np.random.Generator) -> Hidden:
 
     from hw3lib.networks import backbones, locally_aware, patch_layers
 
-    counts = {"good": 30, "broken_large": 10, "broken_small": 10, "contamination": 10}
-    images, labels = _bottles(rng, 128, counts)
+    images, labels = _bottles(rng, 128, {"good": 40, "broken_small": 20, "contamination": 20})
     network = backbones.load("tf_efficientnet_lite0")
     with torch.no_grad():
         maps = network.feature_maps(torch.from_numpy(images), patch_layers(network))
