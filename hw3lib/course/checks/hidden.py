@@ -103,7 +103,7 @@ def _bottles(rng: np.random.Generator, size: int, counts: dict[str, int]) -> Hid
 
 
 def _file(defect: str, seed: tuple[int, ...]) -> bytes:
-    from hw3lib.data.synthetic import picture
+    from hw3lib.data.synthetic import picture  # as above
 
     with io.BytesIO() as file:
         Image.fromarray(picture("bottle", defect, _SIDE, seed)[0]).save(file, "PNG")
@@ -112,9 +112,9 @@ def _file(defect: str, seed: tuple[int, ...]) -> bytes:
 
 def _image_features(rng: np.random.Generator) -> Hidden:
     """One vector an image, of a network's features and of its light, ``(N, 1289)``, and the types."""
-    import torch
+    import torch  # slow, and most checks do without
 
-    from hw3lib.networks import backbones
+    from hw3lib.networks import backbones  # likewise
 
     types = ("good", "broken_large", "broken_small", "contamination")
     images, labels = _bottles(rng, 224, dict.fromkeys(types, 20))
@@ -127,9 +127,9 @@ def _image_features(rng: np.random.Generator) -> Hidden:
 
 def _patch_features(rng: np.random.Generator) -> Hidden:
     """The features of the patches of each image, float32 ``(N, P, D)``, and whether it is defective."""
-    import torch
+    import torch  # slow, and most checks do without
 
-    from hw3lib.networks import backbones, locally_aware, patch_layers
+    from hw3lib.networks import backbones, locally_aware, patch_layers  # likewise
 
     images, labels = _bottles(rng, 128, {"good": 40, "broken_small": 20, "contamination": 20})
     network = backbones.load("tf_efficientnet_lite0")
