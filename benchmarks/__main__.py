@@ -15,6 +15,7 @@ PACKAGES = {
         "guided",
         "longtail",
         "longtail_drawn",
+        "verdicts",
         "recognition",
         "patchcore",
         "detectors",
@@ -32,13 +33,15 @@ MODULES = {name: f"benchmarks.{package}.{name}" for package, names in PACKAGES.i
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(MODULES)}; all if none is given")
-    parser.add_argument("--category", default="synthetic/bottle")
+    parser.add_argument("--category", default="synthetic/bottle", help="or synthetic: all generated ones, of verdicts")
     parser.add_argument("--data", help="folder that holds the category")
     parser.add_argument("--count", type=int, help="of repeats of a long tail, or of draws of images")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="numbers of images; pixels, of recognition")
     parser.add_argument("--sets", nargs="+", metavar="DIR", help="folders of real categories, of detectors")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="what is compared, of detectors and painters; or all")
-    parser.add_argument("--profile", help="of generated categories, of detectors and painters")
+    parser.add_argument(
+        "--profile", help="of generated categories, of detectors and painters; of notebooks, of verdicts"
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(MODULES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join(MODULES)}")

@@ -50,10 +50,8 @@ def run(
         keep=project_root() / "runs" / "benchmark-longtail",
         progress=True,
     )
-    kind = "independent draws" if compared.independent else "splits"
-    how = f"{compared.n_splits} {kind} of {compared.n_train} images to learn from and {compared.n_test} to be tested on"
     for ratio, rows in compared.table().groupby("ratio"):
-        print(f"{category}, 1:{ratio:g}, {how}")
+        print(f"{category}, 1:{ratio:g}, {compared.design}")
         for _, row in [*rows.iterrows(), ("", compared.ceiling(ratio))]:
             gain = Interval.read(row, "gain", kind="difference").text(".1f", 100)
             accuracy = f"{row['balanced_accuracy']:.1%}, tail {row['tail_recall']:.1%}"

@@ -15,6 +15,7 @@ from .formats import FORMATS, RoundTrip, Written, round_trip
 from .instances import Instance, Instances, from_maps, from_masks, read_instances, read_points
 from .masks import FineTuning, Segmenter, evaluation, fine_tune, propose
 from .measurement import Measurement
+from .prompts import PROMPTS
 from .splitting import split_images
 from .summary import describe_annotation
 
@@ -27,6 +28,7 @@ __all__ = [
     "Instances",
     "Licence",
     "Measurement",
+    "PROMPTS",
     "RoundTrip",
     "Segmenter",
     "Written",

@@ -81,6 +81,8 @@ def _of_detection(detection: pd.DataFrame | None) -> list[str]:
     if detection is None or not len(detection):
         return []
     best = detection.iloc[0]
+    if not detection["map50_after"].max() > 0:
+        return [f"After training, {_count(len(detection), 'detector')} found nothing: an mAP50 of 0.00."]
     said = f"Of {len(detection)} detectors {best['model']} finds most" if len(detection) > 1 else f"{best['model']}"
     verb = ", mAP50" if len(detection) > 1 else " reaches an mAP50 of"
     return [f"{said}{verb} {best['map50_after']:.2f} after training, {best['map50_before']:.2f} before."]
@@ -91,6 +93,13 @@ def _why(sam: pd.DataFrame | None, curve: pd.DataFrame | None) -> list[str]:
         "Such models suit fine-tuning because they know edges, parts and objects from millions of images; only a small "
         "part must learn what a defect is"
     )
+    if sam is not None and len(sam):
+        box = sam.set_index(["method", "prompt"]).loc[("SAM", "box")]
+        if Interval.read(box, "gain", kind="difference").sign <= 0:
+            general = (
+                "Such models know edges, parts and objects from millions of images, so that only a small part must "
+                "learn what a defect is; that this pays is not shown on these images"
+            )
     if curve is None or sam is None or not len(curve):
         return [f"{general}."]
     after = curve[curve["n_train"] > 0]

@@ -22,7 +22,7 @@ from .detectors.synthetic_defects import SyntheticDefects
 from .metrics.metrics import PixelMetrics, image_metrics
 from .onnx.detector import OnnxDetector
 from .registry import DETECTORS, load, load_detector, make_detector
-from .robustness import robustness_table
+from .robustness import CONDITIONS, robustness_table
 from .thresholds import (
     Costs,
     FewGoodImages,
@@ -37,6 +37,7 @@ from .thresholds import (
 )
 
 __all__ = [
+    "CONDITIONS",
     "Autoencoder",
     "ChangedDetector",
     "Costs",

@@ -225,7 +225,9 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
     reached = {row["detector"]: Interval.read(row, "image_auroc", "auroc", "AUROC") for _, row in table.iterrows()}
     leads = {row["detector"]: Interval.read(row, "behind", kind="difference") for _, row in table.iloc[1:].iterrows()}
     beaten, level = ([name for name, lead in leads.items() if (lead.sign > 0) == wins] for wins in (True, False))
-    text = [f"On the test images {first.detector} ranks first with an image AUROC of {reached[first.detector].text()}."]
+    level_best = table.loc[table["image_auroc"] == first.image_auroc, "detector"].tolist()
+    ranks = "rank first, each" if len(level_best) > 1 else "ranks first"
+    text = [f"On the test images {listed(level_best)} {ranks} with an image AUROC of {reached[first.detector].text()}."]
     if beaten:
         text.append(f"Its lead over {listed(beaten)} is statistically significant.")
     if level:
@@ -250,14 +252,14 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
     quick = table.loc[table["ms_per_image"].idxmin()]
     if quick.detector != first.detector:
         text.append(f"{quick.detector} is quickest, {quick.ms_per_image:.0f} ms, with {quick.image_auroc:.3f}.")
-    own = conditions[(conditions["detector"] == first.detector)]
+    own = conditions[(conditions["detector"] == first.detector)].dropna(subset="image_auroc")
     if len(own) > 1:
         worst = own.iloc[1:].sort_values("image_auroc").iloc[0]
         alarm = own.iloc[1:].sort_values("false_alarm_rate").iloc[-1]
         text.append(
-            f"These figures hold for photographs taken alike: with the image {worst.condition}, {first.detector} falls "
-            f"to {worst.image_auroc:.3f}, and {alarm.condition} it calls {percent(alarm.false_alarm_rate)} of good "
-            "products anomalous."
+            f"These figures hold for photographs taken alike: on {worst.images} of them {first.detector} reaches "
+            f"{own.iloc[0].image_auroc:.3f} as they are, {worst.image_auroc:.3f} with the image {worst.condition}, and "
+            f"{alarm.condition} it calls {percent(alarm.false_alarm_rate)} of good products anomalous."
         )
     return " ".join(text)
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from hw3lib.core.intervals import auroc_interval
 from hw3lib.data.stack import ImageStack
 
-from .comparison import DetectorEvaluation, ranking, share
+from .comparison import DetectorEvaluation, share
 from .variants import Change, changed, light, light_from, moved
 
 # The first one changes nothing: the others are compared with it.
@@ -43,7 +44,8 @@ def robustness_table(
         asked_rate: false-alarm rate that the thresholds were to keep, for the figure.
 
     Returns:
-        One row a condition and detector: ``condition, detector, image_auroc, false_alarm_rate, detection_rate``, and
+        One row a condition and detector: ``condition, detector, image_auroc, auroc_low, auroc_high, auroc_p`` (95 %
+        interval over these images, each by itself), ``false_alarm_rate, detection_rate``, ``images``, and
         ``asked_rate`` if it is given. NaN for what good images alone, or defective ones alone, cannot say.
     """
     found = []
@@ -53,13 +55,11 @@ def robustness_table(
             scores = e.detector.decision_function(others)
             is_defect = e.is_defect if rows is None else e.is_defect[rows]
             above = scores > e.detector.threshold_
-            row = {
-                "condition": name,
-                "detector": e.label,
-                "image_auroc": ranking(is_defect, scores).auroc,
-                "false_alarm_rate": share(above[~is_defect]),
-                "detection_rate": share(above[is_defect]),
-            }
+            groups = e.groups if rows is None or e.groups is None else e.groups[rows]
+            row: dict[str, object] = {"condition": name, "detector": e.label}
+            row |= auroc_interval(is_defect, scores, groups).columns("image_auroc", "auroc")
+            row |= {"false_alarm_rate": share(above[~is_defect]), "detection_rate": share(above[is_defect])}
+            row["images"] = len(is_defect)
             found.append(row if asked_rate is None else {**row, "asked_rate": asked_rate})
     return pd.DataFrame(found)
 

@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import Interval, Kind, corrected_interval, holm
+from hw3lib.core.intervals import Design, Interval, holm
 from hw3lib.core.scores import balanced_accuracy
-from hw3lib.data.groups import images_per_product
-from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
+from hw3lib.data.groups import images_per_product, products
+from hw3lib.data.labels import Split, as_labels, by_set, class_names, crossed_sets, split_sizes
 from hw3lib.errors import Hw3Error
 
 from . import evaluate
@@ -48,6 +48,7 @@ class Result:
         seconds: wall time of each split; the first also holds the shared decoding and frozen features.
         probabilities: of each class for each test image, float32 ``(n_test, classes)``; their largest is ``y_pred``.
         per_product: images of a product; intervals count products.
+        sets: which split learns from each image, where each is tested on what all others learn from, int64 ``(N,)``.
     """
 
     attempt: Method
@@ -61,6 +62,7 @@ class Result:
     seconds: list[float] = field(default_factory=list)
     probabilities: list[np.ndarray] = field(default_factory=list)
     per_product: float = 1.0
+    sets: np.ndarray | None = None
 
     @classmethod
     def from_probabilities(
@@ -91,6 +93,7 @@ class Result:
             raise Hw3Error(f"{attempt.name!r}: found probabilities of {len(probabilities)} splits, not {len(splits)}")
         labels = as_labels(table["defect"], classes)
         result = cls(attempt, classes, *split_sizes(splits), per_product=images_per_product(table))
+        result.sets = crossed_sets(splits, products(table))
         for (_, test), p in zip(splits, probabilities, strict=True):
             p = np.asarray(p, np.float32)
             if p.shape != (len(test), len(classes)):
@@ -114,8 +117,8 @@ class Result:
         return np.array([balanced_accuracy(a, b) for a, b in zip(self.y, self.y_pred, strict=True)])
 
     def interval(self) -> Interval:
-        """Mean accuracy and its 95 % interval; see :func:`corrected_interval`."""
-        return self._interval(self.accuracies, "share")
+        """Mean accuracy and its 95 % interval; see :func:`hw3lib.core.corrected_interval`."""
+        return self.design.interval(self._shares(), kind="share")
 
     def gain(self, baseline: Result) -> Interval:
         """Mean difference of accuracy from another result on the same splits, with its 95 % interval."""
@@ -127,11 +130,19 @@ class Result:
                 f"{self.attempt.name!r} and {baseline.attempt.name!r} ran on different splits; "
                 "a paired comparison needs the same"
             )
-        return self._interval(self.accuracies - baseline.accuracies, "difference")
+        return self.design.interval(self._shares() - baseline._shares(), kind="difference", counted=True)
 
-    def _interval(self, values: np.ndarray, kind: Kind) -> Interval:
-        sizes = self.n_train / self.per_product, self.n_test / self.per_product
-        return corrected_interval(values, *sizes, kind=kind, counted=kind == "difference")
+    @property
+    def design(self) -> Design:
+        """What the intervals rest on."""
+        return Design(self.n_train, self.n_test, len(self.test), self.sets is not None, self.per_product)
+
+    def _shares(self) -> np.ndarray:
+        """Share of correct test images of each split, or of each split and set."""
+        if self.sets is None:
+            return self.accuracies
+        correct = [(a == b).astype(float) for a, b in zip(self.y, self.y_pred, strict=True)]
+        return by_set(correct, self.test, self.sets)
 
     def confusion(self) -> np.ndarray:
         """Confusion matrix summed over the splits, int ``(classes, classes)``, rows true."""
@@ -156,7 +167,8 @@ def leaderboard(results: list[Result], baseline: str | None = None) -> pd.DataFr
         One row an attempt, best first: ``attempt``, ``arch``, ``strategy``, ``image_size``, ``accuracy``, ``ci_low``,
         ``ci_high`` (95 %), ``balanced_accuracy``, ``gain``, ``gain_low``, ``gain_high`` (of accuracy, paired with the
         baseline, by default the first result; missing for itself), ``gain_p`` (for as many comparisons as there are
-        rows, :func:`holm`), ``verdict`` by it, ``n_splits``, ``seconds`` (all splits).
+        rows, :func:`holm`), ``verdict`` by it, ``needed`` (images with which a gain of 5 points would be significant in
+        four of five such comparisons), ``n_splits``, ``seconds`` (all splits).
     """
     base = next((r for r in results if r.attempt.name == baseline), results[0])
     gains = holm(r.gain(base) if r is not base else Interval(kind="difference") for r in results)
@@ -172,6 +184,7 @@ def leaderboard(results: list[Result], baseline: str | None = None) -> pd.DataFr
                 "balanced_accuracy": r.balanced_accuracies.mean(),
                 **gain.columns("gain"),
                 "verdict": gain.verdict(),
+                "needed": r.design.images_needed(gain, len(results) - 1),
                 "n_splits": len(r.accuracies),
                 "seconds": sum(r.seconds),
             }

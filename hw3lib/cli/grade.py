@@ -7,8 +7,9 @@ from hw3lib.cli.options import Data, byte_count, command, option, say
 
 
 @command(
-    "Grade submitted exercise notebooks into one CSV file and a page a student. Each runs in a process of its own,\n"
-    "with limits; one that is broken does not stop the rest. Run it in a container if you do not trust the code.",
+    "Grade submitted exercise notebooks into one CSV file, a page a student and a leaderboard. Each runs in a process\n"
+    "of its own, with limits; one that is broken does not stop the rest. Run it in a container if you do not trust\n"
+    "the code.",
     "hw3 grade submissions",
     "hw3 grade submissions --out week4.csv --timeout 120 --memory 2GB",
     interrupted="; the submissions graded so far are in the CSV file",
@@ -29,5 +30,7 @@ def grade(
     grades = grading.grade(folder, out, data=data, timeout=timeout, memory=memory, solutions=solutions, echo=say)
     broken = sum(g.status != "ok" for g in grades)
     where = Path(out) if out else Path(folder) / "grades.csv"
-    print(f"{len(grades)} submissions graded, {broken} of them broken: {where}, {where.parent / 'feedback'}")
+    board = where.with_name("leaderboard.html")
+    made = [str(path) for path in (where, where.parent / "feedback", board) if path.exists()]
+    print(f"{len(grades)} submissions graded, {broken} of them broken: {', '.join(made)}")
     return 0

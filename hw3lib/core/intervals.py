@@ -158,16 +158,52 @@ def corrected_interval(
     values = np.asarray(values, float)
     if len(values) < 2:
         raise Hw3Error(f"{len(values)} split: expected at least 2, an interval needs the spread between splits")
-    mean, degrees = float(values.mean()), len(values) - 1
     variance = values.var(ddof=1) * (1 / len(values) + n_test / n_train)
     shared = n_test / (n_train + n_test)  # the correlation of two splits, by the same argument
     images = n_test / ((1 - shared) / len(values) + shared)  # independent ones with the variance of the mean
-    t, equal = float(stats.t.ppf(0.5 + confidence / 2, degrees)), np.ptp(values) < 1e-12
+    variance = 0.0 if np.ptp(values) < 1e-12 else variance
+    return _of_variance(float(values.mean()), variance, len(values) - 1, images, confidence, kind, counted)
+
+
+def crossed_interval(
+    values: np.ndarray, images: float, confidence: float = 0.95, kind: Kind = "figure", *, counted: bool = False
+) -> Interval:
+    """Mean of a figure over independent sets, of which each is learned from once and tests what the others taught.
+
+    A set that is left out takes its training and its testing with it, and the sets are independent: so the jackknife
+    over sets has the variance of training and of test images in it (Arvesen, Annals of Mathematical Statistics 40,
+    1969, for such means over pairs), rather too large than too small (Efron and Stein, Annals of Statistics 9, 1981).
+    The interval is Student's t, one degree less than there are sets; of shares and counted differences as in
+    :func:`corrected_interval`.
+
+    Args:
+        values: figure of what was learned from set i on the images of set j, ``(sets, sets)``; the diagonal counts not.
+        images: in all sets.
+        confidence, kind, counted: see :func:`corrected_interval`.
+
+    Raises:
+        Hw3Error: fewer than three sets.
+    """
+    n = len(values)
+    if n < 3:
+        raise Hw3Error(f"{n} sets: expected at least 3, an interval needs the spread between sets")
+    values = np.where(np.eye(n, dtype=bool), 0.0, values)
+    without = (values.sum() - values.sum(0) - values.sum(1)) / ((n - 1) * (n - 2))
+    mean, variance = float(values.sum() / (n * (n - 1))), float((n - 1) * np.var(without))
+    variance = 0.0 if np.ptp(without) < 1e-12 else variance
+    return _of_variance(mean, variance, n - 1, images, confidence, kind, counted)
+
+
+def _of_variance(
+    mean: float, variance: float, degrees: int, images: float, confidence: float, kind: Kind, counted: bool
+) -> Interval:
+    """Interval of a mean with this variance, of which 0 says that nothing varied; see :func:`corrected_interval`."""
+    t = float(stats.t.ppf(0.5 + confidence / 2, degrees))
     if kind == "share":
         mean = min(1.0, max(0.0, mean))
-        spread = mean * (1 - mean) / variance * (_z(confidence) / t) ** 2 if variance > 0 and not equal else math.inf
+        spread = mean * (1 - mean) / variance * (_z(confidence) / t) ** 2 if variance > 0 else math.inf
         return Interval(mean, *_wilson(mean, min(images, spread), confidence), confidence, kind)
-    if equal and not counted:
+    if not variance and not counted:
         return Interval(mean, confidence=confidence, kind=kind)
     error, least = math.sqrt(variance), 0.0
     if counted:  # had the better one erred in no image alone
@@ -177,6 +213,82 @@ def corrected_interval(
         known = 2 * float(stats.t.sf(abs(mean) / error, degrees)) if error > 0 else 0.0
         p = max(known, 2 * float(stats.norm.sf(abs(mean) / least)) if counted else 0.0)
     return Interval(mean, mean - half, mean + half, confidence, kind, p)
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a comparison rests on: repeated splits of one set of images, or independent sets that are crossed.
+
+    Attributes:
+        n_train, n_test: images in each part of a split.
+        n_splits: splits, or sets.
+        crossed: each split learns from a set of its own and is tested on all others, see :func:`crossed_interval`.
+        per_product: images of a product; intervals count products.
+    """
+
+    n_train: int
+    n_test: int
+    n_splits: int
+    crossed: bool = False
+    per_product: float = 1.0
+
+    @property
+    def images(self) -> int:
+        """Images in all."""
+        return self.n_train + self.n_test
+
+    def interval(
+        self, values: np.ndarray, confidence: float = 0.95, kind: Kind = "figure", *, counted: bool = False
+    ) -> Interval:
+        """Of the mean of a figure of each split, ``(n_splits,)``, or of each pair of sets, ``(n_splits, n_splits)``."""
+        if self.crossed:
+            return crossed_interval(values, self.images / self.per_product, confidence, kind, counted=counted)
+        sizes = self.n_train / self.per_product, self.n_test / self.per_product
+        return corrected_interval(values, *sizes, confidence, kind, counted=counted)
+
+    def images_needed(self, gain: Interval, tests: int = 1, *, effect: float = 0.05, power: float = 0.8) -> float:
+        """Images with which a gain of ``effect`` would be found significant in a share ``power`` of such comparisons.
+
+        The error of a mean falls with the root of the number of images, and has to come to
+        ``effect / (t_alpha + t_power)`` (Lachin, Controlled Clinical Trials 2, 1981; Student's t for few splits). Where
+        splits share their images, more splits do not replace any. The answer is as sure as the error: ten splits know
+        it to a third or so. That more images also teach more is not in it.
+
+        Args:
+            gain: a paired difference of this design.
+            tests: that are made together; the smallest p-value of so many is multiplied by them (:func:`holm`).
+            effect: the gain to be found, a fraction of one.
+            power: the share, 0.5 to 1.
+
+        Returns:
+            As many as :attr:`images` counts; NaN where the interval cannot be estimated.
+        """
+        if not gain.estimable:
+            return math.nan
+        beyond, t = (1 - gain.confidence) / 2, stats.t(self.n_splits - 1).ppf
+        error = (gain.high - gain.low) / 2 / float(t(1 - beyond))
+        wanted = effect / float(t(1 - beyond / tests) + t(power))
+        return math.ceil(self.images * (error / wanted) ** 2)
+
+    def power(self, needed: Iterable[float]) -> str:
+        """A sentence on :meth:`images_needed` by several comparisons, their median; empty where none can be told."""
+        known = [number for number in needed if not math.isnan(number)]
+        if not known:
+            return ""
+        about = float(f"{np.median(known):.2g}")
+        why = "" if self.crossed else ", and more splits of the same images replace none"
+        return (
+            f"To find a gain of 5 points in four of five such comparisons takes about {about:.0f} images; "
+            f"here are {self.images}{why}."
+        )
+
+    def __str__(self) -> str:
+        if self.crossed:
+            return f"{self.n_splits} independent sets of {self.n_train} images, each tested on the {self.n_test} others"
+        return (
+            f"{self.n_splits} splits of the same {self.images} images into {self.n_train} to train on and "
+            f"{self.n_test} to test on"
+        )
 
 
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> Interval:
@@ -201,6 +313,25 @@ def difference_interval(a: Interval, b: Interval, correlation: float = 0.0) -> I
     towards = below if d > 0 else above
     p = 2 * float(stats.norm.sf(_z(a.confidence) * abs(d) / towards)) if towards > 0 else math.nan
     return Interval(d, d - below, d + above, a.confidence, "difference", p)
+
+
+def share_difference(right: np.ndarray, less: np.ndarray, confidence: float = 0.95) -> Interval:
+    """By how much the share of ``right`` exceeds that of ``less``, two decisions on each of the same images.
+
+    The interval is that of :func:`difference_interval` of Wilson's with the correlation of the two (Newcombe,
+    Statistics in Medicine 17, 1998, method 10, without its correction of that); the p-value that of McNemar's exact
+    test: of the images on which they differ either is right in half, if there is no effect.
+
+    Args:
+        right, less: whether each decision is right, bool ``(N,)``; at least one image.
+        confidence: share of intervals that hold the true difference, 0 to 1.
+    """
+    right, less = np.asarray(right, bool), np.asarray(less, bool)
+    a, b = (wilson_interval(int(np.sum(one)), len(one), confidence) for one in (less, right))
+    correlation = float(np.corrcoef(less, right)[0, 1]) if 0 < a.value < 1 and 0 < b.value < 1 else 0.0
+    won, lost = int(np.sum(right & ~less)), int(np.sum(less & ~right))
+    p = float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    return replace(difference_interval(a, b, correlation), p=p)
 
 
 def auroc_interval(

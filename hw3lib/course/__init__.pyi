@@ -1,3 +1,4 @@
-from . import build, checks, exercises, grading
+from . import build, checks, exercises, grading, predictions
+from .predictions import outcome, predict
 
-__all__ = ["build", "checks", "exercises", "grading"]
+__all__ = ["build", "checks", "exercises", "grading", "outcome", "predict", "predictions"]

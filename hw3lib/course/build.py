@@ -134,12 +134,20 @@ def write_exercises(source: Path, folder: Path) -> None:
         nbformat.write(made, temporary)
 
 
+def write_capstone(folder: Path) -> None:
+    """Make the capstone of its source."""
+    made = exercises.capstone_notebook(convert(folder / "sources" / "exercises" / f"{exercises.CAPSTONE}.py"))
+    with atomic_path(folder / "exercises" / f"{exercises.CAPSTONE}.ipynb") as temporary:
+        nbformat.write(made, temporary)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hw3lib.course.build", description=__doc__)
     parser.add_argument("numbers", nargs="*", help="which notebooks, as 01; all if none is given")
     parser.add_argument("--exercises", action="store_true", help="only make the exercises; execute nothing")
     options = parser.parse_args(arguments)
     folder = project_root() / "notebooks"
+    write_capstone(folder)
     for source in sorted((folder / "sources").glob("[0-9][0-9]_*.py")):
         if options.numbers and source.name[:2] not in options.numbers:
             continue

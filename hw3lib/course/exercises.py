@@ -2,7 +2,7 @@
 
 In a source, the cells of the section ``## Exercises`` are tagged ``exercise``; a cell with an answer is tagged
 ``answer-N`` besides, one that checks it ``check-N``. What stands between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` in
-an answer becomes ``raise NotImplementedError``, or behind ``# BEGIN SOLUTION: prediction`` ``prediction = ...``.
+an answer becomes ``raise NotImplementedError``, or behind ``# BEGIN SOLUTION: name`` ``name = ...``.
 Its lines ``# HINT: text``, three an exercise, are what :func:`hw3lib.course.checks.hint` gives. Parameters and imports
 that an exercise uses come along, so that an exercise notebook runs by itself in less than a minute.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,11 @@ from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.places import course_folder
 from hw3lib.errors import Hw3Error
 
+CAPSTONE = "capstone"  # the last exercise notebook, of no chapter: rubrics, no hints, no solutions
 CHAPTERS = "chapters"  # where a student's folder has the chapters, which are no submissions
 _SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION(?:: (\w+))?\n(.*?)^ *# END SOLUTION *$", re.M | re.S)
 _HINT = re.compile(r"^ *# HINT: (.+)\n", re.M)
+_CHECK = re.compile(r"checks\.(\w+)\(")
 _NUMBERED = re.compile(r"(answer|check)-(\d+)")
 
 
@@ -35,6 +38,12 @@ def numbered(cell: NotebookNode) -> tuple[str, int] | None:
         if match := _NUMBERED.fullmatch(str(tag)):
             return match[1], int(match[2])
     return None
+
+
+def checks_of(cells: Sequence[NotebookNode]) -> dict[int, str]:
+    """Names of the checks of a chapter's exercises, by their numbers; of one without a name there is none."""
+    marked = {mark[1]: cell.source for cell in cells if (mark := numbered(cell)) and mark[0] == "check"}
+    return {number: match[1] for number, source in marked.items() if (match := _CHECK.search(source))}
 
 
 def located(reference: NotebookNode, submitted: NotebookNode) -> dict[int, int]:
@@ -127,6 +136,27 @@ def hints(source: str) -> list[str]:
     return _HINT.findall(source)
 
 
+def rubric(notebook: NotebookNode, number: int) -> list[str]:
+    """What a teacher gives points for in an exercise: the list behind ``**Rubric**`` in the text before its answer."""
+    text = ""
+    for cell in notebook.cells:
+        mark = numbered(cell)
+        if mark == ("answer", number):
+            break
+        text = "" if mark else text + (cell.source if cell.cell_type == "markdown" else "")
+    points = re.findall(r"^- (.+(?:\n  .+)*)", text.partition("**Rubric**")[2], re.M)
+    return [" ".join(point.split()) for point in points]
+
+
+def written(source: str) -> str:
+    """The texts that an answer gives to names, without executing it."""
+    try:
+        nodes = [node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    return "\n\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
 @dataclass(frozen=True)
 class Guidance:
     """What helps with an exercise: its hints, and its solution as code."""
@@ -147,7 +177,9 @@ def guidance(check: str) -> Guidance:
             answer = cells.get(("answer", number), "")
             if kind == "check" and f"checks.{check}(" in source and hints(answer):
                 return Guidance(hints(answer), _SOLUTION.sub(lambda m: _HINT.sub("", m[3]).rstrip(), answer))
-    raise Hw3Error(f"no notebook in {course_folder()} has hints on {check}; `make notebooks` makes them")
+    raise Hw3Error(
+        f"no notebook in {course_folder()} has hints on {check}; `make notebooks` makes them (the capstone has none)"
+    )
 
 
 def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
@@ -194,6 +226,16 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
     return new_notebook(cells=[cell for cell in cells if cell.source], metadata=metadata)
 
 
+def capstone_notebook(source: NotebookNode) -> NotebookNode:
+    """The capstone as a notebook, from its source, see :func:`hw3lib.course.build.convert`; it has no solutions."""
+    for cell in source.cells:
+        cell.metadata.pop("jupyter", None)
+        if mark := numbered(cell):
+            cell["id"] = "-".join(map(str, mark))
+    source.metadata["language_info"], source.metadata["hw3lib"] = {"name": "python"}, {"chapter": CAPSTONE}
+    return source
+
+
 def _used(chapter: NotebookNode, code: list[str], tag: str) -> NotebookNode:
     """Of the chapter's parameters, or of the imports in its set-up, those that the code of the exercises uses."""
     names = set().union(*(_names(source, ast.Load) for source in code))
@@ -226,6 +268,8 @@ def folder() -> Path:
 def start(target: str | Path) -> tuple[list[Path], list[Path]]:
     """Copy the exercise notebooks and their chapters into a student's folder; what is there already is never touched.
 
+    The chapters come without outputs, so that :func:`hw3lib.course.predict` can ask for them.
+
     Returns:
         The new exercise notebooks, and those that were there and are left as they are.
 
@@ -233,7 +277,7 @@ def start(target: str | Path) -> tuple[list[Path], list[Path]]:
         Hw3Error: there are no exercises, or the folder cannot be written.
     """
     target = expanded(target)
-    sources = sorted(folder().glob("ex[0-9][0-9]_*.ipynb"))
+    sources = [*sorted(folder().glob("ex[0-9][0-9]_*.ipynb")), *folder().glob(f"{CAPSTONE}.ipynb")]
     if not sources:
         raise Hw3Error(f"no exercise notebooks in {folder()}; `make notebooks` makes them from notebooks/sources")
     if target.resolve() == folder().resolve():
@@ -242,16 +286,22 @@ def start(target: str | Path) -> tuple[list[Path], list[Path]]:
     kept: list[Path] = []
     for source in sources:
         chapter = source.name.removeprefix("ex")
-        _copied(course_folder() / chapter, target / CHAPTERS / chapter)
+        if source.stem != CAPSTONE:
+            _copied(course_folder() / chapter, target / CHAPTERS / chapter)
         path = target / source.name
         (made if _copied(source, path, (f"../{chapter}", f"{CHAPTERS}/{chapter}")) else kept).append(path)
     return made, kept
 
 
 def _copied(source: Path, path: Path, link: tuple[str, str] = ("", "")) -> bool:
-    """Copy a notebook, its link to its chapter changed; False if the file is there already."""
+    """Copy a notebook without outputs, its link to its chapter changed; False if the file is there already."""
     if path.exists() or path.is_symlink():
         return False
+    notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(*link)
+        if cell.cell_type == "code":  # what came out is to be predicted first
+            cell.outputs, cell.execution_count = [], None
     with atomic_path(path) as temporary:
-        temporary.write_bytes(source.read_bytes().replace(link[0].encode(), link[1].encode()))
+        nbformat.write(notebook, temporary)
     return True

@@ -1,8 +1,9 @@
 """Execute the answers of submissions to one chapter: its set-up once, then each submission in a copy of this process.
 
-``python -m hw3lib.course.grader NOTEBOOK DATA`` says on its output, in JSON, what went wrong in the set-up (an empty
-text if nothing), then for each file of answers named on its input the number of the process that executes it, and when
-that has ended. Where processes cannot be copied it executes one submission itself, and ends.
+``python -m hw3lib.course.grader NOTEBOOK DATA SEED`` says on its output, in JSON, what went wrong in the set-up (an
+empty text if nothing), then for each file of answers named on its input the number of the process that executes it, and
+when that has ended. Where processes cannot be copied it executes one submission itself, and ends. The hidden test sets
+of this seed are painted beside the notebook.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import nbformat
 from nbformat import NotebookNode
 
 from . import exercises
+from .checks import hidden
 
 FORKS = sys.platform == "linux" and hasattr(
     os, "fork"
 )  # copies of a process with threads in its libraries are not safe elsewhere
 
 
-def main(notebook: str, root: str) -> None:
+def main(notebook: str, root: str, seed: str) -> None:
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)  # what answers print is nobody's concern
@@ -44,6 +46,7 @@ def main(notebook: str, root: str) -> None:
                 return
             if "parameters" in cell.metadata.get("tags", []):
                 shell.user_ns |= {"data": root, "out": str(Path(notebook).parent / "run")}
+    hidden.keep(exercises.checks_of(cells).values(), int(seed), Path(notebook).parent)
     course = dict(shell.user_ns)
     say("")
     for line in sys.stdin:
@@ -65,9 +68,10 @@ def main(notebook: str, root: str) -> None:
 def _answer(shell: Any, cells: list[NotebookNode], job: Path, course: dict[str, Any]) -> None:
     """Execute answers and checks, and write what came of each exercise as it comes."""
     checks = [cell.source for cell in cells if (exercises.numbered(cell) or ("",))[0] == "check"]
+    names = exercises.checks_of(cells)
     answers = json.loads(job.read_text(encoding="utf-8"))
     with job.with_name("results.jsonl").open("w", encoding="utf-8") as results:
-        for sources, check in zip(answers, checks, strict=True):
+        for number, (sources, check) in enumerate(zip(answers, checks, strict=True), 1):
             shell.user_ns |= course  # an answer before may have used a name of the course for something else
             errors = [error for source in sources if (error := _run(shell, source))]
             kind, error = "error", errors[-1] if errors else _run(shell, check)
@@ -77,7 +81,9 @@ def _answer(shell: Any, cells: list[NotebookNode], job: Path, course: dict[str, 
                 kind = "missing"
             elif type(error).__name__ == "CheckFailed":
                 kind = "failed"
-            print(json.dumps({"outcome": kind, "message": _said(error)}), file=results, flush=True)
+            score = hidden.SCORES.get(names.get(number, ""))
+            line = {"outcome": kind, "message": _said(error), "score": score.columns() if score else None}
+            print(json.dumps(line), file=results, flush=True)
     job.with_name("finished").touch()
 
 

@@ -12,7 +12,6 @@ import csv
 import html
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,13 @@ from hw3lib.core.text import listed, plural
 from hw3lib.data.fetch.sources import get
 from hw3lib.errors import Hw3Error
 
-from . import exercises
+from . import exercises, leaderboard
+from .checks import hidden
 from .checks.progress import asked_hints
 from .grader import FORKS
 
 MOST_BYTES = 20_000_000  # of a submission; pictures in it are thrown away unread
-PASSED, ERROR = "passed", "error"
+PASSED, MISSING, ERROR = "passed", "missing", "error"
 _POLL = 0.02  # seconds between two looks at memory
 
 
@@ -53,6 +55,9 @@ class Grade:
             ``setup`` (the course's own cells failed); ``unreadable``.
         exercises: ``passed``, ``failed`` (a wrong answer), ``missing`` (none) or ``error``, in order.
         messages: what each exercise was told, empty where it passed.
+        scores: what each reached on a hidden test set, as columns of :mod:`.leaderboard`, or None.
+        digests: of the code of each answer.
+        texts: what each answer says in the student's own words, for a teacher to judge by the exercise's rubric.
         hints: number of hints asked for in this chapter, where ``hints.json`` was handed in beside the notebook.
         seconds: wall time.
         message: which answers were not found, or why the rest was not executed.
@@ -63,6 +68,9 @@ class Grade:
     status: str = "ok"
     exercises: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    scores: list[dict[str, Any] | None] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     hints: int = 0
     seconds: float = 0.0
     message: str = ""
@@ -85,6 +93,8 @@ def grade(
 ) -> list[Grade]:
     """Grade every notebook below a folder, in the order of their paths, into one CSV file and a page a student.
 
+    What is to beat something goes into a leaderboard beside the CSV file, see :mod:`.leaderboard`.
+
     Args:
         folder: submissions, such as ``ada/04_anomaly_detection.ipynb``; a notebook is recognised by its metadata, or
             else by its name.
@@ -106,6 +116,8 @@ def grade(
     if timeout <= 0 or memory <= 0:
         raise Hw3Error(f"timeout={timeout:g}, memory={memory}: expected positive limits")
     out = Path(out) if out else folder / "grades.csv"
+    board = leaderboard.read(out.with_name(leaderboard.FILE))
+    seed = leaderboard.hidden_set(board)
     found = list_files(folder, _is_notebook, recursive=True, links=False)
     paths = sorted(path for path in map(Path, found.files) if path.parent.name != exercises.CHAPTERS)
     if not paths:
@@ -118,11 +130,14 @@ def grade(
     if left := found.say():
         echo(left)
     write(out, grades)
-    with _graders(references, root) as grader:
+    with _graders(references, root, seed) as grader:
         for number, path in enumerate(paths, 1):
             one = _grade_one(path, folder, references, grader, timeout, memory)
             grades.append(one)
             write(out, grades)
+            if rows := _board_rows(one, references, seed):
+                board = leaderboard.merged(board, rows)
+                leaderboard.write(out.with_name(leaderboard.FILE), board)
             score = f"{one.passed} of {len(one.exercises)}" if one.exercises else one.status
             note = "" if one.status == "ok" or not one.exercises else f" ({one.status})"
             echo(f"[{number}/{len(paths)}] {one.submission}: {score}{note}")
@@ -141,7 +156,30 @@ def write(path: Path, grades: Sequence[Grade]) -> None:
             empty = [""] * (most - len(g.exercises))
             row = [g.submission, g.chapter, g.status, g.passed, len(g.exercises), g.hints, f"{g.seconds:.1f}"]
             row += [*g.exercises, *empty, *g.messages, *empty, g.message]
-            rows.writerow([_no_formula(cell) for cell in row])
+            rows.writerow([leaderboard.quoted(cell) for cell in row])
+
+
+def _board_rows(one: Grade, references: dict[str, NotebookNode], seed: int) -> list[dict[str, Any]]:
+    """What a submission adds to the leaderboard: a row for each exercise that is to beat something and was answered."""
+    if one.chapter not in references:
+        return []
+    names = exercises.checks_of(references[one.chapter].cells)
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    found = zip(one.exercises, one.digests, one.scores, strict=True)
+    return [
+        dict.fromkeys(leaderboard.COLUMNS, "")
+        | {"exercise": f"{one.chapter}, exercise {number}", "student": _student(one), "submission": one.submission}
+        | {"outcome": outcome, "answer": digest, "hidden_set": seed, "graded": now}
+        | (score or {})
+        for number, (outcome, digest, score) in enumerate(found, 1)
+        if names.get(number) in hidden.SETS and outcome != MISSING
+    ]
+
+
+def _student(one: Grade) -> str:
+    """Whose submission it is: the folder's name, or that of a notebook outside of any."""
+    first, _, below = one.submission.partition("/")
+    return first if below else Path(first).stem
 
 
 def write_feedback(
@@ -150,36 +188,36 @@ def write_feedback(
     """A page a student: what each exercise came to and what was said, with the solution if it is to be shown."""
     students: dict[str, list[Grade]] = {}
     for one in grades:
-        first, _, below = one.submission.partition("/")
-        students.setdefault(first if below else Path(first).stem, []).append(one)
+        students.setdefault(_student(one), []).append(one)
     for student, theirs in students.items():
-        parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(student)}</title>", _STYLE]
+        parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(student)}</title>", leaderboard.STYLE]
         parts.append(f"<h1>{html.escape(student)}</h1>")
         for one in theirs:
             asked = f", {one.hints} {plural(one.hints, 'hint')} asked for" if one.hints else ""
             parts.append(f"<h2>{html.escape(one.submission)}: {one.passed} of {len(one.exercises)}{asked}</h2>")
             parts += [f"<p>{html.escape(one.message)}</p>"] if one.message else []
-            names = _checks(references[one.chapter]) if one.chapter in references else []
-            for number, (outcome, message) in enumerate(zip(one.exercises, one.messages, strict=True), 1):
+            names = exercises.checks_of(references[one.chapter].cells) if one.chapter in references else {}
+            told = zip_longest(one.exercises, one.messages, one.scores)
+            for number, (outcome, message, score) in enumerate(told, 1):
                 parts.append(f"<h3>Exercise {number}: {outcome}</h3><p>{html.escape(message)}</p>")
-                if solutions and outcome != PASSED:
-                    parts.append(f"<pre>{html.escape(exercises.guidance(names[number - 1]).solution)}</pre>")
+                if score:
+                    own, gain, behind = leaderboard.texts(score)
+                    reached = f"{score['figure']} {own}; over the baseline {gain}; over the best known {behind}"
+                    parts.append(f'<p>{html.escape(reached)}: <a href="../leaderboard.html">leaderboard</a></p>')
+                points = exercises.rubric(references[one.chapter], number) if one.chapter in references else []
+                if points:
+                    parts += _for_the_teacher(one.texts[number - 1], points)
+                if solutions and outcome != PASSED and one.chapter != exercises.CAPSTONE:
+                    parts.append(f"<pre>{html.escape(exercises.guidance(names[number]).solution)}</pre>")
         with atomic_path(folder / f"{student}.html") as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
 
 
-_STYLE = "<style>body {max-width: 50em; margin: 2em auto; font-family: sans-serif}</style>"
-
-
-def _checks(reference: NotebookNode) -> list[str]:
-    """Names of the checks of a chapter, in order."""
-    sources = [cell.source for cell in reference.cells if (exercises.numbered(cell) or ("",))[0] == "check"]
-    return [match[1] for source in sources if (match := re.search(r"checks\.(\w+)\(", source))]
-
-
-def _no_formula(cell: Any) -> Any:
-    """Text that a spreadsheet would execute, such as a file name that begins with ``=``, is quoted."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+def _for_the_teacher(text: str, points: Sequence[str]) -> list[str]:
+    """What the student wrote, and a line for each point of the rubric, which no program can give."""
+    said = f"<blockquote style='white-space: pre-line'>{html.escape(text)}</blockquote>" if text else "<p>no text</p>"
+    lines = [f"<li><input type=checkbox> {html.escape(point)}</li>" for point in points]
+    return [said, f"<p>Rubric, of {len(points)} points, for the teacher:</p><ul>", *lines, "</ul>"]
 
 
 def _is_notebook(path: str) -> bool:
@@ -198,11 +236,14 @@ def _grade_one(
         return result
     reference = references[result.chapter]
     asked = asked_hints(path.parent)
-    result.hints = sum(asked.get(name, 0) for name in _checks(reference))
+    result.hints = sum(asked.get(name, 0) for name in exercises.checks_of(reference.cells).values())
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hw3-grade-", ignore_cleanup_errors=True) as work:
         job = Path(work) / "answers.json"
-        job.write_text(json.dumps(answers(reference, submitted)), encoding="utf-8")
+        given = answers(reference, submitted)
+        result.digests = [leaderboard.digest(sources[-1]) for sources in given]
+        result.texts = [exercises.written(sources[-1]) for sources in given]
+        job.write_text(json.dumps(given), encoding="utf-8")
         result.status, why = grader(result.chapter, job, timeout, memory)
         result.seconds = time.monotonic() - started
         lines = []
@@ -211,12 +252,14 @@ def _grade_one(
     for line in lines:
         with suppress(ValueError, KeyError):  # it was killed while it wrote
             found = json.loads(line)
-            outcome, said = str(found["outcome"]), str(found["message"])
+            outcome, said, score = str(found["outcome"]), str(found["message"]), found["score"]
             result.exercises.append(outcome)
             result.messages.append(said)
+            result.scores.append(score)
     left = len(_numbers(reference)) - len(result.exercises)
     result.exercises += [ERROR] * left
     result.messages += [why] * left
+    result.scores += [None] * left
     result.message = "; ".join(filter(None, (why, _lost(reference, submitted))))
     return result
 
@@ -262,9 +305,10 @@ def _chapter(submitted: NotebookNode, path: Path, references: dict[str, Notebook
     named = ours.get("chapter") if isinstance(ours, dict) else None
     if isinstance(named, str) and named in references:
         return named
-    found = [name for name in references if path.name.lower().startswith(f"ex{name[:2]}")]
+    begins = {name: name if name == exercises.CAPSTONE else f"ex{name[:2]}" for name in references}
+    found = [name for name in references if path.name.lower().startswith(begins[name])]
     if len(found) != 1:
-        known = ", ".join(f"ex{name}" for name in references)
+        known = ", ".join(name if name == exercises.CAPSTONE else f"ex{name}" for name in references)
         raise Hw3Error(f"{path}: of no known chapter; expected a name that begins as one of {known}")
     return found[0]
 
@@ -307,7 +351,7 @@ Grader = Callable[[str, Path, float, int], tuple[str, str]]
 
 
 @contextmanager
-def _graders(references: dict[str, NotebookNode], root: Path) -> Iterator[Grader]:
+def _graders(references: dict[str, NotebookNode], root: Path, seed: int) -> Iterator[Grader]:
     """A function that executes a submission and returns its status and why; a chapter's set-up is kept for the next."""
     running: dict[str, subprocess.Popen[str]] = {}
 
@@ -319,7 +363,7 @@ def _graders(references: dict[str, NotebookNode], root: Path) -> Iterator[Grader
             nbformat.write(references[chapter], source)
             environment = os.environ | {"HW3_HEADLESS": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
             environment["PYTHONIOENCODING"] = "utf-8"
-            command = [sys.executable, "-m", "hw3lib.course.grader", str(source), str(root)]
+            command = [sys.executable, "-m", "hw3lib.course.grader", str(source), str(root), str(seed)]
             pipe = subprocess.PIPE
             process = subprocess.Popen(command, cwd=place, env=environment, stdin=pipe, stdout=pipe, encoding="utf-8")
             running[chapter] = process

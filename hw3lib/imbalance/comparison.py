@@ -19,7 +19,7 @@ from hw3lib.core.kept import Kept
 from hw3lib.core.scores import balanced_accuracy
 from hw3lib.core.seeds import spawned
 from hw3lib.data.groups import GROUP, images_per_product, products
-from hw3lib.data.labels import Split, as_labels, class_names, split_sizes
+from hw3lib.data.labels import Split, as_labels, class_names, crossed_sets, split_sizes
 from hw3lib.data.regions.masks import load_masks
 from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import digest
@@ -30,7 +30,7 @@ from hw3lib.networks.devices import pick_device, resolve
 from .longtail import make_longtail
 from .methods.heads import Embedder, Recipe
 from .methods.table import METHODS, Method, Part
-from .result import ALL_IMAGES, BASELINE, MethodComparison
+from .result import ALL_IMAGES, BASELINE, BY_SET, MethodComparison
 
 RATIOS = (5, 10)
 ZERO_RECALL = 1e-3  # stands for a recall of 0 in the G-mean, which would otherwise be 0 whatever the other recalls are
@@ -149,8 +149,8 @@ def compare_methods(  # noqa: PLR0913, settings by keyword
 
     Args:
         table: images with their classes, as :func:`hw3lib.data.classification_images` gives them.
-        splits: positions ``(train, test)`` in the table, two or more. Where none shares an image, or a product, with
-            another, they are taken for independent draws.
+        splits: positions ``(train, test)`` in the table, two or more; or sets, see
+            :func:`hw3lib.data.replicates`.
         methods: names in :data:`METHODS`; ``plain`` is always among them.
         ratios: largest over smallest defect type, each above 1.
         turns: tails that each split is run with; its figures are their means. As many as there are defect types make
@@ -183,6 +183,7 @@ def compare_methods(  # noqa: PLR0913, settings by keyword
     classes = class_names(table)
     labels = as_labels(table["defect"], classes)
     extra = np.arange(len(table), len(every))
+    sets = crossed_sets(splits, products(table))
     orders, rows = tails(table, len(splits) * turns, seed), []
     jobs = [(ratio, i, method) for ratio in ratios for i in range(len(orders)) for method in chosen]
     for ratio, i, method in tqdm(jobs, desc="comparison", unit="training", disable=not progress):
@@ -202,13 +203,15 @@ def compare_methods(  # noqa: PLR0913, settings by keyword
             part_seed = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
             outcome = _outcome(method, features, labels, learn, unseen, test, classes, recipe, part_seed)
             kept.write(outcome)
-        found = figures(labels[test], np.array(outcome["y_pred"]), counts)
+        y, y_pred = labels[test], np.array(outcome["y_pred"])
         row = {"method": method.name, "ratio": ratio, "split": i // turns, "tail": orders[i][-1]}
-        rows.append(row | found | {"seconds": outcome["seconds"]})
-    groups = products(table)
-    drawn = [np.concatenate(split) if groups is None else np.unique(groups[np.concatenate(split)]) for split in splits]
-    independent = len(np.unique(np.concatenate(drawn))) == sum(map(len, drawn))
-    return MethodComparison(pd.DataFrame(rows), classes, *split_sizes(splits), independent, images_per_product(table))
+        rows.append(row | figures(y, y_pred, counts) | {"seconds": outcome["seconds"]})
+        if sets is not None:
+            others = [sets[test] == other for other in range(len(splits))]
+            each = [balanced_accuracy(y[part], y_pred[part]) if part.any() else 0.0 for part in others]
+            rows[-1][BY_SET] = np.array(each)
+    crossed = sets is not None
+    return MethodComparison(pd.DataFrame(rows), classes, *split_sizes(splits), crossed, images_per_product(table))
 
 
 def _outcome(

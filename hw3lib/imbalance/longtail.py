@@ -120,7 +120,6 @@ def describe_long_tail(table: pd.DataFrame) -> str:
     if len(sizes) < 2:
         raise Hw3Error(f"classes: found {list(sizes.index)}, expected at least two to compare")
     ratio, parts = imbalance_ratio(table), head_tail_split(sizes)
-    largest, smallest = sizes.index[0], sizes.index[-1]
     if ratio == 1:
         return f"All {len(sizes)} classes have {sizes.iloc[0]} images each: there is no long tail."
     half = int(np.searchsorted(sizes.cumsum(), sizes.sum() / 2) + 1)
@@ -128,8 +127,8 @@ def describe_long_tail(table: pd.DataFrame) -> str:
         f"{word} {listed(parts.index[parts == word])}" for word in ("head", "medium", "tail") if word in set(parts)
     ]
     return (
-        f"{sizes.sum()} images in {len(sizes)} classes. The largest class, {largest}, has {sizes[largest]}, the "
-        f"smallest, {smallest}, has {sizes[smallest]}: an imbalance ratio of {ratio:.1f}. "
+        f"{sizes.sum()} images in {len(sizes)} classes. The largest {_of_size(sizes, sizes.iloc[0])}, the smallest "
+        f"{_of_size(sizes, sizes.iloc[-1])}: an imbalance ratio of {ratio:.1f}. "
         f"{listed(sizes.index[:half])} alone {'holds' if half == 1 else 'hold'} "
         f"{sizes.iloc[:half].sum() / sizes.sum():.0%} of all images. The classes are as diverse as "
         f"{effective_classes(sizes):.1f} equally large ones (exp of the entropy; {effective_classes(sizes, 2):.1f} by "
@@ -137,6 +136,12 @@ def describe_long_tail(table: pd.DataFrame) -> str:
         f"limit for {len(sizes)} classes). Against the largest class (half of it or more is head, a fifth of it or "
         f"less is tail): {'; '.join(groups)}."
     )
+
+
+def _of_size(sizes: pd.Series, size: int) -> str:
+    """``class, good, has 60`` or ``classes, dent and hole, have 18 each``: all of that size."""
+    names = sizes.index[sizes == size]
+    return f"class, {names[0]}, has {size}" if len(names) == 1 else f"classes, {listed(names)}, have {size} each"
 
 
 def make_longtail(

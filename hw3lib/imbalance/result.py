@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import NOT_ESTIMABLE, NOT_SIGNIFICANT, Interval, Kind, corrected_interval, holm
+from hw3lib.core.intervals import NOT_ESTIMABLE, NOT_SIGNIFICANT, Design, Interval, holm
 from hw3lib.core.text import listed
 from hw3lib.errors import Hw3Error
 
@@ -19,6 +19,7 @@ ALL_IMAGES = "all images"  # plain training with the images that the tail cut aw
 HELPS, HURTS = "helps", "hurts"
 MOST_NAMED = 5  # methods of a verdict that the paragraph names; of more it says how many
 COSTLY = 10.0  # times the baseline's seconds from which the paragraph speaks of the cost
+BY_SET = "by_set"
 FIGURES = ("balanced_accuracy", "g_mean", "macro_f1", "tail_recall", "seconds")
 
 
@@ -34,7 +35,8 @@ class MethodComparison:
         n_train: images of a split's training part before its tail is cut, from which the intervals are corrected: how
             often two splits share test images depends on all images that are drawn from.
         n_test: images of a split's test part.
-        independent: no two splits share an image, so that intervals need no correction.
+        crossed: each split learns from a set of its own and is tested on all others; ``figures`` then has the balanced
+            accuracy on each of these as an array, ``by_set``.
         per_product: images of a product; intervals count products.
 
     Raises:
@@ -45,7 +47,7 @@ class MethodComparison:
     classes: list[str]
     n_train: int
     n_test: int
-    independent: bool = False
+    crossed: bool = False
     per_product: float = 1.0
 
     def __post_init__(self) -> None:
@@ -61,6 +63,11 @@ class MethodComparison:
     def n_splits(self) -> int:
         """Number of splits."""
         return self.figures["split"].nunique()
+
+    @property
+    def design(self) -> Design:
+        """What the intervals rest on."""
+        return Design(self.n_train, self.n_test, self.n_splits, self.crossed, self.per_product)
 
     @property
     def methods(self) -> list[str]:
@@ -94,7 +101,8 @@ class MethodComparison:
             ``method``, ``ratio``, ``balanced_accuracy``, ``ci_low``, ``ci_high``, ``gain``, ``gain_low``,
             ``gain_high``, ``gain_p`` (of balanced accuracy, paired with plain training; missing for itself; the p-value
             for all rows together, :func:`hw3lib.core.holm`), ``g_mean``, ``macro_f1``, ``tail_recall``, ``seconds``
-            (mean of a split), ``verdict`` (``helps``, ``hurts`` or ``not significant`` by the p-value).
+            (mean of a split), ``verdict`` (``helps``, ``hurts`` or ``not significant`` by the p-value), ``needed``
+            (images with which a gain of 5 points would be significant in four of five such comparisons).
         """
         cells = [(method, ratio) for method in self.methods for ratio in self.figures["ratio"].unique()]
         order = ["ratio", "balanced_accuracy"]
@@ -128,7 +136,7 @@ class MethodComparison:
         if self.figures["tail"].nunique() == 1:
             cut = f"the images of the only defect type to train on were cut to a tail of the good ones ({ratios}). "
         said = [
-            f"On {self.n_splits} splits with {self.n_test} test images each, {cut}"
+            f"On {self.design}, {cut}"
             f"{_number(len(others), 'method')} compared with plain training on the same frozen features, steps and "
             f"batches. Plain training recognises {Interval.read(base, 'balanced_accuracy', 'ci').percent()} of a class "
             f"on average (in brackets, 95 % intervals) and {base['tail_recall']:.0%} of the rarest defect type."
@@ -166,35 +174,44 @@ class MethodComparison:
                 said.append(worth + "nothing to win back can be shown on these splits.")
         if len(others):
             said.append("Intervals are each by itself, significance is that of all methods together (Holm).")
-        return " ".join(said)
+            said.append(self.design.power(others["needed"]))
+        return " ".join(filter(None, said))
 
     def _splits(self, method: str, ratio: float | None = None) -> pd.DataFrame:
         """A method's figures of each split: means over its tails, and over the ratios where none is given."""
-        own = self.figures[self.figures["method"] == method]
-        own = own if ratio is None else own[own["ratio"] == ratio]
-        return own.groupby("split")[list(FIGURES)].mean()
+        return self._rows_of(method, ratio).groupby("split")[list(FIGURES)].mean()
 
     def _rows(self, cells: Sequence[tuple[str, float | None]], confidence: float) -> list[dict[str, Any]]:
         """A row for each method and ratio; the gains of all of them are tested together."""
         rows = []
         gains = holm(self._gain(method, ratio, confidence) for method, ratio in cells)
+        tests = max(1, sum(not math.isnan(gain.p) for gain in gains))
         for (method, ratio), gain in zip(cells, gains, strict=True):
             own = self._splits(method, ratio)
-            reached = self._interval(own["balanced_accuracy"], confidence, "share")
+            reached = self.design.interval(self._accuracies(method, ratio), confidence, "share")
             row = {"method": method, "ratio": ratio} | reached.columns("balanced_accuracy", "ci") | gain.columns("gain")
             means = {name: own[name].mean() for name in FIGURES[1:]}
-            rows.append(row | means | {"verdict": gain.verdict(HELPS, HURTS)})
+            needed = self.design.images_needed(gain, tests)
+            rows.append(row | means | {"verdict": gain.verdict(HELPS, HURTS), "needed": needed})
         return rows
 
     def _gain(self, method: str, ratio: float | None, confidence: float) -> Interval:
         if method == BASELINE:
             return Interval(kind="difference")
-        own, base = (self._splits(name, ratio)["balanced_accuracy"] for name in (method, BASELINE))
-        return self._interval(own - base, confidence, "difference")
+        own, base = (self._accuracies(name, ratio) for name in (method, BASELINE))
+        return self.design.interval(own - base, confidence, "difference")
 
-    def _interval(self, values: pd.Series, confidence: float, kind: Kind) -> Interval:
-        sizes = math.inf if self.independent else self.n_train / self.per_product, self.n_test / self.per_product
-        return corrected_interval(values.to_numpy(), *sizes, confidence, kind)
+    def _accuracies(self, method: str, ratio: float | None) -> np.ndarray:
+        """Balanced accuracy of each split, or of each split on each set."""
+        if not self.crossed:
+            return self._splits(method, ratio)["balanced_accuracy"].to_numpy()
+        return np.stack(
+            self._rows_of(method, ratio).groupby("split")[BY_SET].apply(lambda sets: np.mean(list(sets), 0))
+        )
+
+    def _rows_of(self, method: str, ratio: float | None) -> pd.DataFrame:
+        own = self.figures[self.figures["method"] == method]
+        return own if ratio is None else own[own["ratio"] == ratio]
 
 
 def _number(n: int, what: str) -> str:

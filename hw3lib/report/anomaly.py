@@ -46,7 +46,9 @@ def _text(run: Run) -> str:
     at = f"/detectors/{best}"
     name = run.mark(METRICS, f"{at}/detector")
     reached = run.interval(METRICS, at, "image_auroc", "auroc", ".3f", 1)
-    words = f"{STRATEGIES} {name} ranks first: image AUROC {reached}. "
+    level = sum(row.get("image_auroc") == rows[best].get("image_auroc") for row in rows)
+    first = f"{name} ranks first" if level == 1 else f"{name} is one of {level} that rank first"
+    words = f"{STRATEGIES} {first}: image AUROC {reached}. "
     number = run.mark(METRICS, "/threshold_images", ".0f", optional=True)
     good = f"{number} good images" if run.has(METRICS, "/threshold_images") else "good images"
     words += (

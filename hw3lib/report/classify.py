@@ -5,7 +5,7 @@ from __future__ import annotations
 from .document import Question, absent, beside, figure, table, text
 from .lacking import lacking, not_possible
 from .runs import NOTHING, Run
-from .sentences import STARRED, leading, note
+from .sentences import STARRED, leading, note, power
 
 METRICS, ATTEMPTS = "02/metrics.json", "02/attempts.csv"
 LIMIT = 150
@@ -76,6 +76,7 @@ def _table(run: Run) -> dict:
         f"Attempts on {splits} repeated splits: mean accuracy and gain on the baseline over the same splits (paired), "
         f"with 95 % intervals. {STARRED}"
     )
+    caption += power(run, METRICS)
     if len(shown) < len(board):
         caption += " All attempts: 02/leaderboard.csv."
     header = ["attempt", "network", "strategy", "px", "rate", "batch", "epochs", "accuracy, %", "gain, points"]

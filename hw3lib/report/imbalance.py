@@ -7,7 +7,7 @@ from hw3lib.core.intervals import Interval
 from .document import Question, absent, beside, figure, table, text
 from .lacking import lacking, not_possible
 from .runs import Run, clean, escaped
-from .sentences import STARRED
+from .sentences import STARRED, power
 
 DATASET, METRICS = "01/metrics.json", "03/metrics.json"
 LIMIT = 150
@@ -45,13 +45,14 @@ def _numbers(run: Run) -> str:
     counts = run.value(DATASET, "/classes")
     if len(counts) < 2:
         return ""
-    head, tail = max(counts, key=counts.get), min(counts, key=counts.get)
-    sizes = [run.mark(DATASET, f"/classes/{escaped(name)}", ".0f") for name in (head, tail)]
+    heads, tails = ([name for name in counts if counts[name] == end(counts.values())] for end in (max, min))
+    sizes = [run.mark(DATASET, f"/classes/{escaped(names[0])}", ".0f") for names in (heads, tails)]
+    if heads == tails:
+        return f"Here all {len(counts)} classes have {sizes[0]} images each: there is no long tail."
+    head, tail = (clean(names[0]) if len(names) == 1 else f"each of {len(names)} classes" for names in (heads, tails))
     ratio = run.mark(DATASET, "/imbalance_ratio", ".1f", optional=True)
-    return (
-        f"Here {clean(head)} has {sizes[0]} images and {clean(tail)}, the rarest, {sizes[1]}: an imbalance ratio of "
-        f"{ratio}."
-    )
+    rarest = f"{tail}, the rarest," if len(tails) == 1 else f"{tail}, the rarest ones,"
+    return f"Here {head} has {sizes[0]} images and {rarest} {sizes[1]}: an imbalance ratio of {ratio}."
 
 
 def _applied(run: Run) -> str:
@@ -92,9 +93,10 @@ def _helped(run: Run, ratio: float) -> str:
         return "Nothing was compared with plain training."
     best = max(compared, key=lambda i: _number(methods[i].get("balanced_accuracy")))  # the table's first, where two tie
     verdict = Interval.read(methods[best], "gain", kind="difference").verdict("a statistically significant gain")
+    said = "gains most on plain training" if _number(methods[best]["gain"]) > 0 else "comes nearest to plain training"
     return (
         f"With the tail cut to 1:{run.mark(METRICS, f'/methods/{best}/ratio', 'g')}, "
-        f"{run.mark(METRICS, f'/methods/{best}/method')} gains most on plain training, in points: "
+        f"{run.mark(METRICS, f'/methods/{best}/method')} {said}, in points: "
         f"{run.interval(METRICS, f'/methods/{best}', 'gain', spec='+.1f')}, {verdict} among all methods."
     )
 
@@ -117,7 +119,7 @@ def _table(run: Run, ratio: float, shown: list[int]) -> dict:
         )
     total = sum(1 for row in methods if (row.get("ratio") or 0) == ratio)
     caption = "Answers to imbalance, with 95 % intervals, and recall of the rarest type; plain training is marked. "
-    caption += STARRED
+    caption += STARRED + power(run, METRICS)
     if len(shown) < total:
         caption += " The best and the worst are shown; all: 03/methods.csv."
     return table(caption, ["method", "balanced accuracy, %", "gain, points", "rarest type, %"], rows, marked)

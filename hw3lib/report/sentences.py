@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .runs import Run
 
 # Under a table of several comparisons: what its stars say.
 STARRED = "* Statistically significant for all comparisons together (Holm); each interval is by itself."
@@ -31,3 +35,9 @@ def note(question: int, left_out: int, notebook: str, limit: int) -> str:
         f"Question {question} leaves out the last {which} of notebook {notebook}'s summary: {limit} words at most. "
         f"All of it: {notebook}/metrics.json."
     )
+
+
+def power(run: Run, metrics: str) -> str:
+    """How many images it takes to see a gain of 5 points, as a chapter found it; empty where it did not."""
+    said = str(run.value(metrics, "/power")) if run.has(metrics, "/power") else ""
+    return f" {run.quote(metrics, '/power', said)}" if said else ""

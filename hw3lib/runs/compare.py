@@ -78,7 +78,8 @@ def compare_runs(
     A figure with an interval in both runs is judged by that of the difference ``b - a`` which follows from the two,
     for independent estimates (:func:`hw3lib.core.difference_interval`), and for all such figures together
     (:func:`hw3lib.core.holm`). Estimates of runs on the same images are correlated, so that this finds too little
-    rather than too much. A number without an interval is the same or it differs; times are never judged.
+    rather than too much. A number without an interval is the same or it differs; times, and numbers of images that
+    would be needed, are never judged.
 
     Args:
         run_a, run_b: folders of runs, or their names in ``runs/`` of the project.
@@ -233,16 +234,17 @@ def _judge(number: str, figure: str, a: Any, b: Any, difference: Interval | None
     if not (_number(a) and _number(b)):
         both_text = isinstance(a, str) and isinstance(b, str)
         return ComparedFigure(number, figure, a, b, TEXT if both_text else DIFFERS)
-    if _is_time(figure):
+    if _is_cost(figure):
         return ComparedFigure(number, figure, a, b, f"{b / a:.2f} times" if a > 0 else "")
     if math.isclose(a, b, rel_tol=tolerance, abs_tol=1e-9):
         return ComparedFigure(number, figure, a, b, SAME)
     return ComparedFigure(number, figure, a, b, "" if difference else DIFFERS, difference)
 
 
-def _is_time(figure: str) -> bool:
+def _is_cost(figure: str) -> bool:
+    """Whether it is a time, or how many images would be needed, and so no result that could be worse."""
     name = figure.split(".")[-1]
-    return name in ("seconds", "ms_per_image", "cost") or name.endswith(("_seconds", "_ms"))
+    return name in ("seconds", "ms_per_image", "cost", "needed") or name.endswith(("_seconds", "_ms"))
 
 
 def _number(value: Any) -> bool:

@@ -51,7 +51,7 @@ import numpy as np
 import pandas as pd
 
 from hw3lib import RunFolder
-from hw3lib.course import checks
+from hw3lib.course import checks, outcome, predict
 from hw3lib.data import (
     check_category,
     class_counts,
@@ -71,6 +71,13 @@ plt.rcParams["figure.dpi"] = 80
 #
 # `get` finds the category, or makes or downloads it. `load_table` turns the folders into one row an image. Everything
 # in this course is an operation on this table; nothing else looks at folders.
+#
+# **Predict first.** MVTec AD was made for anomaly detection. In which split do you expect the defects to be? In your
+# own copy of this chapter (`hw3 start`) the dots wait for your answer and for how sure you are of it, from 0 to 1; a
+# number is predicted by two that it will lie between. Chapter 06 shows how often you were right when you were so sure.
+
+# %%
+predict("the split that holds the defects", ..., ..., among=["train", "test"])
 
 # %% tags=["setup"]
 root = get(category, data, profile=profile, progress=False)
@@ -91,14 +98,13 @@ print(check_category(table).summary())
 
 # %% [markdown]
 # ## Which classes are there, and how many images?
-#
-# **Predict first.** MVTec AD was made for anomaly detection. In which split do you expect the defects to be?
 
 # %%
 # NBVAL_CHECK_OUTPUT
 counts = run.table(class_counts(table), "classes")
 print(counts)
 print("defect classes:", (counts.index != "good").sum())
+outcome("the split that holds the defects", table.loc[table["is_defect"], "split"].unique())
 
 # %%
 run.figure(plots.dataset.class_distribution(table), "class_distribution")
@@ -141,6 +147,14 @@ widgets.browse(table)
 #
 # A mask is an image of zeros and ones, so its mean is the defective share. Here it is for one image, by hand; the
 # library does the same for all of them and counts the regions and their centre of mass besides.
+#
+# **Predict first**, from the pictures: which type is largest, and how much of the smallest defect of all is left if the
+# image is shrunk to 32 x 32 pixels?
+
+# %%
+types = table.loc[table["is_defect"], "defect"].unique().tolist()
+predict("the type with the largest median area", ..., ..., among=types)
+predict("pixels of the smallest defect at 32 x 32", (..., ...), ...)
 
 # %%
 one = table[table["mask"].notna()].head(1)
@@ -171,8 +185,7 @@ if len(defects):
 # %%
 # NBVAL_CHECK_OUTPUT
 print(f"{len(defects)} masks")
-for name in defects.groupby("defect")["area"].median().nlargest(1).index:
-    print("type with the largest median area:", name)
+outcome("the type with the largest median area", defects.groupby("defect")["area"].median())
 
 # %%
 run.figure(plots.dataset.defect_area(defects), "defect_area")
@@ -187,8 +200,8 @@ run.figure(plots.dataset.defect_position(table), "defect_position")
 # %% [markdown]
 # ## What does a network see?
 #
-# Two of the four reports that this course follows shrank their images to 32 and 64 pixels. **Predict:** at which size
-# do you lose the defect? Each row is the *smallest* defect of its type.
+# Two of the four reports that this course follows shrank their images to 32 and 64 pixels. At which size do
+# you lose the defect? Each row is the *smallest* defect of its type.
 
 # %%
 smallest = defects.loc[defects.groupby("defect")["area"].idxmin(), "image"]
@@ -200,6 +213,7 @@ sizes = [32, 64, 128, 224]
 pixels = pd.DataFrame({f"{s} px": (defects["area"] * s * s).groupby(defects["defect"]).min().round() for s in sizes})
 print("pixels of the smallest defect at each working size")
 print(pixels.astype(int).to_string())
+outcome("pixels of the smallest defect at 32 x 32", pixels["32 px"].min())
 
 # %%
 run.metrics(
@@ -226,7 +240,7 @@ run.metrics(
 # answers are folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: the imbalance ratio
+# ### Exercise 1 (level 1). Fill in: the imbalance ratio
 #
 # Write it yourself, from a list of labels. It should be 1 for a balanced set.
 
@@ -248,25 +262,21 @@ def my_imbalance_ratio(labels):
 checks.imbalance_ratio(my_imbalance_ratio)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 2. Predict, then measure: which defect type lies farthest out?
+# ### Exercise 2 (level 2). Predict, then measure: which defect type lies farthest out?
 #
 # `defects` has a row for each mask; `x` and `y` are its centre of mass $(x, y)$, as shares of width and height. Guess
 # from the maps of the chapter (or from the product) whose *mean position* $(\bar x, \bar y)$ is farthest from the
-# image's centre, $(0.5, 0.5)$. Then write what finds it in any such table. A wrong guess costs nothing, no guess does.
+# image's centre, $(0.5, 0.5)$. Then write what finds it in any such table.
 
 # %% tags=["exercise"]
 # The exercise is on the generated bottle, whatever your category is.
 home = data if category.startswith("synthetic/") else None
 course = load_table(get("synthetic/bottle", home, progress=False), "synthetic/bottle")
 defects = defect_statistics(course)
-print(", ".join(sorted(defects["defect"].unique())))
+predict("the type whose mean lies farthest out", ..., ..., among=sorted(defects["defect"].unique()))
+
 
 # %% tags=["exercise", "answer-2"]
-# BEGIN SOLUTION: prediction
-prediction = sorted(defects["defect"].unique())[0]  # a name from the list above
-# END SOLUTION
-
-
 def farthest_type(defects):
     """Name of the type whose mean position is farthest from the centre."""
     # BEGIN SOLUTION
@@ -279,10 +289,11 @@ def farthest_type(defects):
 
 
 # %% tags=["exercise", "check-2"]
-checks.farthest_type(prediction, farthest_type, defects)
+checks.farthest_type(farthest_type)
+outcome("the type whose mean lies farthest out", farthest_type(defects))
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Find the planted bug: a split that leaks
+# ### Exercise 3 (level 2). Find the planted bug: a split that leaks
 #
 # A colleague splits a table into halves like this, and is delighted with the accuracy:
 #
@@ -312,6 +323,39 @@ def fair_split(table, seed):
 # %% tags=["exercise", "check-3"]
 # NBVAL_CHECK_OUTPUT
 checks.fair_split(fair_split)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4 (level 3). Find the leak: one photograph, twice
+#
+# A split is fair only as far as its images are different ones. Somebody has enlarged a data set: some photographs were
+# saved again, mirrored (left and right exchanged), or in another light, so that each pixel $p$ became $a\,p + b$ with
+# one factor $a > 0$ and one constant $b$ for the whole image, or both. No file name and no checksum tells. All the
+# photographs show the same product, so they resemble each other anyway.
+#
+# Which test images are training images again? Nobody tells you how to compare them.
+
+
+# %% tags=["exercise", "answer-4"]
+def same_photograph(train_images, test_images):
+    """Positions of test images; the images are uint8 arrays (n, height, width)."""
+
+    # BEGIN SOLUTION
+    # HINT: What of an image do a factor and a constant leave as it is? And what does a mirror?
+    # HINT: Bring each image to mean 0 and standard deviation 1: then a * p + b and p are the same.
+    # HINT: Compare each test image with each training image and its mirror image, [:, :, ::-1], by correlation.
+    def standardised(images):
+        flat = images.reshape(len(images), -1).astype(float)
+        return (flat - flat.mean(axis=1, keepdims=True)) / flat.std(axis=1, keepdims=True)
+
+    both = np.concatenate([train_images, train_images[:, :, ::-1]])
+    correlation = standardised(test_images) @ standardised(both).T / train_images[0].size
+    return np.flatnonzero(correlation.max(axis=1) > 0.95)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+# NBVAL_CHECK_OUTPUT
+checks.same_photograph(same_photograph)
 
 # %% [markdown]
 # **More to try.** Put twenty pictures into `data/mine/good/` and ten into `data/mine/<defect>/` and run this notebook

@@ -50,6 +50,8 @@ out = None  # results folder; None is runs/interactive/03
 seed = 0
 ratio = 10  # of the largest to the smallest defect type in the training parts
 n_splits: int | None = None  # None: 10 in the quick profile, 30 in the full one
+n_sets = 8  # independent sets of a generated category
+set_size = 9  # images of each class in one of them
 
 # %% tags=["setup"]
 from textwrap import fill
@@ -60,8 +62,17 @@ import pandas as pd
 import torch
 
 from hw3lib import RunFolder, imbalance
-from hw3lib.course import checks
-from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, splittable
+from hw3lib.course import checks, outcome, predict
+from hw3lib.data import (
+    ImageStack,
+    class_counts,
+    classification_images,
+    get,
+    load_masks,
+    load_table,
+    replicates,
+    splittable,
+)
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
 
@@ -88,6 +99,10 @@ print(class_counts(table)["total"].to_dict())
 # %%
 print(fill(imbalance.describe_long_tail(table), 100))
 run.figure(plots.imbalance.long_tail(table), "long_tail")
+
+# %% [markdown]
+# **Why** more than one number: the ratio sees two classes only, the largest and the smallest. The Gini coefficient and
+# the effective number see all, and change little where one class alone is rare.
 
 # %% [markdown]
 # ## A tail among the defects
@@ -148,8 +163,17 @@ print("the library makes the same codes:", bool(np.allclose(by_hand, deepsmote.g
 # %%
 run.figure(plots.imbalance.made_images(stack.images, labels, made, made_labels), "made_deepsmote")
 
+# %% [markdown]
+# **Why** they are smooth: the decoder is trained on squared error, and where it is not sure it draws the mean of what
+# is possible. A small defect costs little error, so it goes first.
+
 # %%
 run.figure(plots.imbalance.latent_map(deepsmote, labels, made_labels), "latent_map")
+
+# %% [markdown]
+# **Why** new codes lie on lines: each is between two neighbours of its class. Where two classes overlap in the map, a
+# line between two images of the one passes through the other. (The map is a projection: it can overlap where codes do
+# not.)
 
 # %%
 sizes = imbalance.class_sizes(tail)
@@ -160,6 +184,10 @@ run.figure(plots.imbalance.latent_walk(deepsmote, *stack.images[ends]), "latent_
 widgets.in_person(widgets.walk, deepsmote, stack.images, tail)
 
 # %% [markdown]
+# **Why** the middle matters: the ends are images that the decoder has learned, the middle is what oversampling adds.
+# If it shows two faint defects at once, half-way between the codes was no third photograph.
+
+# %% [markdown]
 # LRO's idea on the same images. Clusters of codes in each class stand for its patterns; the rarer a pattern, the more
 # samples it gets.
 
@@ -167,6 +195,10 @@ widgets.in_person(widgets.walk, deepsmote, stack.images, tail)
 lro = imbalance.LroStyle(random_state=seed)
 made_lro, made_lro_labels = lro.fit_resample(stack.images, labels)
 run.figure(plots.imbalance.made_images(stack.images, labels, made_lro, made_lro_labels), "made_lro")
+
+# %% [markdown]
+# **Why** some look alike: a pattern that was photographed once has no neighbour of its own kind to be mixed with, and
+# the rarer it is the more often it is used.
 
 # %% [markdown]
 # A fifth answer, of none of the four papers, needs masks and no network: cut the defect out and put it onto a good
@@ -184,6 +216,10 @@ else:
 run.figure(figure, "made_copy_paste")
 
 # %% [markdown]
+# **Why** these are sharp: no network draws them. **Why** some look wrong: the defect lies where it lay, and the other
+# product may have another part, or another light, at that place.
+
+# %% [markdown]
 # Are they recognisable? Ask a classifier of real images which class each is of. It must not have learned from the
 # images that the generators were given: it would recognise their copies, whatever they look like. So each class is
 # judged by classifiers without its images in the tail (cross-fitted: each leaves out a fold of all images besides). Two
@@ -193,6 +229,10 @@ run.figure(figure, "made_copy_paste")
 # The authors' program differs from their paper: it shifts codes and target images alike, so that its penalty is
 # reconstruction within a class. It stands beside the paper's rule, which asks the decoder for the mean of a rare class,
 # and so blurs it.
+
+# %%
+names = ["DeepSMOTE", "DeepSMOTE, official program", "LRO-style", "copy-paste"]
+predict("the generator nearest to real images", ..., ..., among=names if can_paste else names[:3])
 
 # %%
 from hw3lib.data import products
@@ -228,6 +268,10 @@ run.table(recognition.table, "recognition").round(2)
 recognised = recognition.shares
 pd.Series(recognised, name="assigned to their class, mean of the rare classes").to_frame().round(2)
 
+# %%
+to_real = abs(pd.Series(recognised)[list(judged)] - recognised["real images, not seen"])
+outcome("the generator nearest to real images", -to_real)
+
 # %% [markdown]
 # The first table is a confusion matrix for each: its last columns say what the images of a class were called. A class
 # that a generator blurs is called something else, and the mean hides it.
@@ -236,6 +280,9 @@ pd.Series(recognised, name="assigned to their class, mean of the rare classes").
 #
 # Oversample first and split afterwards, and copies or half-brothers of the test images are trained on. Many published
 # tables did so. **Predict first**: how many points does it add?
+
+# %%
+predict("points that the leak adds", (..., ...), ...)
 
 # %%
 smallest = imbalance.class_sizes(images).min()
@@ -252,6 +299,7 @@ leak = imbalance.leak_experiment(
 run.table(leak.table, "leak")
 print(f"balanced accuracy, honest {leak.table['honest'].mean():.0%}, with the leak {leak.table['leaky'].mean():.0%}")
 print(f"inflated by {leak.inflation.points(0)}")
+outcome("points that the leak adds", 100 * leak.inflation.value)
 
 # %% [markdown]
 # ## All answers, one footing
@@ -259,7 +307,11 @@ print(f"inflated by {leak.inflation.points(0)}")
 # Each method trains the same linear layer on the same frozen features, in the same number of steps. `paper` says whose
 # settings it has, and `differs` what is set otherwise here, and why: the papers train whole networks for days, on many
 # classes. In each split the training part is cut to a long tail, another type is the rarest each time, and the
-# test part stays as it is. **Predict first**: which kind helps the tail most: weights, sampling, margins, mixing,
+# test part stays as it is.
+#
+# Splits of real photographs share them, however many splits there are, so their intervals are wide. Images of a
+# generated category can be painted anew: there sets that share no image take the place of splits, and each set tests
+# what all others taught. **Predict first**: which kind helps the tail most: weights, sampling, margins, mixing,
 # unlabelled or generated images?
 
 # %%
@@ -270,23 +322,26 @@ pd.set_option("display.max_colwidth", None)  # whole sentences
 pd.DataFrame(all_methods).set_index("method")
 
 # %%
+drawn, sets = replicates(table, n_splits, 0.2, seed, n_sets=n_sets, per_class=set_size, keep=run.folder / "splits")
 good = table[(table["split"] == "train") & ~table["is_defect"] & ~table["image"].isin(images["image"])]
 unlabelled = good.sample(min(len(good), 40), random_state=seed)
 slow = [name for name, m in imbalance.METHODS.items() if m.kind == "generated images" or name == "cutmix"]
 skipped = {"quick": slow, "full": []}[profile] + ([] if can_paste else ["copy-paste"])
 methods = [name for name in imbalance.METHODS if name not in skipped]
 compared = imbalance.compare_methods(
-    images,
-    splits,
+    drawn,
+    sets,
     methods=methods,
     ratios=(5, ratio) if profile == "full" else (ratio,),
     unlabelled=unlabelled,
     ceiling=True,
+    views={"quick": 2, "full": 4}[profile],
     keep=run.folder / "splits",
     seed=seed,
 )
 ranking = run.table(compared.ranking(), "ranking")
-columns = ["method", "balanced_accuracy", "gain", "gain_low", "gain_high", "gain_p", "tail_recall", "cost", "verdict"]
+print(compared.design)
+columns = ["method", "balanced_accuracy", "gain", "gain_low", "gain_high", "gain_p", "verdict", "needed", "tail_recall"]
 ranking[columns].round(3)
 
 # %%
@@ -294,14 +349,18 @@ ceiling = compared.ceiling()
 run.figure(plots.imbalance.ranking(ranking, ceiling), "ranking")
 
 # %% [markdown]
+# **Why** some rows are nearly equal: on frozen features weights, sampling and margins all move the same linear
+# boundaries, most by about as much as the class sizes say, and where two methods decide all but a few test images
+# alike, their figures are the same. Methods of one family (ArcFace, CosFace and LEAP, which is a cloud around one of
+# these two) share their loss and differ in one term: expect their rows together.
+#
 # Colours are for all methods together: of eighteen without effect, some gain would by chance leave out zero in about
 # one such comparison of six. Holm's method allows for their number; the bars are each by itself.
 #
 # The black line is no method: it is plain training with all the images that the tail cut away. An answer to imbalance
 # makes up for missing images, so this is about what there is to win. Where the black line itself reaches zero, these
-# splits cannot show that any answer helps, and more test images are needed before a better method is. Generated
-# categories can be drawn independently: `docs/results.md` (*Imbalance*) has the comparison on sets that share no image,
-# where one answer helps in all four categories. **Predict** which, and how much of the black line it reaches.
+# images cannot show that any answer helps: `needed` says how many it takes to find a gain of 5 points in four of five
+# such comparisons. **Predict** which answers help on another category, and how much of the black line they reach.
 #
 # DeepSMOTE and LRO train a network in each split, and cutmix's images pass through the backbone: the full profile
 # compares them too (`hw3 run 03 --profile full`). Copy-paste alone reads the masks; all others do without. On a frozen
@@ -326,6 +385,8 @@ run.metrics(
     recognised=recognised,
     leak={"table": leak.table} | leak.inflation.columns("inflation") | leak.inflation_real.columns("inflation_real"),
     ceiling=ceiling.to_dict(),
+    design=str(compared.design),
+    power=compared.design.power(ranking["needed"]),
     n_splits=n_splits,
     summary=text,
 )
@@ -345,29 +406,7 @@ run.metrics(
 # the answers are folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: SMOTE's one line
-#
-# A new example between an image's features $x$ and those of a neighbour of its class, $z$. A share $u$ between 0 and 1
-# says how far along it lies: at $u = 0$ it is $x$, at $u = 1$ it is $z$.
-
-
-# %% tags=["exercise", "answer-1"]
-def smote_point(x, neighbour, u):
-    """Features of the new example."""
-    # BEGIN SOLUTION
-    # HINT: Which vector leads from x to its neighbour?
-    # HINT: Begin at x and add the share u of the way to the neighbour.
-    # HINT: The way is neighbour - x; a share u of it is u * (neighbour - x).
-    return x + u * (neighbour - x)
-    # END SOLUTION
-
-
-# %% tags=["exercise", "check-1"]
-# NBVAL_CHECK_OUTPUT
-checks.smote_point(smote_point)
-
-# %% [markdown] tags=["exercise"]
-# ### Exercise 2. Fill in: class-balanced weights
+# ### Exercise 1 (level 1). Fill in: class-balanced weights
 #
 # Images of one class resemble each other, so the $n$-th one adds less than the first, by a factor $\beta < 1$ each.
 # The *effective number* of $n$ images ([Cui et al. 2019](https://arxiv.org/abs/1901.05555)) is
@@ -377,7 +416,7 @@ checks.smote_point(smote_point)
 # Weigh each class by one over it, and scale the weights so that their mean is 1.
 
 
-# %% tags=["exercise", "answer-2"]
+# %% tags=["exercise", "answer-1"]
 def class_balanced_weights(counts, beta):
     """One weight a class, from the numbers of images (an array)."""
     # BEGIN SOLUTION
@@ -389,19 +428,19 @@ def class_balanced_weights(counts, beta):
     # END SOLUTION
 
 
-# %% tags=["exercise", "check-2"]
+# %% tags=["exercise", "check-1"]
 # NBVAL_CHECK_OUTPUT
 checks.class_balanced_weights(class_balanced_weights)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Fill in: decide as if the classes were balanced
+# ### Exercise 2 (level 1). Fill in: decide as if the classes were balanced
 #
 # A network trained on a long tail gives the logits $f_c(x)$, an array `(images, classes)`. They are logarithms of
 # probabilities (up to a constant an image), and by Bayes' rule $p(c \mid x) \propto p(x \mid c)\, \pi_c$, where
 # the prior $\pi_c$ is the share of class $c$ in the training images. Take it out.
 
 
-# %% tags=["exercise", "answer-3"]
+# %% tags=["exercise", "answer-2"]
 def adjusted_logits(logits, counts):
     """Logits of a balanced world; ``counts`` are the training images of each class."""
     # BEGIN SOLUTION
@@ -412,12 +451,12 @@ def adjusted_logits(logits, counts):
     # END SOLUTION
 
 
-# %% tags=["exercise", "check-3"]
+# %% tags=["exercise", "check-2"]
 # NBVAL_CHECK_OUTPUT
 checks.logit_adjustment(adjusted_logits)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 4. Find the planted bug: a wonderful test result
+# ### Exercise 3 (level 2). Find the planted bug: a wonderful test result
 #
 # ```python
 # def prepare(X, y, train, test, oversample):
@@ -428,7 +467,7 @@ checks.logit_adjustment(adjusted_logits)
 # `train` and `test` are rows of `X`. Repair it: what is trained on is to be balanced, and nothing else.
 
 
-# %% tags=["exercise", "answer-4"]
+# %% tags=["exercise", "answer-3"]
 def prepare(X, y, train, test, oversample):
     """X_train, y_train, X_test, y_test."""
     # BEGIN SOLUTION
@@ -440,9 +479,78 @@ def prepare(X, y, train, test, oversample):
     # END SOLUTION
 
 
-# %% tags=["exercise", "check-4"]
+# %% tags=["exercise", "check-3"]
 # NBVAL_CHECK_OUTPUT
 checks.oversample_after_split(prepare)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4 (level 2). Choose a threshold for given costs
+#
+# A score is high where a product looks defective; from a threshold $t$ on it is stopped. You have the scores of
+# validation images, and know which are defective. There are far more defects among them than on the line, where only
+# the share $\pi$ of the products is defective (`defect_rate`). A defect that passes costs $c_m$ (`miss`), a good
+# product that is stopped costs $c_a$ (`alarm`). With the shares $m(t)$ of defective images that are missed and $a(t)$
+# of good images that are stopped, a product costs on average
+#
+# $$C(t) = \pi\, c_m\, m(t) + (1 - \pi)\, c_a\, a(t)$$
+#
+# Return the threshold with the lowest cost: a score, or infinity if it is cheapest to stop nothing.
+
+
+# %% tags=["exercise", "answer-4"]
+def cheapest_threshold(scores, is_defect, miss, alarm, defect_rate):
+    """A number; ``is_defect`` is a bool array."""
+
+    # BEGIN SOLUTION
+    # HINT: Between two neighbouring scores nothing changes. How many thresholds are there to try?
+    # HINT: Try each score, and infinity: compute both shares and the cost, and keep the cheapest.
+    # HINT: m(t) is (scores[is_defect] < t).mean(), a(t) is (scores[~is_defect] >= t).mean().
+    def cost(t):
+        missed, stopped = (scores[is_defect] < t).mean(), (scores[~is_defect] >= t).mean()
+        return defect_rate * miss * missed + (1 - defect_rate) * alarm * stopped
+
+    return min([*scores, np.inf], key=cost)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+# NBVAL_CHECK_OUTPUT
+checks.cheapest_threshold(cheapest_threshold)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 5 (level 3). Implement copy-paste
+#
+# `image` (uint8, height x width x 3) has a defect where `mask` is true. `good` is a good image of the same size, whose
+# product lies where `product` is true. Cut the defect out along its mask and put it onto the good product: somewhere
+# else, drawn by `rng` among all places at which *all* of the defect lies on the product. The rest of the good image
+# stays as it is. (The library blends the edges; here they may be sharp.)
+
+
+# %% tags=["exercise", "answer-5"]
+def copy_paste(image, mask, good, product, rng):
+    """The new image, and its mask."""
+    # BEGIN SOLUTION
+    # HINT: By which shifts does the defect stay in the frame, and at which of those does it lie on the product?
+    # HINT: rows, columns = np.nonzero(mask) are the pixels; moved by (down, right) all must be true in product.
+    # HINT: List all shifts that fit, draw one with rng.integers(len(shifts)), and copy the pixels to their new places.
+    rows, columns = np.nonzero(mask)
+    shifts = [
+        (down, right)
+        for down in range(-rows.min(), mask.shape[0] - rows.max())
+        for right in range(-columns.min(), mask.shape[1] - columns.max())
+        if product[rows + down, columns + right].all()
+    ]
+    down, right = shifts[rng.integers(len(shifts))]
+    made, made_mask = good.copy(), np.zeros_like(mask)
+    made[rows + down, columns + right] = image[rows, columns]
+    made_mask[rows + down, columns + right] = True
+    return made, made_mask
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-5"]
+# NBVAL_CHECK_OUTPUT
+checks.copy_paste(copy_paste)
 
 # %% [markdown]
 # **More to try.** Set `ratio = 3`: from which ratio on does anything help? Combine balanced batches with post-hoc logit

@@ -64,7 +64,7 @@ import pandas as pd
 import torch
 
 from hw3lib import RunFolder, anomaly
-from hw3lib.course import checks
+from hw3lib.course import checks, outcome, predict
 from hw3lib.data import ImageStack, get, load_table
 from hw3lib.networks import NearestNeighbours, backbones, locally_aware, patch_layers, pick_device
 from hw3lib.views import plots, widgets
@@ -146,6 +146,9 @@ print("and leaves none further than ours:", bool(abs(library.radius - radius) < 
 # nearest kept patch is the worst patch, if as many are drawn at random?
 
 # %%
+predict("distance of the worst patch, random picks over greedy ones", (..., ...), ...)
+
+# %%
 rng = np.random.default_rng(seed)
 sizes = np.unique(np.geomspace(10, len(patches) // 4, 8).astype(int))
 every = anomaly.k_center_greedy(patches, int(sizes[-1]), start=0)
@@ -154,6 +157,11 @@ for size in sizes:
     kept = NearestNeighbours(patches[rng.permutation(len(patches))[:size]])
     at_random.append(float(kept.query(patches)[0].max()))
 run.figure(plots.anomaly.coreset(sizes, every.radii[sizes - 1], at_random, len(patches)), "coreset")
+outcome("distance of the worst patch, random picks over greedy ones", at_random[-1] / every.radii[sizes[-1] - 1])
+
+# %% [markdown]
+# **Why** drawing at random is worse: it takes patches as often as they occur, so most are of what is everywhere, and
+# the rare patch of a good product stays without a neighbour. That one would then be called anomalous.
 
 # %% [markdown]
 # ## Run them all
@@ -187,6 +195,11 @@ detectors = {
 }
 
 # %%
+types = [name for name in test["defect"].unique() if name != "good"]
+predict("the detector with the highest image AUROC", ..., ..., among=list(detectors))
+predict("the type that the first detector finds worst", ..., ..., among=types)
+
+# %%
 evaluations = {}
 for name, make in detectors.items():
     evaluations[name] = anomaly.evaluate(
@@ -211,6 +224,9 @@ columns = [
 board.set_index("detector")[columns].round(3)
 
 # %%
+outcome("the detector with the highest image AUROC", board.set_index("detector")["image_auroc"])
+
+# %%
 run.figure(plots.anomaly.detectors(board), "detectors")
 
 # %% [markdown]
@@ -222,7 +238,9 @@ run.figure(plots.anomaly.detectors(board), "detectors")
 # gets; the best one on the test images is known afterwards only. The interval is over the test images, and has a width
 # for a perfect ranking too; each of these figures has one, in `detectors.csv`. That a detector is better than guessing,
 # and that the first leads another, is tested for all of them together (Holm's method); a lead by an exact test that
-# counts the images.
+# counts the images. Twelve detectors were compared on the images that rank them, so the first one's figure is a little
+# too good: chance has favoured the best of many. Its interval does not know that. Whoever wants to quote one number
+# names the detector first (PatchCore, as here in all that follows), or keeps other test images for the winner.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -230,8 +248,8 @@ patchcore = evaluations["PatchCore"]
 print("PatchCore is significantly better than guessing:", anomaly.beats_guessing(board, "PatchCore"))
 
 # %% [markdown]
-# A mean hides. **Predict first**: which type of defect does the best detector find worst, and is it the same one for
-# the others? Each type against all good images, with the interval of so few:
+# A mean hides. Which type of defect does the best detector find worst, and is it the same one for the others? Each type
+# against all good images, with the interval of so few:
 
 # %%
 by_type = run.table(anomaly.compare_types(list(evaluations.values()), test["defect"]), "types")
@@ -239,7 +257,11 @@ found = by_type.astype({"defect": str}).pivot(index="detector", columns="defect"
 found.reindex(board["detector"]).round(2)
 
 # %%
-by_type[by_type["detector"] == board.loc[0, "detector"]].round(3)
+of_first = by_type[by_type["detector"] == board.loc[0, "detector"]]
+of_first.round(3)
+
+# %%
+outcome("the type that the first detector finds worst", -of_first.set_index("defect")["image_auroc"])
 
 # %% [markdown]
 # ## Where is the defect?
@@ -250,9 +272,12 @@ by_type[by_type["detector"] == board.loc[0, "detector"]].round(3)
 # %%
 threshold = patchcore.detector.map_threshold_
 scale = patchcore.detector.scale_
-types = [name for name in test["defect"].unique() if name != "good"]
 rows = [int(test.index[test["defect"] == name][0]) for name in [*types, "good"] if (test["defect"] == name).any()]
 run.figure(plots.anomaly.heat_maps(test, patchcore.maps, scale, threshold, patchcore.scores, rows), "heat_maps")
+
+# %% [markdown]
+# **Why** a map is wider than its defect: a patch describes its neighbourhood, too, so the patches beside a defect have
+# some of it. Why good images are not all dark: edges and reflections vary most among good products.
 
 # %% [markdown]
 # ## A threshold that can be explained
@@ -289,6 +314,10 @@ run.figure(page, "thresholds")
 widgets.in_person(widgets.explore_threshold, patchcore, test)
 
 # %% [markdown]
+# **Why** no threshold is right for both: where the scores of good and defective images overlap, fewer false alarms are
+# more missed defects. Only costs can weigh them (exercise 4 of chapter 03).
+
+# %% [markdown]
 # A p-value says how unusual a score is: the share of good images that score as high, the new one counted among them.
 # It cannot be smaller than 1 / (n + 1), however strange the image.
 
@@ -297,6 +326,10 @@ p_values = patchcore.detector.p_values(patchcore.scores)
 order = pd.DataFrame({"image": test["image"], "defect": test["defect"], "score": patchcore.scores, "p_value": p_values})
 run.table(order.assign(image=[path.replace("\\", "/").split("/", -1)[-1] for path in order["image"]]), "scores")
 run.figure(plots.anomaly.most_and_least(test, patchcore.maps, patchcore.scores, p_values, scale), "most_and_least")
+
+# %% [markdown]
+# **Why** the lowest p-values are equal: all scores above every good one get the same, 1 / (n + 1). To tell them apart
+# takes more good images, not a better detector.
 
 # %% [markdown]
 # ## What each learns, and when it fails
@@ -310,14 +343,21 @@ run.figure(plots.anomaly.most_and_least(test, patchcore.maps, patchcore.scores, 
 # | GANomaly | to redraw them so that a critic is deceived | training is a truce; on few images it is chance |
 # | CutPaste | to tell them from cut-and-pasted ones | defects unlike a pasted rectangle |
 # | synthetic defects | to find blended patterns on them | defects unlike any pattern painted |
-# | PaDiM | mean and spread of the features at each place | nothing if products lie alike; everything if they move |
+# | PaDiM | mean and spread of the features at each place | nothing if products lie alike; much if they are shifted |
 # | PatchCore | nothing: it remembers their patches | good patches in a wrong place or number |
+#
+# A round product lies alike however it is turned, so PaDiM need not fail by a turn about
+# its centre, as it may by a shift.
 #
 # ## Another light, a small turn
 #
 # The test images above were taken like the training images. Here are the same ones, a little darker, warmer, moved or
-# turned. Nothing is fitted again, and no threshold moves. **Predict first**: which of these would a person notice, and
-# which detector suffers most from which?
+# turned: in the quick profile a dozen good and a dozen defective ones, so that "as photographed" is not the figure of
+# the table above, which is over all test images. Nothing is fitted again, and no threshold moves. **Predict first**:
+# which of these would a person notice, and which detector suffers most from which?
+
+# %%
+predict("the change that PatchCore suffers from most", ..., ..., among=list(anomaly.CONDITIONS)[1:])
 
 # %%
 chosen = ["k-nearest neighbours", "PaDiM", "PatchCore"]
@@ -330,9 +370,19 @@ changed = run.table(
 changed.pivot(index="condition", columns="detector", values="image_auroc").loc[changed["condition"].unique()].round(2)
 
 # %%
+changed[["condition", "detector", "images", "image_auroc", "auroc_low", "auroc_high", "false_alarm_rate"]].round(3)
+
+# %%
 run.figure(plots.anomaly.robustness(changed), "robustness")
+under = changed[changed["detector"] == "PatchCore"].set_index("condition")["image_auroc"].iloc[1:]
+outcome("the change that PatchCore suffers from most", -under)
 
 # %% [markdown]
+# **Why** detectors suffer from different things: who compares places (PaDiM) needs products to lie alike; who compares
+# patches (PatchCore) needs them to look alike, wherever they lie; and a change of the whole image moves its mean vector
+# further than a small defect does. Intervals are each by itself: where two overlap widely, so few images do not say
+# which detector bears a change better.
+#
 # A detector can be told what good products may do. `tolerate` shows it each good image in other light and moved a
 # little as well; the threshold is set on these too, as photographs of one product. What does that cost on the test
 # images as they were taken, and which condition was it not told of?
@@ -369,7 +419,7 @@ run.metrics(
     best=board.loc[0, "detector"],
     threshold=patchcore.detector.threshold_,
     false_alarm_rate=false_alarm_rate,
-    threshold_images=len(patchcore.detector.good_scores_),
+    threshold_images=len(evaluations[board.loc[0, "detector"]].detector.good_scores_),
     robustness=changed,
     types=by_type,
     summary=text,
@@ -395,33 +445,47 @@ run.metrics(
 # answers are folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: the overlap of regions, of which AUPRO is made
+# ### Exercise 1 (level 2). Fill in: AUPRO of two maps by hand
 #
-# `scores` is an anomaly map $s$; `regions` numbers the defect regions $R_1, \dots, R_K$ of the mask from 1, and is 0
-# where the product is good. A pixel is found if its score is at least the threshold $t$. What matters is the share of
-# each region that is found, and every region counts alike, however small:
+# `maps` are two anomaly maps, (2, height, width), of scores $s_i$, one a pixel $i$. `regions` has their shape; it
+# numbers the defect regions $R_1, \dots, R_K$ of both masks from 1, and is 0 where the product is good ($G$). At each
+# threshold $t$ two shares are found. Of each region by itself, so that every region counts alike, however small:
 #
-# $$\mathrm{PRO}(t) = \frac{1}{K} \sum_{k=1}^{K} \frac{|\{i \in R_k : s_i \ge t\}|}{|R_k|}$$
+# $$\mathrm{PRO}(t) = \frac{1}{K} \sum_{k=1}^{K} \frac{|\{i \in R_k : s_i \ge t\}|}{|R_k|}
+# \qquad \mathrm{FPR}(t) = \frac{|\{i \in G : s_i \ge t\}|}{|G|}$$
+#
+# The curve begins at $(0, 0)$, and straight lines lead from point to point ($\mathrm{FPR}$ across, $\mathrm{PRO}$ up),
+# from the highest score down. AUPRO is the area below it from 0 to `limit`, where the line is cut, divided by `limit`.
+#
+# By hand first: one map `[0.9, 0.8, 0.7, 0.2]`, regions `[1, 0, 1, 0]`, limit 0.25. The points are (0, 0), (0, 0.5),
+# (0.5, 0.5) and so on: the area is 0.125, AUPRO 0.5.
 
 
 # %% tags=["exercise", "answer-1"]
-def region_overlap(scores, regions, threshold):
-    """Mean over the regions of the share that is found, 0 to 1."""
+def my_aupro(maps, regions, limit):
+    """Between 0 and 1."""
     # BEGIN SOLUTION
     # HINT: One region has 900 pixels, the other 10. If you count pixels of both together, what becomes of the second?
-    # HINT: Compute the share of each region by itself, regions == k for k from 1, and average the shares at the end.
-    # HINT: The share of one region is (scores[regions == k] >= threshold).mean().
-    numbers = range(1, regions.max() + 1)
-    return np.mean([(scores[regions == k] >= threshold).mean() for k in numbers])
+    # HINT: For each score t from the highest down compute FPR and PRO, over both maps at once; begin both lists with 0.
+    # HINT: np.interp(limit, fpr, pro) is the height at the limit; the area is a sum of widths times mean heights.
+    fpr, pro = [0], [0]
+    for t in np.unique(maps)[::-1]:
+        found = maps >= t
+        fpr.append(found[regions == 0].mean())
+        pro.append(np.mean([found[regions == k].mean() for k in range(1, regions.max() + 1)]))
+    fpr, pro = np.array(fpr), np.array(pro)
+    x = np.append(fpr[fpr < limit], limit)
+    y = np.append(pro[fpr < limit], np.interp(limit, fpr, pro))
+    return (np.diff(x) * (y[1:] + y[:-1]) / 2).sum() / limit
     # END SOLUTION
 
 
 # %% tags=["exercise", "check-1"]
 # NBVAL_CHECK_OUTPUT
-checks.region_overlap(region_overlap)
+checks.aupro(my_aupro)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 2. Fill in: a threshold with a promise
+# ### Exercise 2 (level 2). Fill in: a threshold with a promise
 #
 # $n$ good images were not learned from; these are their scores. The next good image should exceed the threshold with a
 # probability of at most `rate`, and the threshold should be no higher than that takes. The next score is equally likely
@@ -446,7 +510,7 @@ def my_threshold(good_scores, rate):
 checks.conformal_threshold(my_threshold)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Find the planted bug: too sure of itself
+# ### Exercise 3 (level 1). Find the planted bug: too sure of itself
 #
 # ```python
 # def p_value(score, good_scores):
@@ -473,11 +537,13 @@ def p_value(score, good_scores):
 checks.p_value(p_value)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 4. Beat the leaderboard: what the mean has lost
+# ### Exercise 4 (level 3). Beat the leaderboard: what the mean has lost
 #
-# Features of the patches of good and of test images, `(images, patches, features)`. The distance of an image's mean
-# vector to the nearest good one is a score already. Write a better one from the same features. It counts if its paired
-# gain in AUROC is above zero in 95 % of samples of the test images, drawn with replacement.
+# Features of the patches of good and of test images, `(images, patches, features)`. The line is new: four good images
+# are all that is known. The distance of an image's mean vector to the nearest good one is a score already. Write a
+# better one from the same features, for defects that are small. The check paints the
+# test images for each call (so it takes some seconds), shows the AUROC of the baseline, of the best known score and of
+# yours, and passes where yours is *significantly* higher than the baseline's on the same images.
 
 # %% tags=["exercise"]
 encoder = backbones.load("tf_efficientnet_lite0")
@@ -492,18 +558,15 @@ def patch_features(stack):
 # The exercise is on the generated bottle, whatever your category is.
 home = data if category.startswith("synthetic/") else None
 course = load_table(get("synthetic/bottle", home, progress=False), "synthetic/bottle")
-few = course[course["split"] == "test"]
 good_patches = patch_features(ImageStack.load(course[course["split"] == "train"].head(20), 128))
-test_patches = patch_features(ImageStack.load(few, 128))
-is_defect = few["is_defect"].to_numpy()
-print(good_patches.shape, test_patches.shape)
+print(good_patches.shape)
 
 
 # %% tags=["exercise", "answer-4"]
 def my_score(good_patches, test_patches):
     """One number a test image, higher is more anomalous."""
     # BEGIN SOLUTION
-    # HINT: A defect covers one patch of 64. By how much does it move the mean of all, and by how much its own patch?
+    # HINT: A defect covers one patch of 256. By how much does it move the mean of all, and by how much its own patch?
     # HINT: How far is each patch from the nearest patch of any good image? And which patch of an image matters?
     # HINT: NearestNeighbors(n_neighbors=1) on all good patches gives a distance a patch; take the largest an image.
     from sklearn.neighbors import NearestNeighbors
@@ -515,7 +578,57 @@ def my_score(good_patches, test_patches):
 
 
 # %% tags=["exercise", "check-4"]
-checks.beats_pooled_features(my_score, good_patches, test_patches, is_defect)
+checks.beats_pooled_features(my_score, good_patches[:4])
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 5 (level 3). Make PaDiM fail, and mend it
+#
+# PaDiM ([Defard et al. 2020](https://arxiv.org/abs/2011.08785)) knows the features of good images *at each place*:
+# mean $\mu_{xy}$ and covariance $\Sigma_{xy}$. Below it is on maps of the patches of exercise 4, 16 x 16 cells with
+# features $f_{xy}$: an image scores the largest Mahalanobis distance
+# $\sqrt{(f_{xy} - \mu_{xy})^\top \Sigma_{xy}^{-1} (f_{xy} - \mu_{xy})}$ of its cells.
+#
+# 1. Make it fail: choose how many cells `(down, right)` all test maps are moved by, at most 2 each, so that its AUROC
+#    loses more than half of what it is better than guessing. A person would hardly see that the product was moved.
+# 2. Mend it: every test map is moved by up to 2 cells in either direction, each by itself, and you do not know which
+#    way. Write scores for such maps, with `padim` or without. It counts if the paired gain in AUROC over PaDiM is above
+#    zero in 95 % of samples of the test images, drawn with replacement.
+
+# %% tags=["exercise"]
+rows = course[course["split"] == "test"]
+is_defect = rows["is_defect"].to_numpy()
+both = good_patches, patch_features(ImageStack.load(rows, 128))
+good_maps, test_maps = (part.reshape(len(part), 16, 16, -1)[..., :8] for part in both)
+
+
+def padim(good, test):
+    mean, centred = good.mean(0), good - good.mean(0)
+    covariance = np.einsum("nyxi,nyxj->yxij", centred, centred) / (len(good) - 1) + 0.01 * np.eye(good.shape[-1])
+    apart = test - mean
+    squared = np.einsum("nyxi,yxij,nyxj->nyx", apart, np.linalg.inv(covariance), apart)
+    return np.sqrt(squared.max(axis=(1, 2)))
+
+
+# %% tags=["exercise", "answer-5"]
+# BEGIN SOLUTION: shift
+shift = (0, 1)  # cells down, cells to the right
+# END SOLUTION
+
+
+def mended(padim, good, test):
+    """One number a test map; ``good`` and ``test`` are (images, rows, columns, features)."""
+    # BEGIN SOLUTION
+    # HINT: Which of its 25 possible moves would you undo, and how would you know that you undid the right one?
+    # HINT: np.roll(test, (down, right), axis=(1, 2)) moves all maps. A map that lies as the good ones scores lowest.
+    # HINT: Score the maps once for each of the 25 moves, and take the lowest score of each map.
+    steps = range(-2, 3)
+    scores = [padim(good, np.roll(test, (down, right), axis=(1, 2))) for down in steps for right in steps]
+    return np.min(scores, axis=0)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-5"]
+checks.shift_padim(shift, mended, padim, good_maps, test_maps, is_defect)
 
 # %% [markdown]
 # **More to try.** Set `ratio=0.01` in PatchCore: what happens to AUROC, AUPRO and milliseconds? Put three defective

@@ -60,7 +60,7 @@ import pandas as pd
 from scipy import ndimage
 
 from hw3lib import RunFolder, annotate
-from hw3lib.course import checks
+from hw3lib.course import checks, outcome, predict
 from hw3lib.data import get, load_table, read_mask
 from hw3lib.networks import pick_device
 from hw3lib.views import plots, widgets
@@ -88,6 +88,9 @@ defective = study.defective
 # its threshold: a first annotation for a person to correct. It says where and not what, so the class is the folder's.
 
 # %%
+predict("instances for every mask", (..., ...), ...)
+
+# %%
 # NBVAL_CHECK_OUTPUT
 found = []
 for row, path in enumerate(defective["mask"].dropna()):
@@ -99,6 +102,7 @@ for row, path in enumerate(defective["mask"].dropna()):
 made = study.annotated
 print(study.compared(found))
 print(made.summary())
+outcome("instances for every mask", len(found) / defective["mask"].notna().sum() if found else None)
 
 # %% [markdown]
 # ## One image in every format
@@ -166,6 +170,10 @@ print("run lengths:", np.diff([0, *changes])[:8].tolist(), "...")
 run.figure(annotate.preview.sheet(dataset, columns=2, each=2), "formats")
 
 # %% [markdown]
+# **Why** look before you train: an outline that is a pixel off, a box of the wrong image or a class of the wrong name
+# is seen at once here, and never again: a model learns it without complaint.
+
+# %% [markdown]
 # ## SAM: one model, any object, if you ask well
 #
 # SAM ([Kirillov et al. 2023](https://arxiv.org/abs/2304.02643)) encodes an image once and then answers prompts, a box
@@ -183,6 +191,9 @@ run.figure(annotate.preview.sheet(dataset, columns=2, each=2), "formats")
 # **first**: which of the three prompts gains most from fine-tuning?
 
 # %%
+predict("the prompt that gains most from fine-tuning", ..., ..., among=annotate.PROMPTS)
+
+# %%
 sam = study.segmenter  # None where its weights are not on this machine, which is then said here
 
 # %%
@@ -198,12 +209,19 @@ masks = study.fine_tune(
 kept = run.table(masks.scores.set_index("method"), "segmentation")  # with Dice, too
 kept[["prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"]].round(3)
 
+# %%
+outcome("the prompt that gains most from fine-tuning", kept.set_index("prompt")["gain"].astype(float))
+
 # %% [markdown]
 # Look at the masks before and after. Where nothing could be measured, the first annotation is beside what SAM, as
 # published, makes of its boxes.
 
 # %%
 run.figure(plots.masks.segmentations(**masks.looks()), "segmentations")
+
+# %% [markdown]
+# **Why** the way to ask matters: a box says how large the object is, a click does not, and SAM then takes the part that
+# has the clearest edge, often the product. A detector's box round the wrong thing gets an exact mask of it.
 
 # %% [markdown]
 # ## Why few images are enough, or are not
@@ -213,6 +231,10 @@ run.figure(plots.masks.segmentations(**masks.looks()), "segmentations")
 # %%
 curve = masks.curve({"quick": (4,), "full": (5, 10)}[profile])
 run.figure(plots.masks.learning_curve(curve, masks.without_curve), "segmentation_curve")
+
+# %% [markdown]
+# **Why** a curve may be flat: the first images teach what counts as the defect; if those that follow show the same,
+# there is nothing more to learn from them. If it still rises at its end, annotate more.
 
 # %% [markdown]
 # ## Detection
@@ -251,9 +273,17 @@ print(boxes.describe_vocabulary(vocabulary))
 # %%
 run.figure(plots.boxes.boxes_on_images(**boxes.looks()), "detections")
 
+# %% [markdown]
+# **Why** a box near the defect may count as false: below an IoU of 0.5 it is one, however well a person would find the
+# defect by it. Small boxes suffer most, since a shift by two pixels is a larger share of them.
+
 # %%
 sizes = {"quick": (10,), "full": (5, 10, 20, 40)}[profile]
 run.figure(plots.boxes.learning_curves(boxes.curve(sizes), boxes.without), "detection_curve")
+
+# %% [markdown]
+# **Why** detectors need more images than SAM: they must find the defect by themselves, among all that is no defect;
+# SAM is told where to look.
 
 # %% [markdown]
 # ## Annotate by clicking
@@ -308,7 +338,7 @@ run.metrics(
 # the answers are folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: run lengths
+# ### Exercise 1 (level 2). Fill in: run lengths
 #
 # COCO writes a mask as numbers: how many zeros, then how many ones, then zeros, and so on, **down the columns**. The
 # first number counts zeros, even if there are none. `[[0, 1], [1, 1]]` becomes `[1, 3]`.
@@ -332,29 +362,52 @@ def run_lengths(mask):
 checks.run_lengths(run_lengths)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 2. Fill in: intersection over union
+# ### Exercise 2 (level 3). Average precision by hand
 #
-# The figure by which all masks and boxes of this chapter are judged: $|A \cap B| / |A \cup B|$, the pixels that are in
-# both masks over those that are in at least one.
+# The figure by which detectors are judged. `found` has a row for each box that a detector found: image, $x_1$, $y_1$,
+# $x_2$, $y_2$, score. `truth` has the true boxes: image, $x_1$, $y_1$, $x_2$, $y_2$. All are of one class.
+#
+# Go through the found boxes, the surest first. A box is *right* if a true box of its image, which no box before has
+# taken, overlaps it with an IoU (intersection over union) of at least 0.5; it takes the one that it overlaps most.
+# After $k$ boxes the *precision* $p_k$ is the share of them that is right. With $r_k = 1$ for a right box and 0 for a
+# false one, and $M$ true boxes,
+#
+# $$\mathrm{AP} = \frac{1}{M} \sum_k r_k \max_{j \ge k} p_j$$
 
 
 # %% tags=["exercise", "answer-2"]
-def mask_iou(one, other):
-    """Of two masks, bool arrays of one shape; 0 to 1."""
+def average_precision(found, truth):
+    """Between 0 and 1."""
+
     # BEGIN SOLUTION
-    # HINT: If one mask covers the whole image and the other one pixel, what should the figure be?
-    # HINT: Count the pixels that are in both, and those that are in at least one; bool arrays have & and |.
-    # HINT: (one & other).sum() is the number of pixels in both.
-    return (one & other).sum() / (one | other).sum()
+    # HINT: Two boxes on one defect: how many of them can be right? And a sure box on an image without a defect?
+    # HINT: Sort by score; for each box compute its IoU with the true boxes that are left on its image.
+    # HINT: With right as 0 and 1, precision is np.cumsum(right) / np.arange(1, n + 1); take its maximum from k.
+    def iou(one, other):
+        width = min(one[2], other[2]) - max(one[0], other[0])
+        height = min(one[3], other[3]) - max(one[1], other[1])
+        shared = max(width, 0) * max(height, 0)
+        areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+        return shared / (sum(areas) - shared)
+
+    left, right = [tuple(box) for box in truth], []
+    for image, *box, _ in sorted(found.tolist(), key=lambda row: -row[-1]):
+        overlaps = {true: iou(box, true[1:]) for true in left if true[0] == image}
+        best = max(overlaps, key=overlaps.get, default=None)
+        right.append(best is not None and overlaps[best] >= 0.5)
+        if right[-1]:
+            left.remove(best)
+    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
+    return sum(precision[k:].max() for k in np.flatnonzero(right)) / len(truth)
     # END SOLUTION
 
 
 # %% tags=["exercise", "check-2"]
 # NBVAL_CHECK_OUTPUT
-checks.mask_iou(mask_iou)
+checks.average_precision(average_precision)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Find the planted bug: a box that is not quite right
+# ### Exercise 3 (level 2). Find the planted bug: a box that is not quite right
 #
 # ```python
 # def voc_box(mask):
@@ -383,7 +436,7 @@ def voc_box(mask):
 checks.voc_box(voc_box)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 4. Predict, then measure: what is too small?
+# ### Exercise 4 (level 1). Predict, then measure: what is too small?
 #
 # How many components of the masks of the generated bottle have fewer than 100 pixels, and would be dropped by
 # `min_area=100`? Guess, then write what counts them for any list of masks (bool arrays): `scipy.ndimage.label` with
@@ -394,13 +447,10 @@ checks.voc_box(voc_box)
 home = data if category.startswith("synthetic/") else None
 course = load_table(get("synthetic/bottle", home, progress=False), "synthetic/bottle")
 print(course["mask"].notna().sum(), "masks")
+predict("components of fewer than 100 pixels", (..., ...), ...)
+
 
 # %% tags=["exercise", "answer-4"]
-# BEGIN SOLUTION: prediction
-prediction = 10  # a whole number
-# END SOLUTION
-
-
 def count_small(masks, min_area):
     """Number of components of all masks that have fewer than min_area pixels."""
     # BEGIN SOLUTION
@@ -413,7 +463,8 @@ def count_small(masks, min_area):
 
 
 # %% tags=["exercise", "check-4"]
-checks.dropped_components(prediction, count_small, course, min_area=100)
+checks.dropped_components(count_small)
+outcome("components of fewer than 100 pixels", count_small([read_mask(path) for path in course["mask"].dropna()], 100))
 
 # %% [markdown]
 # **More to try.** Ask with boxes that are 20 pixels off: what does jitter in training buy? Annotate ten of your own
@@ -422,7 +473,8 @@ checks.dropped_components(prediction, count_small, course, min_area=100)
 # ## Summary
 #
 # Masks become instances, instances become files; formats differ in what they cannot hold, and what is lost can be
-# counted. A model that has seen millions of images needs only a few of yours, because only its last step has to learn;
-# how few is a curve, not an opinion. An anomaly detector can ask the questions, and a person only corrects.
+# counted. A model that has seen millions of images may need only a few of yours, since only its last step has to learn;
+# whether it does, and how few, is a curve and an interval, not an opinion. An anomaly detector can ask the questions,
+# and a person only corrects.
 #
 # **Next:** `06_report` answers the assignment from what was measured.

@@ -9,8 +9,10 @@
 #       - report.html
 #       - report.json
 #       - compared.csv
+#       - predictions.csv
 #       - figures/pages.png
 #       - figures/compared.png
+#       - figures/predictions.png
 #   jupytext:
 #     notebook_metadata_filter: hw3lib
 #     text_representation:
@@ -56,7 +58,7 @@ from IPython.display import Image
 from hw3lib import RunFolder, report
 from hw3lib.classify import compared, verdicts
 from hw3lib.core import atomic_path
-from hw3lib.course import checks
+from hw3lib.course import checks, outcome, predict, predictions
 from hw3lib.data import get, load_table
 from hw3lib.report import Run, stacked
 from hw3lib.views import plots
@@ -88,12 +90,16 @@ if missing:
 # questions 2, 3 and 5 and 100 for question 4; tables and captions do not count.
 
 # %%
+predict("pages of the report", ..., ..., among=["1", "2", "3"])
+
+# %%
 # NBVAL_CHECK_OUTPUT
 made = report.build(folder, results.folder, dpi=85, category=category) if there else None
 words = made.words if made else {}
 limits = made.limits if made else {}
 print("at most three pages:", made is None or made.pages <= 3)
 print("within the words allowed:", all(words[number] <= limit for number, limit in limits.items()))
+outcome("pages of the report", str(made.pages) if made else None)
 
 # %%
 for number, count in words.items():
@@ -147,6 +153,9 @@ print("numbers that differ from their file:", wrong)
 # repeated splits. **Predict first**: in how many of the four is the best attempt clear of the baseline?
 
 # %%
+predict("reports whose best attempt is clear of the baseline", ..., ..., among=list("01234"))
+
+# %%
 measured = "02" in there
 comparison = compared(reader.metrics["02"]) if measured else pd.DataFrame()
 results.table(comparison, "compared").round(3)
@@ -158,11 +167,29 @@ results.figure(
 
 # %%
 print(verdicts(comparison) if measured else "run notebook 02 first")
+ends = comparison.iloc[:8].pivot(index="source", columns="row", values=["low", "high"]) if measured else None
+outcome(
+    "reports whose best attempt is clear of the baseline",
+    str((ends["low", "best"] > ends["high", "baseline"]).sum()) if measured else None,
+)
 
 # %% [markdown]
 # The categories differ, so the heights of the dots cannot be compared: capsule is harder than bottle. What can be
 # compared is how much each experiment could have shown. Intervals that overlap do not prove that nothing helped, but a
 # table that gives only percentages hides that they do.
+#
+# ## How well did you predict?
+#
+# Every prediction of this course that has met its result. Who is calibrated is right in 80 % of what is said with 80 %
+# confidence, as an interval of 95 % holds in 95 %: then the points lie on the diagonal.
+
+# %%
+mine = results.table(predictions.judged(), "predictions")
+print(fill(predictions.describe(mine), 100))
+mine.drop(columns="time")
+
+# %%
+results.figure(plots.classify.reliability(predictions.calibration(mine)), "predictions")
 
 # %%
 results.metrics(pages=made.pages if made else 0, words=words, missing=made.missing if made else missing)
@@ -181,7 +208,7 @@ results.metrics(pages=made.pages if made else 0, words=words, missing=made.missi
 # folded away.
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 1. Fill in: do two intervals overlap?
+# ### Exercise 1 (level 1). Fill in: do two intervals overlap?
 #
 # A report gives 53 to 98 %, yours 65 to 84 %. Write what decides for any two intervals $[a, b]$ and $[c, d]$ whether
 # they have a point in common. Touching counts.
@@ -203,19 +230,17 @@ def intervals_agree(low, high, other_low, other_high):
 checks.intervals_agree(intervals_agree)
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 2. Predict, then measure: what is one image worth?
+# ### Exercise 2 (level 1). Predict, then measure: what is one image worth?
 #
 # The four reports tested on 22 (carpet), 26 (wood), 8 (bottle) and 24 (capsule) images. By how many percentage points
-# does one more right image raise the accuracy? Guess first, a dict with a number for each:
-# `{"carpet": ..., "wood": ..., "bottle": ..., "capsule": ...}`. Then write
-# what computes it for any number of images, to one decimal or more exactly.
+# does one more right image raise the accuracy? Guess the points of carpet first. Then write what computes them for any
+# number of images, to one decimal or more exactly.
+
+# %% tags=["exercise"]
+predict("points that one test image of carpet is worth", (..., ...), ...)
+
 
 # %% tags=["exercise", "answer-2"]
-# BEGIN SOLUTION: prediction
-prediction = {"carpet": 5, "wood": 4, "bottle": 10, "capsule": 4}
-# END SOLUTION
-
-
 def points_an_image(images):
     """Percentage points that one of so many test images is worth."""
     # BEGIN SOLUTION
@@ -228,10 +253,11 @@ def points_an_image(images):
 
 # %% tags=["exercise", "check-2"]
 # NBVAL_CHECK_OUTPUT
-checks.points_an_image(prediction, points_an_image)
+checks.points_an_image(points_an_image)
+outcome("points that one test image of carpet is worth", points_an_image(22))
 
 # %% [markdown] tags=["exercise"]
-# ### Exercise 3. Find the planted bug: a report that is too good
+# ### Exercise 3 (level 2). Find the planted bug: a report that is too good
 #
 # ```python
 # def accuracy_to_report(accuracies):
@@ -255,6 +281,64 @@ def accuracy_to_report(accuracies):
 # %% tags=["exercise", "check-3"]
 # NBVAL_CHECK_OUTPUT
 checks.honest_summary(accuracy_to_report)
+
+# %% [markdown] tags=["exercise"]
+# ### Exercise 4 (level 3). A stranger's table
+#
+# A colleague sends this table, all intervals 95 %, the gains paired on the same splits, and four claims with it.
+#
+# | method | accuracy | gain over the baseline, points | chosen on |
+# |---|---|---|---|
+# | baseline | 71 % (60 to 80) | | |
+# | A, larger images | 78 % (68 to 86) | +7 (+2 to +12) | validation images |
+# | B, a deeper network | 74 % (63 to 83) | +3 (−2 to +8) | validation images |
+# | C, the best of forty settings | 83 % (73 to 90) | +12 (+6 to +18) | test images |
+#
+# 1. A helps. 2. B makes no difference. 3. C will be as good on new products as in the table. 4. A will be as good on
+# new products as its interval says.
+#
+# Write a letter of 40 to 250 words: which claims do not follow, why, and what would have to be done to know? Then write
+# the rule for any such row and the claims `"helps"`, `"hurts"`, `"makes no difference"` and
+# `"will be as good on new products"`.
+#
+# **Rubric**, a point each; your teacher gives them, no program can:
+#
+# - names the claims that do not follow, and no other;
+# - for each says what else would explain the same row;
+# - says what would have to be done to know, and what it would cost;
+# - is kind, and can be understood by somebody who has never heard of a confidence interval.
+
+
+# %% tags=["exercise", "answer-4"]
+# BEGIN SOLUTION: letter
+letter = (
+    "Dear colleague, two of your claims do not follow. That B makes no difference: its interval runs from two points "
+    "worse to eight better, so it may well help; these splits cannot tell, and about four times as many test images "
+    "would halve the interval. That C will be as good on new products: it was the best of forty on the images that "
+    "judge it, and chance favoured some of the forty there. Choose it again on validation images, or test it once on "
+    "photographs that nobody has used. Claims one and four do follow."
+)
+# END SOLUTION
+
+
+def follows(claim, row):
+    """True or False; ``row`` has accuracy, low, high, gain, gain_low, gain_high and chosen_on."""
+    # BEGIN SOLUTION
+    # HINT: For which of the four claims can no interval, however narrow, be enough?
+    # HINT: A gain is shown where its whole interval is above zero; no difference is never shown by a row like this.
+    # HINT: The last claim depends on row["chosen_on"] alone, "validation images" or "test images".
+    rules = {
+        "helps": row["gain_low"] > 0,
+        "hurts": row["gain_high"] < 0,
+        "will be as good on new products": row["chosen_on"] == "validation images",
+    }
+    return rules.get(claim, False)
+    # END SOLUTION
+
+
+# %% tags=["exercise", "check-4"]
+# NBVAL_CHECK_OUTPUT
+checks.claims(letter, follows)
 
 # %% [markdown]
 # **More to try.** Copy your run's folder, change one accuracy in `02/metrics.json` of the copy, and build its report

@@ -79,6 +79,23 @@ def test_what_cannot_be_measured_is_said_with_its_reason(made):
     )
 
 
+def test_that_fine_tuning_pays_is_said_where_it_does(made):
+    table = made(dent=4)
+    row = {"method": "SAM", "prompt": "box", "n_train": 3, "iou_before": 0.7, "iou_after": 0.8}
+
+    def said(low, high, after=(0.2, 0.1)):
+        gain = {"gain": (low + high) / 2, "gain_low": low, "gain_high": high}
+        board = pd.DataFrame({"model": ["A", "B"], "map50_before": 0.0, "map50_after": after})
+        return describe_annotation(from_masks(table), [], pd.DataFrame([row | gain]), board)
+
+    assert "suit fine-tuning because" in said(0.05, 0.15)
+    for low, high in ((-0.05, 0.15), (-0.2, -0.1)):
+        assert "that this pays is not shown on these images" in said(low, high)
+        assert "suit fine-tuning" not in said(low, high)
+    assert "Of 2 detectors A finds most, mAP50 0.20" in said(0, 1)
+    assert "2 detectors found nothing" in said(0, 1, (0.0, 0.0)) and "finds most" not in said(0, 1, (0.0, 0.0))
+
+
 def test_a_category_without_defects_or_without_good_images_is_refused(made):
     with pytest.raises(Hw3Error, match="widget has 9 good images and no defective one.*test/<defect>"):
         defective_images(made())

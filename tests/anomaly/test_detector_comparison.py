@@ -249,16 +249,19 @@ def test_the_words_are_true_of_what_was_measured(strength):
             "detector": ["A", "A", "B", "B"],
             "image_auroc": [0.9, 0.61, 0.9, 0.6],
             "false_alarm_rate": [0.1, 0.83, 0.1, 1.0],
+            "images": 24,
         }
     )
     text = describe_detectors(table, conditions, 0.05)
     first, second = table["detector"]
-    assert text.startswith(f"On the test images {first} ranks first")
+    tied = table["image_auroc"].nunique() == 1
+    assert text.startswith(f"On the test images {'A and B rank first, each' if tied else first + ' ranks first'} with")
     apart = f"Its lead over {second} is statistically significant." in text
     assert apart == (table["behind_p"].iloc[1] <= 0.05) != (f"Its lead over {second} is not significant." in text)
     assert ("Not significantly better than guessing: " in text) == (table["auroc_p"] > 0.05).any()
     worst = {"A": "0.610", "B": "0.600"}[first]
-    assert f"falls to {worst}" in text and "The F1 of that threshold is 0.800 (0.700 to 0.900)." in text
+    assert f"on 24 of them {first} reaches 0.900 as they are, {worst} with the image 20 % darker" in text
+    assert "The F1 of that threshold is 0.800 (0.700 to 0.900)." in text
     assert "AUPRO 0.500, and AUPIMO, of hardly any false alarm, 0.250 (0.125 to 0.375)." in text
     assert 60 <= len(text.split()) <= 170
 
@@ -274,6 +277,8 @@ def test_robustness_scores_changed_images_with_detectors_as_they_are(evaluated):
     for e, row in zip(made, table.itertuples(), strict=False):
         assert row.image_auroc == pytest.approx(roc_auc_score(e.is_defect[rows], e.scores[rows]))
         assert row.false_alarm_rate == (e.scores[rows] > e.detector.threshold_)[~e.is_defect[rows]].mean()
+    assert ((table["auroc_low"] <= table["image_auroc"]) & (table["image_auroc"] <= table["auroc_high"])).all()
+    assert (table["images"] == 5).all()
     darker = made[0].detector.decision_function(light(0.5, 0.5, 0.5)(stacks[1][rows]))
     above = darker > made[0].detector.threshold_
     assert table["detection_rate"].iloc[2] == above[made[0].is_defect[rows]].mean()

@@ -43,6 +43,8 @@ def test_intervals_that_overlap_are_called_so(metrics):
     metrics["leaderboard"][0] |= {"accuracy": 0.95, "ci_low": 0.9, "ci_high": 1.0}
     lines = dict(line.split(": ") for line in verdicts(compared(metrics)).splitlines())
     assert "apart" in lines[OURS]
+    metrics["leaderboard"][0] |= {"accuracy": 0.3, "ci_low": 0.2, "ci_high": 0.4}  # worse than the baseline
+    assert f"{OURS}: 59.7% to 30.0%, intervals apart" in verdicts(compared(metrics))
 
 
 def test_the_figure_shows_each_interval(metrics):

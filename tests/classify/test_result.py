@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from hw3lib.classify import Attempt, Result, leaderboard
+from hw3lib.core.intervals import crossed_interval
 from hw3lib.errors import Hw3Error
 
 
@@ -49,6 +50,24 @@ def test_photographs_of_one_product_make_no_interval_narrower():
     splits = [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))]
     made = Result.from_probabilities(right.attempt, table, splits, [np.eye(2)[[0, 1] * 2]] * 2, seconds=[1, 1])
     assert made.per_product == 2
+
+
+def test_sets_are_tested_on_each_other():
+    table = pd.DataFrame({"defect": ["dent", "good"] * 4})
+    sets = [np.arange(2 * i, 2 * i + 2) for i in range(4)]
+    splits = [(rows, np.setdiff1d(np.arange(8), rows)) for rows in sets]
+    rng = np.random.default_rng(0)
+    shares = [rng.dirichlet([1, 1], 6).astype(np.float32) for _ in splits]
+    made = Result.from_probabilities(Attempt("a"), table, splits, shares, seconds=[1.0] * 4)
+    correct = np.full((4, 8), np.nan)
+    for i, (_, test) in enumerate(splits):
+        correct[i, test] = made.y[i] == made.y_pred[i]
+    expected = crossed_interval(correct.reshape(4, 4, 2).mean(2), 8, kind="share")
+    assert made.design.crossed and made.interval() == expected
+    perfect = Result.from_probabilities(Attempt("b"), table, splits, [np.eye(2)[y] for y in made.y], seconds=[1.0] * 4)
+    gain = crossed_interval(1 - correct.reshape(4, 4, 2).mean(2), 8, kind="difference", counted=True)
+    assert perfect.gain(made) == gain
+    assert not Result.from_probabilities(Attempt("c"), table, splits[:2], shares[:2], seconds=[1, 1]).design.crossed
 
 
 def test_results_of_different_splits_are_not_compared():

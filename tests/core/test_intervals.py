@@ -9,12 +9,15 @@ from scipy import stats
 from hw3lib.core.intervals import (
     NOT_ESTIMABLE,
     NOT_SIGNIFICANT,
+    Design,
     Interval,
     auroc_difference,
     auroc_interval,
     corrected_interval,
+    crossed_interval,
     difference_interval,
     holm,
+    share_difference,
     sign_flip_p,
     wilson_interval,
 )
@@ -221,3 +224,94 @@ def test_how_an_interval_is_said_and_stored():
     # Without a p-value, as in older runs, the limits decide; with one, it does, for it may be that of many.
     assert Interval(0.1, 0.05, 0.2, kind="difference").sign == 1
     assert Interval(0.1, 0.05, 0.2, kind="difference", p=0.3).sign == 0
+
+
+def test_the_difference_of_two_shares_of_the_same_images():
+    less = np.array([True] * 10 + [False] * 10)
+    right = less.copy()
+    right[10:19], right[0] = True, False  # 9 won, 1 lost
+    found = share_difference(right, less)
+    assert (found.value, found.p) == (pytest.approx(0.4), pytest.approx(2 * 11 / 1024)) and found.sign == 1
+    other = share_difference(less, right)
+    assert (other.value, other.low, other.high) == pytest.approx((-0.4, -found.high, -found.low)) and other.sign == -1
+    assert share_difference(less, less).p == 1 and share_difference(less, less).sign == 0
+    all_right = share_difference(np.ones(20, bool), np.ones(20, bool))
+    assert all_right.low < 0 < all_right.high and all_right.sign == 0
+    apart = difference_interval(wilson_interval(10, 20), wilson_interval(18, 20))
+    assert (found.low, found.high) == pytest.approx((apart.low, apart.high))  # these two happen not to be correlated
+    right = less | (np.arange(20) < 14)
+    paired, apart = share_difference(right, less), difference_interval(wilson_interval(10, 20), wilson_interval(14, 20))
+    assert apart.low < paired.low < paired.value < paired.high < apart.high
+
+
+def test_of_paired_shares_the_interval_holds_the_difference_and_the_test_its_level():
+    rng = np.random.default_rng(0)
+    held = refused = 0
+    for _ in range(400):
+        hard = rng.random(60)
+        less, right = hard + 0.2 * rng.normal(size=60) < 0.6, hard + 0.2 * rng.normal(size=60) < 0.6
+        found = share_difference(right, less)
+        held, refused = held + (found.low <= 0 <= found.high), refused + (found.sign != 0)
+    assert held / 400 > 0.92 and refused / 400 < 0.07
+
+
+def crossed(rng: np.random.Generator, sets: int, images: int, gain: float, within: float = 0.1) -> np.ndarray:
+    """Differences of accuracy of each set's models on each other set: what sets teach and images ask is random."""
+    taught = gain + rng.normal(0, within, (sets, 1))  # of models, on whatever images
+    asked = rng.normal(0, 0.3, (sets, images))  # of images, to whatever models
+    each = rng.normal(taught[:, :, None] + asked, 0.4, (sets, sets, images)).mean(2)
+    return np.where(np.eye(sets, dtype=bool), np.nan, each)
+
+
+def test_the_crossed_interval_is_the_jackknife_over_sets():
+    values = crossed(np.random.default_rng(0), 5, 4, 0.1)
+    kept = [np.delete(np.delete(values, i, 0), i, 1) for i in range(5)]
+    without = np.array([np.nanmean(part) for part in kept])
+    error = math.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())
+    found = crossed_interval(values, 20, kind="difference")
+    assert found.value == pytest.approx(np.nanmean(values))
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 4) * error)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.value) / error, 4))
+    with pytest.raises(Hw3Error, match="2 sets: expected at least 3"):
+        crossed_interval(values[:2, :2], 8)
+
+
+@pytest.mark.parametrize("sets", [6, 12])
+@pytest.mark.parametrize("within", [0.0, 0.2])
+def test_coverage_of_a_crossed_difference(sets, within):
+    rng = np.random.default_rng(sets)
+    found = [crossed_interval(crossed(rng, sets, 8, 0.05, within), 8 * sets, kind="difference") for _ in range(600)]
+    assert 0.93 < np.mean([holds(one, 0.05) for one in found]) <= 0.99
+
+
+@pytest.mark.parametrize("true", [*TRUE, 1.0])
+def test_coverage_of_a_crossed_share(true):
+    """Every image is right or wrong, whichever set was learned from: the sets that test share what they share."""
+    rng, covered = np.random.default_rng(3), 0
+    for right in rng.random((400, 10, 10)) < true:
+        found = crossed_interval(np.tile(right.mean(1), (10, 1)), 100, kind="share")
+        assert 0 <= found.low < found.high <= 1
+        covered += holds(found, true)
+    assert covered == 400 if true == 1 else 0.92 < covered / 400 <= 1.0
+
+
+@pytest.mark.parametrize("design", [Design(57, 15, 10), Design(16, 176, 12, crossed=True)])
+def test_so_many_images_as_are_said_show_a_gain_of_five_points(design):
+    """Four of five experiments with as many find it, alone or among seven (the smallest p times seven)."""
+    rng = np.random.default_rng(1)
+
+    def gain(images: int) -> Interval:
+        """Of methods that differ by 5 points: on splits of so many images, or on so many more sets of the same size."""
+        if design.crossed:
+            sets = round(images / 16)
+            values = crossed(rng, sets, 16, 0.05, 0.05)
+            return Design(16, 16 * sets - 16, sets, crossed=True).interval(values, kind="difference")
+        each, n_test = rng.normal(0.05, 0.5, images), round(images * 0.2)
+        values = np.array([rng.choice(each, n_test, replace=False).mean() for _ in range(design.n_splits)])
+        return Design(images - n_test, n_test, design.n_splits).interval(values, kind="difference")
+
+    for tests in (1, 7):
+        asked = [design.images_needed(gain(design.images), tests) for _ in range(40)]
+        found = [gain(round(float(np.mean(asked)))).p * tests <= 0.05 for _ in range(80)]
+        assert 0.65 < np.mean(found) < 0.95
+    assert math.isnan(design.images_needed(Interval(0.1, kind="difference")))

@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.figure import Figure
 from traitlets.config import Config
 
 from hw3lib.core.places import project_root
 from hw3lib.course import checks
 from hw3lib.course.build import convert
-from hw3lib.course.checks import CheckFailed, NotAnswered, base, progress
+from hw3lib.course.checks import CheckFailed, NotAnswered, base, hidden, progress
 from hw3lib.course.exercises import numbered
+from hw3lib.data import ImageStack, get, load_table
 from hw3lib.errors import Hw3Error
 from tests.helpers.answers import annotate, anomaly, classify, dataset, imbalance, report
 
@@ -21,14 +23,17 @@ CHAPTERS = (dataset, classify, imbalance, anomaly, annotate, report)
 RIGHT = [(n, answer) for chapter in CHAPTERS for n, answers in chapter.RIGHT.items() for answer in answers]
 WRONG = [(n, *one) for chapter in CHAPTERS for n, answers in chapter.WRONG.items() for one in answers]
 NAMES = list(dict.fromkeys(name for name, _ in RIGHT))
-MASKLESS = pd.DataFrame({"mask": [None]})  # what is counted on the chapter's masks is tested below
 DATA = {
-    "farthest_type": (dataset.DEFECTS,),
     "beats_nearest_mean": (classify.FEATURES, classify.LABELS),
-    "beats_pooled_features": (anomaly.GOOD, anomaly.TEST, anomaly.IS_DEFECT),
-    "dropped_components": (MASKLESS, 100),
+    "beats_pooled_features": (anomaly.GOOD,),
+    "shift_padim": (anomaly.padim, anomaly.GOOD_MAPS, anomaly.TEST_MAPS, anomaly.MAPS_DEFECTIVE),
 }
-PREDICTED = {"farthest_type": "ring", "dropped_components": 3, "points_an_image": report.GUESS}
+HIDDEN = {"beats_nearest_mean": classify.hidden, "beats_pooled_features": anomaly.hidden}
+FIRST = {  # what stands before the function
+    "shift_padim": (1, 0),
+    "wrong_reason": classify.EXPLANATION,
+    "claims": report.LETTER,
+}
 
 
 def ask(name, answer):
@@ -36,14 +41,15 @@ def ask(name, answer):
     getattr(checks, name)(*answer, *DATA.get(name, ()))
 
 
-def with_prediction(name, answer):
-    return (PREDICTED[name], answer) if name in PREDICTED else answer
+def with_first(name, answer):
+    return (FIRST[name], answer) if name in FIRST else answer
 
 
 @pytest.fixture(autouse=True)
 def drawn(monkeypatch):
     """Cases of one seed; whoever takes the checks otherwise gets others at each call."""
     monkeypatch.setattr(base, "generator", lambda: np.random.default_rng(0))
+    monkeypatch.setattr(hidden, "SETS", HIDDEN)
 
 
 def test_every_exercise_has_at_least_six_right_and_twelve_wrong_answers():
@@ -62,8 +68,8 @@ def test_every_exercise_has_at_least_six_right_and_twelve_wrong_answers():
 @pytest.mark.parametrize(("name", "answer"), RIGHT, ids=[f"{name}-{k}" for k, (name, _) in enumerate(RIGHT)])
 def test_a_right_answer_passes_with_one_line(name, answer, capsys):
     ask(name, answer)
-    out = capsys.readouterr().out
-    assert out.startswith("correct: ") and out.count("\n") == 1
+    *board, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("correct: ") and len(board) == (6 if name in HIDDEN else 0)
 
 
 @pytest.mark.parametrize(("name", "answer", "hint"), WRONG, ids=[f"{n}-{k}" for k, (n, *_) in enumerate(WRONG)])
@@ -95,13 +101,13 @@ ODD = [
 @pytest.mark.parametrize("name", NAMES)
 def test_an_odd_answer_is_no_crash(name):
     with pytest.raises(NotAnswered, match="not answered yet"):
-        ask(name, with_prediction(name, unanswered))
-    for place in range(1 + (name in PREDICTED)):
+        ask(name, with_first(name, unanswered))
+    for place in range(1 + (name in FIRST)):
         with pytest.raises(NotAnswered):
-            ask(name, ... if name not in PREDICTED else [(..., len), (PREDICTED[name], ...)][place])
+            ask(name, ... if name not in FIRST else [(..., len), (FIRST[name], ...)][place])
     for answer, message in ODD:
         with pytest.raises(CheckFailed, match=message) as caught:
-            ask(name, with_prediction(name, answer))
+            ask(name, with_first(name, answer))
         assert caught.value.__suppress_context__ and "cannot be judged" not in str(caught.value)
 
 
@@ -153,13 +159,93 @@ def test_cases_differ_from_call_to_call(monkeypatch):
     assert seen[: len(seen) // 2] != seen[len(seen) // 2 :]
 
 
-def test_components_are_counted_on_the_masks_of_the_chapter(category, capsys):
-    from hw3lib.data import load_table
+def test_a_board_shows_baseline_best_known_and_own_with_intervals(capsys):
+    with pytest.raises(CheckFailed):
+        ask("beats_nearest_mean", lambda x, y, t: np.full(len(t), "a"))
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title == "accuracy on 90 hidden images, with 95 % intervals"
+    names = [
+        "baseline: nearest class mean", "best known: logistic regression", "your answer",
+        "your answer - baseline, paired", "your answer - best known, paired",
+    ]  # fmt: skip
+    assert all(row.startswith(f"  {name} ") for row, name in zip(rows, names, strict=True))
+    assert "50.0 % (39.9 to 60.1)" in rows[2]
+    assert "not significant" in rows[3] and "significantly worse" in rows[4]
+    score = hidden.SCORES["beats_nearest_mean"]
+    assert (score.own.value, score.own.low, score.own.high) == pytest.approx((0.5, 0.399, 0.601), abs=1e-3)
 
-    table = load_table(category.parent, category.name)  # every defect is one square of 48 pixels
-    for least, count in ((49, table["mask"].notna().sum()), (48, 0)):
-        checks.dropped_components(3, annotate.small, table, min_area=least)
-        assert capsys.readouterr().out.startswith(f"correct: {count} components, 3 predicted")
+
+def test_a_hidden_set_is_new_at_each_call_and_kept_for_a_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(hidden, "_KEPT", {})
+    rng = np.random.default_rng(1)
+    first, second = (hidden.drawn("beats_nearest_mean", rng) for _ in range(2))
+    assert not np.array_equal(first[0], second[0])
+    hidden.keep(["beats_nearest_mean", "wilson"], 5, tmp_path)
+    kept = hidden.drawn("beats_nearest_mean", rng)
+    monkeypatch.setattr(hidden, "SETS", dict.fromkeys(HIDDEN))  # nothing is painted again
+    hidden.keep(["beats_nearest_mean"], 5, tmp_path)
+    again = hidden.drawn("beats_nearest_mean", rng)
+    assert all(np.array_equal(a, b) for a, b in zip(kept, again, strict=True))
+    monkeypatch.setattr(hidden, "SETS", HIDDEN)
+    hidden.keep(["beats_nearest_mean"], 6, tmp_path / "other")
+    assert not np.array_equal(hidden.drawn("beats_nearest_mean", rng)[0], kept[0])
+
+
+def test_hidden_bottles_are_painted_as_those_of_the_chapter(monkeypatch):
+    monkeypatch.undo()
+    images, types = hidden._bottles(np.random.default_rng(0), 128, {"good": 1, "contamination": 2})
+    other, _ = hidden._bottles(np.random.default_rng(1), 128, {"good": 1})
+    assert images.shape == (3, 3, 128, 128) and images.dtype == np.uint8
+    assert sorted(types) == ["contamination", "contamination", "good"]
+    (good,) = np.flatnonzero(types == "good")
+    assert not np.array_equal(images[good], other[0])
+    bottle = load_table(get("synthetic/bottle", progress=False), "synthetic/bottle")
+    ours = ImageStack.load(bottle[bottle["defect"] == "good"].head(8), 128).images.astype(float)
+    nearest = [abs(ours - one).mean((1, 2, 3)).min() for one in images.astype(float)]
+    assert max(nearest) < 3 * abs(ours[0] - ours[1:]).mean((1, 2, 3)).max()  # alike as bottles are
+
+
+def drawn_figures(count=3):
+    figures = [Figure() for _ in range(count)]
+    for figure in figures:
+        figure.add_subplot().plot([1, 2])
+    return dict(enumerate(figures))
+
+
+RESULT = {"gain": (0.1, 0.05, 0.2), "cost": (3, 2, 4)}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ((drawn_figures(), RESULT), ""),
+        ((drawn_figures(2), RESULT), "2 figures, expected three"),
+        ((drawn_figures(2) | {"blank": Figure()}, RESULT), "'blank' has nothing drawn"),
+        (({**drawn_figures(), "text": "figure"}, RESULT), "'text' has nothing drawn"),
+        ((drawn_figures(), {"gain": (0.1, 0.05, 0.2)}), "1 result, expected two"),
+        ((drawn_figures(), RESULT | {"gain": (0.3, 0.05, 0.2)}), "outside its interval"),
+        ((drawn_figures(), RESULT | {"gain": (0.3, 0.3, 0.3)}), "no width"),
+        ((drawn_figures(), RESULT | {"gain": 0.3}), "expected numbers of the shape"),
+        (drawn_figures(), "expected two dicts"),
+    ],
+)
+def test_the_form_of_a_capstone_is_checked(value, message):
+    def inspect(table):
+        assert table is not None
+        return value
+
+    if not message:
+        return checks.capstone_inspection(inspect, pd.DataFrame({"mask": [None]}))
+    with pytest.raises(CheckFailed, match=message):
+        checks.capstone_inspection(inspect, pd.DataFrame({"mask": [None]}))
+
+
+def test_a_capstone_report_has_a_length_and_numbers():
+    words = " ".join(f"w{chr(97 + k % 26)}{chr(97 + k // 26)}" for k in range(320))
+    checks.capstone_report(f"{words} 81 % (75 to 87), 12.5 points (3 to 21)")
+    for text, message in ((words, "0 numbers"), ("81 75 87 1 2 3", "6 words, expected 300"), (None, "expected a text")):
+        with pytest.raises(CheckFailed, match=message):
+            checks.capstone_report(text)
 
 
 class Mutant(ast.NodeTransformer):
@@ -199,7 +285,11 @@ class Mutant(ast.NodeTransformer):
 
 
 # Mutations that are right, too: a factor or constant that scaling or softmax takes out, settings of scikit-learn.
-SAME = ("2 - beta) / (1", "1 + beta) / (1", "counts * counts.sum()", "max_iter=3001", "n_neighbors=2", "-2)", "(-2,")
+SAME = (
+    "2 - beta) / (1", "1 + beta) / (1", "counts * counts.sum()", "max_iter=3001", "n_neighbors=2", "reshape(-2",
+    "_patches), -2)", "(len(images), -2)", "train_images[1].size", "k=21", "maps > t", "fpr <= limit", "max(width, 1)",
+    "max(height, 1)", "overlaps[best] > 0.5", "range(-2, 4)", "range(-3, 3)", "['gain_high'] <= 0",
+)  # fmt: skip
 
 
 def solutions():
@@ -217,7 +307,7 @@ def test_a_mutation_of_a_solution_is_refused(name, answer):
     from torch import nn
 
     accepted, tried = [], 0
-    answer = re.sub(r"# BEGIN SOLUTION: prediction\n.*?# END SOLUTION", "", answer, count=1, flags=re.S)
+    answer = re.sub(r"# BEGIN SOLUTION: \w+\n.*?# END SOLUTION", "", answer, count=1, flags=re.S)
     for place in range(100):
         mutant = Mutant(place)
         tree = mutant.visit(ast.parse(answer))
@@ -228,7 +318,7 @@ def test_a_mutation_of_a_solution_is_refused(name, answer):
         function = next(v for k, v in reversed(names.items()) if callable(v) and k not in ("np", "nn"))
         tried += 1
         try:
-            ask(name, with_prediction(name, function))
+            ask(name, with_first(name, function))
             if not any(part in ast.unparse(tree) for part in SAME):
                 accepted.append(ast.unparse(tree))
         except CheckFailed:

@@ -4,15 +4,19 @@ import re
 
 import matplotlib
 import nbformat
+import pandas as pd
 import pytest
 
 from hw3lib.cli.main import main
 from hw3lib.core.places import project_root
 from hw3lib.course import exercises
 from hw3lib.course.build import convert
+from hw3lib.course.checks import hidden
+from hw3lib.data import ImageStack, get, load_table
 from hw3lib.errors import Hw3Error
 
-SOURCES = sorted((project_root() / "notebooks" / "sources").glob("*.py"))
+FOLDER = project_root() / "notebooks"
+SOURCES = sorted((FOLDER / "sources").glob("*.py"))
 CHAPTERS = [pytest.param(s, id=s.stem) for s in SOURCES]
 
 
@@ -50,29 +54,58 @@ def test_the_exercises_are_those_of_the_source(source):
     assert read(source) == exercises.exercise_notebook(convert(source), source.stem), "run make notebooks"
 
 
-def test_there_is_one_exercise_notebook_a_chapter_and_no_other():
-    assert [p.stem for p in sorted(exercises.folder().glob("*"))] == [f"ex{s.stem}" for s in SOURCES]
+def test_there_is_one_exercise_notebook_a_chapter_the_capstone_and_no_other():
+    found = [p.stem for p in sorted(exercises.folder().glob("*"))]
+    assert found == [exercises.CAPSTONE, *(f"ex{s.stem}" for s in SOURCES)]
+    made = exercises.capstone_notebook(convert(SOURCES[0].parent / "exercises" / "capstone.py"))
+    assert nbformat.read(exercises.folder() / "capstone.ipynb", as_version=4) == made, "run make notebooks"
+    assert [len(exercises.rubric(made, number)) for number in (1, 2, 3)] == [3, 5, 6]
 
 
 @pytest.mark.parametrize("source", CHAPTERS)
-def test_there_are_three_exercises_or_more_of_different_kinds_and_no_solution_is_left(source):
+def test_there_are_four_exercises_or_more_in_three_levels_of_different_kinds_and_no_solution_is_left(source):
     cells = read(source).cells
     answers = [c for c in cells if (exercises.numbered(c) or ("",))[0] == "answer"]
-    assert len(answers) >= 3
+    titles = re.findall(r"^### Exercise (\d+) \(level ([123])\)\. ", "\n".join(c.source for c in cells), re.M)
+    assert [int(number) for number, _ in titles] == list(range(1, len(answers) + 1)) and len(answers) >= 4
+    assert {level for _, level in titles} == set("123")
     text = "\n".join(c.source for c in cells)
     assert "SOLUTION" not in text and "HINT" not in text
     assert text.count("\n    raise NotImplementedError\n") + text.count("    raise NotImplementedError") >= len(answers)
-    kinds = ("Fill in", "Predict, then measure", "Find the planted bug", "Beat the leaderboard")
+    kinds = (
+        "Fill in",
+        "Predict, then measure",
+        "Find the planted bug",
+        "Beat the leaderboard",
+        "Rubric",
+        "Find the leak",
+    )
     assert sum(kind in text for kind in kinds) >= 2
     assert not [c for c in cells if c.cell_type == "code" and (c.outputs or c.execution_count)]
 
 
+def bottles_on_disk(rng, size, counts):
+    """In the place of :func:`hw3lib.course.checks.hidden._bottles`, whose painting takes long."""
+    table = load_table(get("synthetic/bottle", progress=False), "synthetic/bottle")
+    rows = pd.concat([table[table["defect"] == name].tail(count) for name, count in counts.items()])
+    return ImageStack.load(rows, size).images, rows["defect"].to_numpy(dtype=str)
+
+
 @pytest.mark.parametrize("source", CHAPTERS)
-def test_with_the_solutions_it_passes(source, data, capsys):
+def test_with_the_solutions_it_passes(source, data, capsys, monkeypatch):
+    monkeypatch.setattr(hidden, "_bottles", bottles_on_disk)
     notebook = exercises.solved(read(source), convert(source))
     count = sum((exercises.numbered(c) or ("",))[0] == "check" for c in notebook.cells)
     assert execute(notebook, data) is None
     assert capsys.readouterr().out.count("correct: ") == count
+
+
+def test_a_rubric_and_a_text_are_read_where_they_are_and_nowhere_else():
+    chapter = exercises.exercise_notebook(convert(SOURCES[5]), SOURCES[5].stem)
+    assert [len(exercises.rubric(chapter, number)) for number in (1, 2, 3, 4)] == [0, 0, 0, 4]
+    assert exercises.rubric(chapter, 4)[3].endswith("has never heard of a confidence interval.")
+    assert exercises.written("letter = (\n    'Dear '\n    'you'\n)\nn = 3\ndef f():\n    x = 'no'\n") == "Dear you"
+    assert exercises.written("letter = f'{1}'\n%magic") == ""
 
 
 HINTS = "    # HINT: a?\n    # HINT: b.\n    # HINT: c.\n"
@@ -82,8 +115,8 @@ def test_a_solution_becomes_its_place_at_the_same_depth():
     source = f"def f(x):\n    y = 1\n    # BEGIN SOLUTION\n{HINTS}    z = 2\n    return z\n    # END SOLUTION\n"
     assert exercises.without_solution(source) == "def f(x):\n    y = 1\n    raise NotImplementedError\n"
     assert exercises.hints(source) == ["a?", "b.", "c."]
-    before = "# BEGIN SOLUTION: prediction\nprediction = 3\n# END SOLUTION\n"
-    assert exercises.without_solution(before + source).startswith("prediction = ...\ndef f(x):")
+    before = "# BEGIN SOLUTION: choice\nchoice = 3\n# END SOLUTION\n"
+    assert exercises.without_solution(before + source).startswith("choice = ...\ndef f(x):")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +145,7 @@ def test_help_is_found_in_the_chapters(tmp_path, monkeypatch):
 
 def test_only_what_the_exercises_use_comes_along():
     cells = {c.id: c.source for c in read(SOURCES[5]).cells}
-    assert cells["setup"] == "from hw3lib.course import checks" and "parameters" not in cells
+    assert cells["setup"] == "from hw3lib.course import checks, outcome, predict" and "parameters" not in cells
     assert "RunFolder" not in "".join(c.source for s in SOURCES for c in read(s).cells)
 
 
@@ -127,10 +160,13 @@ def test_start_copies_all_and_never_overwrites(tmp_path, capsys):
     target = tmp_path / "my course"
     assert main(["start", str(target)]) == 0
     names = [f"ex{s.stem}.ipynb" for s in SOURCES]
-    assert sorted(p.name for p in target.iterdir()) == [exercises.CHAPTERS, *names]
+    assert sorted(p.name for p in target.iterdir()) == ["capstone.ipynb", exercises.CHAPTERS, *names]
     for name in names:  # the link of each leads to its chapter
         (link,) = re.findall(r"the chapter\]\((.+?)\)", (target / name).read_text())
-        assert (target / link).read_bytes() == (project_root() / "notebooks" / name[2:]).read_bytes()
+        copy, chapter = (nbformat.read(path, as_version=4) for path in (target / link, FOLDER / name[2:]))
+        assert [cell.source for cell in copy.cells] == [cell.source for cell in chapter.cells]
+        assert copy.metadata == chapter.metadata
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in copy.cells)
     (target / names[0]).write_text("my work")
     (target / names[1]).unlink()
     assert main(["start", str(target)]) == 0

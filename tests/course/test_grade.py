@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.cli.main import main
-from hw3lib.course import exercises
+from hw3lib.course import exercises, leaderboard
 from hw3lib.course import grading as grade
 from hw3lib.errors import Hw3Error
 
@@ -94,6 +94,41 @@ def test_an_edited_check_an_edited_setup_and_deleted_cells_gain_nothing(submissi
     grades = by_student(grade.grade(submissions, echo=str))
     assert grades["eve"].exercises == ["failed", "failed"]
     assert grades["fay"].exercises == ["passed", "missing"]
+
+
+def test_a_text_and_its_rubric_are_on_the_page_for_the_teacher(submissions):
+    reference = exercises.folder() / f"ex{CHAPTER}.ipynb"
+    made = nbformat.read(reference, as_version=4)
+    made.cells.insert(3, new_markdown_cell("Write.\n\n**Rubric**, a point each:\n\n- says why;\n- is\n  short.\n"))
+    nbformat.write(made, reference)
+    submit(submissions, "ada", notebook("one = 1\nletter = 'because <of> it'"))
+    submit(submissions, "bob", notebook("one = 1"))
+    grade.grade(submissions, echo=str, solutions=False)
+    ada, bob = ((submissions / f"feedback/{name}.html").read_text() for name in ("ada", "bob"))
+    assert "because &lt;of&gt; it</blockquote>" in ada and ada.count("type=checkbox") == 2 and "is short." in ada
+    assert "no text" in bob and "Rubric, of 2 points" in bob
+
+
+def test_a_capstone_runs_on_another_category_and_its_form_is_seen_to(tmp_path, monkeypatch):
+    folder = tmp_path / "bea"
+    folder.mkdir()
+    made = nbformat.read(exercises.folder() / "capstone.ipynb", as_version=4)
+    marked = {mark: cell for cell in made.cells if (mark := exercises.numbered(cell))}
+    marked["answer", 1].source = f"question = {' '.join(f'word{k}' for k in range(50))!r}"
+    marked["answer", 2].source = (
+        "import matplotlib.pyplot as plt\nfrom hw3lib.data import class_counts\n\ndef inspect(table):\n"
+        "    figures = {name: plt.figure() for name in 'abc'}\n    for figure in figures.values():\n"
+        "        figure.add_subplot().plot([len(table), 1])\n"
+        "    share = class_counts(table)['total'].iloc[0] / len(table)\n"
+        "    return figures, {'first': (share, share - 0.1, share + 0.1), 'second': (1, 0.5, 1.5)}"
+    )
+    marked["answer", 3].source = "report = 'too short'"
+    made.cells[1].source = "photographs = 'mine'"
+    nbformat.write(made, folder / "my-capstone.ipynb")
+    (one,) = grade.grade(tmp_path, echo=str, solutions=True)
+    assert one.exercises == ["passed", "passed", "failed"] and "2 words, expected 300 to 900" in one.messages[2]
+    page = (tmp_path / "feedback" / "bea.html").read_text()
+    assert "word49</blockquote>" in page and page.count("type=checkbox") == 14
 
 
 def without_tags(made, ids=True):
@@ -276,3 +311,116 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
     assert "no such folder" in capsys.readouterr().err
     assert main(["grade", str(tmp_path)]) == 2
     assert "no notebook (.ipynb) in it" in capsys.readouterr().err
+
+
+SET_UP = """
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
+from hw3lib.course import checks
+from hw3lib.course.checks import hidden
+
+def _set(rng):
+    y = rng.permutation(np.repeat(["a", "b"], 45))
+    return np.stack([(y == "b") + 0.2 * rng.normal(size=90), 30 * rng.normal(size=90)], 1), y
+
+hidden.SETS = {"beats_nearest_mean": _set}
+X, y = _set(np.random.default_rng(0))
+"""
+ANSWER = "def f(X, y, T):\n    {}\n"
+LEARNED = "return LogisticRegression().fit(X, y).predict(T)"
+
+
+def board_of(folder):
+    with (folder / "leaderboard.csv").open(newline="", encoding="utf-8-sig") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+def test_a_class_has_a_leaderboard_on_one_hidden_set(submissions):
+    def answered(answer):
+        made = notebook("one = 1", answer, checks=["checks", "checks.beats_nearest_mean(f, X, y)"])
+        made.cells[2].source = SET_UP
+        return made
+
+    nbformat.write(answered("raise NotImplementedError"), exercises.folder() / f"ex{CHAPTER}.ipynb")
+    submit(submissions, "ada", answered(ANSWER.format(LEARNED)))
+    submit(submissions, "bob", answered("def f(X, y, T):  # mine\n\n    'fits'\n    " + LEARNED))
+    submit(submissions, "cem", answered(ANSWER.format("return NearestCentroid().fit(X, y).predict(T)")))
+    submit(submissions, "dan", answered(ANSWER.format("return 1 / 0")))
+    submit(submissions, "eve", answered("raise NotImplementedError"))
+    submit(submissions, "=fay", answered(ANSWER.format("return np.full(len(T), 'a')")))
+    grade.grade(submissions, echo=str)
+    board = board_of(submissions)
+    assert sorted(board) == ["'=fay", "ada", "bob", "cem", "dan"]  # who gave no answer has no row
+    assert {name: (row["outcome"], row["rank"]) for name, row in board.items() if name in ("ada", "bob", "dan")} == {
+        "ada": ("passed", "1"), "bob": ("passed", "1"), "dan": ("failed", "")
+    }  # fmt: skip
+    assert board["cem"]["outcome"] == "failed" and int(board["cem"]["rank"]) >= 3  # two are first
+    assert board["ada"]["score"] == board["bob"]["score"] > "0.9" and board["dan"]["score"] == ""
+    assert float(board["ada"]["gain_low"]) > 0 and float(board["ada"]["gain_p"]) < 0.05 < float(board["cem"]["gain_p"])
+    assert (board["ada"]["same_code"], board["bob"]["same_code"], board["cem"]["same_code"]) == ("bob", "ada", "")
+    (seed,) = {row["hidden_set"] for row in board.values()}
+    page = (submissions / "leaderboard.html").read_text()
+    assert f"<h2>{CHAPTER}, exercise 2: accuracy on 90 hidden images</h2>" in page and "same code as bob" in page
+    assert "significantly better" in page and "<td>=fay</td>" in page
+    ada = (submissions / "feedback" / "ada.html").read_text()
+    assert (
+        "over the baseline +" in ada
+        and 'href="../leaderboard.html"' in ada
+        and "leaderboard" not in ((submissions / "feedback" / "dan.html").read_text())
+    )
+
+    later = submissions.parent / "later"  # the next week, into the same file: one is new, one better than before
+    later.mkdir()
+    submit(later, "cem", answered(ANSWER.format(LEARNED)))
+    submit(later, "gil", answered(ANSWER.format(LEARNED)))
+    grade.grade(later, submissions / "grades2.csv", echo=str)
+    merged = board_of(submissions)
+    assert sorted(merged) == ["'=fay", "ada", "bob", "cem", "dan", "gil"]
+    assert merged["gil"]["score"] == merged["cem"]["score"] == board["ada"]["score"]  # the same hidden images
+    assert merged["cem"]["same_code"] == "ada, bob, gil" and {row["hidden_set"] for row in merged.values()} == {seed}
+    unchanged = [name for name in leaderboard.COLUMNS if name not in ("rank", "same_code")]
+    assert all(merged["'=fay"][name] == board["'=fay"][name] for name in unchanged)
+
+
+def test_rows_are_ranked_within_their_exercise_and_ties_share_a_rank():
+    def row(exercise, student, score, answer=""):
+        return dict.fromkeys(leaderboard.COLUMNS, "") | {
+            "exercise": exercise, "student": student, "submission": f"{student}/x.ipynb", "score": score,
+            "answer": answer, "graded": "t", "hidden_set": 1,
+        }  # fmt: skip
+
+    rows = [row("B", "ada", 0.5), row("A", "ada", 0.9, "x"), row("A", "bob", 0.9, "y"), row("A", "cem", "", "x")]
+    rows += [row("A", "dan", 0.8), row("A", "eve", 0.0)]
+    ranked = leaderboard.merged(rows, [row("A", "dan", 0.95)])
+    found = [(one["exercise"], one["student"], one["rank"], one["same_code"]) for one in ranked]
+    assert found == [
+        ("A", "dan", 1, ""), ("A", "ada", 2, "cem"), ("A", "bob", 2, ""), ("A", "eve", 4, ""), ("A", "cem", "", "ada"),
+        ("B", "ada", 1, ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "\x00", "exercise,rank\nx,1,2\n"])
+def test_what_is_no_leaderboard_is_refused_before_anything_is_graded(submissions, content):
+    submit(submissions, "ada", notebook("one = 1", "two = 2"))
+    path = submissions / "leaderboard.csv"
+    path.write_text(content)
+    if content:
+        with pytest.raises(Hw3Error, match=r"leaderboard.csv: is no leaderboard .* move it away"):
+            grade.grade(submissions, echo=str)
+        assert path.read_text() == content and not (submissions / "grades.csv").exists()
+    else:
+        assert leaderboard.read(path) == []
+
+
+def test_a_leaderboard_is_read_as_it_was_written(tmp_path):
+    rows = [dict.fromkeys(leaderboard.COLUMNS, "") | {"student": "-x", "hidden_set": "3", "gain": -0.25}]
+    leaderboard.write(tmp_path / "leaderboard.csv", rows)
+    assert leaderboard.read(tmp_path / "leaderboard.csv") == rows
+    assert "'-x" in (tmp_path / "leaderboard.csv").read_text()
+
+
+def test_code_is_the_same_whatever_its_comments():
+    assert leaderboard.digest("def f(x):\n  return x") == leaderboard.digest("# a\ndef f(x):\n    'b'\n    return (x)")
+    assert leaderboard.digest("def f(x): return x") != leaderboard.digest("def f(x): return -x")
+    assert leaderboard.digest("def") == ""

@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from scipy import stats
 
-from hw3lib.core.intervals import corrected_interval
+from hw3lib.core.intervals import corrected_interval, crossed_interval
 from hw3lib.data import load_table, repeated_splits
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance import comparison
@@ -188,11 +187,21 @@ def test_a_splits_tails_are_averaged_before_the_interval():
         MethodComparison(pd.concat([one.figures, other.iloc[:-1]]), one.classes, 40, 10)
 
 
-def test_independent_splits_have_plain_t_intervals():
+def test_sets_are_compared_on_each_other():
     own = made_up(GAINS)
-    found = MethodComparison(own.figures, own.classes, 40, 10, independent=True).table().set_index(["method", "ratio"])
-    gain = stats.ttest_rel([0.6, 0.5, 0.6, 0.5], [0.5, 0.6, 0.5, 0.6]).confidence_interval()
-    assert tuple(found.loc[("noise", 5), ["gain_low", "gain_high"]]) == pytest.approx(tuple(gain))
+    rng, shared = np.random.default_rng(0), np.zeros((4, 4))
+    parts = {name: [rng.normal(0.5, 0.1, 4) for _ in range(4)] for name in own.figures["method"].unique()}
+    figures = own.figures.assign(
+        by_set=[parts[row.method][row.split] + row.ratio / 100 for row in own.figures.itertuples()]
+    )
+    found = MethodComparison(figures, own.classes, 10, 30, crossed=True)
+    for rows, more in ((found.table(), [5, 10]), (found.ranking(), [7.5])):
+        row = rows[rows["method"] == "noise"].iloc[0]
+        gain = crossed_interval(np.stack(parts["noise"]) - np.stack(parts["plain"]), 40, kind="difference")
+        assert (row["gain"], row["gain_low"]) == pytest.approx((gain.value, gain.low))
+        reached = crossed_interval(np.stack(parts["noise"]) + more[0] / 100 + shared, 40, kind="share")
+        assert row["balanced_accuracy"] == pytest.approx(reached.value)
+    assert str(found.design).startswith("4 independent sets of 10 images") and "independent sets" in found.text()
 
 
 def test_the_paragraph_says_what_the_figures_say():
@@ -428,13 +437,14 @@ def test_each_split_may_be_run_with_several_tails(table, splits, spy):
         run(table, splits, turns=0)
 
 
-def test_splits_are_independent_where_no_two_share_an_image(table, splits):
-    assert not run(table, splits).independent
-    place = table.groupby("defect").cumcount().to_numpy()
-    apart = [(np.flatnonzero(place // 4 == i), np.flatnonzero(place == 8 + i)) for i in range(2)]
-    assert run(table, apart, ratios=[2]).independent
-    shared = [(train, np.flatnonzero(place == 9)) for train, _ in apart]
-    assert not run(table, shared, ratios=[2]).independent
+def test_sets_that_are_tested_on_each_other_have_figures_of_each(table, splits, spy):
+    place = table.groupby("defect").cumcount().to_numpy() // 2
+    apart = [(np.flatnonzero(place == i), np.flatnonzero(place != i)) for i in range(5)]
+    found = run(table, apart, ratios=[2])
+    assert found.crossed and not run(table, splits).crossed
+    for row in found.figures.itertuples():
+        assert row.by_set[row.split] == 0
+        assert np.delete(row.by_set, row.split).mean() == pytest.approx(row.balanced_accuracy)
 
 
 def test_the_ceiling_sees_every_training_image_and_is_no_method(table, splits, spy):
@@ -519,13 +529,14 @@ def test_unlabelled_images_of_products_that_are_compared_are_left_out_and_produc
     monkeypatch.setattr(comparison, "_outcome", outcome)
     own = table.iloc[:28]
     more = table.iloc[28:].assign(group=["p0", "p1", *(f"q{i}" for i in range(len(table) - 30))])
-    halves = np.arange(0, 28, 2), np.arange(1, 28, 2)
-    quarters = [(half[::2], half[1::2]) for half in halves]
+    numbers = np.arange(28) // 2 % 3
+    sets = [(np.flatnonzero(numbers == i), np.flatnonzero(numbers != i)) for i in range(3)]
 
     def compared(images):
         return compare_methods(
-            images, quarters, methods=["plain"], ratios=[2], image_size=32, unlabelled=more, device="cpu"
+            images, sets, methods=["plain"], ratios=[2], image_size=32, unlabelled=more, device="cpu"
         )
 
-    assert compared(own).independent and set(seen) == {len(table) - 2}
-    assert not compared(own.assign(group=[f"p{i // 2}" for i in range(28)])).independent
+    assert compared(own).crossed and set(seen) == {len(table) - 2}
+    assert compared(own.assign(group=[f"p{i // 2}" for i in range(28)])).crossed
+    assert not compared(own.assign(group=[f"p{(i + 1) // 2}" for i in range(28)])).crossed

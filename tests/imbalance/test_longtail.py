@@ -98,6 +98,9 @@ def test_description_has_the_numbers_of_the_table():
     for part in ("90 images in 3 classes", "good, has 60", "scratch, has 10", "ratio of 6.0", "good alone holds 67%",
                  "head good", "medium dent", "tail scratch", "0.37", "2.3 equally", "2.0 by"):  # fmt: skip
         assert part in text, (part, text)
+    tied = describe_long_tail(table_of(good=60, dent=18, scratch=18, hole=18))
+    assert "class, good, has 60" in tied and "smallest classes, dent, hole and scratch, have 18 each" in tied
+    assert "largest classes, dent and good, have 20 each" in describe_long_tail(table_of(good=20, dent=20, hole=2))
     assert "no long tail" in describe_long_tail(table_of(good=4, dent=4))
     with pytest.raises(Hw3Error, match="at least two"):
         describe_long_tail(table_of(good=4))

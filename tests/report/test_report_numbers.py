@@ -204,6 +204,28 @@ def test_the_verdict_follows_the_interval_and_its_p_value(make, tmp_path):
     assert "not significant among all methods" in build(folder).html.read_text()
 
 
+def test_sentences_are_true_of_tables_that_would_make_others_false(make, tmp_path):
+    folder = make(tmp_path / "r")
+
+    def said(notebook, key, value):
+        path = folder / notebook / "metrics.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {key: value}))
+        return re.sub(r"<[^>]+>", "", build(folder).html.read_text())
+
+    assert "all 3 classes have 18 images each: there is no long tail." in said(
+        "01", "classes", {"good": 18, "dent": 18, "hole": 18}
+    )
+    tied = said("01", "classes", {"good": 30, "dent": 18, "hole": 18})
+    assert "good has 30 images and each of 2 classes, the rarest ones, 18" in tied
+    methods = json.loads((folder / "03/metrics.json").read_text())["methods"]
+    worse = [row | ({} if row.get("gain") is None else {"gain": -0.02}) for row in methods]
+    assert "comes nearest to plain training, in points: -2.0" in said("03", "methods", worse)
+    detectors = json.loads((folder / "04/metrics.json").read_text())["detectors"]
+    level = said("04", "detectors", [row | {"image_auroc": 1.0} for row in detectors])
+    assert f"is one of {len(detectors)} that rank first" in level and "ranks first" not in level
+
+
 def test_html_needs_nothing_else_and_no_script(small_report):
     text = small_report.html.read_text()
     page = Page(text)

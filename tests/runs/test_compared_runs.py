@@ -27,7 +27,7 @@ METRICS = {
     "seconds": 10.0,
     "leaderboard": [
         {"attempt": "transfer", "accuracy": 0.8, "ci_low": 0.7, "ci_high": 0.9, "balanced_accuracy": 0.78,
-         "gain": 0.3, "gain_low": 0.2, "gain_high": 0.4, "n_splits": 10, "seconds": 4.0},
+         "gain": 0.3, "gain_low": 0.2, "gain_high": 0.4, "n_splits": 10, "seconds": 4.0, "needed": 700},
         {"attempt": "baseline", "accuracy": 0.5, "ci_low": 0.4, "ci_high": 0.6, "balanced_accuracy": 0.5,
          "gain": None, "gain_low": None, "gain_high": None, "n_splits": 10, "seconds": 1.0},
     ],
@@ -63,6 +63,8 @@ def verdicts(done) -> dict[str, str]:
 
 def test_a_run_and_its_copy_are_equal_and_times_do_not_count(runs):
     a, other = runs
+    needed = compare_runs(a, other(lambda m: m["leaderboard"][0].update(needed=1400)))
+    assert needed.equal and list(verdicts(needed).values()) == ["2.00 times"]
     done = compare_runs(a, other(lambda m: m.update(seconds=20.0)))
     assert done.equal and not done.unexplained and done.origin == []
     assert verdicts(done) == {"seconds": "2.00 times"}

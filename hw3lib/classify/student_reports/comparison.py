@@ -56,7 +56,7 @@ def verdicts(table: pd.DataFrame) -> str:
     for source in table["source"].unique():
         rows = table[table["source"] == source].set_index("row")
         best, baseline = rows.loc["best"], rows.loc["baseline"]
-        clear = best["low"] > baseline["high"]
+        clear = best["low"] > baseline["high"] or best["high"] < baseline["low"]
         lines.append(
             f"{source}: {baseline['accuracy']:.1%} to {best['accuracy']:.1%}, intervals "
             f"{'apart' if clear else 'overlap'}, {best['high'] - best['low']:.0%} wide"

@@ -1,20 +1,42 @@
-from .annotate import dropped_components, mask_iou, run_lengths, voc_box
-from .anomaly import beats_pooled_features, conformal_threshold, p_value, region_overlap
+from .annotate import average_precision, dropped_components, run_lengths, voc_box
+from .anomaly import aupro, beats_pooled_features, conformal_threshold, p_value, shift_padim
 from .base import CheckFailed, NotAnswered
-from .classify import beats_nearest_mean, best_epoch, exchange_head, wilson
-from .dataset import fair_split, farthest_type, imbalance_ratio
-from .imbalance import class_balanced_weights, logit_adjustment, oversample_after_split, smote_point
+from .classify import beats_nearest_mean, choose_epoch, exchange_head, leak_free, wilson, wrong_reason
+from .dataset import fair_split, farthest_type, imbalance_ratio, same_photograph
+from .imbalance import (
+    cheapest_threshold,
+    class_balanced_weights,
+    copy_paste,
+    logit_adjustment,
+    oversample_after_split,
+)
 from .progress import hint, solution
-from .report import honest_summary, intervals_agree, points_an_image
+from .report import (
+    capstone_inspection,
+    capstone_question,
+    capstone_report,
+    claims,
+    honest_summary,
+    intervals_agree,
+    points_an_image,
+)
 
 __all__ = [
     "CheckFailed",
     "NotAnswered",
+    "aupro",
+    "average_precision",
     "beats_nearest_mean",
     "beats_pooled_features",
-    "best_epoch",
+    "capstone_inspection",
+    "capstone_question",
+    "capstone_report",
+    "cheapest_threshold",
+    "choose_epoch",
+    "claims",
     "class_balanced_weights",
     "conformal_threshold",
+    "copy_paste",
     "dropped_components",
     "exchange_head",
     "fair_split",
@@ -23,15 +45,16 @@ __all__ = [
     "honest_summary",
     "imbalance_ratio",
     "intervals_agree",
+    "leak_free",
     "logit_adjustment",
-    "mask_iou",
     "oversample_after_split",
     "p_value",
-    "region_overlap",
     "points_an_image",
     "run_lengths",
-    "smote_point",
+    "same_photograph",
+    "shift_padim",
     "solution",
     "voc_box",
     "wilson",
+    "wrong_reason",
 ]

@@ -1,4 +1,4 @@
-"""Checks of chapter 5: run lengths, boxes, overlap, what is dropped."""
+"""Checks of chapter 5: run lengths, boxes, average precision, what is dropped."""
 
 from __future__ import annotations
 
@@ -6,29 +6,15 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import ndimage
 
-from hw3lib.data.regions.masks import read_mask
-
-from .base import Case, CheckFailed, check, compare, near, short
+from .base import Case, check, compare, near, whole
 
 
 def _runs(pixels: np.ndarray) -> list[int]:
     """Lengths of runs of equal values, of zeros first."""
     runs = [(value, len(list(group))) for value, group in groupby(pixels.astype(int).tolist())]
     return [0] * (runs[0][0] == 1) + [length for _, length in runs]
-
-
-def _whole(value: Any, expected: Any, what: str) -> np.ndarray:
-    """A flat array of whole numbers, of any length."""
-    try:
-        found = np.asarray(value if not isinstance(value, str) else None, float).ravel()
-    except (TypeError, ValueError):
-        found = np.array([np.nan])
-    if not np.isfinite(found).all() or (found != found.round()).any():
-        raise CheckFailed(f"{what}: expected a flat list of whole numbers, found {short(value)}")
-    return found.astype(int)
 
 
 @check
@@ -61,46 +47,98 @@ def run_lengths(rng: np.random.Generator, function: Any) -> str:
             (lambda m: [(~m).sum(), m.sum()], "these are all zeros and all ones; count every run by itself"),
         ],
         what="the run lengths",
-        read=_whole,
+        read=whole,
     )
     return "what pycocotools writes, before it packs the numbers into letters"
 
 
+def _overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """IoU of one box with each of the others, all ``x1, y1, x2, y2``."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    shared = sides.clip(0).prod(1)
+    return shared / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - shared)
+
+
+def _right(found: np.ndarray, truth: np.ndarray, once: bool = True, apart: bool = True, least: float = 0.5) -> Any:
+    """Which found boxes are right, taken in their order: one for each true box (``once``), on its image (``apart``)."""
+    left, right = np.ones(len(truth), bool), np.zeros(len(found), bool)
+    for row, one in enumerate(found):
+        overlap = _overlap(one[1:5], truth[:, 1:]) * left * ((truth[:, 0] == one[0]) | (not apart))
+        right[row] = overlap.max() >= least
+        if right[row]:
+            left[overlap.argmax()] = not once
+    return right
+
+
+def _precisions(right: np.ndarray) -> np.ndarray:
+    return np.cumsum(right) / np.arange(1, len(right) + 1)
+
+
+def _envelope(precisions: np.ndarray) -> np.ndarray:
+    return np.maximum.accumulate(precisions[::-1])[::-1]
+
+
+def _draw_boxes(rng: np.random.Generator) -> Case:
+    """Boxes of three images, all at the same places: found well, twice, badly, on another image, or not at all."""
+    places = np.array([[5, 5], [40, 8], [10, 45], [50, 50]]) + rng.uniform(0, 4, (4, 2))
+    sizes = rng.uniform(14, 24, (4, 2))
+    boxes = np.column_stack([places, places + sizes])
+    truth = np.array([[image, *boxes[k]] for image in range(3) for k in rng.permutation(4)[: rng.integers(2, 4)]])
+    found = []
+    for image, *box in truth:
+        shift = np.tile(rng.uniform(-1.5, 1.5, 2), 2)
+        tall = np.array([0, 0, 0, (box[3] - box[1]) * rng.choice([0.8, 1.2])])  # an IoU of 0.56, and one of 0.45
+        if rng.random() < 0.9:
+            found.append([image, *(box + (shift if rng.random() < 0.5 else tall)), rng.uniform(0.3, 1)])
+        found += [[image, *(box - shift), rng.uniform(0.2, 1)]] if rng.random() < 0.5 else []
+        found += [[image, *(np.array(box) + 9), rng.uniform(0.4, 1)]] if rng.random() < 0.5 else []
+    for image in range(3):  # where another image has a defect, and this one has none
+        free = [k for k in range(4) if not (truth[truth[:, 0] == image, 1:] == boxes[k]).all(1).any()]
+        found.append([image, *boxes[free[0]], rng.uniform(0.3, 1)])
+    return f"{len(found)} boxes found, {len(truth)} true ones", (rng.permutation(np.array(found)), truth)
+
+
 @check
-def mask_iou(rng: np.random.Generator, function: Any) -> str:
-    """Intersection over union of two masks."""
-    pairs: list[tuple[np.ndarray, np.ndarray]] = []
-    for _ in range(6):
-        shape = rng.integers(4, 9, 2)
-        one, other = rng.random(shape) < rng.uniform(0.2, 0.7), rng.random(shape) < rng.uniform(0.2, 0.7)
-        one[0, :2], other[0, :2] = (True, True), (True, False)
-        pairs.append((one, other))
-    pairs += [(pairs[0][0], ~pairs[0][0]), (pairs[1][1], pairs[1][1])]
+def average_precision(rng: np.random.Generator, function: Any) -> str:
+    """Average precision of one class at an IoU of 0.5 (Everingham et al. 2015, IJCV 111)."""
+
+    def ap(f: np.ndarray, t: np.ndarray, ascending: bool = False, envelope: bool = True, **how: Any) -> float:
+        f = f[np.argsort(f[:, 5] if ascending else -f[:, 5])]
+        right = _right(f, t, **how)
+        precisions = _precisions(right)
+        return float((_envelope(precisions) if envelope else precisions)[right].sum() / len(t))
+
     compare(
         function,
-        [(f"masks of {a.sum()} and {b.sum()} pixels, {(a & b).sum()} in both", (a, b)) for a, b in pairs],
-        lambda a, b: np.count_nonzero(a * b) / np.count_nonzero(a + b),
-        "pixels in both over pixels in at least one",
+        [_draw_boxes(rng) for _ in range(6)],
+        ap,
+        "take the found boxes by falling score: is there a true box left, on this image, that it overlaps by half?",
         [
-            (lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum()), "that is Dice, which counts the overlap twice"),
-            (lambda a, b: (a == b).mean(), "that counts pixels that are in neither: nothing at all would score high"),
-            (lambda a, b: (a & b).sum() / a.sum(), "below the line is the first mask alone"),
-            (lambda a, b: (a & b).sum() / b.sum(), "below the line is the second mask alone"),
-            (lambda a, b: (a & b).sum() / (a.sum() + b.sum()), "the pixels in both are counted twice below the line"),
-            (lambda a, b: (a & b).mean(), "below the line are all pixels of the image"),
-            (lambda a, b: (a & b).sum(), "that is the intersection; what is it divided by?"),
+            (lambda f, t: ap(f, t, once=False), "a second box on the same defect is false: each true one counts once"),
+            (lambda f, t: ap(f, t, apart=False), "a box is right on its own image alone: look at the first column"),
+            (lambda f, t: ap(f, t, ascending=True), "that begins with the lowest score; the surest box comes first"),
+            (lambda f, t: ap(f, t, envelope=False), "precision may rise again: take the highest from this box onwards"),
+            (lambda f, t: ap(f, t, least=1e-9), "boxes that touch are not enough: the IoU is to be 0.5 or more"),
+            (lambda f, t: ap(f, t) * len(t) / len(f), "divide by the number of true boxes, also those not found"),
             (
-                lambda a, b: 1 - (a & b).sum() / (a | b).sum(),
-                "that is one minus it: & is in both, ^ in exactly one",
+                lambda f, t: ap(f, t) * len(t) / max(_right(f[np.argsort(-f[:, 5])], t).sum(), 1),
+                "true boxes that nobody found count, too: divide by all true ones",
             ),
-            (lambda a, b: (a & b).sum() / (a ^ b).sum(), "^ leaves out the pixels in both; | is in at least one"),
-            (lambda a, b: (a & b).sum() / max(a.sum(), b.sum()), "below the line is the larger mask alone"),
-            (lambda a, b: (a & b).sum() / min(a.sum(), b.sum()), "below the line is the smaller mask alone"),
-            (lambda a, b: 100 * (a & b).sum() / (a | b).sum(), "that is in per cent; 0 to 1 was asked for"),
+            (lambda f, t: _right(f[np.argsort(-f[:, 5])], t).mean(), "that is the precision of all boxes together"),
+            (lambda f, t: _right(f[np.argsort(-f[:, 5])], t).sum() / len(t), "that is the recall of all boxes"),
+            (lambda f, t: 100 * ap(f, t), "that is in per cent; 0 to 1 was asked for"),
+            (
+                lambda f, t: _precisions(_right(f[np.argsort(-f[:, 5])], t)).mean(),
+                "that averages over all found boxes; the precision counts where a box is right",
+            ),
+            (
+                lambda f, t: float(_envelope(_precisions(r := _right(f, t)))[r].sum() / len(t)),
+                "these boxes are in no order: sort them by score, the surest first",
+            ),
         ],
-        what="the IoU",
+        what="the average precision",
     )
-    return "no pixel outside both masks counts"
+    return "mAP50 is this, averaged over the classes: sure mistakes cost more than unsure ones"
 
 
 def _ends(mask: np.ndarray) -> np.ndarray:
@@ -169,17 +207,8 @@ def _areas(mask: np.ndarray, diagonal: bool = True) -> np.ndarray:
 
 
 @check
-def dropped_components(
-    rng: np.random.Generator, prediction: Any, function: Any, table: pd.DataFrame, min_area: int
-) -> str:
-    """How many components of the masks are smaller than ``min_area`` pixels; the prediction may be wrong.
-
-    Args:
-        function: ``f(masks, min_area) -> number``; it is tried on masks drawn for this call.
-        table: of the category on whose masks the prediction was made.
-    """
-    if not isinstance(prediction, int) or isinstance(prediction, bool) or prediction < 0:
-        raise CheckFailed(f"prediction: expected a number of components, 0 or more, found {prediction!r}")
+def dropped_components(rng: np.random.Generator, function: Any) -> str:
+    """How many components of several masks are smaller than ``min_area`` pixels."""
 
     def over(count: Any) -> Any:
         return lambda masks, least: sum(int(count(mask, least)) for mask in masks)
@@ -215,5 +244,4 @@ def dropped_components(
         what="the components",
         same=near,
     )
-    measured = right([read_mask(path) for path in table["mask"].dropna()], min_area)
-    return f"{measured} components, {prediction} predicted; whoever sets min_area decides what counts as a defect"
+    return "whoever sets min_area decides what counts as a defect"

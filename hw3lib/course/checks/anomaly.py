@@ -1,4 +1,4 @@
-"""Checks of chapter 4: the overlap of regions, thresholds with a promise, p-values, a leaderboard."""
+"""Checks of chapter 4: AUPRO, thresholds with a promise, p-values, a leaderboard, a detector that fails by a shift."""
 
 from __future__ import annotations
 
@@ -6,71 +6,110 @@ import math
 from typing import Any
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 
-from .base import CheckFailed, call, check, compare, numbers
+from hw3lib.core.intervals import auroc_difference, auroc_interval
+
+from . import hidden
+from .base import CheckFailed, call, check, compare, numbers, short, whole
+
+Curve = tuple[np.ndarray, np.ndarray]
 
 
-def _regions(regions: np.ndarray) -> list[np.ndarray]:
-    return [regions == number for number in range(1, regions.max() + 1)]
+def _curve(scores: np.ndarray, regions: np.ndarray, pixels: bool = False, start: bool = True) -> Curve:
+    """False-positive rate and per-region overlap at each threshold, from the highest score down."""
+    numbers = range(1, int(regions.max()) + 1)
+    x, y = [0.0] * start, [0.0] * start
+    for threshold in np.unique(scores)[::-1]:
+        hit = scores >= threshold
+        x.append(float(hit[regions == 0].mean()))
+        y.append(float(hit[regions > 0].mean() if pixels else np.mean([hit[regions == k].mean() for k in numbers])))
+    return np.array(x), np.array(y)
+
+
+def _area(x: np.ndarray, y: np.ndarray, limit: float, cut: bool = True, steps: bool = False) -> float:
+    """Below straight lines through the points, up to ``limit``; there the line is ``cut``, or ends before it."""
+    inside = x < limit
+    end = [np.interp(limit, x, y)] if cut else []
+    x, y = np.append(x[inside], [limit] * cut), np.append(y[inside], end)
+    return float((np.diff(x) * (y[:-1] if steps else (y[1:] + y[:-1]) / 2)).sum())
 
 
 @check
-def region_overlap(rng: np.random.Generator, function: Any) -> str:
-    """Per-region overlap at one threshold (Bergmann et al. 2021, IJCV 129, section 4.2)."""
-    cases: list[tuple[str, tuple]] = []
-    for _ in range(6):
-        regions = np.zeros((12, 16), int)
-        sizes = rng.permutation([(6, 7), (3, 2), (2, 2)])  # one of them rules if pixels are counted
-        for number, ((rows, columns), left) in enumerate(zip(sizes, (0, 8, 12), strict=True), 1):
-            regions[1 : 1 + rows, left : left + min(columns, 16 - left)] = number
-        scores = rng.integers(0, 20, regions.shape) / 20  # some equal the threshold
-        cases.append((f"3 regions of {np.bincount(regions.ravel())[1:].tolist()} pixels", (scores, regions, 0.5)))
+def aupro(rng: np.random.Generator, function: Any) -> str:
+    """Area under the per-region overlap of two maps (Bergmann et al. 2021, IJCV 129, section 4.2).
 
-    def hit(scores: np.ndarray, threshold: float) -> np.ndarray:
-        return scores >= threshold
+    Args:
+        function: ``f(maps, regions, limit) -> area``, 0 to 1.
+    """
+    cases: list[tuple[str, tuple]] = []
+    for _ in range(5):
+        regions = np.zeros((2, 9, 14), int)
+        regions[0, 1:6, 1:7] = 1  # large, and found first
+        for number, place in enumerate(rng.permutation([8, 11])[: rng.integers(1, 3)], 2):
+            regions[rng.integers(0, 2), 2:4, place : place + 2] = number
+        regions[regions > 0] = np.unique(regions[regions > 0], return_inverse=True)[1] + 1
+        lift = np.append(0, rng.uniform(0.1, 0.5, regions.max()))
+        lift[1] += 0.3
+        maps = (rng.beta(2, 3, regions.shape) + lift[regions]).round(1)  # many are equal
+        maps.ravel()[rng.choice(np.flatnonzero(regions == 0), 3)] = maps.max()  # good pixels are among the first
+        limit = float(rng.choice([0.2, 0.3, 0.4])) + 0.003
+        given = f"2 maps, regions of {np.bincount(regions.ravel())[1:].tolist()} pixels, limit={limit:g}"
+        cases.append((given, (maps, regions, limit)))
+
+    def area(m: np.ndarray, r: np.ndarray, limit: float, **how: bool) -> float:
+        x, y = _curve(m, r, pixels=how.pop("pixels", False), start=how.pop("start", True))
+        return _area(x, y, limit, **how) / limit
+
+    def averaged(m: np.ndarray, r: np.ndarray, limit: float) -> float:
+        own = [np.unique(one, return_inverse=True)[1].reshape(one.shape) for one in r]
+        return float(np.mean([area(one, k, limit) for one, k in zip(m, own, strict=True) if k.any()]))
 
     compare(
         function,
         cases,
-        lambda s, r, t: np.mean([hit(s, t)[one].mean() for one in _regions(r)]),
-        "take the share that is found of each region by itself, then the mean of these shares",
+        area,
+        "two rates at each threshold: of each region the share that is found, averaged over the regions; of all pixels "
+        "in none of them the share that is found. Then the area below the one over the other, from 0 to the limit",
         [
+            (lambda m, r, t: area(m, r, t) * t, "right before it is divided by the limit"),
             (
-                lambda s, r, t: hit(s, t)[r > 0].mean(),
-                "that counts pixels, so the large region rules; count each alike",
+                lambda m, r, t: area(m, r, 1.0),
+                "that goes to a rate of 1, where every pixel is found; stop at the limit",
             ),
             (
-                lambda s, r, t: np.mean([(s > t)[one].mean() for one in _regions(r)]),
-                "a score at the threshold is found",
+                lambda m, r, t: area(m, r, t, pixels=True),
+                "that counts pixels, so the large region rules; count each region alike",
             ),
-            (lambda s, r, t: np.mean([(s < t)[one].mean() for one in _regions(r)]), "that is the share that is missed"),
+            (lambda m, r, t: area(m, r, 1.0, pixels=True), "that is the pixel AUROC: the large region rules"),
             (
-                lambda s, r, t: np.mean([hit(s, t)[one].any() for one in _regions(r)]),
-                "that asks whether a pixel is hit",
+                lambda m, r, t: area(m, r, t, cut=False),
+                "the area ends at the last point before the limit: the line goes on; find its height at the limit",
+            ),
+            (lambda m, r, t: area(m, r, t, steps=True), "these are steps; straight lines lead from point to point"),
+            (
+                lambda m, r, t: area(m, r, t, start=False),
+                "the curve begins at (0, 0), above the highest score; your first point is the highest score",
+            ),
+            (averaged, "that averages the maps; a threshold is one for both, and so are the rates"),
+            (lambda m, r, t: 1 - area(m, r, t), "that is one minus it"),
+            (lambda m, r, t: area(-m, r, t), "it is upside down: high scores are found first"),
+            (
+                lambda m, r, t: float(np.interp(t, *_curve(m, r))),
+                "that is the overlap at the limit; AUPRO is the area up to there",
             ),
             (
-                lambda s, r, t: np.mean([hit(s, t)[r == k].mean() for k in np.unique(r)]),
-                "region 0 is what is good; it is no defect and does not count",
-            ),
-            (lambda s, r, t: hit(s, t)[r == 0].mean(), "that is the false-positive rate, the share of what is good"),
-            (lambda s, r, t: np.max([hit(s, t)[one].mean() for one in _regions(r)]), "that is the best region alone"),
-            (lambda s, r, t: np.min([hit(s, t)[one].mean() for one in _regions(r)]), "that is the worst region alone"),
-            (lambda s, r, t: np.median([hit(s, t)[one].mean() for one in _regions(r)]), "the mean, not the median"),
-            (lambda s, r, t: np.sum([hit(s, t)[one].mean() for one in _regions(r)]), "that is the sum of the shares"),
-            (
-                lambda s, r, t: np.mean([s[one].mean() for one in _regions(r)]),
-                "that averages scores; compare them first",
+                lambda m, r, t: float((c := _curve(m, r))[1][c[0] < t].mean()),
+                "that averages over thresholds; the area is over the false-positive rate",
             ),
             (
-                lambda s, r, t: (hit(s, t) & (r > 0)).sum() / (hit(s, t) | (r > 0)).sum(),
-                "that is intersection over union of all regions together",
+                lambda m, r, t: _area(*_curve(m, r)[::-1], t) / t,
+                "the axes are exchanged: the overlap is the height",
             ),
-            (lambda s, r, t: np.mean([hit(s, t)[one].sum() for one in _regions(r)]), "these are pixels, not shares"),
-            (lambda s, r, t: hit(s, t).mean(), "that is the share of the whole image that is above the threshold"),
         ],
-        what="the overlap",
+        what="the area",
     )
-    return "AUPRO is this, averaged over thresholds: a small defect counts as much as a large one"
+    return "a small defect counts as much as a large one, and only as long as good pixels are hardly red"
 
 
 def _rank(n: int, rate: float) -> int:
@@ -188,36 +227,22 @@ def p_value(rng: np.random.Generator, function: Any) -> str:
     return "it is never zero: with n good images nothing is rarer than one in n + 1"
 
 
-def _wins(scores: np.ndarray, is_defect: np.ndarray) -> np.ndarray:
-    """For each defective and each good image 1 if it scores higher, 0.5 if alike; the mean is the AUROC."""
-    return (1 + np.sign(scores[is_defect][:, None] - scores[~is_defect])) / 2
-
-
 @check
-def beats_pooled_features(
-    rng: np.random.Generator, function: Any, good: np.ndarray, test: np.ndarray, is_defect: np.ndarray
-) -> str:
-    """Scores of test images from patch features, against the distance of their mean vectors to the nearest good one.
+def beats_pooled_features(rng: np.random.Generator, function: Any, good: np.ndarray) -> str:
+    """Scores of hidden images from patch features, against the distance of their mean vectors to the nearest good one.
 
-    Order of images and features and the scale are drawn for each call, and there is a little noise, so that no image
-    can be looked up. It passes where the paired gain in AUROC over test images drawn with replacement is above 0 in
-    95 % of 500 draws.
+    It passes where its AUROC is significantly higher, by an exact paired test on the same images.
 
     Args:
         function: ``f(good, test) -> scores``.
         good: float ``(N, P, D)``, the features of P patches of N good images.
-        test: float ``(M, P, D)``.
-        is_defect: bool ``(M,)``; the function does not see it.
     """
-    order, columns = rng.permutation(len(test)), rng.permutation(good.shape[2])
-    factor, spread = rng.uniform(0.8, 1.25), 0.02 * good.std((0, 1))
-    good = factor * (good[rng.permutation(len(good))] + spread * rng.normal(size=good.shape))[..., columns]
-    test = factor * (test + spread * rng.normal(size=test.shape))[order][..., columns]
-    good, test = (np.ascontiguousarray(part, dtype=np.float32) for part in (good, test))
-    is_defect = np.asarray(is_defect)[order]
-    given = f"{len(good)} good and {len(test)} test images"
+    test, is_defect = hidden.drawn("beats_pooled_features", rng)
+    given = f"{len(good)} good and {len(test)} hidden images"
     expected = np.zeros(len(test))
     scores = numbers(call(function, good, test, given=given), expected, f"{given}, the scores")
+    if not np.isfinite(scores).all():
+        raise CheckFailed(f"{given}: a score is infinite; expected a finite number for each image")
     again = rng.permutation(len(test))
     other = numbers(call(function, good, test[again], given=given), expected, f"{given}, the scores")
     if not np.allclose(scores[again], other, rtol=1e-3, atol=1e-3 * max(float(np.ptp(scores)), 1e-12)):
@@ -225,23 +250,109 @@ def beats_pooled_features(
             f"{given}: in another order the same images get other scores; a score comes from an image's features, not "
             "from its place among the others or from chance"
         )
-    if not np.isfinite(scores).all():
-        raise CheckFailed(f"{given}: a score is infinite; expected a finite number for each image")
     pooled = np.linalg.norm(test.mean(1)[:, None] - good.mean(1)[None], axis=-1).min(1)
-    wins, plain = _wins(scores, is_defect), _wins(pooled, is_defect)
-    ours, theirs = wins.mean(), plain.mean()
-    if ours < 0.5:
-        raise CheckFailed(f"{given}: AUROC {ours:.3f}, worse than guessing; higher must mean more anomalous")
-    gains, chance = [], []
-    for _ in range(500):
-        drawn = np.ix_(*(rng.integers(size, size=size) for size in wins.shape))
-        chance.append(wins[drawn].mean())
-        gains.append(chance[-1] - plain[drawn].mean())
-    low, high = np.quantile(gains, [0.05, 0.95])
-    score = f"AUROC {ours:.3f}, that of the mean vectors is {theirs:.3f}, a gain of {low:+.3f} to {high:+.3f}"
-    if low <= 0 or np.quantile(chance, 0.01) <= 0.5:
+    best = _farthest_patch(good, test)
+    score = hidden.SCORES["beats_pooled_features"] = hidden.Score(
+        "AUROC",
+        len(test),
+        ("mean vectors, the nearest good one", auroc_interval(is_defect, pooled)),
+        ("patches, the farthest from all good ones", auroc_interval(is_defect, best)),
+        auroc_interval(is_defect, scores),
+        auroc_difference(is_defect, scores, pooled),
+        auroc_difference(is_defect, scores, best),
+    )
+    print(score)
+    if score.own.sign < 0:
+        raise CheckFailed(f"AUROC {score.own.text()}, worse than guessing; higher must mean more anomalous")
+    if score.gain.sign <= 0:
         raise CheckFailed(
-            f"{given}: {score}, which chance explains; a small defect hardly moves a mean. What does its own patch "
-            "look like beside those of good images?"
+            f"AUROC {score.own.text()}, against the mean vectors {hidden.told('AUROC', score.gain)}; a small defect "
+            "hardly moves a mean. What does its own patch look like beside those of good images?"
         )
     return "patches see what their mean has lost"
+
+
+def _farthest_patch(good: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Of each image the largest distance of a patch to the nearest good one: PatchCore without its coreset."""
+    bank = NearestNeighbors(n_neighbors=1).fit(good.reshape(-1, good.shape[-1]))
+    return bank.kneighbors(test.reshape(-1, test.shape[-1]))[0].reshape(len(test), -1).max(1)
+
+
+def _wins(scores: np.ndarray, is_defect: np.ndarray) -> np.ndarray:
+    """For each defective and each good image 1 if it scores higher, 0.5 if alike; the mean is the AUROC."""
+    return (1 + np.sign(scores[is_defect][:, None] - scores[~is_defect])) / 2
+
+
+def _gain(rng: np.random.Generator, wins: np.ndarray, plain: np.ndarray) -> tuple[float, float, float]:
+    """90 % interval of the paired gain in AUROC over images drawn with replacement, and what 99 % of them exceed."""
+    gains, reached = [], []
+    for _ in range(500):
+        drawn = np.ix_(*(rng.integers(size, size=size) for size in wins.shape))
+        reached.append(wins[drawn].mean())
+        gains.append(reached[-1] - plain[drawn].mean())
+    low, high = np.quantile(gains, [0.05, 0.95])
+    return float(low), float(high), float(np.quantile(reached, 0.01))
+
+
+@check
+def shift_padim(
+    rng: np.random.Generator,
+    shift: Any,
+    function: Any,
+    padim: Any,
+    good: np.ndarray,
+    test: np.ndarray,
+    is_defect: np.ndarray,
+) -> str:
+    """A shift at which a detector that compares places fails, and scores that bear any small shift.
+
+    Args:
+        shift: cells down and to the right, at most 2 each, by which all test maps are moved; PaDiM's AUROC is then
+            less than half as far above 0.5 as before.
+        function: ``f(padim, good, test) -> scores`` of test maps, each of which is moved by up to 2 cells in either
+            direction: better than PaDiM by what test images drawn with replacement explain in 5 % of 500 draws.
+        padim: ``f(good, test) -> scores``.
+        good, test: feature maps, float ``(N, H, W, D)``.
+        is_defect: bool, of the test maps; the function does not see it.
+    """
+    try:
+        down, right = (int(step) for step in whole(shift, None, "shift"))
+    except ValueError:
+        raise CheckFailed(
+            f"shift: expected cells down and to the right, such as (1, 0), found {short(shift)}"
+        ) from None
+    if max(abs(down), abs(right)) > 2 or not (down or right):
+        raise CheckFailed(f"shift: expected up to 2 cells in either direction, and not none, found {short(shift)}")
+    order = rng.permutation(len(test))
+    good = good[rng.permutation(len(good))] + 0.02 * good.std() * rng.normal(size=good.shape)
+    test, is_defect = (test + 0.02 * good.std() * rng.normal(size=test.shape))[order], np.asarray(is_defect)[order]
+    before = _wins(padim(good, test), is_defect).mean()
+    after = _wins(padim(good, np.roll(test, (down, right), (1, 2))), is_defect).mean()
+    broken = f"shift: PaDiM's AUROC falls from {before:.2f} to {after:.2f}"
+    if after - 0.5 >= (before - 0.5) / 2:
+        raise CheckFailed(f"{broken}; find one by which it loses more than half of what it is better than guessing")
+    steps = rng.integers(-2, 3, (len(test), 2))
+    moved = np.stack([np.roll(one, tuple(step), (0, 1)) for one, step in zip(test, steps, strict=True)])
+    given = f"{len(good)} good maps and {len(test)} test maps, each moved by up to 2 cells"
+    none = np.zeros(len(test))
+    scores = numbers(call(function, padim, good, moved, given=given), none, f"{given}, the scores")
+    again = rng.permutation(len(test))
+    other = numbers(call(function, padim, good, moved[again], given=given), none, f"{given}, the scores")
+    if not np.allclose(scores[again], other, rtol=1e-3, atol=1e-3 * max(float(np.ptp(scores)), 1e-12)):
+        raise CheckFailed(
+            f"{given}: in another order the same maps get other scores; each was moved by itself, and a score comes "
+            "from its map alone"
+        )
+    if not np.isfinite(scores).all():
+        raise CheckFailed(f"{given}: a score is infinite; expected a finite number for each map")
+    wins, plain = _wins(scores, is_defect), _wins(padim(good, moved), is_defect)
+    low, high, chance = _gain(rng, wins, plain)
+    said = f"AUROC {wins.mean():.2f}, PaDiM's is {plain.mean():.2f} here, a gain of {low:+.2f} to {high:+.2f}"
+    if wins.mean() < 0.5 and high < 0:
+        raise CheckFailed(f"{given}: {said}; that is worse than guessing: higher must mean more anomalous")
+    if low <= 0 or chance <= 0.5:
+        raise CheckFailed(
+            f"{given}: {said}, which chance explains. By which of its 25 shifts was a map moved, and how would PaDiM "
+            "tell?"
+        )
+    return f"{broken}; on maps moved anyhow {said}"

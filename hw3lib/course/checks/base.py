@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -70,12 +71,15 @@ def check(body: Callable[..., str]) -> Callable[..., None]:
     return checked
 
 
-def call(function: Any, *arguments: Any, given: str) -> Any:
+def call(function: Any, *arguments: Any, given: str, library: bool = False) -> Any:
     """What the student's function gives for copies of the arguments; ``given`` describes them in a message.
+
+    Args:
+        library: it may call this library.
 
     Raises:
         NotAnswered: it still raises the ``NotImplementedError`` that stands for an answer.
-        CheckFailed: it is no function, raises anything else, gives nothing, or calls this library.
+        CheckFailed: it is no function, raises anything else, gives nothing, or calls this library although it may not.
     """
     if not callable(function):
         raise CheckFailed(f"expected your function, found {short(function)}; pass it without calling it")
@@ -91,7 +95,8 @@ def call(function: Any, *arguments: Any, given: str) -> Any:
     before = sys.getprofile()
     error: BaseException | None = None
     value = None
-    sys.setprofile(watch)
+    if not library:
+        sys.setprofile(watch)
     try:
         value = function(*arguments)
     except CheckFailed:
@@ -130,6 +135,7 @@ def compare(
     *,
     what: str = "the result",
     read: Callable[[Any, Any, str], Any] | None = None,
+    judged: Callable[..., Any] | None = None,
     same: Callable[[Any, Any], bool] | None = None,
 ) -> None:
     """Compare an answer with the reference on all cases, and explain a difference.
@@ -140,26 +146,34 @@ def compare(
         hint: what is said of an answer that is none of the mistakes.
         read: makes a value of what the answer gave, from it, the expected value and ``what`` in words, or raises
             ``CheckFailed``; None is :func:`numbers`.
+        judged: what is compared of a value, from it and the arguments, where several answers are equally good; None
+            is the value itself.
         same: whether two values agree; None is :func:`near`.
 
     Raises:
         CheckFailed: they differ; the message has the first case in which they do.
     """
     read, same = read or numbers, same or near
+    shown = judged or (lambda value, *_: value)
     found = []
     for given, arguments in cases:
         expected = reference(*arguments)
         value = read(call(function, *arguments, given=given), expected, f"{given}, {what}")
-        found.append((given, arguments, expected, value))
+        found.append((given, arguments, shown(expected, *arguments), shown(value, *arguments)))
     wrong = [one for one in found if not same(one[3], one[2])]
     if not wrong:
         return
     for mistake, why in mistakes:
-        if all(_agrees(same, value, mistake, arguments) for _, arguments, _, value in found):
+        wrongly = _judged(mistake, shown)
+        if all(_agrees(same, value, wrongly, arguments) for _, arguments, _, value in found):
             hint = why
             break
     given, _, expected, value = wrong[0]
     raise CheckFailed(f"{given}: expected {short(expected)}, found {short(value)}; {hint}")
+
+
+def _judged(mistake: Callable, shown: Callable) -> Callable:
+    return lambda *arguments: shown(mistake(*arguments), *arguments)
 
 
 def _agrees(same: Callable, value: Any, mistake: Callable, arguments: tuple) -> bool:
@@ -199,6 +213,39 @@ def text(value: Any, expected: Any, what: str) -> str:
     if not isinstance(value, str):
         raise CheckFailed(f"{what}: expected a string such as {expected!r}, found {short(value)}")
     return str(value)
+
+
+def whole(value: Any, expected: Any, what: str) -> np.ndarray:
+    """A flat array of whole numbers, of any length, or ``CheckFailed``."""
+    try:
+        found = np.asarray(value if not isinstance(value, str) else None, float).ravel()
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    if not np.isfinite(found).all() or (found != found.round()).any():
+        raise CheckFailed(f"{what}: expected a flat list of whole numbers, found {short(value)}")
+    return found.astype(int)
+
+
+def positions(value: Any, expected: Any, what: str) -> list[int]:
+    """Positions in any order, each once, or ``CheckFailed``."""
+    found = whole(list(value) if isinstance(value, set | frozenset) else value, expected, what).tolist()
+    if len(set(found)) < len(found):
+        raise CheckFailed(f"{what}: found {short(found)}, in which a position stands twice")
+    return sorted(found)
+
+
+def written(value: Any, what: str, least: int, most: int) -> None:
+    """See that there is a text of so many words, or ``CheckFailed``; what it says a teacher judges, by the rubric.
+
+    A Chinese character counts as a word.
+    """
+    if not isinstance(value, str):
+        raise CheckFailed(f"{what}: expected a text in quotation marks, found {short(value)}")
+    words = re.findall(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+", value.lower())
+    if not least <= len(words) <= most:
+        raise CheckFailed(f"{what}: {len(words)} words, expected {least} to {most}; the rubric names what it is to say")
+    if 4 * len(set(words)) < len(words):
+        raise CheckFailed(f"{what}: the same words again and again; the rubric names what it is to say")
 
 
 def near(found: Any, expected: Any, tolerance: float = 1e-6) -> bool:

@@ -1,4 +1,4 @@
-"""Checks of chapter 2: intervals, heads, early stopping, a leaderboard."""
+"""Checks of chapter 2: intervals, heads, early stopping, a leaderboard, a leak, right for a wrong reason."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.linear_model import LogisticRegression
 
-from .base import CheckFailed, call, check, compare, number, short, within
+from hw3lib.core.intervals import share_difference, wilson_interval
+
+from . import hidden
+from .base import CheckFailed, call, check, compare, number, positions, short, within, written
 
 _Z = 1.959963984540054  # 97.5 % point of the normal distribution
 
@@ -121,10 +123,14 @@ def exchange_head(rng: np.random.Generator, function: Any) -> str:
 
 
 @check
-def best_epoch(rng: np.random.Generator, function: Any) -> str:
-    """The epoch with the lowest validation loss, found without a look at the test images."""
+def choose_epoch(rng: np.random.Generator, function: Any) -> str:
+    """The losses drawn over the epochs, and the epoch with the lowest validation loss, chosen without the test images.
+
+    Args:
+        function: ``f(history, axes) -> epoch``, which draws both losses and a vertical line at the epoch.
+    """
     histories, found = [], []
-    for _ in range(8):
+    for _ in range(5):
         n = int(rng.integers(9, 20))
         losses = rng.permutation(np.linspace(0.3, 2, n))
         losses[losses.argmax()] = losses.min()  # two epochs are equally good
@@ -133,15 +139,19 @@ def best_epoch(rng: np.random.Generator, function: Any) -> str:
         columns = {"train_loss": falling, "val_loss": losses, "test_accuracy": rng.random(n)}
         order = rng.permutation(list(columns))
         histories.append(pd.DataFrame({"epoch": np.arange(1, n + 1), **{name: columns[name] for name in order}}))
-    for history in histories:
+    looked_at, others = _axes(), _axes()
+    for place, history in enumerate(histories):
         given = f"a history of {len(history)} epochs"
         epochs = []
-        for _ in range(3):
+        for again in range(2):
             history = history.assign(test_accuracy=rng.permutation(history["test_accuracy"].to_numpy()))
-            value = call(function, history, given=given)
+            axes = others if place or again else looked_at
+            value = call(function, history, axes, given=given)
             if isinstance(value, pd.Series | pd.DataFrame):
                 raise CheckFailed(f"{given}: found a row or column of the table; return the number of one epoch")
             epochs.append(number(value, f"{given}, the epoch"))
+            if axes is looked_at:
+                _judge_curves(axes, history, epochs[0], given)
         if len(set(epochs)) > 1:
             raise CheckFailed(
                 f"{given}: the epoch changes when only test_accuracy changes; what the test images choose, they can no "
@@ -173,7 +183,37 @@ def best_epoch(rng: np.random.Generator, function: Any) -> str:
         hint = next((why for idea, why in ideas if all(_equal(idea, h, e) for h, e in every)), "the lowest one decides")
         losses = history["val_loss"].round(2).tolist()
         raise CheckFailed(f"validation losses {short(losses)}: expected epoch {best[0]}, found {epoch:g}; {hint}")
-    return "validation images choose, test images judge"
+    return "the picture says whether it learns by heart; validation images choose, and test images judge"
+
+
+def _axes() -> Any:
+    from matplotlib.figure import Figure  # of all checks this one alone draws
+
+    axes: Any = Figure(figsize=(4, 3)).add_subplot()
+    axes.__deepcopy__ = lambda memo: axes  # what is drawn on it is what is asked for
+    return axes
+
+
+def _judge_curves(axes: Any, history: pd.DataFrame, epoch: float, given: str) -> None:
+    lines = [np.asarray(line.get_xydata(), float) for line in axes.get_lines()]
+    for column, what in (("val_loss", "validation loss"), ("train_loss", "training loss")):
+        wanted = history[["epoch", column]].to_numpy(float)
+        if not any(line.shape == wanted.shape and np.allclose(line, wanted) for line in lines):
+            among = [line for line in lines if len(line) == len(wanted) and np.allclose(line[:, 1], wanted[:, 1])]
+            why = "it is drawn over the rows of the table" if among else "draw it with axes.plot"
+            raise CheckFailed(f"{given}: no line of the {what} over the epoch; {why}")
+    tested = history["test_accuracy"].to_numpy()
+    if any(len(line) == len(tested) and np.allclose(line[:, 1], tested) for line in lines):
+        raise CheckFailed(f"{given}: test_accuracy is in the picture by which you choose; leave it out")
+    if not axes.get_xlabel() or not axes.get_ylabel():
+        raise CheckFailed(f"{given}: an axis has no label; a reader asks what is drawn over what")
+    if axes.get_legend() is None and len(axes.texts) < 2:
+        raise CheckFailed(f"{given}: which line is which? Give them labels, and call axes.legend()")
+    marks = [line[0, 0] for line in lines if len(line) and np.ptp(line[:, 0]) == 0]
+    if not marks:
+        raise CheckFailed(f"{given}: nothing marks the chosen epoch; axes.axvline draws a vertical line")
+    if epoch not in marks:
+        raise CheckFailed(f"{given}: epoch {epoch:g} is returned and {short(marks[0])} is marked")
 
 
 def _equal(idea: Any, history: pd.DataFrame, epoch: float) -> bool:
@@ -184,49 +224,178 @@ def _equal(idea: Any, history: pd.DataFrame, epoch: float) -> bool:
 
 
 @check
-def beats_nearest_mean(
-    rng: np.random.Generator, function: Any, features: np.ndarray, labels: np.ndarray, n_splits: int = 30
-) -> str:
-    """A classifier ``f(X_train, y_train, X_test) -> y_pred`` against the nearest class mean, on the same splits.
+def beats_nearest_mean(rng: np.random.Generator, function: Any, features: np.ndarray, labels: np.ndarray) -> str:
+    """A classifier ``f(X_train, y_train, X_test) -> y_pred`` against the nearest class mean, on a hidden test set.
 
-    Splits, order of the features, scale and the names of the classes are drawn for each call, and there is a little
-    noise, so that no row can be looked up. It passes where the mean paired gain is more than the draw of the
-    splits explains: where its 90 % interval over splits of these images is above 0. Nadeau and Bengio's interval, for
-    other images too, is too wide for so few of them to let a right answer pass.
+    It passes where it is significantly better, by McNemar's exact test on the same images.
+
+    Args:
+        features, labels: to learn from, ``(N, D)`` and ``(N,)``.
     """
-    labels = np.asarray(labels)
+    features, labels = np.asarray(features), np.asarray(labels)
+    asked, truth = hidden.drawn("beats_nearest_mean", rng)
+    given = f"{len(features)} training and {len(asked)} hidden images"
+    value = call(function, features, labels, asked, given=given)
+    try:
+        said = np.asarray(value)
+    except ValueError:
+        raise CheckFailed(f"{given}: expected {len(asked)} labels, found {short(value)}") from None
+    if said.shape != (len(asked),):
+        raise CheckFailed(f"{given}: expected {len(asked)} labels, found the shape {said.shape}")
+    if unknown := set(said.tolist()) - set(truth.tolist()):
+        raise CheckFailed(f"{given}: {min(map(str, unknown))!r} is no class; expected labels as in y_train")
     names = np.unique(labels)
-    features = features[:, rng.permutation(features.shape[1])]
-    features = rng.uniform(0.8, 1.25) * (features + 0.02 * features.std(0) * rng.normal(size=features.shape))
-    labels = rng.permutation(names)[np.searchsorted(names, labels)]
-    gains, ours = [], []
-    splits = StratifiedShuffleSplit(n_splits, test_size=0.25, random_state=int(rng.integers(1 << 30)))
-    for train, test in splits.split(features, labels):
-        given = f"{len(train)} training and {len(test)} test images"
-        value = call(function, features[train], labels[train], features[test], given=given)
-        try:
-            said = np.asarray(value)
-        except ValueError:
-            raise CheckFailed(f"{given}: expected {len(test)} labels, found {short(value)}") from None
-        if said.shape != (len(test),):
-            raise CheckFailed(f"{given}: expected {len(test)} labels, found the shape {said.shape}")
-        if unknown := set(said.tolist()) - set(names.tolist()):
-            raise CheckFailed(f"{given}: {min(map(str, unknown))!r} is no class; expected labels as in y_train")
-        means = np.stack([features[train][labels[train] == name].mean(0) for name in names])
-        plain = names[np.linalg.norm(features[test][:, None] - means, axis=-1).argmin(1)]
-        ours.append((said == labels[test]).mean())
-        gains.append(ours[-1] - (plain == labels[test]).mean())
-    half = stats.t.ppf(0.95, n_splits - 1) * np.std(gains, ddof=1) / np.sqrt(n_splits)
-    mean, low, high = 100 * (np.mean(gains) + half * np.array([0, -1, 1]))
-    score = (
-        f"mean accuracy {np.mean(ours):.1%} over {n_splits} splits, {mean:+.1f} points ({low:+.1f} to {high:+.1f}) "
-        "against the nearest class mean"
+    means = np.stack([features[labels == name].mean(0) for name in names])
+    plain = names[np.linalg.norm(asked[:, None] - means, axis=-1).argmin(1)] == truth
+    best = LogisticRegression(max_iter=3000).fit(features, labels).predict(asked) == truth
+    right = said == truth
+    score = hidden.SCORES["beats_nearest_mean"] = hidden.Score(
+        "accuracy",
+        len(truth),
+        ("nearest class mean", wilson_interval(int(plain.sum()), len(truth))),
+        ("logistic regression", wilson_interval(int(best.sum()), len(truth))),
+        wilson_interval(int(right.sum()), len(truth)),
+        share_difference(right, plain),
+        share_difference(right, best),
     )
-    if low <= 0:
+    print(score)
+    if score.gain.sign <= 0:
         hint = "a mean lets every feature count alike: what learns how much each of them matters?"
-        if mean < 0:
+        if score.gain.value < 0:
             hint = "that is worse: X_test is to decide, by what X_train and y_train say"
-        elif mean > 0:
-            hint = f"better in the mean, and no more than the draw of the splits explains; {hint}"
-        raise CheckFailed(f"{score}; {hint}")
-    return "better than the nearest class mean, by more than the draw of the splits explains"
+        raise CheckFailed(f"{score.gain.points()} against the nearest class mean, {score.gain.verdict()}; {hint}")
+    return "significantly better than the nearest class mean, on images that nobody has seen"
+
+
+def _draw_rows(rng: np.random.Generator, signal: float) -> tuple:
+    """Sixty rows of 150 features on scales of their own, four of which say the class if ``signal`` is not 0."""
+    y = rng.permutation(np.repeat(rng.permutation(["dent", "good"]), 30))
+    x = rng.normal(size=(60, 150))
+    x[:, rng.permutation(150)[:4]] += signal * (y == "good")[:, None]
+    x = x * 10 ** rng.uniform(-1, 1, 150) + rng.uniform(-5, 5, 150)
+    order = rng.permutation(60)
+    return x, y, order[:36], order[36:]
+
+
+@check
+def leak_free(rng: np.random.Generator, function: Any) -> str:
+    """``f(X, y, train, test) -> predictions``: nothing of the test rows decides how they are classified.
+
+    The leak is not looked for in the code: labels of the test rows, and the other test rows, are exchanged, and no
+    prediction may change. The data are noise there, on which any leak shows.
+    """
+
+    def predicted(x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        given = f"{len(train)} training and {len(test)} test rows"
+        value = call(function, x, y, train, test, given=given)
+        try:
+            found = np.asarray(value)
+        except ValueError:
+            found = np.array(None)
+        if found.shape != test.shape:
+            raise CheckFailed(f"{given}: expected a label for each test row, found the shape {found.shape}")
+        if unknown := set(found.tolist()) - set(y.tolist()):
+            raise CheckFailed(f"{given}: {short(min(map(str, unknown)))} is no class; expected labels as in y")
+        return found
+
+    for _ in range(4):
+        x, y, train, test = _draw_rows(rng, 0)
+        first = predicted(x, y, train, test)
+        if (first != predicted(x, y, train, test)).any():
+            raise CheckFailed("two calls on the same rows predict differently; give what draws a random_state")
+        other = y.copy()
+        other[test] = rng.permutation(y[test])
+        if changed := int((first != predicted(x, other, train, test)).sum()):
+            raise CheckFailed(
+                f"with other labels of the test rows {changed} of {len(test)} predictions change: y[test] was read "
+                "before the prediction. Which steps choose or fit by y, and on which rows?"
+            )
+        moved = x.copy()
+        moved[test[1::2]] = 30 * x[test[1::2]] + 5 * np.abs(x).max(0)
+        if changed := int((first != predicted(moved, y, train, test))[::2].sum()):
+            raise CheckFailed(
+                f"with other values of half of the test rows {changed} predictions of the other half change: a product "
+                "is judged by its neighbours in the test. Which steps take means, spreads or a choice from all rows?"
+            )
+    accuracies = []
+    for _ in range(4):
+        x, y, train, test = _draw_rows(rng, 2.5)
+        accuracies.append((predicted(x, y, train, test) == y[test]).mean())
+    if np.mean(accuracies) < 0.75:
+        hint = "worse than guessing" if np.mean(accuracies) < 0.4 else "the classes differ"
+        raise CheckFailed(
+            f"nothing leaks, and {np.mean(accuracies):.0%} of the test rows are right where four of 150 features say "
+            f"the class: {hint}; choose features and fit on the training rows, then use these features of the test rows"
+        )
+    return "what is learned, even a mean, is learned from the training rows: on pure noise it now says 50 %"
+
+
+@check
+def wrong_reason(rng: np.random.Generator, explanation: Any, function: Any) -> str:
+    """Which right decisions have their peak beside the defect, and a text on one of them, which a teacher judges.
+
+    Args:
+        explanation: 60 to 300 words.
+        function: ``f(maps, masks, said, truth) -> positions``.
+    """
+    written(explanation, "explanation", 60, 300)
+    cases = []
+    for _ in range(5):
+        truth = np.array(["good", "good", "good", *rng.permutation(["dent", "hole"] * 6)])
+        masks = np.zeros((15, 6, 7), bool)
+        maps = rng.random((15, 6, 7))
+        said = truth.copy()
+        for image in range(3, 15):
+            top, left = rng.integers(0, 4, 2)
+            masks[image, top : top + 3, left : left + 3] = True
+            inside, outside = rng.choice(np.flatnonzero(masks[image])), rng.choice(np.flatnonzero(~masks[image]))
+            maps[image].ravel()[inside if image % 2 else outside] = 1.5
+            maps[image].ravel()[rng.choice(np.flatnonzero(masks[image]), rng.integers(0, 6), replace=False)] -= 1
+        said[[0, 5, 6, 9, 10]] = ["dent", "hole", "good", "good", "hole"]  # some of which are right after all
+        order = rng.permutation(15)
+        arguments = maps[order], masks[order], said[order], truth[order]
+        cases.append((f"15 images, {(said == truth).sum()} decided rightly", arguments))
+
+    def peak(maps: np.ndarray, masks: np.ndarray, best: Any = np.argmax) -> np.ndarray:
+        return np.array([mask.ravel()[best(one)] for one, mask in zip(maps, masks, strict=True)])
+
+    def rows(wanted: np.ndarray) -> list[int]:
+        return np.flatnonzero(wanted).tolist()
+
+    def mean(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        return np.array([m[k].mean() > m[~k].mean() if k.any() else False for m, k in zip(maps, masks, strict=True)])
+
+    compare(
+        function,
+        cases,
+        lambda m, k, s, t: rows((s == t) & (t != "good") & ~peak(m, k)),
+        "three things are to be true of an image: it has a defect, the decision is right, the peak is beside the mask",
+        [
+            (lambda m, k, s, t: [], "there are some"),
+            (lambda m, k, s, t: rows((s == t) & ~peak(m, k)), "a good image has no defect to point at; leave it out"),
+            (
+                lambda m, k, s, t: rows((t != "good") & ~peak(m, k)),
+                "wrong decisions are among them, too",
+            ),
+            (lambda m, k, s, t: rows(~peak(m, k)), "good images and wrong decisions are among them"),
+            (lambda m, k, s, t: rows((s == t) & peak(m, k)), "these point at the defect; ask for the others"),
+            (lambda m, k, s, t: rows((s != t) & (t != "good") & ~peak(m, k)), "these are the wrong decisions"),
+            (
+                lambda m, k, s, t: rows((s != "good") & ~peak(m, k)),
+                "said is what the network says; compare it with truth",
+            ),
+            (
+                lambda m, k, s, t: rows((s == t) & (t != "good") & ~peak(m, k, np.argmin)),
+                "that is where the map is lowest; its peak is the highest value",
+            ),
+            (
+                lambda m, k, s, t: rows((s == t) & (t != "good")),
+                "these are all right decisions; where are their peaks?",
+            ),
+            (lambda m, k, s, t: rows((s == t) & (t != "good") & ~mean(m, k)), "that compares means; ask for the peak"),
+        ],
+        what="the positions",
+        read=positions,
+        same=lambda found, expected: sorted(found) == sorted(expected),
+    )
+    return "the pointing game finds them, and why they are there is yours to say; your text is for your teacher"

@@ -1,4 +1,4 @@
-"""Checks of chapter 1: counts, splits, positions."""
+"""Checks of chapter 1: counts, splits, positions, photographs that are there twice."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
-from .base import Case, CheckFailed, call, check, compare, text
+from .base import Case, CheckFailed, call, check, compare, positions, text
 
 _NAMES = ("good", "dent", "scratch", "hole", "stain", "crack", "thread")
 
@@ -70,16 +71,8 @@ def _draw_defects(rng: np.random.Generator) -> Case:
 
 
 @check
-def farthest_type(rng: np.random.Generator, prediction: Any, function: Any, defects: pd.DataFrame) -> str:
-    """The defect type whose mean position lies farthest from the image's centre; the prediction may be wrong.
-
-    Args:
-        function: ``f(defects) -> name``; it is tried on tables drawn for this call.
-        defects: those of the chapter, on which the prediction was made.
-    """
-    types = sorted(defects["defect"].unique())
-    if prediction not in types:
-        raise CheckFailed(f"prediction: expected one of {', '.join(types)}, found {prediction!r}")
+def farthest_type(rng: np.random.Generator, function: Any) -> str:
+    """The defect type whose mean position lies farthest from the image's centre."""
 
     def farthest(table: pd.DataFrame) -> str:
         return str(np.hypot(*_centres(table).T.to_numpy()).argmax())
@@ -117,10 +110,7 @@ def farthest_type(rng: np.random.Generator, prediction: Any, function: Any, defe
         read=text,
         same=lambda found, expected: found == expected,
     )
-    measured = name(farthest(defects), defects)
-    return (
-        f"{measured}, {'as' if prediction == measured else f'where {prediction} was'} predicted; look at the map again"
-    )
+    return "a ring of defects has its mean in the middle"
 
 
 @check
@@ -170,3 +160,79 @@ def _halves(function: Any, table: pd.DataFrame, seed: int, given: str) -> frozen
                 "by itself (a random split of all leaves rare classes to chance)"
             )
     return frozenset(train)
+
+
+def _draw_photographs(rng: np.random.Generator, copies: int) -> Case:
+    """Products that look alike in twelve training and eight test images, so many of which are training images again."""
+    y, x = np.mgrid[-1:1:24j, -1:1:20j]
+    product = 60 * np.exp(-3 * (x**2 + y**2))
+    own = ndimage.gaussian_filter(rng.normal(size=(20, 24, 20)), (0, 1.5, 1.5))
+    photographs = 100 + product + 18 * own / own.std((1, 2), keepdims=True)
+    train, test = photographs[:12], photographs[12:].copy()
+    for place, source in enumerate(rng.permutation(12)[:copies]):
+        again = train[source][:, ::-1] if place % 4 in (1, 3) else train[source]
+        light = rng.choice([0.75, 0.85, 1.15]), rng.uniform(-15, 15)
+        test[place] = light[0] * again + light[1] + rng.normal(0, 0.5, again.shape) if place % 4 > 1 else again
+    test = test[rng.permutation(8)]
+    arrays = (np.rint(train.clip(0, 255)).astype(np.uint8), np.rint(test.clip(0, 255)).astype(np.uint8))
+    return f"12 training images and 8 test images, {copies} of which are training images again", arrays
+
+
+def _closest(test: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each test image the highest correlation with a training image, and the position of that."""
+
+    def unit(images: np.ndarray) -> np.ndarray:
+        rows = images.reshape(len(images), -1).astype(float)
+        rows -= rows.mean(1, keepdims=True)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    alike = unit(test) @ unit(train).T
+    return alike.max(1), alike.argmax(1)
+
+
+@check
+def same_photograph(rng: np.random.Generator, function: Any) -> str:
+    """Positions of test images that are training images again, perhaps mirrored and in another light."""
+
+    def both(train: np.ndarray) -> np.ndarray:
+        return np.concatenate([train, train[:, :, ::-1]])
+
+    def rows(wanted: np.ndarray) -> list[int]:
+        return np.flatnonzero(wanted).tolist()
+
+    def equal(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        return (test[:, None] == train).all((2, 3)).any(1)
+
+    def reference(train: np.ndarray, test: np.ndarray) -> list[int]:
+        return rows(_closest(test, both(train))[0] > 0.95)
+
+    compare(
+        function,
+        [_draw_photographs(rng, copies) for copies in rng.permutation([0, 4, 4, 6, 8]).tolist()],
+        reference,
+        "mirrored, a copy is one; so it is if all its pixels are brighter by a factor and a constant",
+        [
+            (lambda a, b: list(range(len(b))), "that is all of them; most are new"),
+            (lambda a, b: [], "that is none of them"),
+            (lambda a, b: rows(equal(a, b)), "these are equal in every pixel; a mirrored or darker copy is one, too"),
+            (
+                lambda a, b: rows(equal(both(a), b)),
+                "another light hides the others: compare what a factor leaves alone",
+            ),
+            (lambda a, b: rows(_closest(b, a)[0] > 0.95), "mirrored copies are missing"),
+            (
+                lambda a, b: rows(_closest(b, both(a)[:, ::-1])[0] > 0.95),
+                "a mirror exchanges left and right here: the last axis",
+            ),
+            (
+                lambda a, b: sorted(set((_closest(b, both(a))[1] % len(a))[_closest(b, both(a))[0] > 0.95].tolist())),
+                "these are positions in the training images",
+            ),
+            (lambda a, b: rows(_closest(b, both(a))[0] <= 0.95), "these are those that are new"),
+            (lambda a, b: [len(reference(a, b))], "that is how many; which ones?"),
+        ],
+        what="the positions",
+        read=positions,
+        same=lambda found, expected: sorted(found) == sorted(expected),
+    )
+    return "a file's name or checksum knows nothing of a mirrored copy; its content does"

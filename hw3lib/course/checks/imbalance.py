@@ -1,4 +1,4 @@
-"""Checks of chapter 3: SMOTE, weights, logit adjustment, the leak."""
+"""Checks of chapter 3: weights, logit adjustment, the leak, costs, copy-paste."""
 
 from __future__ import annotations
 
@@ -6,38 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import CheckFailed, call, check, compare, near
-
-
-@check
-def smote_point(rng: np.random.Generator, function: Any) -> str:
-    """A point at the share ``u`` of the way from an image's features to a neighbour's (arXiv 1106.1813)."""
-    cases: list[tuple[str, tuple]] = []
-    for u in rng.permutation([0.0, 1.0, *rng.uniform(0.05, 0.95, 4).round(2)]):
-        size = int(rng.integers(2, 9))
-        cases.append((f"{size} features, u={u}", (*rng.normal(size=(2, size)), float(u))))
-    compare(
-        function,
-        cases,
-        lambda x, z, u: x + u * (z - x),
-        "start at x and go the share u of the way to the neighbour",
-        [
-            (lambda x, z, u: u * x + (1 - u) * z, "the two ends are exchanged: u=0 is x itself"),
-            (lambda x, z, u: x + u * z, "that adds a part of the neighbour; add a part of the way there"),
-            (lambda x, z, u: x - u * (z - x), "that goes away from the neighbour"),
-            (lambda x, z, u: x + u * (x - z), "that goes away from the neighbour"),
-            (lambda x, z, u: u * (z - x), "that is the way to go; from where does it begin?"),
-            (lambda x, z, u: z + u * (z - x), "that begins at the neighbour and goes beyond it"),
-            (lambda x, z, u: (x + z) / 2, "that is always half-way; u says how far"),
-            (lambda x, z, u: x + u * np.abs(z - x), "the way there has a sign in every feature"),
-            (lambda x, z, u: x + u**2 * (z - x), "u is the share itself, not its square"),
-            (lambda x, z, u: np.where(u < 0.5, x, z), "that is one of the two; a new point lies between them"),
-            (lambda x, z, u: x, "that is x itself, whatever u is"),
-            (lambda x, z, u: z, "that is the neighbour itself, whatever u is"),
-        ],
-        what="the new point",
-    )
-    return "every new point lies between two real ones, and so shows no defect that neither has"
+from .base import CheckFailed, call, check, compare, near, short
 
 
 def _scaled(weights: np.ndarray) -> np.ndarray:
@@ -196,3 +165,182 @@ def _judge_parts(function: Any, x: np.ndarray, y: np.ndarray, train: np.ndarray,
 
 def _rows(x: np.ndarray, y: np.ndarray) -> list[tuple]:
     return sorted((*row, str(label)) for row, label in zip(x.tolist(), y.tolist(), strict=True))
+
+
+def _cost(threshold: Any, scores: np.ndarray, defect: np.ndarray, miss: float, alarm: float, rate: float) -> float:
+    """Mean cost of a product at a threshold, where the share ``rate`` of all products is defective."""
+    stopped = scores >= threshold
+    return float(rate * miss * (~stopped)[defect].mean() + (1 - rate) * alarm * stopped[~defect].mean())
+
+
+def _cheapest(cost: Any) -> Any:
+    """A threshold among the scores and infinity, by a cost of it and the arguments."""
+
+    def threshold(scores: np.ndarray, *arguments: Any) -> float:
+        return min([*np.unique(scores), np.inf], key=lambda t: cost(t, scores, *arguments))
+
+    return threshold
+
+
+@check
+def cheapest_threshold(rng: np.random.Generator, function: Any) -> str:
+    """The threshold with the lowest mean cost of a product (Elkan 2001, IJCAI, section 1).
+
+    Args:
+        function: ``f(scores, is_defect, miss, alarm, defect_rate) -> threshold``; from it on a product is stopped. Of
+            several that cost the same each is right.
+    """
+    cases = []
+    for miss, alarm, rate in rng.permutation(
+        [(400, 2, 0.02), (50, 5, 0.1), (3, 8, 0.02), (900, 1, 0.05), (60, 9, 0.1), (30, 4, 0.25), (40, 8, 0.5)]
+    ).tolist():
+        good, bad = map(int, rng.integers(20, 60, 2))
+        scores = np.concatenate([rng.normal(0, 1, good), rng.normal(1.6, 1.2, bad)]).round(3)
+        order = rng.permutation(good + bad)
+        given = f"a miss costs {miss:g}, a false alarm {alarm:g}, {rate:.0%} of the products are defective"
+        cases.append((given, (scores[order], (np.arange(good + bad) >= good)[order], miss, alarm, rate)))
+
+    def counted(t: float, s: np.ndarray, d: np.ndarray, miss: float, alarm: float, rate: float) -> float:
+        return miss * (s[d] < t).sum() + alarm * (s[~d] >= t).sum()
+
+    def f1(t: float, s: np.ndarray, d: np.ndarray, *_: float) -> float:
+        return -2 * ((s >= t) & d).sum() / max((s >= t).sum() + d.sum(), 1)
+
+    compare(
+        function,
+        cases,
+        _cheapest(_cost),
+        "for each threshold: the share of defects missed, times what a miss costs and how many products are "
+        "defective, plus the same of false alarms; no alarm at all (infinity) is a choice, too",
+        [
+            (lambda s, d, *_: s[d].min(), "that misses nothing, whatever an alarm costs"),
+            (lambda s, d, *_: s.max(), "that is the highest score, whatever a miss costs"),
+            (
+                _cheapest(counted),
+                "that counts these images, and there are far more defects among them than on the line: use defect_rate",
+            ),
+            (
+                _cheapest(lambda t, s, d, miss, alarm, rate: _cost(t, s, d, miss, alarm, 0.5)),
+                "that is for a line on which every second product is defective: use defect_rate",
+            ),
+            (
+                _cheapest(lambda t, s, d, miss, alarm, rate: _cost(t, s, d, miss, alarm, 1 - rate)),
+                "good and defective products are exchanged: defect_rate is the share of defective ones",
+            ),
+            (
+                _cheapest(lambda t, s, d, miss, alarm, rate: _cost(t, s, d, alarm, miss, rate)),
+                "the two costs are exchanged",
+            ),
+            (
+                _cheapest(lambda t, s, d, *_: _cost(t, s, d, 1, 1, 0.5)),
+                "the best balanced accuracy knows no costs",
+            ),
+            (
+                _cheapest(lambda t, s, d, *_: ((s >= t) != d).mean()),
+                "that counts mistakes alike; they cost differently",
+            ),
+            (
+                _cheapest(lambda t, s, d, m, a, rate: _cost(t, s, d, 1, 1, rate)),
+                "that counts mistakes on the line alike; they cost differently",
+            ),
+            (_cheapest(f1), "that is the best F1, which knows no costs"),
+            (
+                _cheapest(lambda *a: -_cost(*a)),
+                "that is the dearest one",
+            ),
+            (lambda s, d, *_: np.inf, "that never stops a product; it pays only where misses are cheap"),
+            (lambda s, d, *_: 0.5, "that is 0.5, whatever the scores are"),
+            (lambda s, d, *_: (s[d].mean() + s[~d].mean()) / 2, "that is half-way between the means, at no cost"),
+            (
+                lambda s, d, miss, alarm, rate: alarm / (alarm + miss),
+                "that is for calibrated probabilities; these are scores: try each of them",
+            ),
+            (
+                lambda *a: _cost(_cheapest(_cost)(*a), *a),
+                "that is the lowest cost; which threshold has it?",
+            ),
+        ],
+        what="the cost of a product",
+        judged=_cost,
+    )
+    return "the same detector, another threshold: what is best depends on what mistakes cost, and how rare defects are"
+
+
+def _places(mask: np.ndarray, allowed: np.ndarray) -> list[tuple[int, int]]:
+    """Shifts by which a mask lies wholly where it is allowed."""
+    rows, columns = mask.nonzero()
+    found = []
+    for down in range(-rows.min(), mask.shape[0] - rows.max()):
+        for right in range(-columns.min(), mask.shape[1] - columns.max()):
+            if allowed[rows + down, columns + right].all():
+                found.append((int(down), int(right)))
+    return found
+
+
+@check
+def copy_paste(rng: np.random.Generator, function: Any) -> str:
+    """A defect cut out along its mask, and put somewhere on the product of a good image (arXiv 2012.07177).
+
+    Args:
+        function: ``f(image, mask, good, product, rng) -> new image, new mask``.
+    """
+    height, width = map(int, rng.integers(15, 19, 2))
+    image, good = (rng.integers(0, 256, (height, width, 3)).astype(np.uint8) for _ in range(2))
+    mask, product = np.zeros((height, width), bool), np.zeros((height, width), bool)
+    mask[6:9, 8:12] = rng.random((3, 4)) < 0.6
+    mask[6, 8] = mask[8, 11] = True
+    mask[6, 11] = False
+    product[:4, :5] = product[-3:, -5:] = True  # four places, and two
+    product[-2:, :5] = product[:4, -3:] = True  # too narrow, unless a shift goes over the edge
+    given = f"a defect of {mask.sum()} pixels and a product of {product.sum()}"
+    fits = _places(mask, product)
+    used = []
+    seeds = rng.integers(1 << 30, size=60).tolist()
+    for seed in [*seeds, *seeds[:9]]:
+        made = call(function, image, mask, good, product, np.random.default_rng(seed), given=given)
+        used.append(_judge_paste(made, image, mask, good, product, given))
+    if used[60:] != used[:9]:
+        raise CheckFailed(f"{given}: one state of rng gives two places; draw by the rng that is given")
+    if len(set(used)) < len(fits):
+        raise CheckFailed(
+            f"{given}: {len(set(used))} places in {len(used)} calls, and there are {len(fits)}; a network would "
+            "learn the place by heart: draw it among all that are allowed"
+        )
+    return "a real defect, a real product; that defects occur there and look like this is an assumption of yours"
+
+
+def _judge_paste(
+    value: Any, image: np.ndarray, mask: np.ndarray, good: np.ndarray, product: np.ndarray, given: str
+) -> tuple[int, int]:
+    """By how much the defect was moved, after all was seen to."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise CheckFailed(f"{given}: expected a new image and its mask, found {short(value)}")
+    made, where = (np.asarray(part) for part in value)
+    if made.shape != image.shape or where.shape != mask.shape:
+        raise CheckFailed(
+            f"{given}: expected an image {image.shape} and a mask {mask.shape}, found {made.shape} and {where.shape}"
+        )
+    if made.dtype != np.uint8 or where.dtype != bool:
+        raise CheckFailed(f"{given}: expected uint8 and bool, found {made.dtype} and {where.dtype}")
+    if not where.any():
+        raise CheckFailed(f"{given}: the new mask is empty; it says where the defect is now")
+    if (where == mask).all():
+        raise CheckFailed(f"{given}: the defect lies where it was, beside the product; move it, and its mask with it")
+    rows, columns = mask.nonzero()
+    shift = int(where.nonzero()[0].min() - rows.min()), int(where.nonzero()[1].min() - columns.min())
+    if where.sum() != mask.sum() or not where[rows + shift[0], columns + shift[1]].all():
+        raise CheckFailed(f"{given}: the new mask has another shape than the old one; it is to be moved as it is")
+    if not product[where].all():
+        raise CheckFailed(
+            f"{given}: {int((~product)[where].sum())} pixels of the defect hang in the air; all of it is to lie on the "
+            "product (a defect beside it is none)"
+        )
+    if (made[~where] != good[~where]).any():
+        changed = int((made != good).any(-1)[~where].sum())
+        raise CheckFailed(
+            f"{given}: {changed} pixels outside the new mask are not those of the good image; cut along the mask, "
+            "not along its box, and leave the rest alone"
+        )
+    if (made[rows + shift[0], columns + shift[1]] != image[rows, columns]).any():
+        raise CheckFailed(f"{given}: the pixels under the new mask are not those of the defect, each in its place")
+    return shift

@@ -1,13 +1,16 @@
-"""Checks of chapter 6: comparing with a reported figure, and reporting honestly."""
+"""Checks of chapter 6 and of the capstone: comparing with a reported figure, and reporting honestly."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .base import Case, CheckFailed, check, compare, number, short
+from hw3lib.core.text import plural
+
+from .base import Case, CheckFailed, call, check, compare, numbers, short, written
 
 _TEST_IMAGES = {"carpet": 22, "wood": 26, "bottle": 8, "capsule": 24}  # of the four reports' best rows
 
@@ -119,21 +122,8 @@ def honest_summary(rng: np.random.Generator, function: Any) -> str:
 
 
 @check
-def points_an_image(rng: np.random.Generator, prediction: Any, function: Any) -> str:
-    """By how many percentage points one test image moves an accuracy; the prediction may be wrong.
-
-    Args:
-        prediction: a number for each of the four reports.
-        function: ``f(images) -> points``; one decimal is enough.
-    """
-    if not isinstance(prediction, Mapping) or set(prediction) != set(_TEST_IMAGES):
-        raise CheckFailed(
-            f"prediction: expected a number for each of {', '.join(_TEST_IMAGES)}, found {short(prediction)}"
-        )
-    for name, value in prediction.items():
-        if value is ...:
-            raise CheckFailed(f"prediction[{name!r}]: there is no number yet; a wrong guess costs nothing")
-        number(value, f"prediction[{name!r}]")
+def points_an_image(rng: np.random.Generator, function: Any) -> str:
+    """By how many percentage points one test image moves an accuracy; one decimal is enough."""
     cases = [(f"{n} test images", (n,)) for n in (8, *map(int, rng.choice(np.arange(9, 90), 8, replace=False)))]
     compare(
         function,
@@ -159,5 +149,146 @@ def points_an_image(rng: np.random.Generator, prediction: Any, function: Any) ->
         same=lambda found, expected: abs(found - expected) < 0.0505,
     )
     worth = {name: round(100 / images, 1) for name, images in _TEST_IMAGES.items()}
-    off = max(abs(float(prediction[name]) - points) for name, points in worth.items())
-    return f"{worth}, predicted to within {off:.1f}; a difference smaller than that is no difference"
+    return f"{worth}; a difference smaller than that is no difference"
+
+
+HELPS, HURTS, SAME, KEPT = "helps", "hurts", "makes no difference", "will be as good on new products"
+
+
+@check
+def claims(rng: np.random.Generator, letter: Any, function: Any) -> str:
+    """Whether a claim follows from a row of a table, and a letter on one that does not, which a teacher judges.
+
+    Args:
+        letter: 40 to 250 words.
+        function: ``f(claim, row) -> bool``; ``row`` has ``accuracy``, ``low``, ``high``, ``gain``, ``gain_low``,
+            ``gain_high`` and ``chosen_on``.
+    """
+    written(letter, "letter", 40, 250)
+    cases: list[Case] = []
+    for chosen_on in ("validation images", "test images"):
+        for gain, beyond in ((6, -0.3), (6, 0.3), (-6, -0.3), (-6, 0.3), (0.5, 3), (12, -6)):
+            middle = gain + float(rng.uniform(-0.4, 0.4))
+            half = abs(middle) + beyond  # the interval reaches so far beyond zero
+            accuracy = float(rng.uniform(60, 85))
+            row: dict[str, Any] = {"accuracy": accuracy, "low": accuracy - 8, "high": accuracy + 7, "gain": middle}
+            row |= {"gain_low": middle - half, "gain_high": middle + half}
+            row = {name: round(value, 1) for name, value in row.items()} | {"chosen_on": chosen_on}
+            said = f"a gain of {row['gain']:+g} ({row['gain_low']:+g} to {row['gain_high']:+g}), chosen on {chosen_on}"
+            cases += [(f"{said}, the claim {claim!r}", (claim, row)) for claim in (HELPS, HURTS, SAME, KEPT)]
+    rng.shuffle(cases)
+
+    def follows(claim: str, row: dict, **other: Any) -> bool:
+        rules = {
+            HELPS: row["gain_low"] > 0,
+            HURTS: row["gain_high"] < 0,
+            SAME: False,
+            KEPT: row["chosen_on"] == "validation images",
+        }
+        return bool({**rules, **other}[claim])
+
+    def zero_inside(row: dict) -> bool:
+        return row["gain_low"] <= 0 <= row["gain_high"]
+
+    compare(
+        function,
+        cases,
+        follows,
+        "what would have to be true of the row for this claim, and what else could explain the same row?",
+        [
+            (
+                lambda c, r: follows(c, r, **{SAME: zero_inside(r)}),
+                "an interval that contains zero contains gains, too: not to show one is not to show that there is none",
+            ),
+            (
+                lambda c, r: follows(c, r, **{SAME: zero_inside(r), KEPT: True}),
+                "no gain shown is not shown that there is none; and images that chose a method flatter it",
+            ),
+            (
+                lambda c, r: follows(c, r, **{HELPS: r["gain"] > 0, HURTS: r["gain"] < 0}),
+                "the gain itself is above or below zero nearly always; its interval says whether chance explains it",
+            ),
+            (
+                lambda c, r: follows(c, r, **{KEPT: True}),
+                "what was chosen by the test images was favoured by chance on them",
+            ),
+            (
+                lambda c, r: follows(c, r, **{KEPT: False}),
+                "test images that chose nothing do judge it",
+            ),
+            (
+                lambda c, r: follows(c, r, **{KEPT: r["chosen_on"] == "test images"}),
+                "it is the other way round: the images that chose flatter what they chose",
+            ),
+            (
+                lambda c, r: follows(c, r, **{HELPS: r["gain_high"] > 0, HURTS: r["gain_low"] < 0}),
+                "these are the outer ends; a claim holds if the whole interval is on one side of zero",
+            ),
+            (
+                lambda c, r: follows(c, r, **{HELPS: r["gain_high"] < 0, HURTS: r["gain_low"] > 0}),
+                "helping and hurting are exchanged",
+            ),
+            (
+                lambda c, r: follows(c, r, **{HELPS: not zero_inside(r), HURTS: not zero_inside(r)}),
+                "an interval that leaves out zero lies above or below it: on which side?",
+            ),
+            (
+                lambda c, r: follows(c, r, **{SAME: abs(r["gain"]) < 1}),
+                "a small gain with a wide interval may be a large one",
+            ),
+            (lambda c, r: not follows(c, r), "it is upside down: True where a claim follows"),
+            (lambda c, r: True, "that believes everything"),
+            (lambda c, r: False, "that believes nothing; some claims do follow"),
+        ],
+        what="whether it follows",
+        read=_truth,
+        same=lambda found, expected: bool(found) == bool(expected),
+    )
+    return "you read tables by what they leave open; your letter is for your teacher"
+
+
+@check
+def capstone_question(rng: np.random.Generator, question: Any) -> str:
+    """What is inspected, in 40 to 200 words."""
+    written(question, "question", 40, 200)
+    return "there is a question; by the end the report is to answer it"
+
+
+@check
+def capstone_inspection(rng: np.random.Generator, function: Any, table: Any) -> str:
+    """``f(table) -> figures, results``: it runs, draws, and measures with intervals.
+
+    Args:
+        function: gives a dict of at least three matplotlib figures by name, and one of at least two measured values by
+            name, each ``(value, low, high)``.
+        table: of the photographs, see :func:`hw3lib.data.load_table`.
+    """
+    given = f"a table of {len(table)} photographs"
+    value = call(function, table, given=given, library=True)
+    if not isinstance(value, tuple | list) or len(value) != 2 or not all(isinstance(v, Mapping) for v in value):
+        raise CheckFailed(f"{given}: expected two dicts, figures and results, found {short(value)}")
+    figures, results = value
+    if len(figures) < 3:
+        raise CheckFailed(f"{given}: {len(figures)} figures, expected three or more")
+    for name, figure in figures.items():
+        axes = getattr(figure, "axes", None)
+        if not axes or not any(one.has_data() for one in axes):
+            raise CheckFailed(f"{given}: the figure {name!r} has nothing drawn on it; expected a matplotlib figure")
+    if len(results) < 2:
+        raise CheckFailed(f"{given}: {len(results)} {plural(len(results), 'result')}, expected two or more")
+    for name, measured in results.items():
+        low_first = numbers(measured, np.zeros(3), f"{given}, the result {name!r} (value, low, high)")
+        if not low_first[1] <= low_first[0] <= low_first[2]:
+            raise CheckFailed(f"{given}: the result {name!r} lies outside its interval: {short(low_first)}")
+        if low_first[1] == low_first[2]:
+            raise CheckFailed(f"{given}: the interval of {name!r} has no width, which nobody believes")
+    return f"it runs: {len(figures)} figures, {len(results)} results with intervals"
+
+
+@check
+def capstone_report(rng: np.random.Generator, report: Any) -> str:
+    """A report of 300 to 900 words with at least two results, each with its limits; a teacher judges what it says."""
+    written(report, "report", 300, 900)
+    if (found := len(re.findall(r"\d+(?:\.\d+)?", report))) < 6:
+        raise CheckFailed(f"report: {found} numbers, expected six or more: two results, each with both of its limits")
+    return "it has a length, and numbers; what it is worth your teacher says, by the rubric"

@@ -11,10 +11,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 from PIL import Image
 from tqdm.auto import tqdm
@@ -23,6 +26,7 @@ from hw3lib.core.cores import usable_cores
 from hw3lib.core.files import atomic_folder, sweep_leftovers
 from hw3lib.core.text import did_you_mean
 from hw3lib.data.fetch.official import OFFICIAL, OfficialCounts
+from hw3lib.data.table import digest, load_table
 from hw3lib.errors import Hw3Error
 
 from .canvas import photograph
@@ -111,6 +115,7 @@ def make(
     workers: int | None = None,
     progress: bool = False,
     force: bool = False,
+    test: Mapping[str, int] | None = None,
 ) -> Path:
     """Generate a category in the layout of MVTec AD, or find it there already.
 
@@ -122,10 +127,11 @@ def make(
         workers: processes; None takes one a core.
         progress: show a bar.
         force: make it again even if it is there.
+        test: images of each class in ``test/``, and none in ``train/``; None: as the profile says.
 
     Returns:
-        The category's folder. A folder made before with the same profile, seed and painter is kept as it is; one made
-        otherwise is replaced in one step, when the new one is whole.
+        The category's folder. A folder made before with the same profile, seed, numbers and painter is kept as it is;
+        one made otherwise is replaced in one step, when the new one is whole.
 
     Raises:
         Hw3Error: unknown category or profile, a folder in the way that was not generated, or no room to write.
@@ -134,21 +140,21 @@ def make(
     if profile not in PROFILES:
         raise Hw3Error(f"profile={profile!r}: expected one of {', '.join(PROFILES)}")
     target = Path(root) / "synthetic" / spec.name
-    size, jobs = _plan(spec, profile, seed)
-    wanted = {
-        "profile": profile,
-        "seed": seed,
-        "size": size,
-        "images": len(jobs),
-        "painter": _painter_digest(spec),
-    }
+    size, counts = _plan(spec, profile, test)
+    jobs = _jobs(counts, seed)
+    wanted = {"profile": profile, "seed": seed, "size": size, "images": counts, "painter": _painter_digest(spec)}
     sweep_leftovers(target)
-    found = _manifest(target)
+    found = manifest(target)
     if target.exists() and found is None:
         raise Hw3Error(
             f"{target} is in the way and was not generated (no {MANIFEST}); move it or choose another folder"
         )
-    if found == wanted and not force and len(list(target.glob("t*/*/*.png"))) == len(jobs):
+    if (
+        found is not None
+        and not force
+        and found | wanted == found
+        and len(list(target.glob("t*/*/*.png"))) == len(jobs)
+    ):
         return target
     with atomic_folder(target, replace=True) as folder:
         for _, place, mask, _ in jobs:
@@ -164,7 +170,8 @@ def make(
             f"in MVTec AD. No image of that dataset is contained. Profile {profile}, seed {seed}.\n",
             encoding="utf-8",
         )
-        (folder / MANIFEST).write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+        content = wanted | {"digest": digest(load_table(folder.parent, folder.name))}
+        (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return target
 
 
@@ -177,22 +184,27 @@ def _spec(category: str) -> Product:
     return PRODUCTS[name]
 
 
-def _plan(spec: Product, profile: str, seed: int) -> tuple[int, list[tuple]]:
-    """Side in pixels, and every picture as ``(defect, image path, mask path or None, seed)``."""
+def _plan(spec: Product, profile: str, test: Mapping[str, int] | None) -> tuple[int, dict[str, int]]:
+    """Side in pixels, and how many pictures there are below each folder, ``{"test/good": 18}``."""
     quick = PROFILES[profile]
     assert spec.counts.test_good is not None, f"{spec.name}: only categories with known counts are generated"
     size = quick["size"] if quick else spec.size
-    counts = [
-        ("train", "good", quick["train_good"] if quick else spec.counts.train_good),
-        ("test", "good", quick["test"] if quick else spec.counts.test_good),
-        *(("test", d, quick["test"] if quick else n) for d, n in spec.defects.items()),
-    ]
+    if test is not None:
+        return size, {f"test/{name}": count for name, count in test.items()}
+    good = quick["test"] if quick else spec.counts.test_good
+    defects = {f"test/{d}": quick["test"] if quick else n for d, n in spec.defects.items()}
+    return size, {"train/good": quick["train_good"] if quick else spec.counts.train_good, "test/good": good} | defects
+
+
+def _jobs(counts: Mapping[str, int], seed: int) -> list[tuple]:
+    """Every picture as ``(defect, image path, mask path or None, seed)``."""
     jobs = []
-    for group, (split, defect, count) in enumerate(counts):
+    for group, (place, count) in enumerate(counts.items()):
+        defect = place.rpartition("/")[2]
         for i in range(count):
             mask = None if defect == "good" else f"ground_truth/{defect}/{i:03d}_mask.png"
-            jobs.append((defect, f"{split}/{defect}/{i:03d}.png", mask, (seed, group, i)))
-    return size, jobs
+            jobs.append((defect, f"{place}/{i:03d}.png", mask, (seed, group, i)))
+    return jobs
 
 
 def _write(product: str, folder: Path, size: int, defect: str, place: str, mask_place: str | None, seed: tuple) -> None:
@@ -209,8 +221,25 @@ def _painter_digest(spec: Product) -> str:
     return hashlib.sha256(code).hexdigest()[:16]
 
 
-def _manifest(folder: Path) -> dict | None:
+def manifest(folder: Path) -> dict[str, Any] | None:
+    """What is recorded of a generated category; None where the folder was not generated."""
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
+
+
+def generated(table: pd.DataFrame) -> dict[str, Any] | None:
+    """What is recorded of the generated category that a table holds, if it is as this version of the painter made it.
+
+    Returns:
+        ``profile``, ``seed`` and others; None of other categories, and of one whose images, masks or settings were
+        changed by hand, which no further images can be drawn for.
+    """
+    folder = Path(str(table.attrs.get("folder", "")))
+    found = manifest(folder)
+    if found is None or folder.name not in PRODUCTS:
+        return None
+    same = found.get("painter") == _painter_digest(PRODUCTS[folder.name]) and found.get("digest") == digest(table)
+    return found if same else None

@@ -3,8 +3,8 @@
 from itertools import groupby
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
-from sklearn.metrics import jaccard_score
 
 from hw3lib.core.untrusted import parse
 
@@ -49,7 +49,61 @@ def by_loop(mask):
 
 
 def iou(a, b):
-    return (a & b).sum() / (a | b).sum()
+    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0, across) * max(0, down)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def hits(found, truth, once=True, apart=True, least=0.5, key=lambda box: -box[5]):
+    """Right or not, the surest box first."""
+    left, right = [tuple(t) for t in truth], []
+    for box in sorted(map(tuple, found), key=key):
+        near = [t for t in left if iou(box[1:5], t[1:]) >= least and (t[0] == box[0] or not apart)]
+        right.append(bool(near))
+        if near and once:
+            left.remove(max(near, key=lambda t: iou(box[1:5], t[1:])))
+    return np.array(right)
+
+
+def ap(found, truth, **how):
+    right = hits(found, truth, **how)
+    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
+    return sum(precision[k:].max() for k in np.flatnonzero(right)) / len(truth)
+
+
+def ap_raw(found, truth):
+    right = hits(found, truth)
+    return (np.cumsum(right) / np.arange(1, len(right) + 1))[right].sum() / len(truth)
+
+
+def ap_by_recall(found, truth):  # the area below the envelope, recall step by recall step
+    right = hits(found, truth)
+    recall, precision = np.cumsum(right) / len(truth), np.cumsum(right) / np.arange(1, len(right) + 1)
+    total, before = 0.0, 0.0
+    for level in np.unique(recall[recall > 0]):
+        total += (level - before) * precision[recall >= level].max()
+        before = level
+    return total
+
+
+def ap_as_voc(found, truth):
+    right = hits(found, truth)
+    recall = np.r_[0, np.cumsum(right) / len(truth), 1]
+    precision = np.r_[0, np.cumsum(right) / np.arange(1, len(right) + 1), 0]
+    for k in range(len(precision) - 2, -1, -1):
+        precision[k] = max(precision[k], precision[k + 1])
+    steps = np.flatnonzero(np.diff(recall))
+    return ((recall[steps + 1] - recall[steps]) * precision[steps + 1]).sum()
+
+
+def ap_by_image(found, truth):  # boxes of an image are matched by themselves, then all are put together
+    rows = []
+    for image in np.unique(found[:, 0]):
+        own, goal = found[found[:, 0] == image], truth[truth[:, 0] == image]
+        rows += zip(sorted(own[:, 5], reverse=True), hits(own, goal), strict=True)
+    right = np.array([r for _, r in sorted(rows, key=lambda row: -row[0])])
+    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
+    return np.maximum.accumulate(precision[::-1])[::-1][right].sum() / len(truth)
 
 
 def ends(mask):
@@ -123,23 +177,23 @@ def over(count):
 
 RIGHT = {
     "run_lengths": [runs, by_diff, by_groups, by_text, by_loop, lambda m: tuple(map(float, runs(m)))],
-    "mask_iou": [
-        iou,
-        lambda a, b: np.logical_and(a, b).sum() / np.logical_or(a, b).sum(),
-        lambda a, b: (n := (a & b).sum()) / (a.sum() + b.sum() - n),
-        lambda a, b: jaccard_score(a.ravel(), b.ravel()),
-        lambda a, b: np.minimum(a, b).sum() / np.maximum(a, b).sum(),
-        lambda a, b: len((s := set(np.flatnonzero(a))) & (t := set(np.flatnonzero(b)))) / len(s | t),
+    "average_precision": [
+        ap,
+        ap_by_recall,
+        ap_as_voc,
+        ap_by_image,
+        lambda f, t: np.array([ap(f, t)]),
+        lambda f, t: ap(pd.DataFrame(f).sort_values(5).to_numpy(), t[::-1]),
     ],
     "voc_box": [moved(1, 1, 1, 1), by_slices, by_any, by_argwhere, lambda m: tuple(v + 1 for v in ends(m)), lambda m: (
         np.array(ends(m), float) + 1)],
     "dropped_components": [
-        (10, small),
-        (0, by_sum),
-        (3, by_unique),
-        (10, by_filling),
-        (10, lambda masks, least: np.sum([np.sum(areas(m) < least) for m in masks])),
-        (10, lambda masks, least: sum(a <= least - 1 for m in masks for a in areas(m))),
+        small,
+        by_sum,
+        by_unique,
+        by_filling,
+        lambda masks, least: np.sum([np.sum(areas(m) < least) for m in masks]),
+        lambda masks, least: sum(a <= least - 1 for m in masks for a in areas(m)),
     ],
 }  # fmt: skip
 WRONG = {
@@ -161,22 +215,24 @@ WRONG = {
         (lambda m: "1 3", "whole numbers"),
         (lambda m: [runs(m), [1]], "whole numbers"),
     ],
-    "mask_iou": [
-        (lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum()), "Dice"),
-        (lambda a, b: (a == b).mean(), "in neither"),
-        (lambda a, b: (a & b).sum() / a.sum(), "first mask alone"),
-        (lambda a, b: (a & b).sum() / b.sum(), "second mask alone"),
-        (lambda a, b: (a & b).sum() / (a.sum() + b.sum()), "counted twice below"),
-        (lambda a, b: (a & b).mean(), "all pixels of the image"),
-        (lambda a, b: (a & b).sum(), "divided by"),
-        (lambda a, b: 1 - iou(a, b), "one minus"),
-        (lambda a, b: (a ^ b).sum() / (a | b).sum(), "^ in exactly one"),
-        (lambda a, b: (a & b).sum() / max(1, (a ^ b).sum()), "over pixels in at least one"),
-        (lambda a, b: (a & b).sum() / max(a.sum(), b.sum()), "larger mask"),
-        (lambda a, b: (a & b).sum() / min(a.sum(), b.sum()), "smaller mask"),
-        (lambda a, b: 100 * iou(a, b), "per cent"),
-        (lambda a, b: a & b, "expected one number"),
-        (lambda a, b: (parse("1"), iou(a, b))[1], "calls hw3lib's"),
+    "average_precision": [
+        (lambda f, t: ap(f, t, once=False), "second box on the same defect"),
+        (lambda f, t: ap(f, t, apart=False), "on its own image alone"),
+        (lambda f, t: ap(f, t, key=lambda box: box[5]), "surest box comes first"),
+        (lambda f, t: ap(f, t, key=lambda box: 0), "in no order"),
+        (ap_raw, "precision may rise again"),
+        (lambda f, t: ap(f, t, least=1e-9), "boxes that touch"),
+        (lambda f, t: ap(f, t) * len(t) / len(f), "also those not found"),
+        (lambda f, t: ap(f, t) * len(t) / hits(f, t).sum(), "nobody found"),
+        (lambda f, t: hits(f, t).mean(), "precision of all boxes"),
+        (lambda f, t: hits(f, t).sum() / len(t), "recall of all boxes"),
+        (lambda f, t: 100 * ap(f, t), "per cent"),
+        (lambda f, t: (np.cumsum(hits(f, t)) / np.arange(1, len(f) + 1)).mean(), "where a box is right"),
+        (lambda f, t: ap(f, t, least=0.9), "by falling score"),
+        (lambda f, t: f[:, 5].mean(), "by falling score"),
+        (lambda f, t: parse("0.5"), "calls hw3lib's"),
+        (lambda f, t: hits(f, t), "expected one number"),
+        (lambda f, t: {9: 0.5}.get(len(t), 1.0), "by falling score"),
     ],
     "voc_box": [
         (moved(0, 0, 0, 0, order=(1, 0, 3, 2)), "exchanged, and pixels count from 1"),
@@ -196,20 +252,18 @@ WRONG = {
         (lambda m: np.nonzero(m)[0].min, "of the shape (4,)"),
     ],
     "dropped_components": [
-        (("many", small), "found 'many'"),
-        ((-1, small), "0 or more"),
-        ((10, over(lambda m, k: (areas(m) <= k).sum())), "exactly min_area pixels stays"),
-        ((10, over(lambda m, k: (areas(m, None) < k).sum())), "not joined"),
-        ((10, over(lambda m, k: (areas(m) >= k).sum())), "that stay"),
-        ((10, over(lambda m, k: len(areas(m)))), "all components"),
-        ((10, over(lambda m, k: areas(m)[areas(m) < k].sum())), "count components"),
-        ((10, over(lambda m, k: m.sum() < k)), "these are masks"),
-        ((10, over(lambda m, k: (areas(m) < k).any())), "count all of them"),
-        ((10, over(lambda m, k: (areas(m) == k).sum())), "have exactly"),
-        ((10, lambda masks, k: (areas(masks[0]) < k).sum()), "first mask alone"),
-        ((10, lambda masks, k: (areas(masks[-1]) < k).sum()), "last mask alone"),
-        ((10, lambda masks, k: small(masks, k) + len(masks)), "background"),
-        ((10, lambda masks, k: small(masks, 3)), "m"),
-        ((10, 7), "expected your function"),
+        (over(lambda m, k: (areas(m) <= k).sum()), "exactly min_area pixels stays"),
+        (over(lambda m, k: (areas(m, None) < k).sum()), "not joined"),
+        (over(lambda m, k: (areas(m) >= k).sum()), "that stay"),
+        (over(lambda m, k: len(areas(m))), "all components"),
+        (over(lambda m, k: areas(m)[areas(m) < k].sum()), "count components"),
+        (over(lambda m, k: m.sum() < k), "these are masks"),
+        (over(lambda m, k: (areas(m) < k).any()), "count all of them"),
+        (over(lambda m, k: (areas(m) == k).sum()), "have exactly"),
+        (lambda masks, k: (areas(masks[0]) < k).sum(), "first mask alone"),
+        (lambda masks, k: (areas(masks[-1]) < k).sum(), "last mask alone"),
+        (lambda masks, k: small(masks, k) + len(masks), "background"),
+        (lambda masks, k: small(masks, 3), "m"),
+        (7, "expected your function"),
     ],
 }

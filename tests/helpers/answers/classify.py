@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import NearestCentroid
@@ -18,10 +19,19 @@ from torch import nn
 
 from hw3lib.core.intervals import wilson_interval
 
-_rng = np.random.default_rng(0)
+
+def features(rng, labels):  # the second one is noise that a mean cannot ignore
+    n = len(labels)
+    return np.stack([(labels == "b") + 0.2 * rng.normal(size=n), 30 * rng.normal(size=n)], 1)
+
+
 LABELS = np.repeat(["a", "b"], 60)
-# The second feature is noise that a mean cannot ignore.
-FEATURES = np.stack([(LABELS == "b") + 0.2 * _rng.normal(size=120), 30 * _rng.normal(size=120)], 1)
+FEATURES = features(np.random.default_rng(0), LABELS)
+
+
+def hidden(rng):
+    labels = rng.permutation(np.repeat(["a", "b"], 45))
+    return features(rng, labels), labels
 
 
 def wilson(k, n, z=1.96):
@@ -146,6 +156,116 @@ def looked_up(x, y, t):
     return np.array([rows.get(tuple(row), "a") for row in t])
 
 
+def drawn(choose, *, lines=("train_loss", "val_loss"), over="epoch", labels=True, legend=True, mark=0):
+    """A picture of the losses, and the epoch that ``choose`` chooses."""
+
+    def plot(history, axes):
+        epoch = choose(history)
+        for name in lines:
+            axes.plot(history[over] if over else history.index, history[name], label=name)
+        if labels:
+            axes.set(xlabel="epoch", ylabel="loss")
+        if legend:
+            axes.legend()
+        if mark is not None and np.ndim(epoch) == 0:
+            axes.axvline(epoch + mark, linestyle=":")
+        return epoch
+
+    return plot
+
+
+def by_pandas(history, axes):
+    history.plot("epoch", ["val_loss", "train_loss"], ax=axes, ylabel="loss")
+    epoch = best("val_loss")(history)
+    axes.plot([epoch, epoch], axes.get_ylim())
+    return epoch
+
+
+def by_words(history, axes):
+    for name in ("train_loss", "val_loss"):
+        axes.plot(*history[["epoch", name]].to_numpy().T, marker="o")
+        axes.text(1, history[name].iloc[0], name)
+    epoch = int(history["epoch"][history["val_loss"].argmin()])
+    axes.axvline(epoch, color="k")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("cross-entropy")
+    return epoch
+
+
+def pipe(x, y, train, test, k=20, model=None, rows=None, choose=None, scale=None):
+    """Standardise, choose features, fit; ``scale``, ``choose`` and ``rows`` are where each looks."""
+    rows, choose, scale = (train if part is None else part for part in (rows, choose, scale))
+    z = (x - x[scale].mean(0)) / x[scale].std(0)
+    name = np.unique(y)[0]
+    gap = np.abs(z[choose][y[choose] == name].mean(0) - z[choose][y[choose] != name].mean(0))
+    keep = np.argsort(-gap)[:k]
+    model = model or LogisticRegression(max_iter=500)
+    return model.fit(z[rows][:, keep], y[rows]).predict(z[test][:, keep])
+
+
+def everything(x):
+    return np.arange(len(x))
+
+
+def by_sklearn(x, y, train, test):
+    steps = make_pipeline(StandardScaler(), SelectKBest(k=10), LogisticRegression(max_iter=500))
+    return steps.fit(x[train], y[train]).predict(x[test])
+
+
+def by_mean(x, y, train, test):
+    middle, spread = np.median(x[train], 0), x[train].std(0)
+    a, b = ((x[part] - middle) / spread for part in (train, test))
+    names = np.unique(y[train])
+    means = np.stack([a[y[train] == name].mean(0) for name in names])
+    weight = np.abs(means[0] - means[1]) > 1
+    return names[((b[:, None] - means) ** 2 * weight).sum(-1).argmin(1)]
+
+
+def each_by_itself(x, y, train, test):  # the test rows are standardised by themselves
+    z = x.copy()
+    for part in (train, test):
+        z[part] = (x[part] - x[part].mean(0)) / x[part].std(0)
+    return pipe(z, y, train, test)
+
+
+EXPLANATION = (
+    "The network is right about the contaminated bottle, and its map peaks at the label in the corner, where nothing "
+    "is wrong. Perhaps all contaminated bottles were photographed on one day with that label, so the label tells "
+    "the class in training and in the test alike, and the accuracy cannot show it. I would cover the label, or cut it "
+    "out, and look whether the decision changes; then photograph good bottles with the label, and train again."
+)
+
+
+def peaks(maps, masks):
+    return np.array([mask[np.unravel_index(one.argmax(), one.shape)] for one, mask in zip(maps, masks, strict=True)])
+
+
+def beside(maps, masks, said, truth):
+    return np.flatnonzero((said == truth) & (truth != "good") & ~peaks(maps, masks))
+
+
+def beside_by_loop(maps, masks, said, truth):
+    found = []
+    for k in range(len(maps)):
+        row, column = np.argwhere(maps[k] == maps[k].max())[0]
+        if truth[k] != "good" and truth[k] == said[k] and not masks[k][row, column]:
+            found.append(k)
+    return found
+
+
+def of_defects(maps, masks, said, truth):
+    return [k for k in np.flatnonzero(masks.any((1, 2)) & (said == truth)) if maps[k][masks[k]].max() < maps[k].max()]
+
+
+def by_means(maps, masks, said, truth):
+    rows = np.flatnonzero((said == truth) & (truth != "good"))
+    return [k for k in rows if maps[k][masks[k]].mean() <= maps[k][~masks[k]].mean()]
+
+
+def right(rule):
+    return lambda m, k, s, t: np.flatnonzero(rule(peaks(m, k), s, t))
+
+
 tick = count()
 RIGHT = {
     "wilson": [
@@ -157,13 +277,31 @@ RIGHT = {
         lambda k, n: np.clip(wilson(k, n), 0, 1),
     ],
     "exchange_head": [head, by_loop, of_a_copy, with_dropout, after, without_bias],
-    "best_epoch": [
-        best("val_loss"),
-        lambda h: int(np.argmin(h["val_loss"])) + 1,
-        lambda h: h.loc[h["val_loss"] == h["val_loss"].min(), "epoch"].iloc[-1],
-        lambda h: h.sort_values("val_loss", kind="stable")["epoch"].iloc[0],
-        lambda h: h.set_index("epoch")["val_loss"].idxmin(),
-        lambda h: min(h.itertuples(), key=lambda row: row.val_loss).epoch,
+    "choose_epoch": [
+        drawn(best("val_loss")),
+        drawn(lambda h: int(np.argmin(h["val_loss"])) + 1, lines=("val_loss", "train_loss")),
+        drawn(lambda h: h.loc[h["val_loss"] == h["val_loss"].min(), "epoch"].iloc[-1]),
+        by_pandas,
+        by_words,
+        drawn(lambda h: min(h.itertuples(), key=lambda row: row.val_loss).epoch),
+    ],
+    "leak_free": [
+        pipe,
+        by_sklearn,
+        by_mean,
+        lambda x, y, a, b: pipe(x, y, a, b, k=6, model=SVC()).tolist(),
+        lambda x, y, a, b: pipe(x, y, a, b, model=LinearDiscriminantAnalysis(), k=5),
+        lambda x, y, a, b: np.concatenate([pipe(x, y, a, b[::2]), pipe(x, y, a, b[1::2])])[
+            np.argsort(np.r_[: len(b) : 2, 1 : len(b) : 2])
+        ],
+    ],
+    "wrong_reason": [
+        (EXPLANATION, beside),
+        (EXPLANATION, beside_by_loop),
+        (EXPLANATION, of_defects),
+        (EXPLANATION, lambda *x: set(beside(*x).tolist())),
+        (EXPLANATION, lambda *x: beside(*x)[::-1].tolist()),
+        (EXPLANATION * 2, lambda m, k, s, t: np.flatnonzero(np.where(t == "good", False, s == t) > peaks(m, k))),
     ],
     "beats_nearest_mean": [
         learned(LogisticRegression(max_iter=3000)),
@@ -206,35 +344,81 @@ WRONG = {
         (unanswered_head, "is there a return"),
         (lambda m, n: n, "expected a network, found int"),
     ],
-    "best_epoch": [
-        (best("test_accuracy", worst=True), "when only test_accuracy changes"),
-        (ties_by_test, "not even between equals"),
-        (best("train_loss"), "nearly always falls"),
-        (lambda h: h["val_loss"].idxmin(), "count from 1"),
-        (lambda h: h["val_loss"].idxmin() + 2, "too late"),
-        (lambda h: h["val_loss"].min(), "the loss itself"),
-        (best("val_loss", worst=True), "lower is better"),
-        (lambda h: h["epoch"][(h["val_loss"] + h["train_loss"]).idxmin()], "has no say"),
-        (lambda h: h["epoch"][(h["val_loss"] - h["train_loss"]).idxmin()], "gap between"),
-        (lambda h: h["epoch"].max(), "last epoch"),
-        (lambda h: h["epoch"][h["val_loss"].diff().gt(0).idxmax() - 1], "may fall again"),
-        (lambda h: h.loc[h["val_loss"].idxmin()], "a row or column"),
-        (lambda h: {12: 3}.get(len(h), 1), "the lowest one decides"),
-        (lambda h: h["epoch"][h["loss"].idxmin()], "raised KeyError"),
+    "choose_epoch": [
+        (drawn(best("test_accuracy", worst=True)), "when only test_accuracy changes"),
+        (drawn(ties_by_test), "not even between equals"),
+        (drawn(best("train_loss")), "nearly always falls"),
+        (drawn(lambda h: h["val_loss"].idxmin()), "count from 1"),
+        (drawn(lambda h: h["val_loss"].idxmin() + 2), "too late"),
+        (drawn(lambda h: h["val_loss"].min()), "the loss itself"),
+        (drawn(best("val_loss", worst=True)), "lower is better"),
+        (drawn(lambda h: h["epoch"][(h["val_loss"] + h["train_loss"]).idxmin()]), "has no say"),
+        (drawn(lambda h: h["epoch"][(h["val_loss"] - h["train_loss"]).idxmin()]), "gap between"),
+        (drawn(lambda h: h["epoch"].max()), "last epoch"),
+        (drawn(lambda h: h["epoch"][h["val_loss"].diff().gt(0).idxmax() - 1]), "may fall again"),
+        (drawn(lambda h: h.loc[h["val_loss"].idxmin()]), "a row or column"),
+        (drawn(lambda h: {12: 3}.get(len(h), 1)), "the lowest one decides"),
+        (drawn(best("val_loss"), lines=("train_loss",)), "no line of the validation loss"),
+        (drawn(best("val_loss"), lines=("val_loss",)), "no line of the training loss"),
+        (drawn(best("val_loss"), over=None), "over the rows of the table"),
+        (drawn(best("val_loss"), lines=("train_loss", "val_loss", "test_accuracy")), "leave it out"),
+        (drawn(best("val_loss"), labels=False), "has no label"),
+        (drawn(best("val_loss"), legend=False), "which line is which"),
+        (drawn(best("val_loss"), mark=None), "nothing marks"),
+        (drawn(best("val_loss"), mark=1), "is marked"),
+        (lambda h, axes: best("val_loss")(h), "no line of"),
+        (drawn(lambda h: h["epoch"][h["loss"].idxmin()]), "raised KeyError"),
+    ],
+    "leak_free": [
+        (lambda x, y, a, b: pipe(x, y, a, b, choose=everything(x), scale=everything(x)), "other labels"),
+        (lambda x, y, a, b: pipe(x, y, a, b, choose=everything(x)), "other labels"),
+        (lambda x, y, a, b: pipe(x, y, a, b, scale=everything(x)), "judged by its neighbours"),
+        (lambda x, y, a, b: pipe(x, y, a, b, rows=everything(x)), "other labels"),
+        (lambda x, y, a, b: pipe(x, y, b, b), "other labels"),
+        (lambda x, y, a, b: pipe(x, y, a, b, choose=b), "other labels"),
+        (each_by_itself, "judged by its neighbours"),
+        (lambda x, y, a, b: y[b], "other labels"),
+        (lambda x, y, a, b: np.random.default_rng(next(tick)).choice(y, len(b)), "predict differently"),
+        (lambda x, y, a, b: np.full(len(b), "good"), "nothing leaks, and"),
+        (lambda x, y, a, b: np.where(pipe(x, y, a, b) == "good", "dent", "good"), "worse than guessing"),
+        (lambda x, y, a, b: pipe(x, y, a, everything(x)), "a label for each test row"),
+        (lambda x, y, a, b: pipe(x, y, a, b) == "good", "is no class"),
+        (lambda x, y, a, b: pipe(x[:, np.argsort(-x.var(0))[:3]], y, a, b), "s"),
+        (lambda x, y, a, b: [[1], [2, 3]], "a label for each test row"),
+    ],
+    "wrong_reason": [
+        ((EXPLANATION, right(lambda p, s, t: (s == t) & ~p)), "has no defect to point at"),
+        ((EXPLANATION, right(lambda p, s, t: (t != "good") & ~p)), "wrong decisions are among them, too"),
+        ((EXPLANATION, right(lambda p, s, t: ~p)), "good images and wrong decisions"),
+        ((EXPLANATION, right(lambda p, s, t: (s == t) & p)), "ask for the others"),
+        ((EXPLANATION, right(lambda p, s, t: (s != t) & (t != "good") & ~p)), "these are the wrong decisions"),
+        ((EXPLANATION, right(lambda p, s, t: (s != "good") & ~p)), "compare it with truth"),
+        ((EXPLANATION, lambda m, k, s, t: beside(-m, k, s, t)), "where the map is lowest"),
+        ((EXPLANATION, by_means), "compares means"),
+        ((EXPLANATION, right(lambda p, s, t: (s == t) & (t != "good"))), "where are their peaks"),
+        ((EXPLANATION, lambda *x: []), "there are some"),
+        ((EXPLANATION, lambda *x: len(beside(*x))), "three things"),
+        ((EXPLANATION, lambda *x: beside(*x) + 1), "three things"),
+        ((EXPLANATION, lambda *x: np.repeat(beside(*x), 2)), "stands twice"),
+        (("It looks at the label.", beside), "5 words, expected 60 to 300"),
+        (("label " * 80, beside), "again and again"),
+        ((None, beside), "expected a text"),
+        ((EXPLANATION, EXPLANATION), "expected your function"),
     ],
     "beats_nearest_mean": [
         (learned(NearestCentroid()), "every feature count alike"),
-        (lambda x, y, t: np.full(len(t), "a"), "that is worse"),
+        (lambda x, y, t: np.where(learned(RidgeClassifier())(x, y, t) == "a", "b", "a"), "that is worse"),
+        (lambda x, y, t: np.full(len(t), "a"), "points"),
         (lambda x, y, t: np.random.default_rng(next(tick)).choice(y, len(t)), "points"),
         (lambda x, y, t: np.full(len(t), "c"), "'c' is no class"),
-        (lambda x, y, t: y, "expected 30 labels"),
+        (lambda x, y, t: y, "expected 90 labels"),
         (lambda x, y, t: LABELS[: len(t)], "points"),  # the notebook's variables
         (looked_up, "points"),
         (lambda x, y, t: learned(LogisticRegression(max_iter=3000))(FEATURES[:, ::-1], LABELS, t), "points"),
         (lambda x, y, t: t[:, 0] > 0.5, "is no class"),
         (lambda x, y, t: np.unique(y)[::-1][(t[:, 0] > t[:, 0].mean()).astype(int)], "points"),
-        (lambda x, y, t: learned(LogisticRegression(max_iter=3000))(x, y, x), "expected 30 labels"),
-        (lambda x, y, t: pd.get_dummies(y[: len(t)]), "expected 30 labels"),
+        (lambda x, y, t: learned(LogisticRegression(max_iter=3000))(x, y, x), "expected 90 labels"),
+        (lambda x, y, t: pd.get_dummies(y[: len(t)]), "expected 90 labels"),
         (lambda x, y, t: 1 / 0, "raised ZeroDivisionError"),
     ],
 }

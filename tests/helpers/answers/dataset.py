@@ -113,7 +113,61 @@ def four_fifths(table, seed):
     return train, table.drop(train.index)
 
 
+def standard(images):
+    flat = images.reshape(len(images), -1).astype(float)
+    return (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
+
+
+def alike(train, test):
+    return standard(test) @ standard(train).T / train[0].size
+
+
+def both(train):
+    return np.concatenate([train, train[:, :, ::-1]])
+
+
+def by_correlation(train, test):
+    return np.flatnonzero((alike(both(train), test) > 0.9).any(1)).tolist()
+
+
+def by_corrcoef(train, test):
+    found = []
+    for place, image in enumerate(test):
+        for other in train:
+            ways = (other, np.fliplr(other))
+            if max(np.corrcoef(image.ravel(), way.ravel())[0, 1] for way in ways) > 0.95:
+                found.append(place)
+                break
+    return found
+
+
+def by_line(train, test):  # what is left of an image after the best factor and constant
+    found = []
+    for place, image in enumerate(test):
+        y = image.ravel().astype(float)
+        left = min(np.std(y - np.polyval(np.polyfit(x.ravel(), y, 1), x.ravel())) for x in both(train).astype(float))
+        found += [place] * int(left < 0.3 * y.std())
+    return found
+
+
+def by_distance(train, test):
+    gaps = np.linalg.norm(standard(test)[:, None] - standard(both(train)), axis=-1) / train[0].size ** 0.5
+    return gaps.min(1) < 0.4
+
+
+def equal(train, test):
+    return [k for k, image in enumerate(test) if any((image == other).all() for other in train)]
+
+
 RIGHT = {
+    "same_photograph": [
+        by_correlation,
+        by_corrcoef,
+        by_line,
+        lambda a, b: np.flatnonzero(by_distance(a, b)),
+        lambda a, b: set(by_correlation(a, b)),
+        lambda a, b: np.flatnonzero(np.maximum(alike(a, b), alike(a, b[:, :, ::-1])).max(1) > 0.9)[::-1],
+    ],
     "imbalance_ratio": [
         plain_ratio,
         by_most_common,
@@ -127,17 +181,37 @@ RIGHT = {
         lambda labels: np.array([sizes(labels)[-1] / sizes(labels)[0]]),
     ],
     "farthest_type": [
-        ("ring", loop),
-        ("spot", lambda t: centres(t).index[from_centre(t).argmax()]),
-        ("spot", lambda t: (centres(t) - 0.5).pow(2).sum(axis=1).idxmax()),
-        ("spot", lambda t: max(centres(t).index, key=lambda n: np.linalg.norm(centres(t).loc[n] - 0.5))),
-        ("spot", lambda t: np.hypot(centres(t)["x"] - 0.5, centres(t)["y"] - 0.5).sort_values().index[-1]),
-        ("spot", lambda t: t.groupby("defect").apply(lambda g: (g[["x", "y"]].mean() - 0.5).pow(2).sum()).idxmax()),
+        loop,
+        lambda t: centres(t).index[from_centre(t).argmax()],
+        lambda t: (centres(t) - 0.5).pow(2).sum(axis=1).idxmax(),
+        lambda t: max(centres(t).index, key=lambda n: np.linalg.norm(centres(t).loc[n] - 0.5)),
+        lambda t: np.hypot(centres(t)["x"] - 0.5, centres(t)["y"] - 0.5).sort_values().index[-1],
+        lambda t: t.groupby("defect").apply(lambda g: (g[["x", "y"]].mean() - 0.5).pow(2).sum()).idxmax(),
     ],
     "fair_split": [split, by_loop, by_sklearn, shuffled_halves, with_old_index, train_test_list],
 }
 one = count()
 WRONG = {
+    "same_photograph": [
+        (equal, "equal in every pixel"),
+        (lambda a, b: equal(both(a), b), "another light"),
+        (lambda a, b: np.flatnonzero(alike(a, b).max(1) > 0.9), "mirrored copies are missing"),
+        (lambda a, b: np.flatnonzero(alike(np.concatenate([a, a[:, ::-1]]), b).max(1) > 0.9), "copies are missing"),
+        (
+            lambda a, b: sorted({int(k) % len(a) for k in alike(both(a), b)[by_correlation(a, b)].argmax(1)}),
+            "positions in the training images",
+        ),
+        (lambda a, b: np.flatnonzero(alike(both(a), b).max(1) < 0.9), "that are new"),
+        (lambda a, b: np.flatnonzero(alike(both(a), b).max(1) > 0.2), "most are new"),
+        (lambda a, b: range(len(b)), "all of them"),
+        (lambda a, b: [], "none of them"),
+        (lambda a, b: len(by_correlation(a, b)), "which ones"),
+        (lambda a, b: by_correlation(a, b) * 2, "stands twice"),
+        (lambda a, b: "01", "whole numbers"),
+        (lambda a, b: [k + 0.5 for k in by_correlation(a, b)], "whole numbers"),
+        (lambda a, b: [k + 1 for k in by_correlation(a, b)], "mirrored, a copy is one"),
+        (lambda a, b: [0, 2, 5], "mirrored, a copy is one"),
+    ],
     "imbalance_ratio": [
         (lambda s: sizes(s)[0] / sizes(s)[-1], "upside down"),
         (lambda s: sizes(s)[-1] / np.mean(sizes(s)), "mean class"),
@@ -156,20 +230,19 @@ WRONG = {
         (lambda s: np.nan, "found NaN"),
     ],
     "farthest_type": [
-        (("hole", loop), "expected one of ring, spot, found 'hole'"),
-        (("spot", lambda t: distances(t).mean().idxmax()), "mean of the distances"),
-        (("spot", lambda t: distances(t).max().idxmax()), "single defect"),
-        (("spot", lambda t: distances(t).median().idxmax()), "of the distances"),
-        (("spot", lambda t: centres(t).index[from_centre(t).argmin()]), "nearest type"),
-        (("spot", lambda t: np.hypot(centres(t)["x"], centres(t)["y"]).idxmax()), "centre is at (0.5, 0.5)"),
-        (("spot", lambda t: centres(t)["x"].idxmax()), "farthest to the right"),
-        (("spot", lambda t: centres(t)["y"].idxmax()), "farthest down"),
-        (("spot", lambda t: (centres(t)["x"] - 0.5).abs().idxmax()), "along x alone"),
-        (("spot", lambda t: (centres(t)["y"] - 0.5).abs().idxmax()), "along y alone"),
-        (("spot", lambda t: t["defect"].mode()[0]), "most frequent"),
-        (("spot", lambda t: from_centre(t).max()), "expected a string"),
-        (("spot", lambda t: "spot"), "average x and y"),  # right for the chapter's table
-        (("spot", "spot"), "expected your function"),
+        (lambda t: distances(t).mean().idxmax(), "mean of the distances"),
+        (lambda t: distances(t).max().idxmax(), "single defect"),
+        (lambda t: distances(t).median().idxmax(), "of the distances"),
+        (lambda t: centres(t).index[from_centre(t).argmin()], "nearest type"),
+        (lambda t: np.hypot(centres(t)["x"], centres(t)["y"]).idxmax(), "centre is at (0.5, 0.5)"),
+        (lambda t: centres(t)["x"].idxmax(), "farthest to the right"),
+        (lambda t: centres(t)["y"].idxmax(), "farthest down"),
+        (lambda t: (centres(t)["x"] - 0.5).abs().idxmax(), "along x alone"),
+        (lambda t: (centres(t)["y"] - 0.5).abs().idxmax(), "along y alone"),
+        (lambda t: t["defect"].mode()[0], "most frequent"),
+        (lambda t: from_centre(t).max(), "expected a string"),
+        (lambda t: "spot", "average x and y"),  # right for the chapter's table
+        ("spot", "expected your function"),
     ],
     "fair_split": [
         (leaky, "in both parts"),

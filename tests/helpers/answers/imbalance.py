@@ -1,6 +1,7 @@
 """Answers to chapter 3."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils import resample
 
 from hw3lib.imbalance.methods.losses import class_balanced_weights
@@ -68,15 +69,132 @@ def half(x, y, train, test, oversample):
     return *oversample(x[train], y[train]), x[test], y[test]
 
 
+def cost(t, s, d, miss, alarm, p):
+    return p * miss * (s[d] < t).mean() + (1 - p) * alarm * (s[~d] >= t).mean()
+
+
+def cheapest(of):
+    def choose(scores, *rest):
+        every = np.append(np.sort(scores), np.inf)
+        return every[int(np.argmin([of(t, scores, *rest) for t in every]))]
+
+    return choose
+
+
+def by_loop_of_costs(scores, is_defect, miss, alarm, rate):
+    best, chosen = rate * miss, float("inf")
+    for t in scores:
+        missed = sum(1 for s, d in zip(scores, is_defect, strict=True) if d and s < t) / sum(is_defect)
+        stopped = sum(1 for s, d in zip(scores, is_defect, strict=True) if not d and s >= t) / sum(~is_defect)
+        if (now := rate * miss * missed + (1 - rate) * alarm * stopped) < best:
+            best, chosen = now, t
+    return chosen
+
+
+def by_sorting(s, d, miss, alarm, p):
+    order = np.argsort(-s, kind="stable")
+    found, false = np.cumsum(d[order]) / d.sum(), np.cumsum(~d[order]) / (~d).sum()
+    costs = np.append(p * miss, p * miss * (1 - found) + (1 - p) * alarm * false)
+    last = np.append(True, np.append(np.diff(s[order]) < 0, True))  # equal scores are stopped together
+    return np.append(np.inf, s[order])[np.where(last, costs, np.inf).argmin()]
+
+
+def between(s, d, miss, alarm, p):  # in the middle of two scores
+    every = np.unique(s)
+    every = np.concatenate([[every[0] - 1], (every[1:] + every[:-1]) / 2, [every[-1] + 1]])
+    return every[np.argmin([cost(t, s, d, miss, alarm, p) for t in every])]
+
+
+def placed(image, mask, good, product, rng, fits=None):
+    rows, columns = np.nonzero(mask)
+    fits = fits or [
+        (down, right)
+        for down in range(-rows.min(), len(mask) - rows.max())
+        for right in range(-columns.min(), len(mask[0]) - columns.max())
+        if product[rows + down, columns + right].all()
+    ]
+    down, right = fits[rng.integers(len(fits))]
+    made, where = good.copy(), np.zeros_like(mask)
+    where[rows + down, columns + right] = True
+    made[rows + down, columns + right] = image[rows, columns]
+    return made, where
+
+
+def by_trial(image, mask, good, product, rng):
+    rows, columns = mask.nonzero()
+    for _ in range(10_000):
+        down = rng.integers(-rows.min(), mask.shape[0] - rows.max())
+        right = rng.integers(-columns.min(), mask.shape[1] - columns.max())
+        if product[rows + down, columns + right].all():
+            return placed(image, mask, good, product, rng, [(down, right)])
+
+
+def by_rolling(image, mask, good, product, rng):
+    fits = [
+        (a, b)
+        for a in range(-6, mask.shape[0] - 8)  # what is cut out lies in rows 6 to 8 and columns 8 to 11
+        for b in range(-8, mask.shape[1] - 11)
+        if (np.roll(mask, (a, b), (0, 1)) & ~product).sum() == 0
+    ]
+    shift = fits[rng.choice(len(fits))]
+    where = np.roll(mask, shift, (0, 1))
+    return np.where(where[..., None], np.roll(image, shift, (0, 1)), good), where
+
+
+def by_erosion(image, mask, good, product, rng):
+    rows, columns = mask.nonzero()
+    cut = mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    tops = np.argwhere(sliding_window_view(product, cut.shape)[..., :, :][..., cut].all(-1))
+    top, left = tops[rng.integers(len(tops))]
+    return placed(image, mask, good, product, rng, [(top - rows.min(), left - columns.min())])
+
+
+def shuffled_places(image, mask, good, product, rng):
+    points = np.argwhere(mask)
+    for goal in rng.permutation(np.argwhere(product)):
+        moved = points + goal - points[0]
+        if moved.min() >= 0 and (moved < product.shape).all() and product[tuple(moved.T)].all():
+            made, where = good.copy(), np.zeros(mask.shape, bool)
+            where[tuple(moved.T)] = True
+            made[where] = image[mask]
+            return [made, where]
+
+
+def box_too(image, mask, good, product, rng):
+    made, where = placed(image, mask, good, product, rng)
+    (a, b), (c, d) = np.argwhere(where).min(0), np.argwhere(where).max(0) + 1
+    (e, f), (g, h) = np.argwhere(mask).min(0), np.argwhere(mask).max(0) + 1
+    made[a:c, b:d] = image[e:g, f:h]
+    return made, where
+
+
+def unmoved(image, mask, good, product, rng):
+    return np.where(mask[..., None], image, good), mask
+
+
+def anywhere(image, mask, good, product, rng):
+    return placed(image, mask, good, np.ones_like(product), rng)
+
+
+def flipped(image, mask, good, product, rng):
+    return placed(image[:, ::-1], mask[:, ::-1], good, product, rng)
+
+
+def half_blended(image, mask, good, product, rng):
+    made, where = placed(image, mask, good, product, rng)
+    return (made // 2 + good // 2).astype(np.uint8), where
+
+
 RIGHT = {
-    "smote_point": [
-        lambda x, z, u: x + u * (z - x),
-        lambda x, z, u: (1 - u) * x + u * z,
-        lambda x, z, u: [a + u * (b - a) for a, b in zip(x, z, strict=True)],
-        lambda x, z, u: z - (1 - u) * (z - x),
-        lambda x, z, u: np.average([x, z], axis=0, weights=[1 - u, u]),
-        lambda x, z, u: np.array([1 - u, u]) @ np.stack([x, z]),
+    "cheapest_threshold": [
+        cheapest(cost),
+        by_loop_of_costs,
+        by_sorting,
+        between,
+        lambda s, d, m, a, p: min([*s, np.inf], key=lambda t: cost(t, s, d, m, a, p)),
+        lambda *x: np.array([cheapest(lambda *y: 3 * cost(*y) + 1)(*x)]),
     ],
+    "copy_paste": [placed, by_trial, by_rolling, by_erosion, shuffled_places, lambda *x: list(placed(*x))],
     "class_balanced_weights": [
         balanced,
         by_loop,
@@ -103,21 +221,44 @@ RIGHT = {
     ],
 }
 WRONG = {
-    "smote_point": [
-        (lambda x, z, u: u * x + (1 - u) * z, "exchanged"),
-        (lambda x, z, u: x + u * z, "part of the way"),
-        (lambda x, z, u: x - u * (z - x), "away from the neighbour"),
-        (lambda x, z, u: x + u * (x - z), "away from the neighbour"),
-        (lambda x, z, u: u * (z - x), "from where does it begin"),
-        (lambda x, z, u: z + u * (z - x), "beyond it"),
-        (lambda x, z, u: (x + z) / 2, "always half-way"),
-        (lambda x, z, u: x + u * np.abs(z - x), "has a sign"),
-        (lambda x, z, u: x + u**2 * (z - x), "not its square"),
-        (lambda x, z, u: x if u < 0.5 else z, "one of the two"),
-        (lambda x, z, u: x, "that is x itself"),
-        (lambda x, z, u: z, "that is the neighbour itself"),
-        (lambda x, z, u: x + np.random.random() * (z - x), "start at x"),
-        (lambda x, z, u: x.mean() + u, "expected numbers of the shape"),
+    "cheapest_threshold": [
+        (cheapest(lambda t, s, d, m, a, p: m * (s[d] < t).sum() + a * (s[~d] >= t).sum()), "counts these images"),
+        (cheapest(lambda t, s, d, m, a, p: cost(t, s, d, m, a, 0.5)), "every second product"),
+        (cheapest(lambda t, s, d, m, a, p: cost(t, s, d, m, a, 1 - p)), "share of defective ones"),
+        (cheapest(lambda t, s, d, m, a, p: cost(t, s, d, a, m, p)), "two costs are exchanged"),
+        (cheapest(lambda t, s, d, m, a, p: cost(t, s, d, 1, 1, 0.5)), "balanced accuracy"),
+        (cheapest(lambda t, s, d, m, a, p: ((s >= t) != d).sum()), "counts mistakes"),
+        (cheapest(lambda t, s, d, m, a, p: cost(t, s, d, 1, 1, p)), "on the line"),
+        (cheapest(lambda t, s, d, *_: -2 * ((s >= t) & d).sum() / ((s >= t).sum() + d.sum())), "best F1"),
+        (cheapest(lambda *x: -cost(*x)), "dearest"),
+        (lambda s, *_: s.max(), "highest score"),
+        (lambda s, d, *_: s[d].min(), "misses nothing"),
+        (lambda *_: np.inf, "never stops"),
+        (lambda *_: 0.5, "whatever the scores are"),
+        (lambda s, d, *_: (s[d].mean() + s[~d].mean()) / 2, "between the means"),
+        (lambda s, d, m, a, p: a / (a + m), "calibrated probabilities"),
+        (lambda *x: cost(cheapest(cost)(*x), *x), "which threshold has it"),
+        (lambda s, d, *_: np.quantile(s[~d], 0.95), "for each threshold"),
+        (lambda *_: np.nan, "found NaN"),
+        (lambda s, d, *_: s[d], "expected one number"),
+    ],
+    "copy_paste": [
+        (unmoved, "move it"),
+        (anywhere, "hang in the air"),
+        (box_too, "outside the new mask"),
+        (flipped, "another shape"),
+        (half_blended, "are not those of the"),
+        (lambda i, m, g, p, r: placed(g, m, i, p, r), "outside the new mask"),
+        (lambda i, m, g, p, r: (placed(i, m, g, p, r)[0], m), "where it was"),
+        (lambda i, m, g, p, r: placed(i, m, g, p, np.random.default_rng(0)), "learn the place by heart"),
+        (lambda i, m, g, p, r: placed(i, m, g, p, np.random.default_rng()), "two places"),
+        (lambda i, m, g, p, r: placed(i, m, g, p, r)[0], "expected a new image and its mask"),
+        (lambda i, m, g, p, r: placed(i, m, g, p, r)[::-1], "expected an image"),
+        (lambda i, m, g, p, r: (g, np.zeros_like(m)), "mask is empty"),
+        (lambda i, m, g, p, r: (placed(i, m, g, p, r)[0] / 255, placed(i, m, g, p, r)[1]), "expected uint8 and bool"),
+        (lambda i, m, g, p, r: (g, placed(i, m, g, p, r)[1]), "not those of the defect"),
+        (lambda i, m, g, p, r: placed(i, p & (i[..., 0] > 127), g, p, r), "another shape"),
+        (lambda i, m, g, p, r: (placed(i, m, g, p, r)[0], p), "another shape"),
     ],
     "class_balanced_weights": [
         (lambda n, beta: (1 - beta) / (1 - beta**n), "mean to 1"),

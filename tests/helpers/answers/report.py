@@ -4,14 +4,52 @@ import statistics
 
 import numpy as np
 
-GUESS = {"carpet": 5, "wood": 4, "bottle": 10, "capsule": 4}
-
 
 def wilson_like(a):
     return a.sum() / (len(a) + 1)
 
 
+LETTER = (
+    "Dear colleague, your second claim does not follow: the interval of the gain runs from minus two to plus eight "
+    "points, so it contains a gain that we would want as well as no gain at all. Not to have shown a difference is not "
+    "to have shown that there is none. More splits, or more test images, would narrow it. With kind regards."
+)
+
+
+def follows(claim, row):
+    if claim == "helps":
+        return row["gain_low"] > 0
+    if claim == "hurts":
+        return row["gain_high"] < 0
+    return claim.startswith("will") and row["chosen_on"] != "test images"
+
+
+def zero(row):
+    return row["gain_low"] <= 0 <= row["gain_high"]
+
+
+def but(**other):
+    """The rules, some of them changed: helps, hurts, same, kept."""
+    names = dict(zip(("helps", "hurts", "same", "kept"), RULES, strict=True))
+    changed = {names[key]: rule for key, rule in other.items()}
+    return lambda claim, row: bool(changed[claim](row)) if claim in changed else follows(claim, row)
+
+
+RULES = {
+    "helps": lambda row: row["gain_low"] > 0,
+    "hurts": lambda row: row["gain_high"] < 0,
+    "makes no difference": lambda row: False,
+    "will be as good on new products": lambda row: "validation" in row["chosen_on"],
+}
 RIGHT = {
+    "claims": [
+        (LETTER, follows),
+        (LETTER, lambda claim, row: RULES[claim](row)),
+        (LETTER, lambda c, r: int(follows(c, r))),
+        (LETTER, lambda c, r: np.bool_(follows(c, r))),
+        (LETTER, lambda c, r: (not zero(r) and (r["gain"] > 0) == (c == "helps")) if c[0] == "h" else follows(c, r)),
+        ("這封信是寫給您的。" + LETTER, lambda c, r: c != "makes no difference" and follows(c, r)),
+    ],
     "intervals_agree": [
         lambda a, b, c, d: a <= d and c <= b,
         lambda a, b, c, d: max(a, c) <= min(b, d),
@@ -29,15 +67,36 @@ RIGHT = {
         lambda a: a @ np.full(len(a), 1 / len(a)),
     ],
     "points_an_image": [
-        (GUESS, lambda n: 100 / n),
-        (GUESS, lambda n: round(100 / n, 1)),
-        (GUESS, lambda n: round(100 / n, 2)),
-        (GUESS, lambda n: 100 * ((n - 1) / n - (n - 2) / n)),
-        (GUESS | {"wood": 50.0}, lambda n: np.array([100.0]) / n),
-        (GUESS, lambda n: int(1000 / n + 0.5) / 10),
+        lambda n: 100 / n,
+        lambda n: round(100 / n, 1),
+        lambda n: round(100 / n, 2),
+        lambda n: 100 * ((n - 1) / n - (n - 2) / n),
+        lambda n: np.array([100.0]) / n,
+        lambda n: int(1000 / n + 0.5) / 10,
     ],
 }
 WRONG = {
+    "claims": [
+        ((LETTER, but(same=zero)), "contains gains, too"),
+        ((LETTER, but(same=zero, kept=lambda r: True)), "images that chose a method flatter it"),
+        ((LETTER, but(helps=lambda r: r["gain"] > 0, hurts=lambda r: r["gain"] < 0)), "nearly always"),
+        ((LETTER, but(kept=lambda r: True)), "favoured by chance"),
+        ((LETTER, but(kept=lambda r: False)), "do judge it"),
+        ((LETTER, but(kept=lambda r: r["chosen_on"] == "test images")), "other way round"),
+        ((LETTER, but(helps=lambda r: r["gain_high"] > 0, hurts=lambda r: r["gain_low"] < 0)), "outer ends"),
+        ((LETTER, but(helps=lambda r: r["gain_high"] < 0, hurts=lambda r: r["gain_low"] > 0)), "are exchanged"),
+        ((LETTER, but(helps=lambda r: not zero(r), hurts=lambda r: not zero(r))), "on which side"),
+        ((LETTER, but(same=lambda r: abs(r["gain"]) < 1)), "may be a large one"),
+        ((LETTER, lambda c, r: not follows(c, r)), "upside down"),
+        ((LETTER, lambda c, r: True), "believes everything"),
+        ((LETTER, lambda c, r: False), "believes nothing"),
+        ((LETTER, lambda c, r: "yes"), "True or False"),
+        ((LETTER, but(helps=lambda r: r["low"] > 70)), "what else could explain"),
+        (("It does not follow.", follows), "4 words, expected 40 to 250"),
+        (("no " * 90, follows), "again and again"),
+        ((3, follows), "expected a text"),
+        ((LETTER, LETTER), "expected your function"),
+    ],
     "intervals_agree": [
         (lambda a, b, c, d: a < d and c < b, "touch"),
         (lambda a, b, c, d: b < c or d < a, "other way round"),
@@ -77,20 +136,17 @@ WRONG = {
         (lambda a: (a.mean(), a.std()), "expected one number"),
     ],
     "points_an_image": [
-        (({}, lambda n: 100 / n), "expected a number for each"),
-        ((GUESS | {"bottle": ...}, lambda n: 100 / n), "no number yet"),
-        ((GUESS | {"bottle": "ten"}, lambda n: 100 / n), "expected one number"),
-        ((GUESS, lambda n: 1 / n), "a share"),
-        ((GUESS, lambda n: round(1 / n, 2)), "and rounded"),
-        ((GUESS, lambda n: round(100 / n)), "at least one decimal"),
-        ((GUESS, lambda n: 100 // n), "drops the decimals"),
-        ((GUESS, lambda n: n / 100), "upside down"),
-        ((GUESS, lambda n: n), "number of images"),
-        ((GUESS, lambda n: 100 / (n + 1)), "not of n + 1"),
-        ((GUESS, lambda n: 100 / (n - 1)), "not of n - 1"),
-        ((GUESS, lambda n: 200 / n), "two images"),
-        ((GUESS, lambda n: 50 / n**0.5), "standard error"),
-        ((GUESS, lambda n: {22: 100 / 22, 26: 100 / 26, 8: 12.5}.get(n, 4.2)), "one image of how many"),
-        ((GUESS, {"carpet": 4.5}), "expected your function"),
+        (lambda n: 1 / n, "a share"),
+        (lambda n: round(1 / n, 2), "and rounded"),
+        (lambda n: round(100 / n), "at least one decimal"),
+        (lambda n: 100 // n, "drops the decimals"),
+        (lambda n: n / 100, "upside down"),
+        (lambda n: n, "number of images"),
+        (lambda n: 100 / (n + 1), "not of n + 1"),
+        (lambda n: 100 / (n - 1), "not of n - 1"),
+        (lambda n: 200 / n, "two images"),
+        (lambda n: 50 / n**0.5, "standard error"),
+        (lambda n: {22: 100 / 22, 26: 100 / 26, 8: 12.5}.get(n, 4.2), "one image of how many"),
+        ({"carpet": 4.5}, "expected your function"),
     ],
 }

@@ -1,0 +1,144 @@
+"""Hidden test sets for exercises that are to beat something, and what an answer reaches on one.
+
+The bottles are painted for one call of a check, so nobody has seen them. While a class is graded, all its submissions
+meet the same ones, see :func:`keep`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from PIL import Image
+
+from hw3lib.core.cores import usable_cores
+from hw3lib.core.files import atomic_path
+from hw3lib.core.intervals import Interval
+
+Hidden = tuple[np.ndarray, np.ndarray]  # what the answer is given of each image, and what it is not
+_SIDE = 256  # pixels, as in the quick profile
+_KEPT: dict[str, Hidden] = {}  # by name of the check, where a class is graded
+SCORES: dict[str, Score] = {}  # by name of the check, the last of this session
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an answer reaches on a hidden test set, and beside it the baseline and the best that is known.
+
+    Attributes:
+        figure: ``accuracy`` or ``AUROC``.
+        images: number of images of the set.
+        baseline, best: name and figure.
+        own: the answer's figure.
+        gain: over the baseline, paired; it passes where that is significantly better.
+        behind: over the best known, paired.
+    """
+
+    figure: str
+    images: int
+    baseline: tuple[str, Interval]
+    best: tuple[str, Interval]
+    own: Interval
+    gain: Interval
+    behind: Interval
+
+    def __str__(self) -> str:
+        rows = [
+            (f"baseline: {self.baseline[0]}", told(self.figure, self.baseline[1])),
+            (f"best known: {self.best[0]}", told(self.figure, self.best[1])),
+            ("your answer", told(self.figure, self.own)),
+            ("your answer - baseline, paired", told(self.figure, self.gain)),
+            ("your answer - best known, paired", told(self.figure, self.behind)),
+        ]
+        width = max(len(name) for name, _ in rows)
+        title = f"{self.figure} on {self.images} hidden images, with 95 % intervals"
+        return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in rows)])
+
+    def columns(self) -> dict[str, str | float]:
+        """As a row of the class's leaderboard, see :mod:`hw3lib.course.leaderboard`."""
+        figures = {**self.own.columns("score", ""), **self.gain.columns("gain"), **self.behind.columns("behind")}
+        return {"figure": self.figure, "images": self.images, **figures}
+
+
+def told(figure: str, interval: Interval) -> str:
+    """A figure, or a difference of two and its verdict: accuracies in per cent, AUROCs as fractions of one."""
+    if interval.kind != "difference":
+        return interval.percent(1) if figure == "accuracy" else interval.text()
+    return f"{interval.points() if figure == 'accuracy' else interval.text()}, {interval.verdict()}"
+
+
+def drawn(name: str, rng: np.random.Generator) -> Hidden:
+    """The hidden test set of a check: the one that is kept, or else a new one."""
+    return _KEPT[name] if name in _KEPT else SETS[name](rng)
+
+
+def keep(names: Iterable[str], seed: int, folder: Path) -> None:
+    """Let the checks of these names meet the sets of this seed from now on; they are painted once a folder."""
+    for number, name in enumerate(SETS):
+        path = folder / f"{name}.npz"
+        if name in names and not path.is_file():
+            given, asked = SETS[name](np.random.default_rng([seed, number]))
+            with atomic_path(path) as temporary:
+                np.savez(temporary, given=given, asked=asked)
+        if name in names:
+            with np.load(path, allow_pickle=False) as found:
+                _KEPT[name] = found["given"], found["asked"]
+
+
+def _bottles(rng: np.random.Generator, size: int, counts: dict[str, int]) -> Hidden:
+    """Bottles as the quick profile paints them, read as files are: uint8 ``(N, 3, size, size)``, and their types."""
+    from hw3lib.data import ImageStack  # brings pandas and more, and most checks do without
+    from hw3lib.data.pixels.images import decode_squares
+
+    types = rng.permutation(np.repeat(list(counts), list(counts.values())))
+    first = int(rng.integers(1 << 31))
+    work = (delayed(_file)(name, (first, 0, 0, place)) for place, name in enumerate(types.tolist()))
+    files = Parallel(n_jobs=usable_cores())(work)
+    squares = [decode_squares(io.BytesIO(file), size) for file in files]
+    return ImageStack.of(squares, None).images, types
+
+
+def _file(defect: str, seed: tuple[int, ...]) -> bytes:
+    from hw3lib.data.synthetic import picture
+
+    with io.BytesIO() as file:
+        Image.fromarray(picture("bottle", defect, _SIDE, seed)[0]).save(file, "PNG")
+        return file.getvalue()
+
+
+def _image_features(rng: np.random.Generator) -> Hidden:
+    """One vector an image, of a network's features and of its light, ``(N, 1289)``, and the types."""
+    import torch
+
+    from hw3lib.networks import backbones
+
+    types = ("good", "broken_large", "broken_small", "contamination")
+    images, labels = _bottles(rng, 224, dict.fromkeys(types, 20))
+    with torch.no_grad():
+        features = backbones.load("tf_efficientnet_lite0").embed(torch.from_numpy(images)).numpy()
+    light = images.reshape(len(images), 3, -1)
+    bright = np.percentile(light, [5, 50, 95], axis=(1, 2)).T
+    return np.hstack([features, light.mean(2), light.std(2), bright]), labels
+
+
+def _patch_features(rng: np.random.Generator) -> Hidden:
+    """The features of the patches of each image, float32 ``(N, P, D)``, and whether it is defective."""
+    import torch
+
+    from hw3lib.networks import backbones, locally_aware, patch_layers
+
+    images, labels = _bottles(rng, 128, {"good": 40, "broken_small": 20, "contamination": 20})
+    network = backbones.load("tf_efficientnet_lite0")
+    with torch.no_grad():
+        maps = network.feature_maps(torch.from_numpy(images), patch_layers(network))
+    return locally_aware(list(maps.values()), grid=1).flatten(2).movedim(1, -1).numpy(), labels != "good"
+
+
+SETS: dict[str, Callable[[np.random.Generator], Hidden]] = {
+    "beats_nearest_mean": _image_features,
+    "beats_pooled_features": _patch_features,
+}

@@ -1,0 +1,30 @@
+"""The table of verdicts: what is decided is bold and counted."""
+
+from benchmarks.accuracy.verdicts import table, verdicts
+
+
+def test_what_is_significant_is_bold_and_counted():
+    design = {"design": "3 sets"}
+    rows = [
+        {"method": name, "ratio": ratio, "gain": gain, "gain_low": 0.01, "gain_high": 0.1, "gain_p": p}
+        for name, ratio, gain, p in (
+            ("plain", 9, None, None),
+            ("a", 9, 0.05, 0.01),
+            ("b", 9, 0.02, 0.2),
+            ("a", 2, 1, 0),
+        )
+    ]
+    one = verdicts(design | {"methods": rows}, "03")
+    assert one.to_dict() == {
+        "design": "3 sets", "a": "**+5.0 (+1.0 to +10.0)**", "b": "+2.0 (+1.0 to +10.0)", "decided": "1 of 2"
+    }  # fmt: skip
+    finding = {"finding": "more", "difference": -0.1, "low": -0.2, "high": -0.01, "p": 0.03}
+    other = verdicts(design | {"hypotheses": [finding]}, "02")
+    assert table({"x": one, "y": other.rename({"more": "a"})}).splitlines() == [
+        "|  | x | y |",
+        "| --- | --- | --- |",
+        "| design | 3 sets | 3 sets |",
+        "| a | **+5.0 (+1.0 to +10.0)** | **-10.0 (-20.0 to -1.0)** |",
+        "| b | +2.0 (+1.0 to +10.0) |  |",
+        "| decided | 1 of 2 | 1 of 1 |",
+    ]
