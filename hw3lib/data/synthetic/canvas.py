@@ -13,7 +13,7 @@ from scipy import ndimage
 
 Field = np.ndarray
 # Standard deviations of log exposure and log white balance: the camera of a line is fixed, and so are its lamps.
-EXPOSURE, BALANCE = 0.02, 0.005
+EXPOSURE, BALANCE = 0.03, 0.005
 
 
 class Steady(np.random.Generator):
