@@ -8,7 +8,7 @@ that want images without labels are left out: what they gain would depend on how
 from __future__ import annotations
 
 from hw3lib.core.places import project_root
-from hw3lib.data import class_counts, classification_images, get, load_table, replicates
+from hw3lib.data import class_counts, classification_images, get, load_table, redraw
 from hw3lib.imbalance import METHODS
 
 from .longtail import CHEAP, run
@@ -25,5 +25,5 @@ def main(category: str, data: str | None, count: int = 10, ratios: tuple[float, 
     table = load_table(get(category, data, progress=False), category)
     per_class = int(class_counts(classification_images(table))["total"].min())
     keep = project_root() / "runs" / "benchmark-longtail"
-    images, sets = replicates(table, n_sets=count, per_class=per_class, keep=keep)
+    images, sets = redraw(table, n_sets=count, per_class=per_class, keep=keep)
     run(category, images, sets, [m for m in CHEAP if METHODS[m].kind != "unlabelled"], ratios)

@@ -16,7 +16,7 @@ from .splits import (
 )
 from .stack import ImageStack
 from .statistics import class_counts, defect_statistics, image_dimensions, imbalance_ratio, mean_mask
-from .synthetic.draws import replicates
+from .synthetic.draws import redraw
 from .table import digest, load_table
 
 __all__ = [
@@ -42,7 +42,7 @@ __all__ = [
     "read_mask",
     "read_row",
     "repeated_splits",
-    "replicates",
+    "redraw",
     "sample_per_class",
     "splittable",
     "stratified_folds",

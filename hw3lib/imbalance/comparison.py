@@ -150,7 +150,7 @@ def compare_methods(  # noqa: PLR0913, settings by keyword
     Args:
         table: images with their classes, as :func:`hw3lib.data.classification_images` gives them.
         splits: positions ``(train, test)`` in the table, two or more; or sets, see
-            :func:`hw3lib.data.replicates`.
+            :func:`hw3lib.data.redraw`.
         methods: names in :data:`METHODS`; ``plain`` is always among them.
         ratios: largest over smallest defect type, each above 1.
         turns: tails that each split is run with; its figures are their means. As many as there are defect types make

@@ -73,16 +73,7 @@ from hw3lib import RunFolder
 from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, run_attempt
 from hw3lib.core import Interval, corrected_interval, holm
 from hw3lib.course import checks, outcome, predict
-from hw3lib.data import (
-    ImageStack,
-    class_counts,
-    classification_images,
-    get,
-    load_masks,
-    load_table,
-    replicates,
-    splittable,
-)
+from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, redraw, splittable
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
 
@@ -263,7 +254,7 @@ widgets.in_person(widgets.explore_attempts, results)
 predict("findings of the seven that hold", (..., ...), ...)
 
 # %%
-drawn, sets = replicates(table, n_splits, test_share, seed, n_sets=n_sets, per_class=set_size, keep=keep)
+drawn, sets = redraw(table, n_splits, test_share, seed, n_sets=n_sets, per_class=set_size, keep=keep)
 least = min(drawn["defect"].iloc[train].value_counts().min() for train, _ in sets)
 half, batch = int(min(8, least // 2 + 1)), min(batch_size, len(sets[0][0]))
 more = replace(more_data, batch_size=min(cnn_batch, half * len(classes)))

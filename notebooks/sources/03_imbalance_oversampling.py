@@ -63,16 +63,7 @@ import torch
 
 from hw3lib import RunFolder, imbalance
 from hw3lib.course import checks, outcome, predict
-from hw3lib.data import (
-    ImageStack,
-    class_counts,
-    classification_images,
-    get,
-    load_masks,
-    load_table,
-    replicates,
-    splittable,
-)
+from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, redraw, splittable
 from hw3lib.networks import backbones, pick_device
 from hw3lib.views import plots, widgets
 
@@ -322,9 +313,8 @@ pd.set_option("display.max_colwidth", None)  # whole sentences
 pd.DataFrame(all_methods).set_index("method")
 
 # %%
-drawn, sets = replicates(table, n_splits, 0.2, seed, n_sets=n_sets, per_class=set_size, keep=run.folder / "splits")
+drawn, sets = redraw(table, n_splits, 0.2, seed, n_sets=n_sets, per_class=set_size, keep=run.folder / "splits")
 good = table[(table["split"] == "train") & ~table["is_defect"] & ~table["image"].isin(images["image"])]
-unlabelled = good.sample(min(len(good), 40), random_state=seed)
 slow = [name for name, m in imbalance.METHODS.items() if m.kind == "generated images" or name == "cutmix"]
 skipped = {"quick": slow, "full": []}[profile] + ([] if can_paste else ["copy-paste"])
 methods = [name for name in imbalance.METHODS if name not in skipped]
@@ -333,7 +323,7 @@ compared = imbalance.compare_methods(
     sets,
     methods=methods,
     ratios=(5, ratio) if profile == "full" else (ratio,),
-    unlabelled=unlabelled,
+    unlabelled=good.sample(min(len(good), 40), random_state=seed),
     ceiling=True,
     views={"quick": 2, "full": 4}[profile],
     keep=run.folder / "splits",

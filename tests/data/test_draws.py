@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw3lib.data import list_categories, load_table, replicates, synthetic
+from hw3lib.data import list_categories, load_table, redraw, synthetic
 from hw3lib.data.labels import by_set, crossed_sets
 from hw3lib.data.synthetic import generated, make
 
@@ -28,7 +28,7 @@ def bottle(root):
     """The table of a bottle, and what classifiers of it are compared on."""
     make("bottle", root)
     table = load_table(root, "synthetic/bottle")
-    return table, *replicates(table, 2, 0.5, n_sets=4, per_class=1, keep=root / "kept")
+    return table, *redraw(table, 2, 0.5, n_sets=4, per_class=1, keep=root / "kept")
 
 
 def test_sets_of_a_generated_category_share_no_image_and_come_again(small, tmp_path):
@@ -77,14 +77,14 @@ def test_a_category_that_was_changed_by_hand_is_split_as_a_real_one(small, tmp_p
     assert generated(load_table(tmp_path, "synthetic/bottle"))["seed"] == 0
     change(tmp_path / "synthetic/bottle")
     table = load_table(tmp_path, "synthetic/bottle")
-    images, splits = replicates(table, 2, 0.5, n_sets=4, per_class=1, keep=tmp_path)
+    images, splits = redraw(table, 2, 0.5, n_sets=4, per_class=1, keep=tmp_path)
     assert generated(table) is None and len(images) == 8 and len(splits) == 2
     assert not (tmp_path / ".draws").exists()
 
 
 def test_a_folder_of_ones_own_is_split(tmp_path, make_category):
     make_category(tmp_path / "bolts", {"train/good": 1, "test/good": 4, "test/bent": 4})
-    images, splits = replicates(load_table(tmp_path, "bolts"), 3, 0.5, n_sets=4, per_class=1, keep=tmp_path)
+    images, splits = redraw(load_table(tmp_path, "bolts"), 3, 0.5, n_sets=4, per_class=1, keep=tmp_path)
     assert len(splits) == 3 and all(len(images) == len(train) + len(test) for train, test in splits)
 
 

@@ -23,7 +23,7 @@ from . import generated, make
 FOLDER = ".draws"  # beside the category; a name that begins with a dot is no category
 
 
-def replicates(
+def redraw(
     table: pd.DataFrame,
     n_splits: int = 10,
     test_size: float | int = 0.2,
