@@ -1,6 +1,6 @@
 """Hidden test sets for exercises that are to beat something, and what an answer reaches on one.
 
-The bottles are painted for one call of a check, so nobody has seen them. While a class is graded, all its submissions
+The images are painted for one call of a check, so nobody has seen them. While a class is graded, all its submissions
 meet the same ones, see :func:`keep`.
 """
 
@@ -89,24 +89,24 @@ def keep(names: Iterable[str], seed: int, folder: Path) -> None:
                 _KEPT[name] = found["given"], found["asked"]
 
 
-def _bottles(rng: np.random.Generator, size: int, counts: dict[str, int]) -> Hidden:
-    """Bottles as the quick profile paints them, read as files are: uint8 ``(N, 3, size, size)``, and their types."""
+def _painted(rng: np.random.Generator, product: str, side: int, size: int, counts: dict[str, int]) -> Hidden:
+    """Pictures of ``side`` pixels, read as files are: uint8 ``(N, 3, size, size)``, and their types."""
     from hw3lib.data import ImageStack  # brings pandas and more, and most checks do without
     from hw3lib.data.pixels.images import decode_squares
 
     types = rng.permutation(np.repeat(list(counts), list(counts.values())))
     first = int(rng.integers(1 << 31))
-    work = (delayed(_file)(name, (first, 0, 0, place)) for place, name in enumerate(types.tolist()))
+    work = (delayed(_file)(product, name, side, (first, 0, 0, place)) for place, name in enumerate(types.tolist()))
     files = Parallel(n_jobs=usable_cores())(work)
     squares = [decode_squares(io.BytesIO(file), size) for file in files]
     return ImageStack.of(squares, None).images, types
 
 
-def _file(defect: str, seed: tuple[int, ...]) -> bytes:
+def _file(product: str, defect: str, side: int, seed: tuple[int, ...]) -> bytes:
     from hw3lib.data.synthetic import picture  # as above
 
     with io.BytesIO() as file:
-        Image.fromarray(picture("bottle", defect, _SIDE, seed)[0]).save(file, "PNG")
+        Image.fromarray(picture(product, defect, side, seed)[0]).save(file, "PNG")
         return file.getvalue()
 
 
@@ -117,7 +117,7 @@ def _image_features(rng: np.random.Generator) -> Hidden:
     from hw3lib.networks import backbones  # likewise
 
     types = ("good", "broken_large", "broken_small", "contamination")
-    images, labels = _bottles(rng, 224, dict.fromkeys(types, 20))
+    images, labels = _painted(rng, "bottle", _SIDE, 224, dict.fromkeys(types, 20))
     with torch.no_grad():
         features = backbones.load("tf_efficientnet_lite0").embed(torch.from_numpy(images)).numpy()
     light = images.reshape(len(images), 3, -1)
@@ -131,7 +131,7 @@ def _patch_features(rng: np.random.Generator) -> Hidden:
 
     from hw3lib.networks import backbones, locally_aware, patch_layers  # likewise
 
-    images, labels = _bottles(rng, 128, {"good": 40, "broken_small": 20, "contamination": 20})
+    images, labels = _painted(rng, "wood", 128, 128, {"good": 40, "hole": 20, "liquid": 20})
     network = backbones.load("tf_efficientnet_lite0")
     with torch.no_grad():
         maps = network.feature_maps(torch.from_numpy(images), patch_layers(network))
