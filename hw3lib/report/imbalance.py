@@ -56,7 +56,7 @@ def _numbers(run: Run) -> str:
 
 
 def _applied(run: Run) -> str:
-    words = "Here it learns from training images and fills up rare defect types; test images stay real."
+    words = "It learns from training images alone; test images stay real."
     pointers = [f"/recognised/{escaped(name)}" for name in ("DeepSMOTE", "copies", "real images, not seen")]
     if all(run.has(METRICS, pointer) for pointer in pointers):
         made, copies, real = (run.mark(METRICS, pointer, ".0f", 100) for pointer in pointers)
