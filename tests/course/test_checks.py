@@ -193,8 +193,8 @@ def test_a_hidden_set_is_new_at_each_call_and_kept_for_a_class(tmp_path, monkeyp
 
 def test_hidden_bottles_are_painted_as_those_of_the_chapter(monkeypatch):
     monkeypatch.undo()
-    images, types = hidden._bottles(np.random.default_rng(0), 128, {"good": 1, "contamination": 2})
-    other, _ = hidden._bottles(np.random.default_rng(1), 128, {"good": 1})
+    images, types = hidden._painted(np.random.default_rng(0), "bottle", 256, 128, {"good": 1, "contamination": 2})
+    other, _ = hidden._painted(np.random.default_rng(1), "bottle", 256, 128, {"good": 1})
     assert images.shape == (3, 3, 128, 128) and images.dtype == np.uint8
     assert sorted(types) == ["contamination", "contamination", "good"]
     (good,) = np.flatnonzero(types == "good")
