@@ -71,7 +71,8 @@ def test_what_truly_changed_is_written(executed, what, tmp_path):
 
 def test_a_chapter_is_not_written_without_the_weights_of_its_models(tmp_path, monkeypatch, capsys):
     sources = tmp_path / "notebooks" / "sources"
-    sources.mkdir(parents=True)
+    (sources / "exercises").mkdir(parents=True)
+    (sources / "exercises" / "capstone.py").write_text("# %% [markdown]\n# # Capstone\n")
     (sources / "05_models.py").write_text(
         "# %% [markdown]\n# # 5. Models\n\n# %%\nfrom hw3lib.annotate.masks.sam import Segmenter\n"
     )
