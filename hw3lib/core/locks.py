@@ -22,7 +22,7 @@ class InUse(Exception):
 
 
 @contextmanager
-def held(file: Path, *, leave: bool = True, inherited: bool = False) -> Iterator[None]:
+def held(file: Path, *, leave: bool = True, inherited: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold ``file``, which stays empty, while the block runs; its folder must exist.
 
     The lock is the operating system's and belongs to the process: what a killed one left behind stops nobody. A file
@@ -33,15 +33,16 @@ def held(file: Path, *, leave: bool = True, inherited: bool = False) -> Iterator
         leave: the file stays. Where it is removed, two processes that come in the very moment of that may both hold it.
         inherited: processes that are started meanwhile, with ``close_fds=False``, hold it as well until the last of
             them ends; not on Windows.
+        wait: until whoever holds it lets go, however long that takes.
 
     Raises:
-        InUse: another process, or another thread, holds it.
+        InUse: another process, or another thread, holds it, and ``wait`` is not asked for.
         OSError: the file cannot be made.
     """
     owner = file.with_name(f"{file.name}.process")  # on Windows a file that is held cannot be read
     lock = FileLock(file)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise InUse(_number(owner)) from None
     except NotImplementedError:  # of filelock, about such a file system

@@ -21,6 +21,10 @@ def _truth(value: Any, expected: Any, what: str) -> bool:
     return bool(value)
 
 
+def _alike(found: Any, expected: Any) -> bool:
+    return bool(found) == bool(expected)
+
+
 @check
 def intervals_agree(rng: np.random.Generator, function: Any) -> str:
     """Whether two intervals, ``low, high`` of the one and of the other, have a point in common."""
@@ -73,7 +77,7 @@ def intervals_agree(rng: np.random.Generator, function: Any) -> str:
         ],
         what="a point in common",
         read=_truth,
-        same=lambda found, expected: bool(found) == bool(expected),
+        same=_alike,
     )
     return "overlap does not show that two figures are equal, only that these data do not settle which is higher"
 
@@ -242,7 +246,7 @@ def claims(rng: np.random.Generator, letter: Any, function: Any) -> str:
         ],
         what="whether it follows",
         read=_truth,
-        same=lambda found, expected: bool(found) == bool(expected),
+        same=_alike,
     )
     return "you read tables by what they leave open; your letter is for your teacher"
 

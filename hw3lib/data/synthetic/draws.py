@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.locks import InUse, held
+from hw3lib.core.locks import held
 from hw3lib.core.seeds import spawned
 from hw3lib.data.labels import Split
 from hw3lib.data.splits import classification_images, splittable
@@ -61,26 +58,12 @@ def redraw(
     tables, wanted = [images], n_sets * per_class
     category, root = table.attrs["category"], Path(table.attrs["folder"]).parents[1]
     place = (root if os.access(root, os.W_OK | os.X_OK) else Path(keep)) / FOLDER / f"{made['profile']}-{made['seed']}"
-    with _alone(place):
+    place.mkdir(parents=True, exist_ok=True)
+    with held(place / ".lock", wait=True):  # other processes draw the same images here, which are then there
         for i in range(math.ceil(wanted / counts.min()) - 1):  # the category once more, with other products
-            make(
-                category, place / str(i), made["profile"], spawned(made["seed"], i), test=counts.sort_index().to_dict()
-            )
+            make(category, place / str(i), made["profile"], spawned(made["seed"], i), test=counts.to_dict())
             tables.append(load_table(place / str(i), category))
     pool = pd.concat(tables, ignore_index=True)
     turn = pool.groupby("defect").cumcount()
     pool, numbers = pool[turn < wanted].reset_index(drop=True), (turn[turn < wanted] // per_class).to_numpy()
     return pool, [(np.flatnonzero(numbers == i), np.flatnonzero(numbers != i)) for i in range(n_sets)]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait for other processes that draw here: they draw the same images, which are then there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    while True:
-        try:
-            with held(folder / ".lock"):
-                yield
-            return
-        except InUse:
-            time.sleep(1)
