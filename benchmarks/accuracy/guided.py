@@ -48,7 +48,7 @@ def main(category: str, data: str | None, repeats: int = 5, draws: int = 50) -> 
             guided.DefectGuided("whole image", parts=guided.WHOLE), images, good, pairs, keep=keep
         )
         ours = guided.run_guided(guided.DefectGuided(), images, good, pairs, keep=keep)
-        rows = [(whole, None), (ours, whole)]
+        rows = [(whole, None), (ours, whole), (moved(images, good, pairs, keep), ours)]
         if images["mask"].notna().any():
             rows.append((given_masks(images, good, pairs, keep), ours))
         for result, base in rows:
@@ -61,6 +61,22 @@ def main(category: str, data: str | None, repeats: int = 5, draws: int = 50) -> 
         for i, j in zip(*np.nonzero(pairs_of_types), strict=True):
             share = pairs_of_types[i, j] / pairs_of_types.sum()
             print(f"  {share:.0%} of {ours.attempt.name}'s mistakes: {ours.classes[i]} and {ours.classes[j]}")
+
+
+def moved(images: pd.DataFrame, good: pd.DataFrame, pairs: list[Split], keep: Path) -> Result:
+    """As :class:`.DefectTypes` does: learned from moved images, and each test image looked at as it is."""
+    method = guided.DefectGuided("learned from moved images")
+    seen = guided.extract_features(method, images, good, keep=keep)
+    accepted = np.flatnonzero(seen.symmetries["accepted"])
+    classes = class_names(images)
+    labels, probabilities = as_labels(images["defect"], classes), []
+    for train, test in pairs:
+        views = [seen.parts[part][accepted][:, train] for part in method.parts]
+        model, count = KernelClassifier(len(classes)), len(accepted)
+        flat = [view.reshape(-1, view.shape[-1]) for view in views]
+        model.fit(flat, np.tile(labels[train], count), np.tile(np.arange(len(train)), count))
+        probabilities.append(model.predict_proba([seen.parts[part][0, test] for part in method.parts]))
+    return Result.from_probabilities(method, images, pairs, probabilities, seconds=[0.0] * len(pairs))
 
 
 def given_masks(images: pd.DataFrame, good: pd.DataFrame, pairs: list[Split], keep: Path) -> Result:

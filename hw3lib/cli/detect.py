@@ -4,10 +4,14 @@ import math
 import os
 import re
 import sys
-from typing import Annotated, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from hw3lib.anomaly.registry import DETECTORS
 from hw3lib.cli.options import Parameters, byte_count, command, group, option, parameter, say
+
+if TYPE_CHECKING:
+    from hw3lib.inspection.score import Scored
 
 
 @command(
@@ -88,6 +92,22 @@ def fit(
             metavar="KINDS",
         ),
     ] = None,
+    roi: Annotated[
+        str | None,
+        option(
+            "region of interest, outside of which nothing is looked at: corners 'x,y x,y x,y' in pixels or shares, or "
+            "a mask image",
+            metavar="MASK",
+        ),
+    ] = None,
+    types: Annotated[
+        str,
+        option(
+            "category whose labelled defects teach to name types of defects; own: the one that is fitted on; none "
+            "(default: %(default)s)",
+            metavar="CATEGORY",
+        ),
+    ] = "none",
     cache: Annotated[
         str | None,
         option("keep the decoded images there, not in memory; for large sets, with --memory-limit", metavar="DIR"),
@@ -126,6 +146,8 @@ def fit(
         costs=costs,
         pixel_range=checked_range(range),
         fit=cast(Any, fit),  # it is refused there
+        roi=roi,
+        types={"none": False, "own": True}.get(types, types),
         cache=cache,
         recursive=recursive,
         force=force,
@@ -156,7 +178,6 @@ def score(
     recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
     force: Annotated[bool, option("replace the results that are there")] = False,
 ) -> int:
-    from hw3lib.core.text import counted
     from hw3lib.inspection import score as scoring
 
     done = scoring.score(
@@ -172,7 +193,19 @@ def score(
         progress=sys.stderr.isatty(),
         echo=say,
     )
-    say(f"{done.said}\n{done.anomalous} of {done.images} images are anomalous")
+    tell(done, out, say)
+    return 1 if done.failed else 0
+
+
+def tell(done: "Scored", out: str, say: Callable[[str], None]) -> None:
+    """What came out of scoring; warnings and what failed go to standard error."""
+    from hw3lib.core.text import counted
+    from hw3lib.inspection.score import STDOUT
+
+    say(
+        f"{done.said}\n{done.anomalous} of {done.images} images are anomalous"
+        + (f"; {done.implausible} cannot be judged" if done.implausible else "")
+    )
     if done.failed:
         folders = sum(os.path.isdir(file) for file, _ in done.failed)
         numbers = ((len(done.failed) - folders, "image"), (folders, "folder"))
@@ -185,12 +218,14 @@ def score(
         say(f"  {value:.4g}{p}  {'anomalous' if value > done.threshold else 'good':9}  {file}")
     for sentence in done.evaluated:
         say(sentence)
-    say(f"results: {out}")
+    if done.batch:
+        say(f"warning: {done.batch}")
+    if out != STDOUT:
+        say(f"results: {out}")
     for file, warning in done.warnings:
         print(f"warning: {file}: {warning}", file=sys.stderr)
     for file, reason in done.failed:
         print(f"failed: {file}: {reason}", file=sys.stderr)
-    return 1 if done.failed else 0
 
 
 @command(

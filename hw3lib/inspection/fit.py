@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,18 +18,24 @@ from hw3lib.anomaly.onnx.export import Agreement
 from hw3lib.anomaly.onnx.export import export as export_onnx
 from hw3lib.anomaly.registry import load_detector, make_detector
 from hw3lib.anomaly.thresholds import Costs, Errors, Threshold, required_good_images, silence_few_good_images
-from hw3lib.core.files import atomic_path, expanded, human_bytes, refuse_existing
-from hw3lib.core.text import counted, percent
+from hw3lib.core.files import atomic_folder, atomic_path, expanded, human_bytes, refuse_existing
+from hw3lib.core.text import counted, listed, percent
 from hw3lib.data.folders.find import is_category, refuse_inside_category
 from hw3lib.data.near import NearTwins
 from hw3lib.data.pixels.depth import contrast, say_odd_contrast, say_range
 from hw3lib.data.pixels.geometry import Geometry, say_fit, say_squeezed
 from hw3lib.data.pixels.images import decode_squares
-from hw3lib.data.pixels.reading import Fit, Reading
+from hw3lib.data.pixels.reading import Fit, Polygons, Reading, checked_roi
+from hw3lib.data.regions.masks import read_mask
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 
+from .inspector import TYPES, learn_types
 from .photographs import find_photographs, good_photographs, say_sizes, with_groups
+from .plausibility import Plausible
+
+if TYPE_CHECKING:
+    from hw3lib.classify.guided.types import DefectTypes
 
 _RATES = (0.05, 0.02, 0.01, 0.005, 0.001)  # false-alarm rates that a user may wish for
 _STEPS = 5  # thresholds whose false alarms and misses are printed
@@ -50,13 +58,18 @@ def fit(  # noqa: PLR0913, settings by keyword
     costs: Costs | None = None,
     pixel_range: tuple[float, float] | None = None,
     fit: Fit | None = None,
+    roi: str | None = None,
+    types: str | Path | bool = False,
     cache: str | Path | None = None,
     recursive: bool = False,
     force: bool = False,
     progress: bool = False,
     echo: Echo = print,
 ) -> Detector:
-    """Fit a detector on a folder of good photographs and save it.
+    """Fit a detector on a folder of good photographs and save it, with what else an inspector knows.
+
+    Beside the detector its folder holds ``inspector.json``, what is plausible, and on request ``types``, the classifier
+    of defects.
 
     Args:
         folder: images of good products, of any sizes; or a category, whose good training images are taken.
@@ -71,6 +84,9 @@ def fit(  # noqa: PLR0913, settings by keyword
         costs: chooses the threshold by them, on the good images and those of ``bad``; None: by the false-alarm rate.
         pixel_range: pixel values that are black and white, see :func:`.photographs.good_photographs`.
         fit: how images come to squares, ``stretch``, ``pad`` or ``tile``; likewise.
+        roi: where alarms may come from, see :func:`.region_of_interest`; None: anywhere.
+        types: a category whose labelled defects are learned from, see :func:`.learn_types`; True: ``folder``, if it has
+            any; False: none.
         cache: folder where the decoded images are kept and mapped from, for more of them than fit into memory; None
             decodes them into memory.
         recursive: take the images of sub-folders too.
@@ -93,6 +109,8 @@ def fit(  # noqa: PLR0913, settings by keyword
     if bad is not None and calibration is None:
         raise Hw3Error("--bad: no good image has a score to compare defects with; leave out --held-out 0")
     files, sizes, reading = good_photographs(Path(folder), pixel_range, fit, recursive, echo)
+    if roi is not None:
+        reading = replace(reading, roi=region_of_interest(roi, sizes))
     n, side = len(files), model.image_size
     table = with_groups(Path(folder), files, sizes, groups)
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is {say_fit(reading.fit, side, sizes)}")
@@ -126,13 +144,7 @@ def fit(  # noqa: PLR0913, settings by keyword
             f"{human_bytes(plan['memory_bank_bytes'])}; all patches, while it is made: "
             f"{human_bytes(plan['patches_bytes'])}"
         )
-    some = images.images[:: max(1, len(images.images) // 64)]
-    low, high = np.median([contrast(image) for image in some], 0)
-    if odd := say_odd_contrast(low, high, reading.pixel_range, reading.pixel_range is not None):
-        echo(f"warning: {odd[0]}: {odd[1].format('say it here:')}")
-    if images.warnings:
-        file, warning = images.warnings[0]
-        echo(f"warning: {counted(len(images.warnings), 'good image')} of {n}, first {file}: {warning}")
+    _warn(images, reading, echo)
     with silence_few_good_images():
         model.fit(images, held_out=held_out, folds=folds, false_alarm_rate=false_alarm_rate, progress=progress)
     if threshold := model.thresholds_:
@@ -141,11 +153,77 @@ def fit(  # noqa: PLR0913, settings by keyword
         echo(_more_images(threshold, false_alarm_rate, share, bank))
     curve = None if bad is None else _known_defects(model, bad, costs, recursive, echo)
     model.device = "auto"  # where it was fitted; it may be used elsewhere
-    model.save(out)
-    if curve is not None:
-        _write_curve(curve, model.threshold_, Path(out))
-    echo(f"detector: {out} ({human_bytes(sum(f.stat().st_size for f in Path(out).iterdir()))})")
+    learned_types = _types(folder, types, reading, model.seed, progress, echo)
+    with atomic_folder(out, replace=force) as made:
+        model.save(made)
+        Plausible.of(sizes, images).save(made)
+        if curve is not None:
+            _write_curve(curve, model.threshold_, made)
+        if learned_types is not None:
+            learned_types.save(made / TYPES)
+    echo(f"detector: {out} ({human_bytes(sum(f.stat().st_size for f in Path(out).rglob('*') if f.is_file()))})")
     return model
+
+
+def region_of_interest(roi: str, sizes: Sequence[tuple[int, int]]) -> Polygons:
+    """Polygons in shares of the sides, see :class:`.Reading`.
+
+    Args:
+        roi: a mask image, of which what is marked counts, or a polygon: ``"x,y x,y x,y"`` in pixels, or in shares if no
+            number is above 1.
+        sizes: width and height of the good photographs, by which pixels become shares.
+
+    Raises:
+        Hw3Error: neither, nothing marked, or pixels where photographs differ in size.
+    """
+    if re.fullmatch(r"[\d.,\s]+", roi):
+        try:
+            points = np.array([[float(value) for value in point.split(",")] for point in roi.split()]).reshape(-1, 2)
+        except ValueError:
+            raise Hw3Error(f"--roi {roi}: expected corners such as '10,10 90,10 90,90', or a mask image") from None
+        width, height = sizes[0]
+        if points.max(initial=0) > 1:
+            if len(set(sizes)) > 1:
+                raise Hw3Error(f"--roi {roi}: pixels of photographs of {len(set(sizes))} sizes; say shares, 0 to 1")
+            points = points / (width, height)
+        polygons = [points]
+    else:
+        from hw3lib.annotate.formats.polygons import outlines
+        from hw3lib.annotate.instances import Instance
+
+        mask = read_mask(roi)
+        if not mask.any():
+            raise Hw3Error(f"--roi {roi}: nothing is marked in it; expected a mask of where alarms may come from")
+        polygons = [line / mask.shape[::-1] for line in outlines(Instance.from_mask(0, "", mask))]
+    try:
+        made = checked_roi([polygon.tolist() for polygon in polygons])
+    except Hw3Error as error:
+        raise Hw3Error(f"--roi {roi}: {error}") from None
+    assert made is not None
+    return made
+
+
+def _types(
+    folder: str | Path, place: str | Path | bool, reading: Reading, seed: int, progress: bool, echo: Echo
+) -> DefectTypes | None:
+    """The types of defects that were asked for, and what can be expected of them."""
+    if place is False:
+        return None
+    if place is True and not is_category(expanded(folder)):
+        echo("no labelled defects, so no type of a defect will be named; --types FOLDER learns from a category's")
+        return None
+    try:
+        types = learn_types(expanded(folder if place is True else str(place)), reading, seed, progress, echo)
+    except Hw3Error as error:
+        if place is not True:
+            raise
+        echo(f"no type of a defect will be named: {error}")
+        return None
+    right, of = types.right
+    shares = listed([f"{name.replace('_', ' ')} {share.percent()}" for name, share in types.recall().items()])
+    echo(f"types of defects: {right} of {of} recognised in cross-validation ({shares})")
+    echo(types.promise())
+    return types
 
 
 def export(
@@ -188,6 +266,17 @@ def export(
         f"scores differ by {done.scores:.1g}{maps}, as a share of their size"
     )
     return done
+
+
+def _warn(images: ImageStack, reading: Reading, echo: Echo) -> None:
+    """Say what is odd about the values of good images."""
+    some = images.images[:: max(1, len(images.images) // 64)]
+    low, high = np.median([contrast(image) for image in some], 0)
+    if odd := say_odd_contrast(low, high, reading.pixel_range, reading.pixel_range is not None):
+        echo(f"warning: {odd[0]}: {odd[1].format('say it here:')}")
+    if images.warnings:
+        file, warning = images.warnings[0]
+        echo(f"warning: {counted(len(images.warnings), 'good image')} of {len(images)}, first {file}: {warning}")
 
 
 def _load(

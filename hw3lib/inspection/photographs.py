@@ -329,6 +329,7 @@ class Batch(NamedTuple):
     images: ImageStack | None  # as squares, in order; None where there is none
     warnings: list[str]  # what is odd about the values of each image, see hw3lib.data.pixels.images.decode_image
     broken: dict[int, str]  # by position in the list of photographs
+    sizes: list[tuple[int, int]]  # width and height in pixels of each image
 
 
 def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], groups: str | None) -> pd.DataFrame:
@@ -382,7 +383,8 @@ def read_batches(
                 warnings.append(images[-1].warning)
             except Hw3Error as error:
                 broken[len(batch) - 1] = reason(error, photograph.path)
-        yield Batch(batch, ImageStack.of(images, reading) if images else None, warnings, broken)
+        sizes = [(image.geometry.width, image.geometry.height) for image in images]
+        yield Batch(batch, ImageStack.of(images, reading) if images else None, warnings, broken, sizes)
 
 
 def reason(error: Hw3Error, path: Path) -> str:

@@ -28,7 +28,7 @@ def test_a_broad_anomaly_outweighs_a_single_patch():
 
 def test_statistics_count_the_patches_above_the_levels_of_good_images():
     normal = np.linspace(0, 1, 10_001)
-    scale = FeatureScale(normal.reshape(1, 73, 137))
+    scale = FeatureScale.of(normal.reshape(1, 73, 137))
     assert scale.floor == pytest.approx(0.99)
     distance = np.zeros((2, 10, 10))
     distance[1].flat[:7] = [0.995, 0.9995, 0.99995, 1.1, 1.3, 1.6, 2.0]
@@ -44,7 +44,7 @@ def test_patches_and_stage_are_read_where_the_image_is_anomalous_and_everywhere_
     residual, coarse = torch.full((2, 3, 8, 8), -1.0), torch.full((2, 4, 2, 2), -1.0)
     residual[:, :, 2, 6], coarse[:, :, 0, 1] = 5, 7
     compared = PatchComparison(distance, residual, [residual, coarse], torch.arange(10.0).view(2, 5))
-    found = describe_regions(compared, FeatureScale(np.linspace(0, 1, 1001)))
+    found = describe_regions(compared, FeatureScale.of(np.linspace(0, 1, 1001)))
     assert found["patches"][0] == pytest.approx(-1 + 6 / 64) and found["patches"][1] == pytest.approx(5, abs=0.05)
     assert found["stage"][0] == pytest.approx(-1 + 8 / 4) and found["stage"][1] == pytest.approx(7, abs=0.05)
     assert found["whole"].tolist() == compared.embedding.tolist() and found["statistics"].shape == (2, 13)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from hw3lib.classify.guided import classifier as module
 from hw3lib.classify.guided.classifier import PARTS, WHOLE, DefectGuided, extract_features, good_images, run_guided
+from hw3lib.classify.guided.reader import _apart
 from hw3lib.data import classification_images, load_masks, load_table, repeated_splits
 from hw3lib.data.labels import class_names
 from hw3lib.errors import Hw3Error
@@ -329,7 +330,7 @@ def test_good_images_of_a_product_that_is_classified_are_left_out(table, images)
 
 def test_the_images_that_set_the_scale_are_whole_products():
     groups = np.arange(12) // 3
-    apart, learned = module._apart([5, 0, 7, 1, 3, 11, 2, 4, 6, 8, 9, 10], 4, groups)
+    apart, learned = _apart([5, 0, 7, 1, 3, 11, 2, 4, 6, 8, 9, 10], 4, groups)
     assert sorted(apart) == [0, 1, 2, 3, 4, 5] and sorted(learned) == [6, 7, 8, 9, 10, 11]
-    assert module._apart([2, 0, 1], 1, None) == ([2], [0, 1])
-    assert module._apart([2, 0, 1], 1, np.zeros(3, int)) == ([2], [0, 1])  # one product alone
+    assert _apart([2, 0, 1], 1, None) == ([2], [0, 1])
+    assert _apart([2, 0, 1], 1, np.zeros(3, int)) == ([2], [0, 1])  # one product alone

@@ -25,7 +25,7 @@ def chapters(tmp_path):
 
 
 def test_the_numbers_of_images_that_are_said_are_those_that_are_asked_for():
-    assert (FEWEST_TO_FIT, FEWEST_TO_COMPARE) == (detector.FEWEST, classifier._FEWEST_GOOD)
+    assert (FEWEST_TO_FIT, FEWEST_TO_COMPARE) == (detector.FEWEST, classifier.FEWEST_GOOD)
 
 
 def test_good_images_alone_end_three_chapters_in_a_sentence(tmp_path, make_category, chapters):

@@ -15,23 +15,18 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from hw3lib.anomaly import Costs
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.cli.main import main
 from hw3lib.data import read_image
-from hw3lib.data.pixels.reading import PLAIN
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
-from hw3lib.inspection.app import defect_types, server
-from hw3lib.inspection.app.defect_types import region
-from hw3lib.inspection.app.inspection import Inspector, decode, say_p_value
+from hw3lib.inspection import inspector as module
+from hw3lib.inspection.app import server
+from hw3lib.inspection.app.inspection import UploadInspector, decode, say_p_value
 from tests.helpers.processes import wait_for
 
 
@@ -98,8 +93,8 @@ def detector(tmp_path_factory, make_category):
 @pytest.fixture(scope="module")
 def inspector(detector):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(defect_types, "project_root", lambda: detector)
-        return Inspector(detector / "detector", detector / "widget")
+        patch.setattr(module, "project_root", lambda: detector)
+        return UploadInspector(detector / "detector", types=detector / "widget")
 
 
 def test_an_inspection_agrees_with_the_detector(detector, inspector):
@@ -123,7 +118,7 @@ def test_a_threshold_by_costs_is_obeyed_and_a_changed_detector_gives_no_p_value(
     model.set_costs(Costs(1, 1000))
     model.probe_ = model.probe_ * 2  # as if it had given other scores
     model.save(tmp_path / "costly")
-    found = Inspector(tmp_path / "costly")
+    found = UploadInspector(tmp_path / "costly")
     said = found.inspect(file.read_bytes(), "000.png")
     assert said["threshold"] == model.threshold_ and "costs least on 1 known defect" in said["limit"]
     assert said["p_value"] is None and said["chance"].startswith("This is no longer the detector that was fitted")
@@ -134,86 +129,50 @@ def test_a_type_of_defect_is_named_with_what_it_is_worth(detector, inspector):
     right = 0
     for defect in ("dent", "scratch"):
         for file in sorted((detector / "widget/test" / defect).iterdir()):
-            image = read_image(file)
-            p = inspector.types.probabilities(image, inspector.map_of(image))
-            assert sum(p.values()) == pytest.approx(1)
-            right += max(p, key=p.get) == defect
+            found = inspector.types.type_of(read_image(file))
+            assert sum(found.probabilities.values()) == pytest.approx(1)
+            right += found.names[0] == defect
     assert right == 8  # of those it has learned
-    said = inspector.inspect((detector / "widget/test/scratch/000.png").read_bytes(), "a.png")["type"]
-    assert said.startswith("Type of defect: most like scratch (") and "labelled photographs of widget" in said
-    assert inspector.types.right[1] == 8
+    found = inspector.inspect((detector / "widget/test/scratch/000.png").read_bytes(), "a.png")
+    assert found["type"].startswith("Type of defect: scratch (") and "was right for " in found["type"]
+    assert found["type_set"][0] == "scratch" == max(found["types"], key=found["types"].get)
 
 
-@pytest.mark.parametrize("names", ["ab", "abc"])
-def test_the_weights_say_what_the_regression_says(monkeypatch, names):
-    """Of two classes, of which scikit-learn keeps the weights of one, and of three."""
-    rng = np.random.default_rng(0)
-    y = np.array(list(names * 6))
-    x = rng.normal(size=(len(y), 5)) * 3 + 7 + (y[:, None] == np.array(list("abcab")))
-    described = iter([*x, *x])
-    monkeypatch.setattr(defect_types, "_describe", lambda *_: next(described))
-    monkeypatch.setattr(defect_types, "read_image", lambda *_, **__: None)
-    table = pd.DataFrame({"image": "i", "defect": y})
-    classes, _, weights = defect_types._learn(table, lambda _: None, None, PLAIN, False)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000)).fit(x, y)
-    types = defect_types.DefectTypes(classes, (1, 1), "f", weights, None)
-    found = [types.probabilities(NOISE, None) for _ in x]
-    assert classes == [*names] == [*found[0]]
-    assert np.allclose([list(p.values()) for p in found], model.predict_proba(x), atol=1e-9)
-
-
-def test_types_are_learned_once_and_anew_for_other_photographs_or_another_detector(
-    detector, inspector, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(defect_types, "project_root", lambda: detector)
-    learn, learned = defect_types._learn, []
-    monkeypatch.setattr(defect_types, "_learn", lambda *given: learned.append(1) or learn(*given))
+def test_types_are_learned_once_and_anew_for_other_photographs(detector, inspector, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "project_root", lambda: detector)
+    learn, learned = module.learn_types, []
+    monkeypatch.setattr(module, "learn_types", lambda *given, **named: learned.append(1) or learn(*given, **named))
     said = []
-    again = Inspector(detector / "detector", detector / "widget", echo=said.append)
+    again = UploadInspector(detector / "detector", types=detector / "widget", echo=said.append)
     file = (detector / "widget/test/scratch/000.png").read_bytes()
     assert again.inspect(file, "a") == inspector.inspect(file, "a") and not learned and not said
-    for folder in ("widget", "detector"):
-        shutil.copytree(detector / folder, tmp_path / folder)
-    assert Inspector(tmp_path / "detector", tmp_path / "widget").types.right == inspector.types.right and not learned
+    shutil.copytree(detector / "widget", tmp_path / "widget")
     photograph = tmp_path / "widget/test/dent/000.png"
     photograph.write_bytes((tmp_path / "widget/test/dent/001.png").read_bytes())
-    Inspector(detector / "detector", tmp_path / "widget", echo=said.append)
-    assert len(learned) == 1 and said[0].startswith("types of defects are learned from 8 photographs of ")
-    (tmp_path / "detector/note").write_text("another")
-    Inspector(tmp_path / "detector", detector / "widget")
-    assert len(learned) == 2
     (detector / "runs").rename(tmp_path / "gone")
     (detector / "runs").touch()  # where no folder can be made
     try:
-        Inspector(detector / "detector", detector / "widget", echo=said.append)
+        UploadInspector(detector / "detector", types=tmp_path / "widget", echo=said.append)
     finally:
         (detector / "runs").unlink()
         (tmp_path / "gone").rename(detector / "runs")
-    assert len(learned) == 3 and "Cannot write in " in said[-1] and "learned again" in said[-1]
+    assert learned == [1] and said[0].startswith("types of defects are learned from ")
+    assert "Cannot write in " in said[-1] and "learned again" in said[-1]
 
 
 def test_without_labelled_defects_the_page_says_how_to_get_the_type(detector):
-    plain = Inspector(detector / "detector")
+    plain = UploadInspector(detector / "detector")
     bad = plain.inspect((detector / "widget/test/dent/000.png").read_bytes(), "a.png")
     good = plain.inspect((detector / "widget/train/good/000.png").read_bytes(), "a.png")
     assert "--types FOLDER" in bad["type"]
     assert good["type"] == "" or good["anomalous"]
 
 
-def test_too_few_labelled_defects_are_refused(detector, tmp_path, make_category):
-    make_category(tmp_path / "few", {"train/good": 1, "test/good": 1, "test/dent": 3, "test/scratch": 1}, (64, 64))
-    with pytest.raises(Hw3Error, match="--types .*few: found dent 3, scratch 1; expected at least two types"):
-        Inspector(detector / "detector", tmp_path / "few")
-
-
-def test_the_region_is_round_the_peak_and_inside_of_the_image():
-    map_ = np.zeros((10, 10), np.float32)
-    map_[8:, 8:] = 5  # the lower right corner
-    map_[0, 0] = 3
-    left, top, right, bottom = region(map_, 1.0, (100, 200))
-    assert (right, bottom) == (200, 100) and right - left == bottom - top and 25 <= right - left <= 100
-    assert region(None, None, (100, 200)) == (50, 0, 150, 100)
-    assert region(np.ones((10, 10), np.float32), 0.0, (40, 40)) == (0, 0, 40, 40)
+def test_too_few_labelled_defects_are_refused(detector, tmp_path, make_category, monkeypatch):
+    monkeypatch.setattr(module, "project_root", lambda: tmp_path)
+    make_category(tmp_path / "few", {"train/good": 1, "test/good": 1, "test/dent": 1, "test/scratch": 1}, (64, 64))
+    with pytest.raises(Hw3Error, match="--types .*few: found dent .1. and scratch .1.; expected a type"):
+        UploadInspector(detector / "detector", types=tmp_path / "few")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +258,15 @@ def test_the_description_says_what_is_answered(inspector, detector):
     inspect = said["paths"]["/inspect"]["post"]
     schema = inspect["responses"]["200"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]) == set(schema["required"]) == set(found) == set(bare)
-    kinds = {"number": (int, float), "integer": int, "string": str, "boolean": bool, "object": dict, "null": type(None)}
+    kinds = {
+        "number": (int, float),
+        "integer": int,
+        "string": str,
+        "boolean": bool,
+        "object": dict,
+        "array": list,
+        "null": type(None),
+    }
     for key, value in [*found.items(), *bare.items()]:
         wanted = schema["properties"][key]["type"]
         assert any(isinstance(value, kinds[kind]) for kind in ([wanted] if isinstance(wanted, str) else wanted)), key

@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 
 from hw3lib.anomaly.registry import load
+from hw3lib.classify.guided.types import DefectTypes
 from hw3lib.cli import main as cli
 from hw3lib.data import load_table
 from hw3lib.data.pixels import images as decoding
+from hw3lib.data.pixels.reading import PLAIN
 from hw3lib.inspection import photographs
 from hw3lib.inspection import score as scoring
-from hw3lib.inspection.app import defect_types
+from hw3lib.inspection.inspector import learn_types
 from tests.helpers.heic import HEIC
 
 SMALL = ("--image-size", 32, "--detector", "autoencoder", "-p", "num_steps", 2, "-p", "batch_size", 2)
@@ -126,8 +128,8 @@ def test_of_a_category_as_well(category, detector, tmp_path, capsys):
 def test_labelled_defects_and_annotations_say_it_too(category, detector, tmp_path, capsys, monkeypatch):
     photograph(category / "test/dent/late/9.png", 9)
     heard: list[str] = []
-    monkeypatch.setattr(defect_types, "project_root", lambda: tmp_path)
-    defect_types.DefectTypes.learned(category, detector, lambda image: None, None, echo=heard.append)
+    monkeypatch.setattr(DefectTypes, "learned", lambda *_, **__: None)
+    learn_types(category, PLAIN, echo=heard.append)
     assert heard[0] == f"{category}: not looked at: 1 file: 1 .png in test/dent/late"
     options = ("--data", category.parent, "--format", "coco", "--out", tmp_path / "out")
     assert hw3("annotate", category.name, *options) == 0

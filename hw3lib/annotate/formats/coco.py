@@ -87,11 +87,11 @@ def _annotation(at: int, instance: Instance, category: int) -> dict[str, Any]:
         "bbox": [float(value) for value in instance.xywh],
         "area": instance.area,
         "iscrowd": 0,
-        "segmentation": _segmentation(instance),
+        "segmentation": segmentation(instance),
     }
 
 
-def _segmentation(instance: Instance) -> list[list[float]] | dict[str, Any]:
+def segmentation(instance: Instance) -> list[list[float]] | dict[str, Any]:
     """A polygon, which annotation tools can edit, if pycocotools makes the same mask of it; run lengths otherwise.
 
     A box alone has none. Several parts are run lengths too, for some readers (supervision) take their polygons for one.

@@ -32,23 +32,19 @@ from hw3lib.classify.result import Result
 from hw3lib.core.kept import Kept
 from hw3lib.data.groups import GROUP, products
 from hw3lib.data.labels import Split, as_labels, class_names
-from hw3lib.data.pixels.images import read_image
-from hw3lib.data.pixels.reading import reading_of
 from hw3lib.data.splits import stratified_folds
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
-from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device, resolve
-from hw3lib.networks.symmetries import SYMMETRIES, mirrored_then_turned
+from hw3lib.networks.symmetries import SYMMETRIES
 
-from .features import FeatureScale, describe_regions, find_regions, read_regions
 from .kernel import KernelClassifier
-from .memory import GoodPatches, symmetry_test
+from .memory import symmetry_test
+from .reader import GuidedReader
 
 PARTS = ("patches", "stage", "statistics", "region")
 WHOLE = ("whole",)  # the embedding alone, for comparison: the same network, size and views, without guidance
-_LARGEST = 1024  # pixels of the side at which a region is cut out; larger photographs are reduced to it
-_FEWEST_GOOD = 6
+FEWEST_GOOD = 6
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class DefectGuided:
     def __post_init__(self) -> None:
         if self.parts != WHOLE and (not self.parts or not set(self.parts) <= set(PARTS)):
             raise Hw3Error(f"{self.name!r}: parts={self.parts!r}, expected some of {', '.join(PARTS)}, or WHOLE")
-        for name, low in (("image_size", 64), ("region_size", 64), ("memory", 100), ("good_images", _FEWEST_GOOD)):
+        for name, low in (("image_size", 64), ("region_size", 64), ("memory", 100), ("good_images", FEWEST_GOOD)):
             if getattr(self, name) < low:
                 raise Hw3Error(f"{self.name!r}: {name}={getattr(self, name)!r}, expected {low} or more")
         if not 0 < self.region <= 1:
@@ -174,9 +170,9 @@ def extract_features(
     Raises:
         Hw3Error: fewer than six good images, some of them among ``images``, missing weights.
     """
-    if len(good) < _FEWEST_GOOD:
+    if len(good) < FEWEST_GOOD:
         raise Hw3Error(
-            f"{method.name!r} learns from good images and found {len(good)}, expected at least {_FEWEST_GOOD} in "
+            f"{method.name!r} learns from good images and found {len(good)}, expected at least {FEWEST_GOOD} in "
             "train/good that are not among the images to classify; add some"
         )
     if set(map(str, good["image"])) & set(map(str, images["image"])):
@@ -200,43 +196,22 @@ def extract_features(
 def _extract(
     method: DefectGuided, images: pd.DataFrame, good: pd.DataFrame, seed: int, device: torch.device, progress: bool
 ) -> dict[str, np.ndarray]:
-    backbone = backbones.load(method.arch).to(device)
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(good), generator=generator)[: method.good_images].tolist()
-    side = min(method.image_size, int(images[["width", "height"]].to_numpy().max()))
-    apart_rows, learned = _apart(chosen, max(2, len(chosen) // 3), products(good))
-
-    def read(part: pd.DataFrame, size: int) -> torch.Tensor:
-        stack = np.stack([read_image(row.image, size, reading_of(row)) for row in part.itertuples()])
-        return torch.from_numpy(stack).movedim(-1, 1).to(device)
-
-    memory = GoodPatches(backbone, read(good.iloc[learned], side), method.memory, generator)
-    apart = read(good.iloc[apart_rows], side)
-    normal = torch.cat([memory.compare(batch).distance for batch in apart.split(8)])
-    scale = FeatureScale(normal.cpu().numpy())
-    moved = (mirrored_then_turned(apart, s).split(8) for s in range(len(SYMMETRIES)))
-    scores = [torch.cat([memory.compare(batch).distance.amax((1, 2)) for batch in m]).cpu().numpy() for m in moved]
-    full = min(_LARGEST, int(images[["width", "height"]].to_numpy().max()))
+    reader = GuidedReader(method, good, int(images[["width", "height"]].to_numpy().max()), seed, device, progress)
 
     def see(symmetries: list[int]) -> list[dict[str, np.ndarray]]:
         """All images, moved by each symmetry: features by part, and anomaly maps and regions. Files are read once."""
         seen: list[dict[str, list[np.ndarray]]] = [{} for _ in symmetries]
         for start in tqdm(range(0, len(images), 8), desc=method.name, unit="batch", disable=not progress):
             batch = images.iloc[start : start + 8]
-            small, large = read(batch, side), read(batch, full)
+            small, large = reader.read(batch, reader.side), reader.read(batch, reader.full)
             for symmetry, moved in zip(symmetries, seen, strict=True):
-                compared = memory.compare(mirrored_then_turned(small, symmetry))
-                distances = compared.distance.cpu().numpy()
-                boxes = find_regions(distances, method.region)
-                region = read_regions(memory, mirrored_then_turned(large, symmetry), boxes, method.region_size)
-                found = describe_regions(compared, scale) | {"region": region, "maps": distances, "regions": boxes}
-                for name, value in found.items():
+                for name, value in reader.see(small, large, symmetry).items():
                     moved.setdefault(name, []).append(value)
         return [{name: np.concatenate(values) for name, values in moved.items()} for moved in seen]
 
     (unmoved,) = see([0])
     maps, regions = unmoved.pop("maps"), unmoved.pop("regions")
-    good_scores = np.stack(scores)
+    good_scores = reader.good_scores
     # Whatever the split, its defective images have no higher median than the most anomalous image of all.
     possible = symmetry_test(good_scores, maps.max(keepdims=True).ravel())["accepted"]
     merged = {name: np.full((len(SYMMETRIES), *v.shape), np.nan, np.float32) for name, v in unmoved.items()}
@@ -245,17 +220,6 @@ def _extract(
         for name, value in merged.items():
             value[symmetry] = seen[name]
     return {**merged, "maps": maps.astype(np.float16), "regions": regions, "good_scores": good_scores}
-
-
-def _apart(chosen: list[int], number: int, groups: np.ndarray | None) -> tuple[list[int], list[int]]:
-    """So many of the chosen images, or a few more so that they are whole products, and the others."""
-    if groups is None or len(order := dict.fromkeys(groups[chosen].tolist())) < 2:
-        return chosen[:number], chosen[number:]
-    apart: list[int] = []
-    for product in list(order)[:-1]:
-        if len(apart) < number:
-            apart += [row for row in chosen if groups[row] == product]
-    return apart, [row for row in chosen if row not in apart]
 
 
 def run_guided(

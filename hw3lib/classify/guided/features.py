@@ -15,11 +15,14 @@ from .memory import GoodPatches, PatchComparison
 class FeatureScale:
     """How far the patches of good images lie from the memory: what counts as anomalous, and how anomalous."""
 
-    def __init__(self, normal: np.ndarray):
+    def __init__(self, levels: np.ndarray):
+        self.levels, self.floor = levels, float(levels[0])
+
+    @classmethod
+    def of(cls, normal: np.ndarray) -> FeatureScale:
+        """Of the distances of good images that the memory does not hold."""
         highest = normal.max()
-        levels = np.quantile(normal, [0.99, 0.999, 0.9999])
-        self.floor = float(levels[0])
-        self.levels = np.array([*levels, highest, 1.25 * highest, 1.5 * highest])
+        return cls(np.array([*np.quantile(normal, [0.99, 0.999, 0.9999]), highest, 1.25 * highest, 1.5 * highest]))
 
     def statistics(self, distance: np.ndarray) -> np.ndarray:
         """Logarithms of how many patches exceed each level, and of the highest values, ``(n, 13)``."""

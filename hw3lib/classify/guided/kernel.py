@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import expit
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
 from sklearn.svm import SVC
+from sklearn.utils.multiclass import _ovr_decision_function
 
 from hw3lib.core.seeds import spawned
 from hw3lib.data.splits import stratified_folds
@@ -17,13 +20,85 @@ from hw3lib.errors import Hw3Error
 PENALTIES = (1.0, 3.0, 10.0)  # scikit-learn's default of C and two weaker regularisations
 
 
+class PartsKernel:
+    """Mean of one RBF kernel a part, 0 to 1, between any images and those that it was made of.
+
+    Features of a part are standardised over these images, and its kernel is as wide as the median squared distance
+    between two of them, so every part has a say however many features it has.
+
+    Args:
+        parts: features, float ``(n, features)`` each.
+    """
+
+    def __init__(self, parts: list[np.ndarray]):
+        self.scales = [(p.mean(0), p.std(0) + 1e-6) for p in parts]
+        self.train = [(p - m) / s for p, (m, s) in zip(parts, self.scales, strict=True)]
+        squares = [_squared_distances(p, p) for p in self.train]
+        apart = ~np.eye(len(parts[0]), dtype=bool)
+        self.widths = [max(float(np.median(d[apart])), 1e-9) for d in squares]
+        self.own = self._mean(squares)  # between two of them, (n, n)
+
+    def __call__(self, parts: list[np.ndarray]) -> np.ndarray:
+        """Of ``m`` images described alike, ``(m, n)``."""
+        return self._mean(
+            [_squared_distances((p - m) / s, t) for p, (m, s), t in zip(parts, self.scales, self.train, strict=True)]
+        )
+
+    def parts(self) -> list[np.ndarray]:
+        """The features that it was made of."""
+        return [p * s + m for p, (m, s) in zip(self.train, self.scales, strict=True)]
+
+    def _mean(self, squares: list[np.ndarray]) -> np.ndarray:
+        return np.mean([np.exp(-d / w) for d, w in zip(squares, self.widths, strict=True)], 0)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All of it as arrays; :meth:`restored` reads it."""
+        found = {"widths": np.array(self.widths), "own": self.own}
+        for part, ((mean, std), train) in enumerate(zip(self.scales, self.train, strict=True)):
+            found |= {f"{part}.mean": mean, f"{part}.std": std, f"{part}.train": train}
+        return found
+
+    @classmethod
+    def restored(cls, state: Mapping[str, np.ndarray]) -> PartsKernel:
+        """The inverse of :meth:`state`."""
+        made = cls.__new__(cls)
+        made.widths, made.own = state["widths"].tolist(), state["own"]
+        parts = range(len(made.widths))
+        made.scales = [(state[f"{part}.mean"], state[f"{part}.std"]) for part in parts]
+        made.train = [state[f"{part}.train"] for part in parts]
+        return made
+
+
+class _Machine(NamedTuple):
+    """A vector machine on the kernel to its training images, with Platt's sigmoids, as arrays.
+
+    Attributes:
+        weights, intercepts: of a pair of classes each, ``(n, pairs)`` and ``(pairs,)``.
+        sigmoids: slope and offset of each class, or of the second of two, ``(classes or 1, 2)``.
+    """
+
+    weights: np.ndarray
+    intercepts: np.ndarray
+    sigmoids: np.ndarray
+
+    def probabilities(self, kernel: np.ndarray) -> np.ndarray:
+        """Of each class, ``(m, classes)``."""
+        decisions = kernel @ self.weights + self.intercepts
+        if len(self.sigmoids) > 1:  # as SVC does: votes of the pairs, and confidences between them
+            decisions = _ovr_decision_function(decisions < 0, -decisions, len(self.sigmoids))
+        found = expit(-(decisions * self.sigmoids[:, 0] + self.sigmoids[:, 1]))
+        if len(self.sigmoids) == 1:
+            return np.concatenate([1 - found, found], 1)
+        total = found.sum(1, keepdims=True)
+        return np.divide(found, total, out=np.full_like(found, 1 / len(self.sigmoids)), where=total > 0)
+
+
 class KernelClassifier:
     """Support vector machines on the mean of one RBF kernel a part; label 0 stands for good.
 
-    Features of a part are standardised over the training images, and its kernel is as wide as the median squared
-    distance between two of them, so every part has a say however many features it has. Two calibrated decisions are
-    averaged: one between all classes, and one that first says good or defective and then of which type. ``C`` of each
-    machine is chosen by repeated cross-validation within the training images; probabilities are Platt's (1999).
+    Two calibrated decisions are averaged: one between all classes, and one that first says good or defective and then
+    of which type. ``C`` of each machine is chosen by repeated cross-validation within the training images;
+    probabilities are Platt's (1999).
 
     Args:
         num_classes: labels are 0 to ``num_classes - 1``; one that no training image has gets the probability 0.
@@ -49,41 +124,56 @@ class KernelClassifier:
                 f"y: found {found} among the training images, expected two classes or more of two images or more each; "
                 "train on a larger part or add images"
             )
-        self._scales = [(p.mean(0), p.std(0) + 1e-6) for p in parts]
-        self._train = [(p - m) / s for p, (m, s) in zip(parts, self._scales, strict=True)]
-        squares = [_squared_distances(p, p) for p in self._train]
-        apart = ~np.eye(len(y), dtype=bool)
-        self._widths = [max(float(np.median(d[apart])), 1e-9) for d in squares]
-        kernel = np.mean([np.exp(-d / w) for d, w in zip(squares, self._widths, strict=True)], 0)
+        self.kernel = PartsKernel(parts)
         # The kernel as explicit features: a linear machine on these is the kernel machine, and calibration can split.
-        values, vectors = np.linalg.eigh(kernel)
+        values, vectors = np.linalg.eigh(self.kernel.own)
         kept = values > 1e-6 * values[-1]
-        self._project = vectors[:, kept] / np.sqrt(values[kept])
-        x = kernel @ self._project
-        self._joint = self._machine(x, y, groups)
-        self._good = self._types = None
+        project = vectors[:, kept] / np.sqrt(values[kept])
+        x = self.kernel.own @ project
+
+        def machine(rows: np.ndarray, labels: np.ndarray) -> _Machine:
+            own = None if groups is None else groups[rows]
+            weights, intercepts, sigmoids = self._machine(x[rows], labels, own)
+            return _Machine(project @ weights, intercepts, sigmoids)
+
+        every = np.arange(len(y))
+        self._machines = [machine(every, y)]
         if self._classes[0] == 0 and len(counts) > 2:
-            self._good = self._machine(x, y == 0, groups)
-            self._types = self._machine(x[y > 0], y[y > 0], None if groups is None else groups[y > 0])
+            self._machines += [machine(every, y == 0), machine(np.flatnonzero(y), y[y > 0])]
         return self
 
     def predict_proba(self, parts: list[np.ndarray]) -> np.ndarray:
         """Class probabilities, float64 ``(n, num_classes)``."""
-        squares = [
-            _squared_distances((p - m) / s, t) for p, (m, s), t in zip(parts, self._scales, self._train, strict=True)
-        ]
-        kernel = np.mean([np.exp(-d / w) for d, w in zip(squares, self._widths, strict=True)], 0)
-        x = kernel @ self._project
-        found = self._joint.predict_proba(x)
-        if self._good is not None and self._types is not None:
-            good = self._good.predict_proba(x)[:, 1:]
-            first = np.concatenate([good, (1 - good) * self._types.predict_proba(x)], 1)
-            found = (found + first) / 2
-        probabilities = np.zeros((len(x), self.num_classes))
+        kernel = self.kernel(parts)
+        found, *others = (machine.probabilities(kernel) for machine in self._machines)
+        if others:
+            good, types = others[0][:, 1:], others[1]
+            found = (found + np.concatenate([good, (1 - good) * types], 1)) / 2
+        probabilities = np.zeros((len(kernel), self.num_classes))
         probabilities[:, self._classes] = found
         return probabilities
 
-    def _machine(self, x: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> CalibratedClassifierCV:
+    def state(self) -> dict[str, np.ndarray]:
+        """What was learned, as arrays; :meth:`restored` reads it."""
+        kernel = {f"kernel.{name}": array for name, array in self.kernel.state().items()}
+        machines = {
+            f"machine{i}.{name}": array
+            for i, machine in enumerate(self._machines)
+            for name, array in machine._asdict().items()
+        }
+        return {"classes": self._classes, "num_classes": np.array(self.num_classes), **kernel, **machines}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, np.ndarray]) -> KernelClassifier:
+        """The inverse of :meth:`state`; it predicts the same."""
+        made = cls(int(state["num_classes"]))
+        made._classes = state["classes"]
+        made.kernel = PartsKernel.restored(_below(state, "kernel."))
+        count = sum(name.endswith(".intercepts") for name in state)
+        made._machines = [_Machine(**_below(state, f"machine{i}.")) for i in range(count)]
+        return made
+
+    def _machine(self, x: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> _Machine:
         apart = stratified_folds(y, groups, random_state=self.random_state)
         inner: Any = RepeatedStratifiedKFold(n_splits=len(apart), n_repeats=2, random_state=self.random_state)
         if groups is not None:
@@ -92,7 +182,15 @@ class KernelClassifier:
         with warnings.catch_warnings():
             # Very small folds hold fewer images than scikit-learn likes; their calibration is only smoother for it.
             warnings.simplefilter("ignore", UserWarning)
-            return CalibratedClassifierCV(search.best_estimator_, method="sigmoid", ensemble=False, cv=apart).fit(x, y)
+            made = CalibratedClassifierCV(search.best_estimator_, method="sigmoid", ensemble=False, cv=apart).fit(x, y)
+        (calibrated,) = made.calibrated_classifiers_
+        sigmoids = np.array([(sigmoid.a_, sigmoid.b_) for sigmoid in calibrated.calibrators])
+        return _Machine(calibrated.estimator.coef_.T, calibrated.estimator.intercept_, sigmoids)
+
+
+def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """What begins with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,14 +45,30 @@ class GoodPatches:
     """
 
     def __init__(self, backbone: Backbone, images: torch.Tensor, size: int, generator: torch.Generator):
-        self.backbone, self.layers = backbone, stage_names(backbone)
-        self._last = list(backbone.stages())[-1]
+        self._reads(backbone)
         patches = torch.cat([locally_aware(self.read(batch)[:2]) for batch in images.split(8)])
         self.mean = patches.mean((0, 2, 3), keepdim=True)
         self.std = patches.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
         flat = ((patches - self.mean) / self.std).movedim(1, -1).flatten(0, 2)
         self.bank = flat[torch.randperm(len(flat), generator=generator)[:size].to(flat.device)]
         self._squares = (self.bank**2).sum(1)
+
+    def _reads(self, backbone: Backbone) -> None:
+        self.backbone, self.layers = backbone, stage_names(backbone)
+        self._last = list(backbone.stages())[-1]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What was remembered; :meth:`restored` reads it."""
+        return {"mean": self.mean, "std": self.std, "bank": self.bank}
+
+    @classmethod
+    def restored(cls, backbone: Backbone, state: Mapping[str, torch.Tensor]) -> GoodPatches:
+        """The inverse of :meth:`state`, for the same network."""
+        made = cls.__new__(cls)
+        made._reads(backbone)
+        made.mean, made.std, made.bank = state["mean"], state["std"], state["bank"]
+        made._squares = (made.bank**2).sum(1)
+        return made
 
     @torch.no_grad()
     def read(self, images: torch.Tensor) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from hw3lib.errors import Hw3Error
 
@@ -24,8 +24,8 @@ from .depth import (
     say_range,
     values_of,
 )
-from .geometry import Geometry, refuse_tiles
-from .reading import PLAIN, Reading, reading_of
+from .geometry import FILL, Geometry, refuse_tiles
+from .reading import PLAIN, Polygons, Reading, reading_of
 
 if TYPE_CHECKING:
     pass
@@ -133,7 +133,15 @@ def _decoded(path: str | Path | IO[bytes], reading: Reading) -> tuple[Image.Imag
             image = image.convert("RGB")
         if not is_deep(mode) and reading.pixel_range is not None:
             image, warning = _scaled(image, reading)
-        return image, warning
+        return image if reading.roi is None else _inside(image, reading.roi), warning
+
+
+def _inside(image: Image.Image, roi: Polygons) -> Image.Image:
+    """What lies in the polygons; the rest has the colour of padding."""
+    mask = Image.new("1", image.size)
+    for polygon in roi:
+        ImageDraw.Draw(mask).polygon([(x * image.width, y * image.height) for x, y in polygon], fill=1)
+    return Image.composite(image, Image.new("RGB", image.size, FILL), mask)
 
 
 def _over_white(image: Image.Image) -> Image.Image:

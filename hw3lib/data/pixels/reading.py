@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FITS = ("stretch", "pad", "tile")
 Fit = Literal["auto", "stretch", "pad", "tile"]
+Polygons = tuple[tuple[tuple[float, float], ...], ...]
 COLUMN = "reading"  # of a table whose images are not read as the defaults say
 _NEVER_8_BITS = 1  # a range that ends here or below is one of floats
 
@@ -26,13 +27,17 @@ class Reading:
             of more by the bits that its own values need, see :func:`.depth.natural_range`.
         fit: how a photograph comes to a square: ``stretch``, ``pad`` or ``tile``; or ``auto``, in tables alone: it is
             cut into tiles for those who can do with several squares an image, and stretched for the others.
+        roi: the region of interest, polygons of three corners or more, x and y as shares of the sides, 0 to 1; what is
+            outside becomes one colour, the same in all images, so that nothing there can be told. None: all.
     """
 
     pixel_range: tuple[float, float] | None = None
     fit: Fit = "stretch"
+    roi: Polygons | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixel_range", checked_range(self.pixel_range))
+        object.__setattr__(self, "roi", checked_roi(self.roi))
         if self.fit not in get_args(Fit):
             raise Hw3Error(f"fit={self.fit!r}: expected one of {', '.join(FITS)}")
 
@@ -47,7 +52,8 @@ class Reading:
 
     def as_text(self) -> str:
         """JSON, the same for the same reading."""
-        return json.dumps(asdict(self), sort_keys=True)
+        said = {name: value for name, value in asdict(self).items() if name != "roi" or value}
+        return json.dumps(said, sort_keys=True)
 
 
 def checked_range(found: Any) -> tuple[float, float] | None:
@@ -65,6 +71,23 @@ def checked_range(found: Any) -> tuple[float, float] | None:
     if not (abs(low) < float("inf") and abs(high) < float("inf") and low < high):
         raise Hw3Error(f"pixel_range={found!r}: expected two numbers, black and white, such as 0 and 4095")
     return low, high
+
+
+def checked_roi(found: Any) -> Polygons | None:
+    """Polygons of shares as tuples, or None.
+
+    Raises:
+        Hw3Error: anything else.
+    """
+    if found is None:
+        return None
+    try:
+        made = tuple(tuple((float(x), float(y)) for x, y in polygon) for polygon in found)
+    except (TypeError, ValueError, OverflowError):
+        made = ()
+    if not made or not all(len(p) >= 3 and all(0 <= value <= 1 for point in p for value in point) for p in made):
+        raise Hw3Error(f"roi={str(found)[:80]}: expected polygons of three corners or more, as shares of 0 to 1")
+    return made
 
 
 # Files of 8 bits as they are, each stretched to a square.

@@ -35,6 +35,11 @@ def describe(token: bool, largest: int, queue: int, seconds: float) -> dict[str,
             "additionalProperties": number,
             "description": "probability of each type of defect; null if the photograph is good, or none was learned",
         },
+        "type_set": {
+            "type": ["array", "null"],
+            "items": text,
+            "description": "types that it may be of, a conformal set; empty: a new one; null as above",
+        },
         **{key: text for key in ("verdict", "chance", "limit", "warning", "type")},
         **{key: picture | {"description": "JPEG in base64, if asked for"} for key in ("photograph", "heat_map")},
     }

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.maps import overlay
-from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.core.text import percent
 from hw3lib.data.pixels.decoding import BROKEN, FORMATS, NoPlugIn, open_image
 from hw3lib.data.pixels.geometry import Geometry
@@ -20,15 +17,16 @@ from hw3lib.data.pixels.images import Decoded, Squares, decode_image
 from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
-from hw3lib.inspection.score import load_model, threshold_of
+from hw3lib.inspection.inspector import ANOMALOUS, GOOD, IMPLAUSIBLE, Found, Inspector
+from hw3lib.inspection.photographs import Batch, Photograph
 
-from .defect_types import DefectTypes
 from .description import LARGEST
 
 NO_TYPES = (
-    "Type of defect: not known, for no labelled defects were given. Start the app with --types FOLDER, a category with "
-    "one folder of photographs for each type of defect."
+    "Type of defect: not known, for no labelled defects were learned from. Fit with `hw3 inspect fit`, or start the "
+    "app with --types FOLDER, a category with one folder of photographs for each type of defect."
 )
+_VERDICTS = {GOOD: "Good", ANOMALOUS: "Anomalous", IMPLAUSIBLE: "Not to be judged, see the warning"}
 _SIDE = 800  # pixels of the longer side of the pictures on the page
 
 
@@ -60,55 +58,16 @@ def decode(content: bytes, name: str, reading: Reading = PLAIN) -> Decoded:
         raise Hw3Error(f"{name} is damaged and cannot be read ({reason}). Copy it again.") from None
 
 
-class Inspector:
-    """A detector, loaded once, and perhaps labelled defects to compare with.
-
-    Args:
-        detector: its folder, or an ONNX file.
-        types: a category with labelled defects, or None.
-        progress: show a bar while types are learned.
-        echo: receives messages.
-
-    Raises:
-        Hw3Error: the detector or the category is missing or damaged, or the detector has no threshold.
-    """
-
-    def __init__(
-        self,
-        detector: str | Path,
-        types: str | Path | None = None,
-        *,
-        progress: bool = False,
-        echo: Callable[[str], None] = print,
-    ):
-        self.model: Detector | OnnxDetector = load_model(detector)
-        chosen = threshold_of(self.model, detector)
-        self.threshold, self.said = chosen.value, str(chosen)
-        self.colours = (self.model.scale_, self.model.map_threshold_) if self.model.has_maps else None
-        limit = self.colours[1] if self.colours else None
-        self.types = (
-            None
-            if types is None
-            else DefectTypes.learned(types, detector, self.map_of, limit, self.model.reading_, progress, echo)
-        )
-
-    def map_of(self, image: np.ndarray) -> np.ndarray | None:
-        """The anomaly map, float ``(h, w)``, or None, of an image, uint8 ``(H, W, 3)``."""
-        return self._score(image)[1]
-
-    def _score(self, image: np.ndarray) -> tuple[float, np.ndarray | None]:
-        """Score and map of an image of any size, brought to squares as ``hw3 detect score`` does."""
-        geometry = Geometry(image.shape[1], image.shape[0], self.model.image_size, self.model.reading_.fit)
-        squares = Squares(geometry.squares(Image.fromarray(image)), geometry, "")
-        scores, maps = self.model.score(ImageStack.of([squares], self.model.reading_))
-        return float(scores[0]), None if maps is None else maps[0]
+class UploadInspector(Inspector):
+    """An inspector of photographs that come as bytes."""
 
     def inspect(self, content: bytes, name: str, pictures: bool = True) -> dict[str, Any]:
         """Everything that the page shows; strings, numbers and the bytes of two JPEG pictures.
 
         Returns:
             ``name, width, height, score, threshold, anomalous, p_value``; ``verdict, chance, limit, warning`` and
-            ``type`` (sentences); ``types`` (probability by type, or None); ``photograph`` and ``heat_map`` (JPEG of the
+            ``type`` (sentences); ``types`` (probability by type, or None); ``type_set`` (those that it may be of, or
+            None); ``photograph`` and ``heat_map`` (JPEG of the
             same size, or None where they are not asked for or the detector has no maps).
             ``p_value`` is None where the detector is another than the one that was fitted.
 
@@ -116,14 +75,18 @@ class Inspector:
             Hw3Error: as :func:`decode`.
         """
         image, warning = decode(content, name, self.model.reading_)
-        score, map_ = self._score(image)
-        anomalous = score > self.threshold
-        types = self.types.probabilities(image, map_) if self.types is not None and anomalous else None
+        reading = self.model.reading_
+        geometry = Geometry(image.shape[1], image.shape[0], self.model.image_size, reading.fit)
+        squares = Squares(geometry.squares(Image.fromarray(image)), geometry, "")
+        size = (geometry.width, geometry.height)
+        batch = Batch([Photograph(Path(name), name, None)], ImageStack.of([squares], reading), [warning], {}, [size])
+        (found,) = self.look(batch, lambda _: image)
+        score, map_, anomalous = found.score, found.anomaly_map, found.above
         p, chance = None, self.model.changed_
         if not chance:
             groups = self.model.good_groups_
             n = len(self.model.good_scores_) if groups is None else len(np.unique(groups))
-            p = float(self.model.p_values(np.array([score], np.float32))[0])
+            p = found.p_value
             chance = say_p_value(p, n)
         shown = _reduced(image) if pictures else None
         heat_map = None
@@ -137,16 +100,32 @@ class Inspector:
             "threshold": self.threshold,
             "anomalous": anomalous,
             "p_value": p,
-            "verdict": f"{'Anomalous' if anomalous else 'Good'}: the score {score:.4g} is "
+            "verdict": f"{_VERDICTS[found.verdict]}: the score {score:.4g} is "
             f"{'above' if anomalous else 'not above'} the threshold {self.threshold:.4g}.",
             "chance": chance,
             "limit": self.said,
-            "warning": f"{name}: {warning}." if warning else "",
-            "type": "" if not anomalous else NO_TYPES if types is None or self.types is None else self.types.say(types),
-            "types": types,
+            "warning": f"{name}: {found.warning}." if found.warning else "",
+            "type": self._say_type(found),
+            "types": found.types and found.types.probabilities,
+            "type_set": found.types and found.types.names,
             "photograph": None if shown is None else _jpeg(shown),
             "heat_map": heat_map,
         }
+
+    def _say_type(self, found: Found) -> str:
+        """The types that it may be of in a sentence, and how much that is worth."""
+        if found.verdict != ANOMALOUS:
+            return ""
+        if self.types is None:
+            return NO_TYPES
+        if found.types is None:
+            return ""
+        right, of = self.types.right
+        held = self.types.coverage().percent()
+        return (
+            f"Type of defect: {found.types.say()}. In cross-validation on the labelled photographs the most probable "
+            f"type was right for {right} of {of}, and the right one was among those that are named for {held}."
+        )
 
 
 def say_p_value(p: float, n: int) -> str:

@@ -293,7 +293,7 @@ def serve(
     Args:
         detector: its folder, or an ONNX file.
         host, port: where; port 0 takes one that is free.
-        types: a category with labelled defects, see :class:`.DefectTypes`.
+        types: a category with labelled defects, see :class:`.DefectTypes`; None: as the folder has them.
         browser: open the page in one.
         theme: of the page: ``auto`` (the browser's), ``light`` or ``dark``.
         progress: show a bar while types are learned.
@@ -304,9 +304,9 @@ def serve(
     """
     sockets = listen(host, port)
     try:
-        from .inspection import Inspector  # imports PyTorch: host and port are checked before
+        from .inspection import UploadInspector  # imports PyTorch: host and port are checked before
 
-        inspector = Inspector(detector, types, progress=progress, echo=echo)
+        inspector = UploadInspector(detector, types=types, progress=progress, echo=echo)
         echo(f"{inspector.model.name} of {detector}: {inspector.said}")
         token = os.environ.get(TOKEN) or ("" if is_loopback(host) else secrets.token_urlsafe(24))
         if not is_loopback(host):
