@@ -82,7 +82,7 @@ def main(theme: str = "light", out: str | None = None) -> None:
 
 def app(browser: Browser, detector: Path, root: Path, theme: str, out: Path) -> None:
     defects = defect_statistics(load_table(root, CATEGORY))
-    inspector = Inspector(detector, root / CATEGORY)
+    inspector = Inspector(detector, types=root / CATEGORY)
     sockets = listen("127.0.0.1", 0)
     with serving(inspector.inspect, sockets, theme=theme):
         page = browser.new_page(viewport={"width": WIDTH, "height": 860})

@@ -50,7 +50,7 @@ def robustness_table(
     """
     found = []
     for name, change in (conditions or CONDITIONS).items():
-        others = _changed(images, change)
+        others = in_condition(images, change)
         for e in evaluations:
             scores = e.detector.decision_function(others)
             is_defect = e.is_defect if rows is None else e.is_defect[rows]
@@ -64,7 +64,7 @@ def robustness_table(
     return pd.DataFrame(found)
 
 
-def _changed(images: ImageStack | np.ndarray, change: Change) -> ImageStack | np.ndarray:
+def in_condition(images: ImageStack | np.ndarray, change: Change) -> ImageStack | np.ndarray:
     if not isinstance(images, ImageStack):
         return change(images)
     return change(images.images) if images.geometries is None else changed(images, change)

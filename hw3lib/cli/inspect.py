@@ -25,6 +25,7 @@ fit = replace(
     "anomalous or cannot be judged, 1: something could not be read.",
     "hw3 inspect score bottle-inspector photos/today --out results --overlays",
     "hw3 inspect score bottle-inspector photos/today --format jsonl --out - | jq .verdict",
+    "hw3 inspect score bottle-inspector /line/3 --out line-3 --watch",
 )
 def score(
     inspector: Annotated[str, option("its folder, or an ONNX file", metavar="INSPECTOR")],
@@ -33,6 +34,12 @@ def score(
     ],
     *,
     out: Annotated[str, option("folder for the results; -: write rows to standard output", metavar="RESULTS")],
+    watch: Annotated[
+        bool, option("of one folder: score what comes, each photograph once, until it is interrupted")
+    ] = False,
+    idle: Annotated[
+        float | None, option("with --watch: end when nothing came for so long (default: never)", metavar="SECONDS")
+    ] = None,
     format: Annotated[
         str,
         option(
@@ -55,6 +62,23 @@ def score(
     def aside(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    if watch:
+        from hw3lib.errors import Hw3Error
+        from hw3lib.inspection.watch import watch as keep_watching
+
+        if len(places) != 1 or out == scoring.STDOUT or overlays or force:
+            raise Hw3Error("--watch: expected one folder and --out FOLDER, without --overlays and --force")
+        said = keep_watching(
+            inspector,
+            places[0],
+            out,
+            idle=idle,
+            false_alarm_rate=false_alarm_rate,
+            threshold=threshold,
+            recursive=recursive,
+            echo=say,
+        )
+        return 1 if said.failed else 3 if said.not_good else 0
     done = scoring.score(
         inspector,
         places,
@@ -73,13 +97,32 @@ def score(
     return 1 if done.failed else 3 if done.anomalous or done.implausible else 0
 
 
+@command(
+    "Write one page on an inspector, HTML and PDF: what it learned from, promises, what was measured, what it misses.",
+    "hw3 inspect card bottle-inspector --on ../mvtec_ad/bottle --out bottle.html",
+)
+def card(
+    inspector: Annotated[str, option("its folder", metavar="INSPECTOR")],
+    *,
+    out: Annotated[str, option("HTML file; the PDF lies beside it", metavar="FILE.html")] = "card.html",
+    on: Annotated[
+        str | None, option("category whose test images are inspected for what is measured", metavar="CATEGORY")
+    ] = None,
+) -> int:
+    from hw3lib.inspection.card import card as write
+
+    for file in write(inspector, out, on, echo=say):
+        say(f"card: {file}")
+    return 0
+
+
 inspect = group(
     "inspect",
     "Fit an inspector on photographs, and inspect others with it.",
     "hw3 inspect fit ../mvtec_ad/bottle --out bottle-inspector",
     "hw3 inspect score bottle-inspector photos/today --out results --overlays",
     actions=(
-        *(fit, score),
+        *(fit, score, card),
         # What goes round with a person is in inspect_loop.py.
     ),
 )

@@ -141,7 +141,8 @@ class Inspector:
         found.above = found.score > self.threshold
         share = None
         if found.above and found.anomaly_map is not None and self.colours is not None:
-            share = float((found.anomaly_map > self.colours[1]).mean())
+            # A strong defect, smoothed, may raise all of a small map a little; of another product all is as strange.
+            share = float((found.anomaly_map > max(self.colours[1], found.anomaly_map.max() / 2)).mean())
         why = doubt(self.known, image, (found.size[1], found.size[0]), share)
         found.verdict = IMPLAUSIBLE if why else ANOMALOUS if found.above else GOOD
         found.warning = "; ".join(filter(None, (why, found.warning)))

@@ -21,7 +21,7 @@ _FORMAT = 1
 _SIZES = 20  # different sizes of good photographs that are kept
 _FLAT = 8  # of 255, between the darkest and the brightest hundredth: nothing can be seen
 _GREY = 4  # of 255, mean difference of the channels: less is no colour
-_MOST = 0.5  # share of the picture above the map's threshold, beyond which it is no defect that is found
+_MOST = 0.5  # share of the picture that is about as strange as its strangest place, beyond which it is no defect
 _FEWEST = 5  # photographs of a batch of which all but one in ten are anomalous
 
 
@@ -112,7 +112,7 @@ def doubt(known: Plausible | None, image: np.ndarray, size: tuple[int, int], abo
         known: of the good photographs; None: nothing is.
         image: it, as the detector sees it, ``(3, h, w)``.
         size: width and height in pixels.
-        above: share of its anomaly map above the map's threshold, if it is anomalous.
+        above: share of its anomaly map above the map's threshold and half of its peak, if it is anomalous.
     """
     look = Look.of(image)
     flat = min(_FLAT, known.low.contrast / 2) if known else _FLAT

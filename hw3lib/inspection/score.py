@@ -27,6 +27,8 @@ from hw3lib.data.pixels.images import read_image
 from hw3lib.errors import Hw3Error
 
 from .inspector import IMPLAUSIBLE, Found, Inspector
+from .inspector import load_model as load_model
+from .inspector import threshold_of as threshold_of
 from .photographs import find_photographs, read_batches, reason
 from .plausibility import doubt_batch
 
@@ -257,7 +259,7 @@ def region_rows(found: Found) -> Iterator[dict[str, Any]]:
         yield dict(zip(REGION_COLUMNS, (printable(str(found.photograph.path)), *values), strict=True))
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """A value as a spreadsheet holds it."""
     if value is None:
         return ""
@@ -273,7 +275,7 @@ def _cell(value: Any) -> Any:
 def _table(file: IO[str], columns: Sequence[str]) -> Callable[[dict[str, Any]], object]:
     writer = csv.writer(file)
     writer.writerow(columns)
-    return lambda row: writer.writerow([_cell(row[column]) for column in columns])
+    return lambda row: writer.writerow([cell(row[column]) for column in columns])
 
 
 def _rows(file: IO[str], limit: float) -> Writer:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from typing import Protocol
 
 from .document import Block, Question
 from .pictures import png
-from .runs import MARK, Run
+from .runs import MARK, Traced
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2126; --paper: #fff; --quiet: #5b6670; --tone: #14507a; --mark: #e3eef6;
@@ -41,7 +42,26 @@ footer { margin-top: 2rem; border-top: 1px solid var(--line); color: var(--quiet
 """.strip()
 
 
-def page(title: str, questions: Sequence[Question], closing: Sequence[str], run: Run) -> str:
+class Marks(Protocol):
+    """What puts values in the place of marks, as :class:`.Run` does."""
+
+    traced: list[Traced]
+
+    def plain(self, words: str) -> str:
+        """The text with its values."""
+
+
+class Unmarked:
+    """For texts without marks."""
+
+    traced: list[Traced] = []
+
+    def plain(self, words: str) -> str:
+        """The text as it is."""
+        return words
+
+
+def page(title: str, questions: Sequence[Question], closing: Sequence[str], run: Marks) -> str:
     """The whole file. A value is ``<data value=... title="FILE POINTER">``."""
     body = "\n".join(
         f'<section>\n<h2 id="question-{q.number}">{q.number}. {escape(q.title)}</h2>\n'
@@ -58,7 +78,7 @@ def page(title: str, questions: Sequence[Question], closing: Sequence[str], run:
     )
 
 
-def _inline(words: str, run: Run) -> str:
+def _inline(words: str, run: Marks) -> str:
     def value(number: str) -> str:
         traced = run.traced[int(number)]
         source = escape(f"{traced.file} {traced.pointer}")
@@ -73,7 +93,7 @@ def _breakable(words: str) -> str:
     return escape(words).replace("_", "_<wbr>")
 
 
-def _block(block: Block, run: Run) -> str:
+def _block(block: Block, run: Marks) -> str:
     match block["kind"]:
         case "text":
             return f"<p>{_inline(block['text'], run)}</p>"
@@ -99,7 +119,7 @@ def _block(block: Block, run: Run) -> str:
     raise ValueError(f"no block is a {block['kind']!r}")
 
 
-def _table(block: Block, run: Run) -> str:
+def _table(block: Block, run: Marks) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
         sides = [' class="left"' if i < block["left"] else "" for i in range(len(row))]
         return "".join(f"<{tag}{side}>{_inline(cell, run)}</{tag}>" for side, cell in zip(sides, row, strict=True))

@@ -26,7 +26,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection import inspector as module
 from hw3lib.inspection.app import server
-from hw3lib.inspection.app.inspection import UploadInspector, decode, say_p_value
+from hw3lib.inspection.app.inspection import Inspector, decode, say_p_value
 from tests.helpers.processes import wait_for
 
 
@@ -94,7 +94,7 @@ def detector(tmp_path_factory, make_category):
 def inspector(detector):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "project_root", lambda: detector)
-        return UploadInspector(detector / "detector", types=detector / "widget")
+        return Inspector(detector / "detector", types=detector / "widget")
 
 
 def test_an_inspection_agrees_with_the_detector(detector, inspector):
@@ -118,7 +118,7 @@ def test_a_threshold_by_costs_is_obeyed_and_a_changed_detector_gives_no_p_value(
     model.set_costs(Costs(1, 1000))
     model.probe_ = model.probe_ * 2  # as if it had given other scores
     model.save(tmp_path / "costly")
-    found = UploadInspector(tmp_path / "costly")
+    found = Inspector(tmp_path / "costly")
     said = found.inspect(file.read_bytes(), "000.png")
     assert said["threshold"] == model.threshold_ and "costs least on 1 known defect" in said["limit"]
     assert said["p_value"] is None and said["chance"].startswith("This is no longer the detector that was fitted")
@@ -143,7 +143,7 @@ def test_types_are_learned_once_and_anew_for_other_photographs(detector, inspect
     learn, learned = module.learn_types, []
     monkeypatch.setattr(module, "learn_types", lambda *given, **named: learned.append(1) or learn(*given, **named))
     said = []
-    again = UploadInspector(detector / "detector", types=detector / "widget", echo=said.append)
+    again = Inspector(detector / "detector", types=detector / "widget", echo=said.append)
     file = (detector / "widget/test/scratch/000.png").read_bytes()
     assert again.inspect(file, "a") == inspector.inspect(file, "a") and not learned and not said
     shutil.copytree(detector / "widget", tmp_path / "widget")
@@ -152,7 +152,7 @@ def test_types_are_learned_once_and_anew_for_other_photographs(detector, inspect
     (detector / "runs").rename(tmp_path / "gone")
     (detector / "runs").touch()  # where no folder can be made
     try:
-        UploadInspector(detector / "detector", types=tmp_path / "widget", echo=said.append)
+        Inspector(detector / "detector", types=tmp_path / "widget", echo=said.append)
     finally:
         (detector / "runs").unlink()
         (tmp_path / "gone").rename(detector / "runs")
@@ -161,7 +161,7 @@ def test_types_are_learned_once_and_anew_for_other_photographs(detector, inspect
 
 
 def test_without_labelled_defects_the_page_says_how_to_get_the_type(detector):
-    plain = UploadInspector(detector / "detector")
+    plain = Inspector(detector / "detector")
     bad = plain.inspect((detector / "widget/test/dent/000.png").read_bytes(), "a.png")
     good = plain.inspect((detector / "widget/train/good/000.png").read_bytes(), "a.png")
     assert "--types FOLDER" in bad["type"]
@@ -172,7 +172,7 @@ def test_too_few_labelled_defects_are_refused(detector, tmp_path, make_category,
     monkeypatch.setattr(module, "project_root", lambda: tmp_path)
     make_category(tmp_path / "few", {"train/good": 1, "test/good": 1, "test/dent": 1, "test/scratch": 1}, (64, 64))
     with pytest.raises(Hw3Error, match="--types .*few: found dent .1. and scratch .1.; expected a type"):
-        UploadInspector(detector / "detector", types=tmp_path / "few")
+        Inspector(detector / "detector", types=tmp_path / "few")
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,8 @@ def test_a_detector_does_not_depend_on_the_device_that_fitted_it(good, tmp_path)
 def test_results_are_those_of_the_library_and_a_damaged_image_does_not_stop_the_rest(detector, today, tmp_path, capsys):
     assert hw3("score", detector, today, "--out", tmp_path / "results") == 1
     table = pd.read_csv(tmp_path / "results" / "results.csv")
-    assert list(table) == ["file", "score", "p_value", "anomalous", "threshold", "warning", "reason"]
+    columns = ["file", "score", "p_value", "anomalous", "threshold", "warning", "reason", "verdict", "types"]
+    assert list(table) == columns
     assert list(table["file"]) == [str(today / name) for name in ("0.png", "1.png", "2.png", "3.png", "4.jpg", "4.png")]
     unread = table.iloc[3]
     assert unread["reason"] == "is truncated: the PNG has no end chunk; copy or download it again"

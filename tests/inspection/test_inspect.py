@@ -1,4 +1,4 @@
-"""``hw3 inspect fit`` and ``score``: one folder, rows of photographs and regions, and what is no photograph to judge."""
+"""``hw3 inspect fit`` and ``score``: one folder, rows of photographs and of regions, and what is not to be judged."""
 
 import io
 import json
@@ -75,7 +75,7 @@ def today(tmp_path):
 
 def test_a_row_a_photograph_and_a_row_a_region_say_what_and_where(home, today, tmp_path, capsys):
     assert hw3("score", home / "inspector", today, "--out", tmp_path / "r", "--overlays") == 1
-    table = pd.read_csv(tmp_path / "r/results.csv").set_index(pd.Index("abcdefg"))
+    table = pd.read_csv(tmp_path / "r/results.csv").set_axis(list("abcdefg"))
     assert table["verdict"].tolist()[:6] == ["good", "anomalous", "anomalous", *["implausible"] * 3]
     assert np.isnan(table["score"]["g"]) and "truncated" in table["reason"]["g"]
     assert table["types"]["b"].split("|")[0] == "rust" and table["types"]["c"].split("|")[0] == "ink"
@@ -145,7 +145,9 @@ def test_types_come_from_where_they_are_said_or_from_nowhere(home, tmp_path, cap
     quick = ("--image-size", 32, "--detector", "padim")
     assert hw3("fit", home / "plates/train/good", "--out", tmp_path / "a", *quick) == 0
     assert "no labelled defects, so no type" in capsys.readouterr().out and not asked
-    assert hw3("fit", home / "plates", "--out", tmp_path / "b", *quick) == 0  # they are looked for, and none is no error
+    assert (
+        hw3("fit", home / "plates", "--out", tmp_path / "b", *quick) == 0
+    )  # they are looked for, and none is no error
     assert asked == [home / "plates"] and "no type of a defect will be named: none" in capsys.readouterr().out
     assert hw3("fit", home / "plates", "--out", tmp_path / "c", *quick, "--types", "none") == 0 and len(asked) == 1
     assert hw3("fit", home / "plates", "--out", tmp_path / "d", *quick, "--types", home / "other") == 2
@@ -203,7 +205,9 @@ def test_what_is_said_of_light_and_of_another_product():
     assert "light: 80% of the picture" in doubt(good, plain // 3 + rng.integers(0, 30, plain.shape), (96, 80), 0.8)
     assert doubt(good, plain, (96, 80), 0.8).startswith("wrong product, or another view or light: 80%")
     assert doubt(None, plain, (1, 1), 0.8).startswith("wrong product") and doubt(None, plain, (1, 1), 0.2) == ""
-    assert "another size" in doubt(good, plain, (960, 800), None) and "all but white" in doubt(None, plain * 0 + 255, (1, 1), None)
+    assert "another size" in doubt(good, plain, (960, 800), None) and "all but white" in doubt(
+        None, plain * 0 + 255, (1, 1), None
+    )
 
 
 def test_a_batch_of_nothing_but_anomalies_is_another_lamp_first():

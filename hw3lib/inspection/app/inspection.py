@@ -17,7 +17,8 @@ from hw3lib.data.pixels.images import Decoded, Squares, decode_image
 from hw3lib.data.pixels.reading import PLAIN, Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
-from hw3lib.inspection.inspector import ANOMALOUS, GOOD, IMPLAUSIBLE, Found, Inspector
+from hw3lib.inspection import inspector
+from hw3lib.inspection.inspector import ANOMALOUS, GOOD, IMPLAUSIBLE, Found
 from hw3lib.inspection.photographs import Batch, Photograph
 
 from .description import LARGEST
@@ -58,7 +59,7 @@ def decode(content: bytes, name: str, reading: Reading = PLAIN) -> Decoded:
         raise Hw3Error(f"{name} is damaged and cannot be read ({reason}). Copy it again.") from None
 
 
-class UploadInspector(Inspector):
+class Inspector(inspector.Inspector):
     """An inspector of photographs that come as bytes."""
 
     def inspect(self, content: bytes, name: str, pictures: bool = True) -> dict[str, Any]:

@@ -304,9 +304,9 @@ def serve(
     """
     sockets = listen(host, port)
     try:
-        from .inspection import UploadInspector  # imports PyTorch: host and port are checked before
+        from .inspection import Inspector  # imports PyTorch: host and port are checked before
 
-        inspector = UploadInspector(detector, types=types, progress=progress, echo=echo)
+        inspector = Inspector(detector, types=types, progress=progress, echo=echo)
         echo(f"{inspector.model.name} of {detector}: {inspector.said}")
         token = os.environ.get(TOKEN) or ("" if is_loopback(host) else secrets.token_urlsafe(24))
         if not is_loopback(host):
