@@ -22,6 +22,7 @@ PACKAGES = {
         "painters",
         "thresholds",
         "tolerate",
+        "monitor",
         "sam",
         "detection",
     ),

@@ -1,6 +1,7 @@
 """``hw3 inspect``: an inspector in one folder, learned from photographs, which scores others."""
 
 from hw3lib.cli.detect import fit, score
+from hw3lib.cli.inspect_loop import LOOP
 from hw3lib.cli.options import group
 
 inspect = group(
@@ -10,6 +11,6 @@ inspect = group(
     "hw3 inspect score bottle-inspector photos/today --out results --overlays",
     actions=(
         *(fit, score),
-        # What goes round with a person is in inspect_loop.py.
+        *LOOP,  # what goes round with a person
     ),
 )

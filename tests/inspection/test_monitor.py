@@ -1,0 +1,112 @@
+"""Drift: a false alarm as seldom as is said, a shift found soon, defects that are stopped no shift, and the command."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw3lib.anomaly import PatchCore
+from hw3lib.cli.main import main
+from hw3lib.errors import Hw3Error
+from hw3lib.inspection.monitor import Monitor, read_results
+from hw3lib.inspection.score import COLUMNS
+
+pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
+
+
+def time_to_alarm(
+    seed: int, limit: float, change: int | None = None, shift: float = 0.0, good: int = 60, **more
+) -> int:
+    """Photographs until there is an alarm, of a stream with 3 % of defects whose scores rise from one photograph on."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=good)
+    watch = Monitor(scores, np.sort(scores)[-3], seed=seed, **more)
+    for t in range(20_000):
+        defect = rng.uniform() < 0.03
+        score = rng.normal() + 9 * defect + (shift if change is not None and t >= change else 0)
+        if watch.add(score) >= limit:
+            return t + 1
+    return 20_000
+
+
+def test_false_alarms_are_as_seldom_as_is_said():
+    """The mean of so many runs is 4 standard errors or so above: no luck of a seed makes this pass or fail."""
+    times = [time_to_alarm(seed, 100) for seed in range(150)]
+    assert np.mean(times) > 100
+
+
+@pytest.mark.parametrize(("shift", "most"), [(1.0, 80), (-1.0, 80), (3.0, 25), (12.0, 25)])
+def test_a_shift_is_found_after_some_photographs_at_a_false_alarm_in_10_000(shift, most):
+    delays = [time_to_alarm(seed, 10_000, 150, shift) - 150 for seed in range(12)]
+    assert min(delays) > 0 and np.median(delays) <= most
+
+
+def test_equal_scores_are_no_drift():
+    """A detector with few values gives ranks that tie."""
+    rng = np.random.default_rng(0)
+    watch = Monitor(rng.integers(0, 4, 60), 3.5)
+    assert max(watch.add(score) for score in rng.integers(0, 4, 2000)) < 10_000
+
+
+def test_products_that_were_photographed_several_times_count_once():
+    with pytest.raises(Hw3Error, match="19 good photographs below the threshold"):
+        Monitor(np.arange(80.0), 100.0, groups=np.repeat(np.arange(19), [2] * 18 + [44]))
+
+
+def test_what_cannot_be_read_counts_not_and_a_share_is_a_share():
+    watch = Monitor(np.arange(30.0), 40.0)
+    assert watch.add(math.nan) == 0
+    with pytest.raises(Hw3Error, match="usual share of anomalous photographs: 1.5"):
+        Monitor(np.arange(30.0), 40.0, usual=1.5)
+
+
+@pytest.fixture(scope="module")
+def inspector(tmp_path_factory) -> tuple[Path, np.ndarray, float]:
+    rng = np.random.default_rng(0)
+    model = PatchCore(image_size=32, ratio=0.5).fit(rng.integers(60, 200, (30, 3, 32, 32), dtype=np.uint8))
+    folder = tmp_path_factory.mktemp("monitor") / "inspector"
+    model.save(folder)
+    return folder, model.good_scores_, model.threshold_
+
+
+def results(folder: Path, scores: np.ndarray, threshold: float) -> Path:
+    folder.mkdir()
+    with (folder / "results.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        table.writerow(["no.png", "", "", "", f"{threshold:.9g}", "", "is empty"])
+        for i, score in enumerate(scores):
+            table.writerow([f"{i}.png", f"{score:.9g}", "", score > threshold, f"{threshold:.9g}", "", ""])
+    return folder
+
+
+def test_the_command_says_when_it_drifted_draws_it_and_has_an_exit_code(inspector, tmp_path, capsys):
+    folder, good, threshold = inspector
+    rng = np.random.default_rng(1)
+    same = results(tmp_path / "same", rng.choice(good, 60), threshold)
+    spread = np.std(good)
+    other = results(tmp_path / "other", rng.choice(good, 60) + 2 * spread, threshold)
+    assert main(["inspect", "monitor", str(folder), str(same)]) == 0
+    assert "60 photographs" in (said := capsys.readouterr().out) and "nothing says that production has drifted" in said
+    plot = tmp_path / "drift.png"
+    assert main(["inspect", "monitor", str(folder), str(same), str(other / "results.csv"), "--plot", str(plot)]) == 3
+    said = capsys.readouterr().out
+    assert "Production has drifted: an alarm at photograph" in said and plot.stat().st_size > 5000
+    assert 60 < int(said.split("alarm at photograph ")[1].split()[0]) <= 100 and "first alarm: " in said
+    assert main(["inspect", "monitor", str(folder), str(same), "--mean-time", "2"]) == 2
+
+
+def test_what_is_no_result_is_refused(inspector, tmp_path, capsys):
+    folder, good, threshold = inspector
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(Hw3Error, match=r"notes.csv: is no table of results \('score'\)"):
+        read_results(tmp_path / "notes.csv")
+    with pytest.raises(Hw3Error, match="no results, results.csv is missing"):
+        read_results(tmp_path)
+    both = [results(tmp_path / name, good[:3], limit) for name, limit in (("a", threshold), ("b", threshold + 1))]
+    assert main(["inspect", "monitor", str(folder), *map(str, both)]) == 2
+    assert "scored with the thresholds" in capsys.readouterr().err
