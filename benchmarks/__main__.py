@@ -23,6 +23,7 @@ PACKAGES = {
         "thresholds",
         "tolerate",
         "monitor",
+        "review",
         "sam",
         "detection",
     ),
