@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from PIL import Image, ImageFilter
 
-from hw3lib.anomaly import PatchCore
+from hw3lib.anomaly import PatchCore, silence_few_good_images
 from hw3lib.anomaly.variants import light
 from hw3lib.data import ImageStack, get, load_table
 from hw3lib.data.synthetic import picture
-from hw3lib.inspection.monitor import MEAN_TIME, Monitor
+from hw3lib.inspection.monitor import MEAN_TIME, Monitor, properties_of
 
 SHIFTS = ((0.25, 1.0), (0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (-1.0, 1.0), (0.0, 1.5))  # of scores: mean, deviation
 DARKER = (0.02, 0.05, 0.1, 0.2)
@@ -57,31 +58,43 @@ def main(category: str, data: str | None, count: int = 40) -> None:
         images = np.ascontiguousarray(np.stack(painted).transpose(0, 3, 1, 2))
     else:
         table = load_table(get(category, data, progress=False), category)
-        images = ImageStack.load(table[~table["is_defect"]], _SIDE).images
-    learned = len(images) // 4
-    model = PatchCore(image_size=_SIDE, ratio=0.1).fit(images[:learned])
-    rest = images[learned:]
-    scores = {share: model.decision_function(light(1 - share, 1 - share, 1 - share)(rest)) for share in (0.0, *DARKER)}
-    low = float((scores[0.0] > model.threshold_).mean())
-    print(
-        f"{category}: {learned} good photographs learned from, {len(rest)} new ones, {100 * low:.1f} % above threshold"
-    )
-    alarms, delays = 0, {share: [] for share in DARKER}
-    for seed in range(count):
-        order = np.random.default_rng(seed).permutation(len(rest))
-        before = order[: len(rest) // 2]
-        watch = Monitor(model.good_scores_, model.threshold_, seed=seed)
-        alarms += max(watch.add(float(score)) for score in scores[0.0][order]) >= MEAN_TIME
-        for share in DARKER:
-            watch = Monitor(model.good_scores_, model.threshold_, seed=seed)
-            for row in before:
-                watch.add(float(scores[0.0][row]))
-            delays[share].append(first(watch, map(float, scores[share][order[len(before) :]])))
-    print(f"  as photographed: an alarm in {alarms} of {count} orders of {len(rest)} photographs")
-    for share, found in delays.items():
-        stopped = float((scores[share] > model.threshold_).mean())
-        missed = sum(d > _MOST for d in found)
-        print(
-            f"  {100 * share:.0f} % darker, {100 * stopped:.0f} % above threshold: {said(found)} photographs"
-            f"{f', none in {missed} of {count} orders' if missed else ''}"
-        )
+        images = ImageStack.load(table[(table["split"] == "train") & ~table["is_defect"]], _SIDE).images
+    images = images[np.random.default_rng(0).permutation(len(images))]
+    learned, new = np.split(images, [len(images) // 4])
+    half = len(new) // 2
+    for way, held_out in (("leave-one-out", None), ("held out", 0.4)):
+        with silence_few_good_images():
+            model = PatchCore(image_size=_SIDE, ratio=0.1).fit(learned, held_out=held_out)
+        seen = {share: watched(model, light(1 - share, 1 - share, 1 - share)(new)) for share in (0.0, *DARKER)}
+        seen |= {"blurred": watched(model, np.stack([blurred(image) for image in new]))}
+        print(f"{category}: {len(learned)} good photographs ({way}), {len(new)} new ones, alarm at {MEAN_TIME:,}")
+        for what, properties in (("scores alone", False), ("scores and photographs", True)):
+            for change, after in seen.items():
+                delays = []
+                for seed in range(count):
+                    order = np.random.default_rng(seed).permutation(len(new))
+                    exchangeable = model.calibration_ == "held-out"
+                    watch = Monitor(model.good_scores_, np.inf, exchangeable=exchangeable, seed=seed)
+                    both = [seen[0.0][row] for row in order[:half]] + [after[row] for row in order[half:]]
+                    found = (watch.add(score, told if properties else None) for score, told in both)
+                    delays.append(next((t for t, level in enumerate(found, 1 - half) if level >= MEAN_TIME), _MOST + 1))
+                stopped = 100 * np.mean([score > model.threshold_ for score, _ in after])
+                name = "no change" if change == 0 else change if change == "blurred" else f"{100 * change:.0f} % darker"
+                none = sum(delay > _MOST for delay in delays)
+                early = sum(delay <= 0 for delay in delays)
+                print(
+                    f"  {what}, {name} ({stopped:.0f} % above threshold): {said(delays)} photographs; no alarm in "
+                    f"{none}, one before the change in {early} of {count} orders"
+                )
+
+
+def watched(model: PatchCore, images: np.ndarray) -> list[tuple[float, dict[str, float]]]:
+    """Score and properties of each image."""
+    scores = model.decision_function(images).tolist()
+    return [(score, properties_of(image.transpose(1, 2, 0))) for score, image in zip(scores, images, strict=True)]
+
+
+def blurred(image: np.ndarray) -> np.ndarray:
+    """A lens a little out of focus: a Gaussian of 0.6 pixels."""
+    picture = Image.fromarray(image.transpose(1, 2, 0)).filter(ImageFilter.GaussianBlur(0.6))
+    return np.asarray(picture).transpose(2, 0, 1)

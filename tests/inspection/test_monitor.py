@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from hw3lib.anomaly import PatchCore
 from hw3lib.cli.main import main
 from hw3lib.errors import Hw3Error
-from hw3lib.inspection.monitor import Monitor, read_results
+from hw3lib.inspection.monitor import Monitor, properties_of, read_results
 from hw3lib.inspection.score import COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
@@ -43,6 +44,43 @@ def test_false_alarms_are_as_seldom_as_is_said():
 def test_a_shift_is_found_after_some_photographs_at_a_false_alarm_in_10_000(shift, most):
     delays = [time_to_alarm(seed, 10_000, 150, shift) - 150 for seed in range(12)]
     assert min(delays) > 0 and np.median(delays) <= most
+
+
+def test_good_photographs_that_score_higher_than_new_ones_are_no_drift():
+    """As those do that were scored without their own patches; what is higher still is one, and so is a later shift."""
+    rng = np.random.default_rng(0)
+    levels = {}
+    for name, shift in (("lower", -3.0), ("higher", 2.0)):
+        watch = Monitor(rng.normal(size=80), 1.6, exchangeable=False)
+        levels[name] = [watch.add(score) for score in np.minimum(rng.normal(size=300), 1.2) * 0.2 + shift / 2]
+    assert max(levels["lower"]) < 10_000 < max(levels["higher"][:60])
+    watch = Monitor(rng.normal(size=80), 1.6, exchangeable=False)
+    before = [watch.add(score) for score in rng.normal(-3, 0.3, 100)]
+    assert max(before) < 10_000 < max(watch.add(score) for score in rng.normal(-2.5, 0.3, 60))
+    assert watch.sign == ("score", "higher")
+
+
+def test_light_and_lens_are_seen_where_scores_are_what_they_were():
+    rng = np.random.default_rng(0)
+    watch = Monitor(rng.normal(size=60), 1.7)
+    same = [watch.add(s, {"brightness": b, "sharpness": x}) for s, b, x in rng.normal(size=(200, 3))]
+    dark = [watch.add(s, {"brightness": b - 1.5, "sharpness": x}) for s, b, x in rng.normal(size=(60, 3))]
+    assert max(same) < 10_000 <= max(dark) and watch.sign == ("brightness", "lower")
+
+
+def test_properties_are_those_of_the_photograph():
+    pixels = np.random.default_rng(0).integers(60, 180, (64, 64, 3), dtype=np.uint8)
+    found = {}
+    for name, picture in {
+        "plain": Image.fromarray(pixels),
+        "darker": Image.fromarray((0.8 * pixels).astype(np.uint8)),
+        "warmer": Image.fromarray((pixels * np.array([1.0, 0.9, 0.8])).astype(np.uint8)),
+        "blurred": Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1)),
+    }.items():
+        found[name] = properties_of(np.asarray(picture))
+    assert found["darker"]["brightness"] == pytest.approx(0.8 * found["plain"]["brightness"], rel=0.02)
+    assert found["warmer"]["colour"] == pytest.approx(math.log(1 / 0.8), abs=0.02)
+    assert abs(found["darker"]["colour"]) < 0.02 and found["blurred"]["sharpness"] < found["plain"]["sharpness"] - 0.5
 
 
 def test_equal_scores_are_no_drift():
@@ -97,6 +135,7 @@ def test_the_command_says_when_it_drifted_draws_it_and_has_an_exit_code(inspecto
     said = capsys.readouterr().out
     assert "Production has drifted: an alarm at photograph" in said and plot.stat().st_size > 5000
     assert 60 < int(said.split("alarm at photograph ")[1].split()[0]) <= 100 and "first alarm: " in said
+    assert "judged by scores alone" in said and "0.png: no such file" in said
     assert main(["inspect", "monitor", str(folder), str(same), "--mean-time", "2"]) == 2
 
 
