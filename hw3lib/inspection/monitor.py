@@ -249,9 +249,7 @@ def monitor(
     if not scores_only:
         try:
             with ThreadPoolExecutor() as pool:
-                seen = list(
-                    pool.map(lambda file: properties_of(read_image(file, reading=model.reading_)), rows["file"])
-                )
+                seen = list(pool.map(partial(_read_properties, reading=model.reading_), rows["file"]))
         except Hw3Error as error:
             echo(f"light and lens are judged by scores alone, for not all photographs can be read again: {error}")
     levels, alarm, sign = np.empty(len(rows)), None, ("", "")
