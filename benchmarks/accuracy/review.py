@@ -17,19 +17,19 @@ from hw3lib.data.synthetic import PRODUCTS, picture
 from hw3lib.inspection.review import defect_probability
 
 LABELS = (0, 5, 10, 20, 40)
-_SIDE, _FIRST, _RATE, _SHARE = 128, 16, 0.1, 0.25
+_SIDE, _FIRST, _RATE, _SHARE = 128, 16, 0.1, 0.2
 
 
 def images_of(category: str, data: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Images, uint8 ``(N, 3, side, side)``, and which are defective; generated ones are painted for it."""
     if category.startswith("synthetic/"):
         product = PRODUCTS[category.removeprefix("synthetic/")]
-        names = ["good"] * 110 + sorted(product.defects) * (60 // len(product.defects))
+        names = ["good"] * 210 + sorted(product.defects) * (60 // len(product.defects))
         painted = [picture(product.name, name, _SIDE, (11, i))[0] for i, name in enumerate(names)]
         return np.ascontiguousarray(np.stack(painted).transpose(0, 3, 1, 2)), np.array(names) != "good"
     table = load_table(get(category, data, progress=False), category)
     table = table.groupby("is_defect").sample(frac=1, random_state=0)
-    table = table[table.groupby("is_defect").cumcount() < np.where(table["is_defect"], 60, 110)]
+    table = table[table.groupby("is_defect").cumcount() < np.where(table["is_defect"], 60, 210)]
     return ImageStack.load(table, _SIDE).images, table["is_defect"].to_numpy(bool)
 
 
@@ -84,7 +84,7 @@ def one_draw(distance, column, is_defect, good, bad, seed: int, way: str) -> lis
     """Balanced accuracy on the test images after each number of labels."""
     rng = np.random.default_rng(seed)
     good, bad = rng.permutation(good), rng.permutation(bad)
-    half = (len(good) - _FIRST) // 2
+    half = (len(good) - _FIRST) * 2 // 3
     first, pool_good, test_good = good[:_FIRST], good[_FIRST : _FIRST + half], good[_FIRST + half :]
     few = round(half * _SHARE / (1 - _SHARE))
     pool, test = np.concatenate([pool_good, bad[:few]]), np.concatenate([test_good, bad[few:]])
@@ -99,7 +99,9 @@ def one_draw(distance, column, is_defect, good, bad, seed: int, way: str) -> lis
             accuracy += [accuracy[-1]] * (len(LABELS) - len(accuracy))
             break
         chance = line.chance(left) if way != "any" else np.zeros(len(left))
-        gain = {"uncertain": np.minimum(chance, 1 - chance), "highest": chance, "any": chance}[way]
+        if way == "coverage":
+            chance = (1 - chance) * (line.position(left) + 1).clip(0)
+        gain = np.minimum(chance, 1 - chance) if way == "uncertain" else chance
         row = int(left[gain.argmax()])
         line.answer(row, bool(is_defect[row]))
     return accuracy
@@ -114,7 +116,7 @@ def main(category: str, data: str | None, count: int = 20) -> None:
     print(f"{category}: {len(good)} good and {len(bad)} defective images, {_FIRST} good learned from, {count} draws")
     found = {
         way: np.array([one_draw(distance, column, is_defect, good, bad, seed, way) for seed in range(count)])
-        for way in ("uncertain", "highest", "any")
+        for way in ("uncertain", "highest", "coverage", "any")
     }
     sizes = (len(images) // 2, len(images) // 2)
     for i, labels in enumerate(LABELS):

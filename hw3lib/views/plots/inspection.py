@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from .style import BLUE, GREY, ORANGE
@@ -33,4 +34,22 @@ def drift(scores: np.ndarray, levels: np.ndarray, limit: float, threshold: float
         for axes in (above, below):
             axes.axvline(alarm + 1, color=GREY, linewidth=1, linestyle="--")
         below.text(alarm + 1, 0.07, f" photograph {alarm + 1}", fontsize=8, color=GREY)
+    return figure
+
+
+def learning_curve(table: pd.DataFrame, name: str, label: str) -> Figure:
+    """A figure over the number of good products that were learned from, with its intervals.
+
+    Args:
+        table: of :class:`hw3lib.inspection.plan.Plan`.
+        name: column of the figure.
+        label: what it is.
+    """
+    figure, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+    x, y = table["products"], table[name]
+    low, high = (table[f"{name}_{end}"].fillna(y) for end in ("low", "high"))
+    axes.errorbar(x, y, [y - low, high - y], color=BLUE, marker="o", capsize=3)
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="good products learned from", ylabel=label, xticks=x, xticklabels=x)
+    axes.minorticks_off()
     return figure
