@@ -24,6 +24,7 @@ PACKAGES = {
         "tolerate",
         "monitor",
         "review",
+        "update",
         "sam",
         "detection",
     ),

@@ -8,6 +8,7 @@ doubling, so the next is at most the last one, and as much smaller as that was s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,10 +164,15 @@ def _load(place: Path, side: int, groups: str | None, echo: Echo) -> tuple[Image
         table = load_folder(place)
         table = table[~((table["split"] == "train") & table["is_defect"])]
         reading, is_defect = shared_reading(table, tiles=True), table["is_defect"].to_numpy(bool)
-        return ImageStack.load(table, side, reading=reading, tiles=True), is_defect
-    files, sizes, reading = good_photographs(place, echo=echo)
-    table = with_groups(place, files, sizes, groups)
-    return ImageStack.load(table, side, reading=reading, tiles=True), np.zeros(len(table), bool)
+    else:
+        files, sizes, reading = good_photographs(place, echo=echo)
+        table, is_defect = with_groups(place, files, sizes, groups), np.zeros(len(files), bool)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        images = ImageStack.load(table, side, reading=reading, tiles=True)
+    for warning in caught:
+        echo(f"warning: {warning.message}")
+    return images, is_defect
 
 
 def _say(

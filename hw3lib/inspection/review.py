@@ -25,6 +25,8 @@ def ranked(rows: pd.DataFrame, answers: dict[str, Answer]) -> list[str]:
         answers: of :meth:`Store.answers`.
     """
     rows = rows[rows["score"].notna()].drop_duplicates("file")
+    if not len(rows):
+        return []
     x = _position(rows)
     known = [i for i, file in enumerate(rows["file"]) if file in answers]
     said = np.array([answers[rows["file"].iloc[i]].answer for i in known], object)

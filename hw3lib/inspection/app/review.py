@@ -92,9 +92,16 @@ class _Page(_Asked):
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         )
         page = _PAGE.read_text(encoding="utf-8")
-        for name, value in {"NONCE": nonce, "THEME": self.theme, "REVIEWER": getpass.getuser()}.items():
+        for name, value in {"NONCE": nonce, "THEME": self.theme, "REVIEWER": _user()}.items():
             page = page.replace(f"{{{{{name}}}}}", html.escape(value))
         self.finish(page)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # of a number without a name, as in a container
+        return ""
 
 
 class _Next(_Asked):
