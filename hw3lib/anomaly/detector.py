@@ -206,8 +206,9 @@ class Detector(Calibrated):
         if self.tolerate:
             images, shown = with_variants(images, self.tolerate, self.seed + self.n_good_)
             own = shown if own is None else own[shown]
-        old = [self.good_scores_, self.good_groups_, self.good_peaks_, self.peak_groups_, self.good_level_]
+        scores, peaks = (self.good_scores_, self.good_groups_), (self.good_peaks_, self.peak_groups_)
         calibration, scored, threshold = self.calibration_, len(self.good_scores_), self.thresholds_
+        level = self.good_level_
         own = np.arange(len(images)) if own is None else own
         if calibration == "held-out":
             units = np.random.default_rng(self.seed + self.n_good_).permutation(int(own.max()) + 1)
@@ -223,9 +224,9 @@ class Detector(Calibrated):
         if scored and len(rows):
             found = self._score_batches(images, rows, progress, own if leaves else None)
             self._calibrate(found, len(rows), own[rows], calibration, proven=False)
-            self.good_level_ = old[4]
-            self.good_scores_, self.good_groups_ = _joined(*old[:2], self.good_scores_, self.good_groups_)
-            self.good_peaks_, self.peak_groups_ = _joined(*old[2:4], self.good_peaks_, self.peak_groups_)
+            self.good_level_ = level
+            self.good_scores_, self.good_groups_ = _joined(*scores, self.good_scores_, self.good_groups_)
+            self.good_peaks_, self.peak_groups_ = _joined(*peaks, self.good_peaks_, self.peak_groups_)
         self.n_good_ += int((~apart).sum())
         self.probe_ = self.decision_function(probe_images(self.image_size))
         if threshold is not None and threshold.costs is not None:

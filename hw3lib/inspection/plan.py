@@ -23,7 +23,7 @@ from hw3lib.anomaly.metrics.metrics import image_metrics
 from hw3lib.anomaly.registry import make_detector
 from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_images
 from hw3lib.core.files import atomic_path, expanded
-from hw3lib.core.intervals import Interval, corrected_interval
+from hw3lib.core.intervals import Interval, Kind, corrected_interval
 from hw3lib.core.text import counted, percent
 from hw3lib.data.folders.find import is_category
 from hw3lib.data.pixels.reading import shared_reading
@@ -128,17 +128,17 @@ def plan(
                     found["auroc"][draw, at] = image_metrics(np.arange(len(scores)) >= len(judged), scores).auroc
                 bar.update()
     sizes_judged = apart + len(np.unique(own[bad]))
-    rows = []
+    lines = []
     for at, size in enumerate(sizes):
-        row: dict[str, float] = {"products": size, "promised": 1 / (size + 1)}
+        line: dict[str, float] = {"products": size, "promised": 1 / (size + 1)}
         for name, values in found.items():
-            kind = "share" if name in ("recall", "alarms") else "figure"
-            interval = Interval() if np.isnan(values[:, at]).any() else corrected_interval(
-                values[:, at], sizes[-1], sizes_judged, kind=kind
-            )  # fmt: skip
-            row |= interval.columns(name)
-        rows.append(row)
-    table = pd.DataFrame(rows)
+            interval = Interval()
+            if not np.isnan(values[:, at]).any():
+                kind: Kind = "share" if name in ("recall", "alarms") else "figure"
+                interval = corrected_interval(values[:, at], sizes[-1], sizes_judged, kind=kind)
+            line |= interval.columns(name)
+        lines.append(line)
+    table = pd.DataFrame(lines)
     name = "auroc" if len(bad) else "good_score"
     curve = found[name] if len(bad) else found[name] / found[name][:, -1:]
     gains = np.diff(curve, axis=1)

@@ -51,13 +51,14 @@ class Desk:
         while True:
             files = [file for file in queue(self.results, self.store)[1] if file not in self.failed]
             types = sorted({answer.type for answer in self.store.answers().values()} - {""})
-            told = {"file": self.store.take(files, reviewer), "left": len(files), "types": types}
-            if told["file"] is None:
+            file = self.store.take(files, reviewer)
+            told = {"file": file, "left": len(files), "types": types}
+            if file is None:
                 return told
             try:
-                found = self.inspector.inspect(Path(told["file"]).read_bytes(), Path(told["file"]).name)
+                found = self.inspector.inspect(Path(file).read_bytes(), Path(file).name)
             except (OSError, Hw3Error):
-                self.failed.add(told["file"])
+                self.failed.add(file)
                 continue
             shown = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in found.items()}
             return shown | told
