@@ -81,7 +81,8 @@ class Monitor:
     """Watches photographs for a change, one after the other, in constant time but for sorted lists.
 
     Args:
-        good_scores: of good photographs, as of ones that were not learned from, ``(n,)``.
+        good_scores: of good photographs, as of ones that were not learned from, ``(n,)``; fewer than 20 that pass are
+            not compared with.
         threshold: scores above it are stopped.
         exchangeable: the good photographs were held out, so that new ones score alike.
         groups: the product that each good photograph shows; one of each is taken. None: another one each.
@@ -89,7 +90,7 @@ class Monitor:
         seed: of the smoothing of ranks, which makes them continuous.
 
     Raises:
-        Hw3Error: fewer than 20 good photographs below the threshold, or a share out of range.
+        Hw3Error: a share out of range.
     """
 
     def __init__(
@@ -110,14 +111,10 @@ class Monitor:
             scores = scores[order[np.unique(np.asarray(groups)[order], return_index=True)[1]]]
         # Of a threshold that is a good score itself: given it, those below are a sample of what passes, and it is not.
         passed = scores[scores < threshold].tolist()
-        if len(passed) < _FEWEST:
-            raise Hw3Error(
-                f"{counted(len(passed), 'good photograph')} below the threshold to compare with, expected at least "
-                f"{_FEWEST}; fit on more"
-            )
         self.threshold, self.usual = threshold, usual
-        self._charts = {"score": _Chart(passed if exchangeable else ())}
-        if not exchangeable:
+        enough = len(passed) >= _FEWEST
+        self._charts = {"score": _Chart(passed if exchangeable and enough else ())}
+        if enough and not exchangeable:
             self._charts["score beside the good photographs"] = _Chart(passed, higher=True)
         odds = usual / (1 - usual) * np.array(_SHARES)
         self._more, self._shares = odds / (1 + odds), np.zeros(len(_SHARES))

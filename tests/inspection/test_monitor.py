@@ -90,9 +90,18 @@ def test_equal_scores_are_no_drift():
     assert max(watch.add(score) for score in rng.integers(0, 4, 2000)) < 10_000
 
 
-def test_products_that_were_photographed_several_times_count_once():
-    with pytest.raises(Hw3Error, match="19 good photographs below the threshold"):
-        Monitor(np.arange(80.0), 100.0, groups=np.repeat(np.arange(19), [2] * 18 + [44]))
+def test_products_that_were_photographed_several_times_count_once_and_few_are_not_compared_with():
+    rng = np.random.default_rng(0)
+    scores, new = np.repeat(rng.normal(size=30), 4), rng.normal(4, 1, 15)
+    found = {}
+    for name, groups in (
+        ("alone", np.arange(120)),
+        ("of 30", np.repeat(np.arange(30), 4)),
+        ("of 15", np.arange(120) // 8),
+    ):
+        watch = Monitor(scores, 100.0, groups=groups)
+        found[name] = max(watch.add(score) for score in new)
+    assert found["alone"] > 10 * found["of 30"] > 100 * found["of 15"]
 
 
 def test_what_cannot_be_read_counts_not_and_a_share_is_a_share():
