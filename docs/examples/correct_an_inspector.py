@@ -10,7 +10,7 @@ from hw3lib.inspection import answers, fit, monitor, score, update
 
 category = sys.argv[1] if len(sys.argv) > 1 else "synthetic/bottle"
 place = get(category) / category
-fit.fit(place, "inspector", settings={"image_size": 64}, false_alarm_rate=0.2)
+fit.fit(place, "inspector", settings={"image_size": 128}, false_alarm_rate=0.2)
 score.score("inspector", [place], "results")
 store = answers.Store("inspector.review.sqlite")
 for row in load_table(place.parent, place.name).query("split == 'test'").itertuples():
