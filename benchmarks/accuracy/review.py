@@ -17,23 +17,23 @@ from hw3lib.data.synthetic import PRODUCTS, picture
 from hw3lib.inspection.review import defect_probability
 
 LABELS = (0, 5, 10, 20, 40)
-_SIDE, _FIRST, _RATE, _SHARE = 128, 16, 0.1, 0.2
+_SIDE, _FIRST, _RATE, _SHARE = 96, 16, 0.1, 0.2
 
 
 def images_of(category: str, data: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Images, uint8 ``(N, 3, side, side)``, and which are defective; generated ones are painted for it."""
     if category.startswith("synthetic/"):
         product = PRODUCTS[category.removeprefix("synthetic/")]
-        names = ["good"] * 210 + sorted(product.defects) * (60 // len(product.defects))
+        names = ["good"] * 160 + sorted(product.defects) * (60 // len(product.defects))
         painted = [picture(product.name, name, _SIDE, (11, i))[0] for i, name in enumerate(names)]
         return np.ascontiguousarray(np.stack(painted).transpose(0, 3, 1, 2)), np.array(names) != "good"
     table = load_table(get(category, data, progress=False), category)
     table = table.groupby("is_defect").sample(frac=1, random_state=0)
-    table = table[table.groupby("is_defect").cumcount() < np.where(table["is_defect"], 60, 210)]
+    table = table[table.groupby("is_defect").cumcount() < np.where(table["is_defect"], 60, 160)]
     return ImageStack.load(table, _SIDE).images, table["is_defect"].to_numpy(bool)
 
 
-def nearest_patches(images: np.ndarray, teach: np.ndarray) -> torch.Tensor:
+def nearest_patches(images: np.ndarray, teach: np.ndarray) -> np.ndarray:
     """Distance of each patch of each image from the nearest of each image that may teach, ``(N, T, patches)``."""
     model = PatchCore(image_size=_SIDE)
     model._start()
@@ -42,42 +42,39 @@ def nearest_patches(images: np.ndarray, teach: np.ndarray) -> torch.Tensor:
         features = torch.cat([model._patches(torch.from_numpy(images[i : i + 16])) for i in range(0, len(images), 16)])
         features = features.flatten(1, 2)
         flat = features.flatten(0, 1)
-        return torch.stack([
-            torch.cdist(flat, features[row]).amin(1).view(len(images), -1) for row in teach.tolist()
-        ], 1)  # fmt: skip
+        nearest = [torch.cdist(flat, features[row]).amin(1).view(len(images), -1) for row in teach.tolist()]
+        return torch.stack(nearest, 1).numpy()
 
 
 class Line:
-    """What has been learned of one draw: which images are in the bank, and which are answered."""
+    """What has been learned of one draw: which images are in the bank, and which are answered.
 
-    def __init__(self, distance: torch.Tensor, column: dict[int, int], first: np.ndarray):
-        self.distance, self.column, self.bank = distance, column, list(first)
+    Attributes:
+        nearest: distance of each patch of each image from the bank without the image's own patches, ``(N, patches)``.
+    """
+
+    def __init__(self, distance: np.ndarray, column: dict[int, int], first: np.ndarray):
+        self.distance, self.column, self.bank = distance, column, first.tolist()
+        self.nearest = distance[:, [column[row] for row in self.bank]].min(1)
         self.known: dict[int, bool] = {}
-
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        """Largest distance of an image from the bank, without itself."""
-        found = []
-        for row in rows.tolist():
-            others = [self.column[i] for i in self.bank if i != row]
-            found.append(float(self.distance[row, others].amin(0).max()))
-        return np.array(found)
 
     def position(self, rows: np.ndarray) -> np.ndarray:
         """As of :func:`hw3lib.inspection.review.ranked`: the threshold at 0, the middle good photograph at -1."""
-        good = self.scores(np.array(self.bank))
+        scores = self.nearest.max(1)
+        good = scores[self.bank]
         with silence_few_good_images():
             threshold = conformal_threshold(good, _RATE).value
-        return (self.scores(rows) - threshold) / max(threshold - float(np.median(good)), 1e-9)
+        return (scores[rows] - threshold) / max(threshold - float(np.median(good)), 1e-9)
 
     def chance(self, rows: np.ndarray) -> np.ndarray:
         known = np.array(list(self.known), int)
-        at = self.position(known) if len(known) else np.zeros(0)
-        return defect_probability(self.position(rows), at, np.array(list(self.known.values()), bool))
+        return defect_probability(self.position(rows), self.position(known), np.array(list(self.known.values()), bool))
 
     def answer(self, row: int, is_defect: bool) -> None:
         self.known[row] = is_defect
         if not is_defect:
             self.bank.append(row)
+            np.minimum(self.nearest, self.distance[:, self.column[row]], out=self.nearest)
 
 
 def one_draw(distance, column, is_defect, good, bad, seed: int, way: str) -> list[float]:
@@ -111,8 +108,8 @@ def main(category: str, data: str | None, count: int = 20) -> None:
     """``count`` draws of what is learned, asked and tested; differences are paired, with corrected 95 % intervals."""
     images, is_defect = images_of(category, data)
     good, bad = np.flatnonzero(~is_defect), np.flatnonzero(is_defect)
-    distance = nearest_patches(images, good)
-    column = {int(row): i for i, row in enumerate(good)}
+    distance, column = nearest_patches(images, good), {int(row): i for i, row in enumerate(good)}
+    distance[good, np.arange(len(good))] = np.inf  # of each image from its own patches
     print(f"{category}: {len(good)} good and {len(bad)} defective images, {_FIRST} good learned from, {count} draws")
     found = {
         way: np.array([one_draw(distance, column, is_defect, good, bad, seed, way) for seed in range(count)])
