@@ -115,7 +115,8 @@ def main(category: str, data: str | None, count: int = 20) -> None:
         way: np.array([one_draw(distance, column, is_defect, good, bad, seed, way) for seed in range(count)])
         for way in ("uncertain", "highest", "coverage", "any")
     }
-    sizes = (len(images) // 2, len(images) // 2)
+    taught = _FIRST + round((len(good) - _FIRST) * 2 // 3 / (1 - _SHARE))
+    sizes = (taught, len(images) - taught)
     for i, labels in enumerate(LABELS):
         each = ", ".join(f"{way} {100 * runs[:, i].mean():.1f} %" for way, runs in found.items())
         gain = corrected_interval(found["uncertain"][:, i] - found["any"][:, i], *sizes, kind="difference")
