@@ -57,10 +57,11 @@ def defect_probability(x: np.ndarray, known: np.ndarray, is_defect: np.ndarray) 
     """
     prior, precision = np.array([0.0, 3.0]), np.diag([1 / 4, 1.0])
     design, weights = np.column_stack([np.ones(len(known)), np.clip(known, -3, 3)]), prior.copy()
-    for _ in range(25):
+    for _ in range(100):
         chance = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
         slope = design.T @ (chance - is_defect) + precision @ (weights - prior)
-        weights = weights - np.linalg.solve((design.T * (chance * (1 - chance))) @ design + precision, slope)
+        step = np.linalg.solve((design.T * (chance * (1 - chance))) @ design + precision, slope)
+        weights = weights - step / (1 + np.sqrt(slope @ step))  # damped: a whole step can overshoot further and further
     return 1 / (1 + np.exp(-np.clip(weights[0] + weights[1] * np.clip(x, -3, 3), -30, 30)))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.answers import Answer, Store, take_answers
@@ -153,6 +154,23 @@ def test_answers_move_what_is_uncertain():
     after = x[np.abs(defect_probability(x, known, np.zeros(5, bool)) - 0.5).argmin()]
     assert before == pytest.approx(0) and after > 0.4
     assert (np.diff(defect_probability(x, known, np.zeros(5, bool))) >= 0).all()
+
+
+def test_the_most_probable_function_is_found_whatever_is_answered():
+    """Beside scipy's minimiser, also where many answers contradict the scores or say the same."""
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        n = int(rng.integers(1, 60))
+        known, said = rng.normal(0, 2, n), rng.random(n) < rng.random()
+        clipped = np.clip(known, -3, 3)
+
+        def loss(weights, x=clipped, y=said):
+            odds = weights[0] + weights[1] * x
+            return (np.logaddexp(0, odds) - y * odds).sum() + weights[0] ** 2 / 8 + (weights[1] - 3) ** 2 / 2
+
+        best = minimize(loss, [0.0, 3.0], method="BFGS").x
+        x = np.linspace(-3, 3, 7)
+        assert defect_probability(x, known, said) == pytest.approx(1 / (1 + np.exp(-best[0] - best[1] * x)), abs=1e-3)
 
 
 def test_answers_of_a_table_count_once(photographs, tmp_path, capsys):
