@@ -93,6 +93,20 @@ def test_properties_are_those_of_the_photograph():
     assert abs(found["darker"]["colour"]) < 0.02 and found["blurred"]["sharpness"] < found["plain"]["sharpness"] - 0.5
 
 
+def test_defects_that_come_in_numbers_are_no_drift_of_what_passes_but_of_their_share():
+    for usual, drifted in ((0.6, False), (0.1, True)):
+        rng = np.random.default_rng(0)
+        watch = Monitor(rng.normal(size=60), 4.0, usual=usual)
+        before = [watch.add(score, {"brightness": light}) for score, light in rng.normal(size=(100, 2))]
+        defects = rng.uniform(size=100) < 0.3
+        after = [
+            watch.add(score + 9 * defect, {"brightness": light - 4 * defect})
+            for (score, light), defect in zip(rng.normal(size=(100, 2)), defects, strict=True)
+        ]
+        assert max(before) < 10_000 and (max(after) >= 10_000) == drifted
+    assert watch.sign == ("share", "higher")
+
+
 def test_equal_scores_are_no_drift():
     """A detector with few values gives ranks that tie."""
     rng = np.random.default_rng(0)

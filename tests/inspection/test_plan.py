@@ -33,10 +33,11 @@ def category(tmp_path_factory) -> Path:
 
 def test_a_category_gives_a_curve_whose_sizes_double(category, tmp_path, capsys):
     out, plot = tmp_path / "plan.csv", tmp_path / "plan.png"
-    arguments = ["inspect", "plan", str(category), "--image-size", "32", "--draws", "2", "-p", "ratio", "0.5"]
+    arguments = ["inspect", "plan", str(category), "--image-size", "32", "--draws", "2", "-p", "ratio", "1"]
     assert main([*arguments, "--out", str(out), "--plot", str(plot)]) == 0
     table, said = pd.read_csv(out), capsys.readouterr().out
     assert table["products"].tolist() == [4, 8, 16, 32] and table["auroc"].between(0.5, 1).all()
+    assert table["good_score"].min() > 0.2 * table["good_score"].max()  # what judges was not learned from
     assert (np.diff(table["good_score"]) < 0).all() and (table["good_score_low"] <= table["good_score"]).all()
     assert table["promised"].tolist() == pytest.approx([1 / 5, 1 / 9, 1 / 17, 1 / 33]) and plot.stat().st_size > 5000
     assert "All 48 good products can promise a false-alarm rate of 2.04 % at the least, twice as many 1.03 %" in said

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ import sys
 from hw3lib.inspection.answers import Store
 store, name = Store(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
+sys.stdin.readline()
 while (file := store.take(sys.argv[3:], name)) is not None:
     store.answer(file, "good", reviewer=name, key=f"{file} by {name}")
     print(file, flush=True)
@@ -43,7 +45,10 @@ def photographs(tmp_path) -> list[str]:
 
 def reviewer(base: Path, name: str, files: list[str]) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", _REVIEWER, str(base), name, *files], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _REVIEWER, str(base), name, *files],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -60,6 +65,13 @@ def test_answers_stand_until_they_are_taken_back(photographs, tmp_path):
         store.answer(photographs[0], "bad")
     with pytest.raises(Hw3Error, match="none.png: cannot be read"):
         store.answer(str(tmp_path / "none.png"), "good")
+
+
+def test_what_is_shown_to_one_is_not_shown_to_another(photographs, tmp_path):
+    store = Store(tmp_path / "a.sqlite")
+    assert [store.take(photographs, name) for name in "aaba"] == [photographs[i] for i in (0, 0, 1, 0)]
+    store.answer(photographs[0], "good", reviewer="b")
+    assert store.take(photographs, "a") == photographs[2]
 
 
 def test_what_is_sent_twice_counts_once(photographs, tmp_path):
@@ -109,7 +121,10 @@ def test_what_is_no_store_is_refused(tmp_path):
 
 def test_two_reviewers_at_once_share_the_photographs(photographs, tmp_path):
     both = [reviewer(tmp_path / "a.sqlite", name, photographs) for name in "ab"]
-    said = [process.communicate(timeout=120)[0].split() for process in both]
+    assert all(process.stdout.readline() == "ready\n" for process in both)
+    with ThreadPoolExecutor() as pool:
+        said = list(pool.map(lambda process: process.communicate("go\n", timeout=120)[0].split(), both))
+    assert [process.returncode for process in both] == [0, 0]
     files = [file for each in said for file in each if file not in ("ready", "done")]
     assert sorted(files) == photographs and set(Store(tmp_path / "a.sqlite").answers()) == set(photographs)
 
@@ -122,6 +137,8 @@ def test_killed_at_any_moment_no_answer_is_lost_or_there_twice(photographs, tmp_
             base, said = tmp_path / f"{kill}.sqlite", []
         process = reviewer(base, "a", photographs)
         assert process.stdout.readline() == "ready\n"
+        process.stdin.write("go\n")
+        process.stdin.flush()
         time.sleep(rng.uniform(0, 0.05))
         process.kill()
         said += [line for line in process.communicate()[0].split("\n")[:-1] if line != "done"]
