@@ -16,7 +16,7 @@ HINTS = "hints.json"  # beside the student's notebooks: name of the check, and h
 def hint() -> None:
     """Print the next of three hints on the exercise that was checked last; that it was asked is remembered."""
     name = _last()
-    hints = exercises.guidance(name).hints
+    hints = exercises.guidance(name, exercises.language_here()).hints
     asked = asked_hints(Path.cwd())
     number = min(asked.get(name, 0) + 1, len(hints))
     print(f"hint {number} of {len(hints)}: {hints[number - 1]}")
