@@ -6,6 +6,7 @@ looked at it (``python -m hw3lib.course.translation``). Babel reads and writes t
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -49,3 +50,43 @@ def told(text: str, language: str, name: str) -> str:
     if language == ENGLISH:
         return text
     return texts(language, name).get(text) or UNTRANSLATED + text
+
+
+def message(text: str, language: str, name: str = "messages") -> str:
+    """A sentence that a program has put together from f-strings, in a language; in English where none of them fits.
+
+    The keys are the f-strings with their values numbered, ``"{0}: expected {1}"``. The text is taken apart by the one
+    that accounts for most of it, and its values again by others. So nothing changes where sentences are written.
+    """
+    return text if language == ENGLISH else _taken_apart(text, language, name)[1]
+
+
+@cache
+def _patterns(language: str, name: str) -> list[tuple[re.Pattern[str], int, str]]:
+    """For each f-string what it fits, by values as short and as long as may be; its own letters; its translation."""
+    found = []
+    for english, translation in texts(language, name).items():
+        parts = re.split(r"\{\d+\}", english)
+        if len(parts) > 1:
+            fits = [value.join(map(re.escape, parts)) for value in ("(.*?)", "(.*)")]
+            own = sum(character.isalpha() for part in parts for character in part)
+            found += [(re.compile(fit, re.S), own, translation) for fit in dict.fromkeys(fits)]
+    return sorted(found, key=lambda one: (-one[1], one[0].groups))
+
+
+@cache
+def _taken_apart(text: str, language: str, name: str) -> tuple[tuple[int, int], str]:
+    """How good it is, and the text in the language.
+
+    Good is to account for many letters, by few f-strings; of two that are equal the one without words is outside.
+    """
+    if text in texts(language, name):
+        return (len(text), 0), texts(language, name)[text]
+    best = (0, 0), text
+    for pattern, own, translation in _patterns(language, name):
+        if match := pattern.fullmatch(text):
+            values = [_taken_apart(value, language, name) for value in match.groups()]
+            good = own + sum(letters for (letters, _), _ in values), sum(few for (_, few), _ in values) - 1
+            if good >= best[0]:
+                best = good, re.sub(r"\{(\d+)\}", lambda place: values[int(place[1])][1], translation)  # noqa: B023
+    return best

@@ -22,7 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.places import course_folder
-from hw3lib.core.translation import ENGLISH, told
+from hw3lib.core.translation import ENGLISH, message, told
 from hw3lib.errors import Hw3Error
 
 from .translation import translated
@@ -310,6 +310,11 @@ def language_here() -> str:
         except Exception:  # a notebook that was damaged, in any way
             continue
     return ENGLISH
+
+
+def tell(text: str) -> str:
+    """What a check or a prediction says, in the language of the student's folder that this runs in."""
+    return message(text, language_here())
 
 
 def _copied(source: Path, path: Path, language: str, link: tuple[str, str] = ("", "")) -> bool:

@@ -7,8 +7,10 @@ is dropped. What is left to do is listed: correct it in ``hw3lib/locale/*/LC_MES
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ from .translation import retold
 
 if TYPE_CHECKING:
     from babel.messages import Catalog
+
+
+MESSAGES = "messages"  # the catalogue of what checks and predictions print
 
 
 def sources() -> dict[str, list[NotebookNode]]:
@@ -50,7 +55,48 @@ def texts_of(notebooks: Iterable[NotebookNode]) -> list[str]:
     return list(found)
 
 
-def updated(path: Path, language: str, english: Iterable[str]) -> Catalog:
+def messages(notebooks: Iterable[NotebookNode]) -> list[str]:
+    """What checks, hints and predictions say, with the values of f-strings numbered, and what is to be predicted."""
+    here = Path(__file__).parent
+    found: dict[str, None] = {}
+    for path in (*sorted((here / "checks").glob("*.py")), here / "predictions.py"):
+        found.update(dict.fromkeys(_said(ast.parse(path.read_text(encoding="utf-8")))))
+    for notebook in notebooks:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                found.update(dict.fromkeys(re.findall(r'^ *predict\("(.+?)"', cell.source, re.M)))
+    return list(found)
+
+
+def _said(node: ast.AST) -> Iterator[str]:
+    """Texts of two words or more, f-strings with a word or of two values, and words to choose from; no docstrings."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return
+    if isinstance(node, ast.Constant) and re.search(r"[a-z]{2,}\W* \W*\w", str(node.value)):
+        yield node.value
+    if isinstance(node, ast.IfExp):
+        words = [part.value for part in (node.body, node.orelse) if isinstance(part, ast.Constant)]
+        yield from (word for word in words if isinstance(word, str) and word.isalpha())
+    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    if isinstance(node, ast.JoinedStr):
+        values = [part for part in node.values if isinstance(part, ast.FormattedValue)]
+        text = "".join(
+            str(part.value) if isinstance(part, ast.Constant) else f"{{{values.index(part)}}}" for part in node.values
+        )
+        if re.search(r"[a-z]{2,}\W* |[ (][a-z]{2,}", text) or re.fullmatch(r"\{0\}\W+\{1\}", text):
+            yield text
+        children = [value.value for value in values]
+    for child in children:
+        yield from _said(child)
+
+
+def english(every: Mapping[str, list[NotebookNode]]) -> dict[str, list[str]]:
+    """The texts of each catalogue, from what :func:`sources` gives."""
+    found = {name: texts_of(notebooks) for name, notebooks in every.items()}
+    return found | {MESSAGES: messages(notebook for notebooks in every.values() for notebook in notebooks)}
+
+
+def updated(path: Path, language: str, keys: Iterable[str]) -> Catalog:
     """The catalogue of a file, brought up to date: what is new has no translation, what was edited a fuzzy one."""
     from babel.messages import Catalog
     from babel.messages.pofile import read_po
@@ -62,8 +108,8 @@ def updated(path: Path, language: str, english: Iterable[str]) -> Catalog:
         with path.open("rb") as file:
             catalogue = read_po(file, locale)
     template = Catalog()
-    for text in english:
-        template.add(text)
+    for key in keys:
+        template.add(key)
     catalogue.update(template, update_creation_date=False)
     return catalogue
 
@@ -77,10 +123,10 @@ def main() -> int:
     from babel.messages.pofile import write_po
 
     code = 0
-    for name, notebooks in sources().items():
+    for name, keys in english(sources()).items():
         for language in languages()[1:]:
             path = catalogue_path(language, name)
-            catalogue = updated(path, language, texts_of(notebooks))
+            catalogue = updated(path, language, keys)
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 write_po(file, catalogue, width=100, ignore_obsolete=True, include_previous=True)
             for text in open_texts(catalogue):

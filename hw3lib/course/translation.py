@@ -84,8 +84,8 @@ def _row(text: str, tell: Tell) -> str:
 
 def _code(source: str, tell: Tell) -> str:
     lines = source.splitlines()
-    remarks = [(*place, tell(text)) for *place, text in sorted(_remarks(source, lines))]
-    for first, last, start, end, text in reversed(remarks):
+    remarks = [(remark, tell(remark[-1])) for remark in sorted(_remarks(source, lines))]
+    for (first, last, start, end, _), text in reversed(remarks):
         lines[first : last + 1] = [lines[first][:start] + text + lines[last][end:]]
     return "\n".join(lines)
 

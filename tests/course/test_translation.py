@@ -12,25 +12,34 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hw3lib.cli.main import main
 from hw3lib.core import translation as catalogues
 from hw3lib.core.places import course_folder, project_root
-from hw3lib.core.translation import UNTRANSLATED, catalogue_path, languages, texts, told
+from hw3lib.core.translation import UNTRANSLATED, catalogue_path, languages, message, texts, told
 from hw3lib.course import checks, exercises, translate
 from hw3lib.course.checks import progress
+from hw3lib.course.checks.base import CheckFailed
 from hw3lib.course.translation import retold, translated
 from hw3lib.errors import Hw3Error
 
 SOURCES = translate.sources()
+ENGLISH = translate.english(SOURCES)
+EVERY = [pytest.param(language, name, id=f"{language}-{name}") for language in languages()[1:] for name in ENGLISH]
 ALL = [pytest.param(language, name, id=f"{language}-{name}") for language in languages()[1:] for name in SOURCES]
 CODE = re.compile(r"``.+?``|`[^`]+`")
+VALUE = re.compile(r"\{\d+\}")
 FORMULA = re.compile(r"\$[^$]+\$")
 LINK = re.compile(r"\]\(((?:[^()]|\([^()]*\))+)\)")
 
 
-@pytest.mark.parametrize(("language", "name"), ALL)
+@pytest.mark.parametrize(("language", "name"), EVERY)
 def test_every_text_is_translated_from_the_english_of_now(language, name):
-    path, english = catalogue_path(language, name), translate.texts_of(SOURCES[name])
+    path, english = catalogue_path(language, name), ENGLISH[name]
     said = f"{path.name}: run python -m hw3lib.course.translate, then translate or correct these"
     assert not translate.open_texts(translate.updated(path, language, english)), said
     assert set(english) == texts(language, name).keys(), f"{path.name}: run python -m hw3lib.course.translate"
+
+
+def forget():
+    for kept in (texts, catalogues._patterns, catalogues._taken_apart):
+        kept.cache_clear()
 
 
 @pytest.fixture
@@ -40,22 +49,22 @@ def catalogue(tmp_path, monkeypatch):
     path = catalogue_path("zh-TW", "01_x")
     path.parent.mkdir(parents=True)
     path.write_text('msgid "Every defect is in the test split."\nmsgstr "瑕疵都在測試切分裡。"\n', encoding="utf-8")
-    texts.cache_clear()
+    forget()
     yield path
-    texts.cache_clear()
+    forget()
 
 
 def test_a_stale_translation_is_found_marked_and_not_shown(catalogue, monkeypatch):
     now = "Every defect is in the test split, none in training."
     chapter = new_notebook(cells=[new_markdown_cell(f"## {now}\n\nNew.")])
-    monkeypatch.setattr(translate, "sources", lambda: {"01_x": [chapter]})
+    monkeypatch.setattr(translate, "english", lambda _: {"01_x": translate.texts_of([chapter])})
     assert translate.main() == 1
     kept = catalogue.read_text(encoding="utf-8")
     assert "#, fuzzy" in kept and '#| msgid "Every defect is in the test split."' in kept and "瑕疵都在" in kept
     assert translated(chapter, "zh-TW", "01_x").cells[0].source == f"## {UNTRANSLATED}{now}\n\n{UNTRANSLATED}New."
     kept = kept.replace("#, fuzzy\n", "").replace('"New."\nmsgstr ""', '"New."\nmsgstr "新的。"')
     catalogue.write_text(kept, encoding="utf-8")
-    texts.cache_clear()
+    forget()
     assert translate.main() == 0
     made = translated(chapter, "zh-TW", "01_x")
     assert made.cells[0].source == "## 瑕疵都在測試切分裡。\n\n新的。"
@@ -133,10 +142,11 @@ def structure(text):
     return elements, sorted(CODE.findall(plain)), sorted(formulas), sorted(LINK.findall(plain)), Counter(numbers)
 
 
-@pytest.mark.parametrize(("language", "name"), ALL)
+@pytest.mark.parametrize(("language", "name"), EVERY)
 def test_code_formulas_links_numbers_and_emphasis_are_kept(language, name):
     for english, text in texts(language, name).items():
         assert structure(english) == structure(text), text
+        assert sorted(VALUE.findall(english)) == sorted(VALUE.findall(text)), text
         left = [MarkdownIt().renderInline(CODE.sub("", one)).count("**") for one in (english, text)]
         assert left[0] == left[1], f"bold that does not begin or end: {text}"
 
@@ -149,12 +159,28 @@ def test_a_folder_in_another_language_has_its_texts_hints_and_links(tmp_path, mo
     everything = "\n".join(cell.source for notebook in (first, chapter) for cell in notebook.cells)
     assert "## 一個產品類別就是一張表格" in everything and UNTRANSLATED not in everything
     monkeypatch.setattr(progress, "TRIED", ["fair_split"])
+    capsys.readouterr()
     for place in ("mine", "mine/chapters"):
         monkeypatch.chdir(tmp_path / place)
         checks.hint()
-        assert "哪些影像" in capsys.readouterr().out
+        assert capsys.readouterr().out.startswith("提示 1／3：兩次呼叫 sample")
+    with pytest.raises(CheckFailed) as failed:
+        checks.imbalance_ratio(lambda labels: 0)
+    shown = failed.value._render_traceback_()[0]
+    assert re.match(r"還不對：標籤計數為 \{.*\}：預期 [\d.]+，得到 0.*；比較最大類別與最小類別的大小", shown)
     (tmp_path / "mine" / "ex01_dataset_statistics.ipynb").write_text("{")
     assert exercises.language_here() == "zh-TW"
+
+
+def test_a_message_is_taken_apart_by_what_accounts_for_most_of_it(catalogue):
+    keys = {"{0}: expected {1}; {2}": "{0}：預期 {1}；{2}", "{0}, {1}": "{0}，{1}", "a table of {0}": "{0} 的表格"}
+    keys |= {"the ratio": "比值", "wrong; try {0}": "錯了；試試 {0}", "expected nothing": "沒有預期"}
+    lines = [f'msgid "{english}"\nmsgstr "{chinese}"\n' for english, chinese in keys.items()]
+    catalogue.with_name("messages.po").write_text("\n".join(lines), encoding="utf-8")
+    said = message("a table of [1, 2], the ratio: expected [3, 4]; wrong; try a, b", "zh-TW")
+    assert said == "[1, 2] 的表格，比值：預期 [3, 4]；錯了；試試 a, b"
+    assert message("nothing fits, not this", "zh-TW") == "nothing fits, not this"
+    assert message("the ratio", "en") == "the ratio"
 
 
 def test_a_run_in_another_language_gets_its_chapters(monkeypatch):
@@ -188,7 +214,7 @@ def test_terms_are_those_of_the_glossary_everywhere():
     terms = glossary()
     assert len(terms) > 40 and list(terms) == sorted(terms, key=str.lower)
     wrong = []
-    for name in SOURCES:
+    for name in ENGLISH:
         for english, text in texts("zh-TW", name).items():
             plain = CODE.sub("", english)
             for term, chinese in terms.items():
@@ -202,6 +228,6 @@ ELSEWHERE = "數據 圖像 算法(?<!演算法) 默認 信息 網絡 閾值 軟�
 
 
 def test_no_term_is_that_of_another_place():
-    for name in SOURCES:
+    for name in ENGLISH:
         text = catalogue_path("zh-TW", name).read_text(encoding="utf-8")
         assert not [word for word in ELSEWHERE.split() if re.search(word, text)], name
