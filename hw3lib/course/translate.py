@@ -72,7 +72,7 @@ def _said(node: ast.AST) -> Iterator[str]:
     """Texts of two words or more, f-strings with a word or of two values, and words to choose from; no docstrings."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return
-    if isinstance(node, ast.Constant) and re.search(r"[a-z]{2,}\W* \W*\w", str(node.value)):
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"[a-z]{2,}\W* \W*\w", node.value):
         yield node.value
     if isinstance(node, ast.IfExp):
         words = [part.value for part in (node.body, node.orelse) if isinstance(part, ast.Constant)]
@@ -81,7 +81,8 @@ def _said(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.JoinedStr):
         values = [part for part in node.values if isinstance(part, ast.FormattedValue)]
         text = "".join(
-            str(part.value) if isinstance(part, ast.Constant) else f"{{{values.index(part)}}}" for part in node.values
+            f"{{{values.index(part)}}}" if isinstance(part, ast.FormattedValue) else str(ast.literal_eval(part))
+            for part in node.values
         )
         if re.search(r"[a-z]{2,}\W* |[ (][a-z]{2,}", text) or re.fullmatch(r"\{0\}\W+\{1\}", text):
             yield text

@@ -20,11 +20,12 @@ import nbformat
 from nbformat import NotebookNode
 
 from hw3lib.core.places import course_folder
-from hw3lib.core.translation import ENGLISH, texts, told
+from hw3lib.core.translation import ENGLISH, message, texts, told
 
 Tell = Callable[[str], str]  # a text, in another language
 _MARK = re.compile(r"(\s*(?:#{1,6} |[-*] |\d+\. |> )?)(.*)")
 _COMMENT = re.compile(r"(# (?:HINT: )?)(.*)")
+_PREDICTED = re.compile(r'^ *predict\("(.+?)".*\)$', re.M)
 _DIRECTIVE = re.compile(r"# (NBVAL_|BEGIN SOLUTION|END SOLUTION|noqa|fmt:|type:)")
 
 
@@ -46,6 +47,8 @@ def translated(notebook: NotebookNode, language: str, name: str) -> NotebookNode
     made.metadata.setdefault("hw3lib", NotebookNode())["language"] = language
     for cell in made.cells:
         cell.source = retold(cell, lambda text: told(text, language, name))
+        if cell.cell_type == "code":  # the question is a key, and stays in English
+            cell.source = _PREDICTED.sub(lambda m: f"{m[0]}  # {message(m[1], language)}", cell.source)
     return made
 
 

@@ -113,6 +113,13 @@ def test_of_a_cell_the_texts_are_told_and_nothing_else():
     assert retold(new_code_cell(CODE_CELL), str.upper) == told_code
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_cell_whose_texts_stay_is_shown_as_it_was(name):
+    for cell in (cell for notebook in SOURCES[name] for cell in notebook.cells if cell.cell_type == "markdown"):
+        shown = [MarkdownIt().enable("table").render(text) for text in (cell.source, retold(cell, str))]
+        assert shown[0].split() == shown[1].split()
+
+
 def without_docstrings(source):
     tree = ast.parse(source)
     for node in ast.walk(tree):
@@ -158,6 +165,7 @@ def test_a_folder_in_another_language_has_its_texts_hints_and_links(tmp_path, mo
     chapter = nbformat.read(tmp_path / "mine" / "chapters" / "01_dataset_statistics.ipynb", as_version=4)
     everything = "\n".join(cell.source for notebook in (first, chapter) for cell in notebook.cells)
     assert "## 一個產品類別就是一張表格" in everything and UNTRANSLATED not in everything
+    assert '"test"])  # 有瑕疵的切分' in everything
     monkeypatch.setattr(progress, "TRIED", ["fair_split"])
     capsys.readouterr()
     for place in ("mine", "mine/chapters"):
