@@ -13,7 +13,7 @@ from hw3lib.cli.main import main
 from hw3lib.core import translation as catalogues
 from hw3lib.core.places import course_folder, project_root
 from hw3lib.core.translation import UNTRANSLATED, catalogue_path, languages, message, texts, told
-from hw3lib.course import checks, exercises, translate
+from hw3lib.course import checks, exercises, grading, translate
 from hw3lib.course.checks import progress
 from hw3lib.course.checks.base import CheckFailed
 from hw3lib.course.translation import retold, translated
@@ -178,6 +178,17 @@ def test_a_folder_in_another_language_has_its_texts_hints_and_links(tmp_path, mo
     assert re.match(r"還不對：標籤計數為 \{.*\}：預期 [\d.]+，得到 0.*；比較最大類別與最小類別的大小", shown)
     (tmp_path / "mine" / "ex01_dataset_statistics.ipynb").write_text("{")
     assert exercises.language_here() == "zh-TW"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_translated_submission_is_graded_as_one_in_english(name):
+    reference = SOURCES[name][-1]
+    submitted = translated(reference, "zh-TW", name)
+    known = grading.as_given(reference, submitted, name)
+    assert [len(cells) for cells in grading.answers(known, submitted)] == [
+        len(cells) for cells in grading.answers(reference, reference)
+    ]
+    assert grading.as_given(reference, new_notebook(metadata={"hw3lib": {"language": ["?"]}}), name) is reference
 
 
 def test_a_message_is_taken_apart_by_what_accounts_for_most_of_it(catalogue):
