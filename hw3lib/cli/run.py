@@ -1,6 +1,7 @@
 """``hw3 run``."""
 
 import argparse
+import os
 import sys
 from typing import Annotated
 
@@ -59,6 +60,8 @@ def run(
 
     if timeout is None and profile == "quick":
         timeout = CELL_LIMIT_QUICK
+    if language != "en":
+        os.environ["HW3_LANGUAGE"] = language  # for what checks and predictions say
     with translation.chapters(language) as folder:
         outcomes = runner.run_notebooks(
             notebooks,

@@ -10,6 +10,7 @@ that an exercise uses come along, so that an exercise notebook runs by itself in
 from __future__ import annotations
 
 import ast
+import os
 import re
 import textwrap
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.places import course_folder
-from hw3lib.core.translation import ENGLISH, message, told
+from hw3lib.core.translation import ENGLISH, languages, message, told
 from hw3lib.errors import Hw3Error
 
 from .translation import translated
@@ -302,7 +303,9 @@ def start(target: str | Path, language: str = ENGLISH) -> tuple[list[Path], list
 
 
 def language_here() -> str:
-    """The language of the student's folder that this runs in, or in the chapters of."""
+    """That of ``HW3_LANGUAGE``, which ``hw3 run`` sets, or of the student's folder that this runs in."""
+    if (language := os.environ.get("HW3_LANGUAGE")) in languages():
+        return str(language)
     here = Path.cwd()
     for path in sorted((here.parent if here.name == CHAPTERS else here).glob("ex[0-9][0-9]_*.ipynb")):
         try:

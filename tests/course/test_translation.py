@@ -205,10 +205,16 @@ def test_a_message_is_taken_apart_by_what_accounts_for_most_of_it(catalogue):
 def test_a_run_in_another_language_gets_its_chapters(monkeypatch):
     seen = []
     run = "hw3lib.runs.run.run_notebooks"
-    monkeypatch.setattr(run, lambda *_, notebooks_dir, **__: seen.append(read(notebooks_dir)))
+    monkeypatch.setenv("HW3_LANGUAGE", "")
+    told_in = []
+    monkeypatch.setattr(
+        run,
+        lambda *_, notebooks_dir, **__: seen.append(read(notebooks_dir)) or told_in.append(exercises.tell("the ratio")),
+    )
     monkeypatch.setattr("hw3lib.runs.summary.failures", lambda outcomes: [])
     monkeypatch.setattr("hw3lib.runs.summary.summary_table", lambda outcomes: "")
     assert [main(["run", "--language", language]) for language in languages()] == [0, 0]
+    assert told_in == ["the ratio", "比值"]
     assert seen[0].keys() == seen[1].keys() == {p.name for p in course_folder().glob("*.ipynb")}
     assert "## 有哪些類別" in seen[1]["01_dataset_statistics.ipynb"] and seen[0] != seen[1]
 
