@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from hw3lib.networks.steps import Steps
+
 from .base import Oversampler, OversamplerError, check_number
 
 # An extra loss of a step: (autoencoder, images of one class, generator) -> a scalar.
@@ -95,7 +97,7 @@ def train_autoencoder(
     generator = torch.Generator().manual_seed(seed)
     # DCGAN's momentum (Radford et al., arXiv 1511.06434): 0.9 needs more than twice the steps on so few images.
     fused = device.type in ("cpu", "cuda")
-    optimizer = torch.optim.Adam(network.parameters(), lr, betas=(0.5, 0.999), fused=fused)
+    update = Steps(torch.optim.Adam(network.parameters(), lr, betas=(0.5, 0.999), fused=fused))
     members = [torch.from_numpy(np.flatnonzero(labels == c)) for c in np.unique(labels)]
     history = []
     network.train()
@@ -110,9 +112,7 @@ def train_autoencoder(
             rows = members[int(torch.randint(len(members), (), generator=generator))]
             rows = rows[torch.randperm(len(rows), generator=generator)[:batch_size]]
             extra = penalty(network, images[rows.to(device)], generator)
-        optimizer.zero_grad(set_to_none=True)
-        (reconstruction + extra).backward()
-        optimizer.step()
+        update(reconstruction + extra)
         history.append((float(reconstruction.detach()), float(extra.detach())))
     return network.eval(), pd.DataFrame(history, columns=["reconstruction", "penalty"])
 
