@@ -75,7 +75,6 @@ def k_center_greedy(
     start: int | None = None,
     generator: torch.Generator | None = None,
     memory_limit: int | None = None,
-    prune: bool | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> Coreset:
@@ -87,8 +86,6 @@ def k_center_greedy(
         start: position of the first pick; None draws it.
         generator: draws the first pick; None: one of seed 0.
         memory_limit: in bytes, for what :func:`memory_estimate` tells.
-        prune: whether to use the triangle inequality; None decides by the share of the pairs that it leaves. The picks
-            are the same.
         threads: None takes torch's number.
         progress: show a bar. Picks do not all cost the same, the first ones most: the time that it expects assumes that
             those to come cost what the last ones did.
@@ -107,7 +104,7 @@ def k_center_greedy(
         start = _draw(count, generator)
     if not 0 <= start < count:
         raise Hw3Error(f"start={start}: expected the position of one of {count} vectors, 0 to {count - 1}")
-    selection = Selection(vectors, size, start, prune, threads)
+    selection = Selection(vectors, size, start, threads)
     selection.run(progress)
     return Coreset(selection.picks, np.sqrt(selection.radii.astype(np.float64)), selection.compared)
 
@@ -211,7 +208,7 @@ class _Merging:
         if count <= self.size:
             return part
         _check_memory(self.memory_limit, count, self.dim, self.size, self.held)
-        selection = Selection(part.vectors, self.size, _draw(count, self.generator), None, self.threads)
+        selection = Selection(part.vectors, self.size, _draw(count, self.generator), self.threads)
         selection.run(self.progress)
         radii = np.zeros(self.size)
         np.maximum.at(radii, selection.nearest, selection.distances + part.radii)

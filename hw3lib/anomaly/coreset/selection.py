@@ -34,9 +34,9 @@ def working_memory(count: int, dim: int, size: int) -> int:
 class Selection:
     """The picks made so far and what is known of every vector's distance to them; see :mod:`.kernels`."""
 
-    def __init__(self, vectors: np.ndarray, size: int, start: int, prune: bool | None, threads: int | None):
+    def __init__(self, vectors: np.ndarray, size: int, start: int, threads: int | None):
         count, dim = vectors.shape
-        self.vectors, self.size, self.prune = vectors, size, prune
+        self.vectors, self.size = vectors, size
         self.threads = threads or torch.get_num_threads()
         self.relative = kernels.rounding_bound(dim)
         self.squared = np.full(count, np.inf, np.float32)
@@ -139,7 +139,7 @@ class Selection:
         new = slice(self.settled, self.done)
         np.subtract(self.vectors[self.picks[new]], self.mean, out=self.centres[new])
         pairs = len(self.vectors) * (self.done - self.settled)
-        computed = self._settle_pruned(pool) if self.settled and self.prune is not False else None
+        computed = self._settle_pruned(pool) if self.settled else None
         if computed is None:
             self._settle_all(pool)
         self.computed += pairs if computed is None else computed
@@ -148,7 +148,7 @@ class Selection:
 
     def _settle_pruned(self, pool: ThreadPoolExecutor) -> int | None:
         """Settle what the triangle inequality leaves; gives the number of distances, None if it leaves too much."""
-        if self.prune is None and self._share_left() > _PRUNE_BELOW:
+        if self._share_left() > _PRUNE_BELOW:
             return None
         state = (self.squared, self.nearest, self.exact)
         radii = kernels.cluster_radii(*state, self.done, self.relative)
