@@ -72,7 +72,12 @@ def train(  # noqa: PLR0913, settings by keyword
     from accelerate.utils import broadcast  # slow to import, see default_accelerator()
 
     accelerator = accelerator or default_accelerator()
-    share = _Share(inputs, labels, batch_size, generator, augment, accelerator, name)
+    fewest = 2 * accelerator.num_processes
+    if min(len(inputs), batch_size) < fewest:
+        raise Hw3Error(
+            f"{name}: {len(inputs)} training images in batches of {batch_size}, expected at least {fewest} of both, "
+            "two a process"
+        )
     precision = resolve(precision, inputs.device, model)
     training = Training(
         name, model, optimiser, scheduler, generator, list(callbacks), epochs, is_main=accelerator.is_main_process
@@ -83,15 +88,17 @@ def train(  # noqa: PLR0913, settings by keyword
         part.on_start(training)
     while len(training.history) < epochs and not training.stopped:
         prepare(model)
-        for batch, target, factor in share.batches():
+        totals = torch.zeros(3, device=inputs.device)  # summed loss, correct, images; not read before the epoch's end
+        for batch, target, factor in _batches(inputs, labels, batch_size, generator, augment, accelerator):
             with autocast(inputs.device, precision):
                 logits = network(batch).float()
             loss = cross_entropy(logits, target, reduction="sum")
             optimiser.zero_grad(set_to_none=True)
             accelerator.backward(loss * factor)
             stepper.step()
-            share.add(loss, logits, target)
-        figures = share.figures(optimiser, len(training.history) + 1)
+            correct = (logits.detach().argmax(1) == target).sum()
+            totals += torch.stack([loss.detach(), correct, torch.full_like(correct, len(target))])
+        figures = _figures(training, *accelerator.reduce(totals, "sum").tolist())
         if scheduler is not None:
             scheduler.step()
         broadcast(list(model.buffers()))  # running statistics are of each process's own share; the first's hold for all
@@ -105,69 +112,43 @@ def train(  # noqa: PLR0913, settings by keyword
     return training.history
 
 
-class _Share:
-    """What one of several processes sees of each epoch, and the sums over what all of them saw."""
+def _batches(
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    batch_size: int,
+    generator: torch.Generator,
+    augment: Augmentation | None,
+    accelerator: Accelerator,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+    """This process's inputs and labels of an epoch, and the factor of a summed loss: gradients are then averaged."""
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    # One transfer an epoch: the device is never waited for.
+    order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+    draws = augment.draw(len(inputs), generator).to(inputs.device) if augment is not None else None
+    for start in range(0, len(inputs), batch_size):
+        whole = min(batch_size, len(inputs) - start)
+        if whole < 2 * processes:
+            continue
+        share = slice(start + whole * rank // processes, start + whole * (rank + 1) // processes)
+        rows = order[share]
+        if augment is None or draws is None:
+            batch = inputs[rows]
+        elif isinstance(augment, RandomView):
+            batch = augment.of_rows(inputs, rows, draws[share])
+        else:
+            batch = augment(inputs[rows], draws[share])
+        yield batch, labels[rows], processes / whole
 
-    def __init__(
-        self,
-        inputs: torch.Tensor,
-        labels: torch.Tensor,
-        batch_size: int,
-        generator: torch.Generator,
-        augment: Augmentation | None,
-        accelerator: Accelerator,
-        name: str,
-    ):
-        self.inputs, self.labels, self.batch_size = inputs, labels, batch_size
-        self.generator, self.augment, self.accelerator, self.name = generator, augment, accelerator, name
-        fewest = 2 * accelerator.num_processes
-        if min(len(inputs), batch_size) < fewest:
-            raise Hw3Error(
-                f"{name}: {len(inputs)} training images in batches of {batch_size}, expected at least {fewest} of "
-                "both, two a process"
-            )
 
-    def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
-        """Inputs and labels of an epoch, and the factor that makes of a summed loss the mean of the whole batch."""
-        inputs, augment, count = self.inputs, self.augment, len(self.inputs)
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        # One transfer an epoch, and no figure is read before its end: the device is never waited for.
-        order = torch.randperm(count, generator=self.generator).to(inputs.device)
-        draws = augment.draw(count, self.generator).to(inputs.device) if augment is not None else None
-        self.totals = torch.zeros(3, device=inputs.device)  # summed loss, correct, images
-        for start in range(0, count, self.batch_size):
-            whole = min(self.batch_size, count - start)
-            if whole < 2 * processes:
-                continue
-            share = slice(start + whole * rank // processes, start + whole * (rank + 1) // processes)
-            rows = order[share]
-            if augment is None or draws is None:
-                batch = inputs[rows]
-            elif isinstance(augment, RandomView):
-                batch = augment.of_rows(inputs, rows, draws[share])
-            else:
-                batch = augment(inputs[rows], draws[share])
-            yield batch, self.labels[rows], processes / whole  # processes' gradients are averaged, not summed
-
-    def add(self, loss: torch.Tensor, logits: torch.Tensor, target: torch.Tensor) -> None:
-        """Count a batch."""
-        correct = (logits.detach().argmax(1) == target).sum()
-        self.totals += torch.stack([loss.detach(), correct, torch.full_like(correct, len(target))])
-
-    def figures(self, optimiser: torch.optim.Optimizer, epoch: int) -> dict[str, float]:
-        """Number, loss and accuracy of an epoch.
-
-        Raises:
-            Hw3Error: the loss is no longer finite.
-        """
-        loss, correct, seen = self.accelerator.reduce(self.totals, "sum").tolist()
-        if not math.isfinite(loss):
-            lr = optimiser.param_groups[0].get("initial_lr", optimiser.param_groups[0]["lr"])
-            raise Hw3Error(
-                f"{self.name}: the training loss became {loss / seen} in epoch {epoch} at learning rate {lr:g}; use a "
-                "lower learning rate"
-            )
-        return {"epoch": epoch, "loss": loss / seen, "accuracy": correct / seen}
+def _figures(training: Training, loss: float, correct: float, seen: float) -> dict[str, float]:
+    """Number, mean loss and accuracy of an epoch, whose sums are given; the loss must be finite."""
+    epoch, group = len(training.history) + 1, training.optimiser.param_groups[0]
+    if not math.isfinite(loss):
+        raise Hw3Error(
+            f"{training.name}: the training loss became {loss / seen} in epoch {epoch} at learning rate "
+            f"{group.get('initial_lr', group['lr']):g}; use a lower learning rate"
+        )
+    return {"epoch": epoch, "loss": loss / seen, "accuracy": correct / seen}
 
 
 def _validate(
