@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -117,6 +118,7 @@ def train_autoencoder(
     return network.eval(), pd.DataFrame(history, columns=["reconstruction", "penalty"])
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class LatentOversampler(Oversampler):
     """Base of the oversamplers that train an autoencoder and make images between latent vectors.
 
@@ -144,27 +146,13 @@ class LatentOversampler(Oversampler):
 
     takes_vectors = False
 
-    def __init__(
-        self,
-        *,
-        image_size=64,
-        latent_dim=64,
-        width=16,
-        steps=1000,
-        batch_size=8,
-        lr=3e-3,
-        device="cpu",
-        sampling_strategy="auto",
-        random_state=None,
-    ):
-        super().__init__(sampling_strategy=sampling_strategy, random_state=random_state)
-        self.image_size = image_size
-        self.latent_dim = latent_dim
-        self.width = width
-        self.steps = steps
-        self.batch_size = batch_size
-        self.lr = lr
-        self.device = device
+    image_size: int = 64
+    latent_dim: int = 64
+    width: int = 16
+    steps: int = 1000
+    batch_size: int = 8
+    lr: float = 3e-3
+    device: str = "cpu"
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Latent vectors, float32 ``(N, latent_dim)``, of images, uint8 ``(N, 3, H, W)``."""
