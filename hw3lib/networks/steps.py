@@ -1,8 +1,9 @@
-"""One step of learning by a loss, for the loops that count steps; :mod:`.trainer` counts epochs of a classifier."""
+"""A step of learning by a loss, and its batch, for loops that count steps; :mod:`.trainer` counts epochs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 
@@ -51,3 +52,13 @@ class Steps:
         if self.schedule is not None:
             self.schedule.step()
         return value
+
+
+def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """Batches of always ``batch_size`` positions below ``n``, without end; one shuffling follows the other."""
+    queue = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(queue) < batch_size:
+            queue = torch.cat([queue, torch.randperm(n, generator=generator)])
+        yield queue[:batch_size]
+        queue = queue[batch_size:]

@@ -16,7 +16,7 @@ from hw3lib.core.seeds import spawned
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.augment import RandomView
 from hw3lib.networks.backbones import Backbone
-from hw3lib.networks.steps import Steps
+from hw3lib.networks.steps import Steps, shuffled_batches
 from hw3lib.networks.trainer import make_optimiser, predict
 
 Loss = Callable[["Head", torch.Tensor, torch.Tensor, int], torch.Tensor]
@@ -93,16 +93,6 @@ class Head(nn.Module):
 def plain_loss(head: Head, x: torch.Tensor, y: torch.Tensor, step: int) -> torch.Tensor:
     """Mean cross-entropy with labels ``(n,)`` or class shares ``(n, C)``."""
     return cross_entropy(head(x), y)
-
-
-def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Batches of always ``batch_size`` positions below ``n``, without end; one shuffling follows the other."""
-    queue = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(queue) < batch_size:
-            queue = torch.cat([queue, torch.randperm(n, generator=generator)])
-        yield queue[:batch_size]
-        queue = queue[batch_size:]
 
 
 def train_head(

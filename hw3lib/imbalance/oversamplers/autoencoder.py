@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hw3lib.networks.steps import Steps
+from hw3lib.networks.steps import Steps, shuffled_batches
 
 from .base import Oversampler, OversamplerError, check_number
 
@@ -102,11 +102,9 @@ def train_autoencoder(
     members = [torch.from_numpy(np.flatnonzero(labels == c)) for c in np.unique(labels)]
     history = []
     network.train()
-    order = torch.empty(0, dtype=torch.long)
+    batches = shuffled_batches(len(images), min(batch_size, len(images)), generator)
     for _ in range(steps):
-        if len(order) < min(batch_size, len(images)):
-            order = torch.cat([order, torch.randperm(len(images), generator=generator)])
-        batch, order = images[order[:batch_size].to(device)], order[batch_size:]
+        batch = images[next(batches).to(device)]
         reconstruction = F.mse_loss(network.decode(network.encode(batch)), batch)
         extra = reconstruction.new_zeros(())
         if penalty is not None:
