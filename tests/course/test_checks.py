@@ -336,7 +336,7 @@ def test_hints_come_one_by_one_and_are_remembered(tmp_path, monkeypatch, capsys)
         checks.hint()
     progress.TRIED.append("wilson")
     given = progress.exercises.Guidance(["think", "do", "nearly"], "return 1")
-    monkeypatch.setattr(progress.exercises, "guidance", lambda name: given)
+    monkeypatch.setattr(progress.exercises, "guidance", lambda name, language="en": given)
     for expected in ("hint 1 of 3: think", "hint 2 of 3: do", "hint 3 of 3: nearly", "hint 3 of 3: nearly"):
         checks.hint()
         assert capsys.readouterr().out == expected + "\n"
