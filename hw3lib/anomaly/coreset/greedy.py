@@ -76,7 +76,6 @@ def k_center_greedy(
     known: np.ndarray | None = None,
     generator: torch.Generator | None = None,
     memory_limit: int | None = None,
-    prune: bool | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> Coreset:
@@ -90,8 +89,6 @@ def k_center_greedy(
             those centres, and the covering radius is that of them and the picks together. None: there are none.
         generator: draws the first pick; None: one of seed 0.
         memory_limit: in bytes, for what :func:`memory_estimate` tells.
-        prune: whether to use the triangle inequality; None decides by the share of the pairs that it leaves. The picks
-            are the same.
         threads: None takes torch's number.
         progress: show a bar. Picks do not all cost the same, the first ones most: the time that it expects assumes that
             those to come cost what the last ones did.
@@ -110,10 +107,7 @@ def k_center_greedy(
         start = _draw(count, generator) if known is None else int(np.argmax(known))
     if not 0 <= start < count:
         raise Hw3Error(f"start={start}: expected the position of one of {count} vectors, 0 to {count - 1}")
-    # The triangle inequality would need those centres themselves.
-    selection = Selection(vectors, size, start, prune if known is None else False, threads)
-    if known is not None:
-        selection.squared[:], selection.exact[:] = np.square(known, dtype=np.float64), True
+    selection = Selection(vectors, size, start, threads, known)
     selection.run(progress)
     return Coreset(selection.picks, np.sqrt(selection.radii.astype(np.float64)), selection.compared)
 
@@ -217,7 +211,7 @@ class _Merging:
         if count <= self.size:
             return part
         _check_memory(self.memory_limit, count, self.dim, self.size, self.held)
-        selection = Selection(part.vectors, self.size, _draw(count, self.generator), None, self.threads)
+        selection = Selection(part.vectors, self.size, _draw(count, self.generator), self.threads)
         selection.run(self.progress)
         radii = np.zeros(self.size)
         np.maximum.at(radii, selection.nearest, selection.distances + part.radii)
