@@ -6,6 +6,7 @@ EXTRAS =
 PYTHON = python3
 TORCH =
 JOBS = 2
+LANGUAGE =
 ARGS =
 export CATEGORY PROFILE DATA # recipes take them from the environment, which leaves spaces and quotes in them alone
 NAMES := $(sort $(shell echo '$(EXTRAS)' | tr , ' '))
@@ -21,7 +22,7 @@ DEV := $(READY)-dev
 .PHONY: course test lint format coverage mutants docs bench notebooks setup doctor clean help
 
 course: $(READY) # set up, make or find the category, execute the notebooks, print the summary
-	$(RUN) -m hw3lib.cli run --category "$$CATEGORY" --profile "$$PROFILE" $${DATA:+--data "$$DATA"} $(ARGS)
+	$(RUN) -m hw3lib.cli run --category "$$CATEGORY" --profile "$$PROFILE" $${DATA:+--data "$$DATA"} $(LANGUAGE:%=--language %) $(ARGS)
 test: lint # set up with all that tests need, then lint, pytest, and nbval on the notebooks
 	$(RUN) -m hw3lib.cli data get synthetic/bottle && $(PYTEST) loadfile $(ARGS)
 	HW3_HEADLESS=1 $(PYTEST) loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=900 notebooks/[0-9]*.ipynb
@@ -30,8 +31,7 @@ lint: $(DEV) # ruff, mypy, the staircase of rooms and deptry; make format repair
 	$(RUN) -m mypy && $(RUN) -m mypy --platform win32 --cache-dir .mypy_cache/win32
 	$(RUN) -m deptry hw3lib notebooks --optional-dependencies-dev-groups heic,kaggle,onnx,yolo
 	$(RUN) -m deptry hw3lib notebooks tests benchmarks docs .ci --non-dev-dependency-groups dev,docs,lint,test
-format: $(DEV)
-	$(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
+format: $(DEV) ; $(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
 coverage: $(DEV) # which lines the tests do not reach, in build/coverage
 	$(PYTEST) loadfile --cov=hw3lib --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
 mutants: $(DEV) # which small changes of metrics and methods no test notices; ARGS="hw3lib.classify.*" of some alone
@@ -49,7 +49,7 @@ clean: ; rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothes
 help:
 	@sed -n 's/^\([a-z]*\):.* # \(.*\)/make \1: \2/p' Makefile
 	@echo 'Variables: CATEGORY=$(CATEGORY) PROFILE=quick|full DATA="folder that holds categories" ARGS="more options"'
-	@echo '  EXTRAS="heic kaggle onnx yolo" PYTHON=/path/to/python3 TORCH=cpu (a smaller PyTorch) JOBS=2'
+	@echo '  EXTRAS="heic kaggle onnx yolo" PYTHON=/path/to/python3 TORCH=cpu (a smaller PyTorch) LANGUAGE=zh-TW JOBS=2'
 $(DEV): ALSO = "hw3lib[heic,onnx,yolo]" --group dev
 $(READY) $(DEV): pyproject.toml $(RUN)
 	$(if $(UV),,$(RUN) -m pip install --quiet "pip>=25.1")

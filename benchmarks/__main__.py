@@ -10,7 +10,7 @@ import inspect
 from hw3lib.core import machine
 
 PACKAGES = {
-    "speed": ("decode_once", "sweep", "scale", "imports"),
+    "speed": ("decode_once", "nearest", "sweep", "scale", "imports"),
     "accuracy": (
         "guided",
         "longtail",
@@ -22,6 +22,9 @@ PACKAGES = {
         "painters",
         "thresholds",
         "tolerate",
+        "monitor",
+        "review",
+        "update",
         "sam",
         "detection",
     ),

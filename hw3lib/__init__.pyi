@@ -1,50 +1,29 @@
 from . import (
-    annotate,
-    anomaly,
-    classify,
-    cli,
-    core,
-    course,
-    data,
-    errors,
-    imbalance,
-    inspection,
-    networks,
-    report,
-    runs,
-    sweep,
-    views,
+    annotate as annotate,
+    anomaly as anomaly,
+    classify as classify,
+    cli as cli,
+    core as core,
+    course as course,
+    data as data,
+    errors as errors,
+    imbalance as imbalance,
+    inspection as inspection,
+    networks as networks,
+    report as report,
+    runs as runs,
+    sweep as sweep,
+    views as views,
 )
-from .data import ImageStack, list_categories, load_table, read_image, read_mask
-from .errors import Hw3Error
-from .networks import pick_device
-from .runs import RunFolder
+from .data import (
+    ImageStack as ImageStack,
+    list_categories as list_categories,
+    load_table as load_table,
+    read_image as read_image,
+    read_mask as read_mask,
+)
+from .errors import Hw3Error as Hw3Error
+from .networks import pick_device as pick_device
+from .runs import RunFolder as RunFolder
 
 __version__: str
-
-__all__ = [
-    "Hw3Error",
-    "ImageStack",
-    "RunFolder",
-    "__version__",
-    "annotate",
-    "anomaly",
-    "classify",
-    "cli",
-    "core",
-    "course",
-    "data",
-    "errors",
-    "imbalance",
-    "inspection",
-    "list_categories",
-    "load_table",
-    "networks",
-    "pick_device",
-    "read_image",
-    "read_mask",
-    "report",
-    "runs",
-    "sweep",
-    "views",
-]

@@ -1,62 +1,43 @@
-from . import available, boxes, export, formats, imports, instances, masks, preview, weights
-from .boxes import (
-    Fcos,
-    YoloV8,
-    YoloWorld,
-    detection_runs,
-    detection_summary,
-    example_photographs,
-    kept_vocabulary,
-    learning_curve,
-    truth_of,
+from . import (
+    available as available,
+    boxes as boxes,
+    export as export,
+    formats as formats,
+    imports as imports,
+    instances as instances,
+    masks as masks,
+    preview as preview,
+    weights as weights,
 )
-from .dataset import Dataset, Licence
-from .formats import FORMATS, RoundTrip, Written, round_trip
-from .instances import Instance, Instances, from_maps, from_masks, read_instances, read_points
-from .masks import FineTuning, Segmenter, evaluation, fine_tune, propose
-from .measurement import Measurement
-from .prompts import PROMPTS
-from .splitting import split_images
-from .summary import describe_annotation
-
-__all__ = [
-    "Dataset",
-    "FORMATS",
-    "Fcos",
-    "FineTuning",
-    "Instance",
-    "Instances",
-    "Licence",
-    "Measurement",
-    "PROMPTS",
-    "RoundTrip",
-    "Segmenter",
-    "Written",
-    "YoloV8",
-    "YoloWorld",
-    "available",
-    "boxes",
-    "describe_annotation",
-    "detection_runs",
-    "detection_summary",
-    "evaluation",
-    "example_photographs",
-    "export",
-    "fine_tune",
-    "formats",
-    "from_maps",
-    "from_masks",
-    "imports",
-    "instances",
-    "kept_vocabulary",
-    "learning_curve",
-    "masks",
-    "preview",
-    "propose",
-    "read_instances",
-    "read_points",
-    "round_trip",
-    "split_images",
-    "truth_of",
-    "weights",
-]
+from .boxes import (
+    Fcos as Fcos,
+    YoloV8 as YoloV8,
+    YoloWorld as YoloWorld,
+    detection_runs as detection_runs,
+    detection_summary as detection_summary,
+    example_photographs as example_photographs,
+    kept_vocabulary as kept_vocabulary,
+    learning_curve as learning_curve,
+    truth_of as truth_of,
+)
+from .dataset import Dataset as Dataset, Licence as Licence
+from .formats import FORMATS as FORMATS, RoundTrip as RoundTrip, Written as Written, round_trip as round_trip
+from .instances import (
+    Instance as Instance,
+    Instances as Instances,
+    from_maps as from_maps,
+    from_masks as from_masks,
+    read_instances as read_instances,
+    read_points as read_points,
+)
+from .masks import (
+    FineTuning as FineTuning,
+    Segmenter as Segmenter,
+    evaluation as evaluation,
+    fine_tune as fine_tune,
+    propose as propose,
+)
+from .measurement import Measurement as Measurement
+from .prompts import PROMPTS as PROMPTS
+from .splitting import split_images as split_images
+from .summary import describe_annotation as describe_annotation

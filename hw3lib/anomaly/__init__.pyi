@@ -1,83 +1,47 @@
-from .calibration import ChangedDetector
+from .calibration import ChangedDetector as ChangedDetector
 from .comparison import (
-    DetectorEvaluation,
-    beats_guessing,
-    compare_detectors,
-    compare_types,
-    describe_alarms,
-    describe_best_f1,
-    describe_detectors,
-    evaluate,
+    DetectorEvaluation as DetectorEvaluation,
+    beats_guessing as beats_guessing,
+    compare_detectors as compare_detectors,
+    compare_types as compare_types,
+    describe_alarms as describe_alarms,
+    describe_best_f1 as describe_best_f1,
+    describe_detectors as describe_detectors,
+    evaluate as evaluate,
 )
-from .coreset.greedy import k_center_greedy
-from .detector import Detector, Scores, as_images
-from .detectors.autoencoder import Autoencoder
-from .detectors.cutpaste import CutPaste
-from .detectors.ganomaly import GANomaly
-from .detectors.padim import PaDiM
-from .detectors.patchcore import PatchCore
-from .detectors.pooled import IsolationForest, Mahalanobis, NearestImages, OneClassSVM
-from .detectors.svdd import DeepSVDD
-from .detectors.synthetic_defects import SyntheticDefects
-from .metrics.metrics import PixelMetrics, image_metrics
-from .onnx.detector import OnnxDetector
-from .registry import DETECTORS, load, load_detector, make_detector
-from .robustness import CONDITIONS, robustness_table
+from .coreset.greedy import k_center_greedy as k_center_greedy
+from .detector import Detector as Detector, Scores as Scores, as_images as as_images
+from .detectors.autoencoder import Autoencoder as Autoencoder
+from .detectors.cutpaste import CutPaste as CutPaste
+from .detectors.ganomaly import GANomaly as GANomaly
+from .detectors.padim import PaDiM as PaDiM
+from .detectors.patchcore import PatchCore as PatchCore
+from .detectors.pooled import (
+    IsolationForest as IsolationForest,
+    Mahalanobis as Mahalanobis,
+    NearestImages as NearestImages,
+    OneClassSVM as OneClassSVM,
+)
+from .detectors.svdd import DeepSVDD as DeepSVDD
+from .detectors.synthetic_defects import SyntheticDefects as SyntheticDefects
+from .metrics.metrics import PixelMetrics as PixelMetrics, image_metrics as image_metrics
+from .onnx.detector import OnnxDetector as OnnxDetector
+from .registry import (
+    DETECTORS as DETECTORS,
+    load as load,
+    load_detector as load_detector,
+    make_detector as make_detector,
+)
+from .robustness import CONDITIONS as CONDITIONS, robustness_table as robustness_table
 from .thresholds import (
-    Costs,
-    FewGoodImages,
-    Threshold,
-    conformal_threshold,
-    cost_threshold,
-    error_curve,
-    f1_best_threshold,
-    p_values,
-    required_good_images,
-    silence_few_good_images,
+    Costs as Costs,
+    FewGoodImages as FewGoodImages,
+    Threshold as Threshold,
+    conformal_threshold as conformal_threshold,
+    cost_threshold as cost_threshold,
+    error_curve as error_curve,
+    f1_best_threshold as f1_best_threshold,
+    p_values as p_values,
+    required_good_images as required_good_images,
+    silence_few_good_images as silence_few_good_images,
 )
-
-__all__ = [
-    "CONDITIONS",
-    "Autoencoder",
-    "ChangedDetector",
-    "Costs",
-    "CutPaste",
-    "DETECTORS",
-    "DeepSVDD",
-    "Detector",
-    "DetectorEvaluation",
-    "FewGoodImages",
-    "GANomaly",
-    "IsolationForest",
-    "Mahalanobis",
-    "NearestImages",
-    "OneClassSVM",
-    "OnnxDetector",
-    "PaDiM",
-    "PatchCore",
-    "PixelMetrics",
-    "Scores",
-    "SyntheticDefects",
-    "Threshold",
-    "as_images",
-    "beats_guessing",
-    "compare_detectors",
-    "compare_types",
-    "conformal_threshold",
-    "describe_alarms",
-    "describe_best_f1",
-    "describe_detectors",
-    "evaluate",
-    "cost_threshold",
-    "error_curve",
-    "f1_best_threshold",
-    "silence_few_good_images",
-    "image_metrics",
-    "k_center_greedy",
-    "load",
-    "load_detector",
-    "make_detector",
-    "p_values",
-    "required_good_images",
-    "robustness_table",
-]

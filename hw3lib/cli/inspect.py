@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated
 
 from hw3lib.cli import detect
+from hw3lib.cli.inspect_loop import LOOP
 from hw3lib.cli.options import command, group, option, say
 
 assert detect.fit.function is not None
@@ -123,6 +124,6 @@ inspect = group(
     "hw3 inspect score bottle-inspector photos/today --out results --overlays",
     actions=(
         *(fit, score, card),
-        # What goes round with a person is in inspect_loop.py.
+        *LOOP,  # what goes round with a person
     ),
 )

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, get_args
 
+from hw3lib.core.translation import languages
+
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 PROFILES = ("quick", "full")
@@ -49,6 +51,7 @@ def parameter(help: str) -> Option:
 
 
 Data = Annotated[str | None, option("folder that holds categories (default: $HW3_DATA, then data/)", metavar="DIR")]
+Language = Annotated[str, option("of texts and comments in notebooks (default: %(default)s)", choices=languages())]
 Parameters = tuple[tuple[str, str], ...]  # names and values, as typed
 
 

@@ -1,10 +1,11 @@
 """``hw3 run``."""
 
 import argparse
+import os
 import sys
 from typing import Annotated
 
-from hw3lib.cli.options import GOES_ON, PROFILES, Data, Parameters, command, option, parameter, say
+from hw3lib.cli.options import GOES_ON, PROFILES, Data, Language, Parameters, command, option, parameter, say
 
 CELL_LIMIT_QUICK = 1800  # seconds; a cell of the quick profile that takes longer hangs
 
@@ -50,26 +51,32 @@ def run(
             metavar="N",
         ),
     ] = None,
+    language: Language = "en",
 ) -> int:
     from hw3lib.core.untrusted import parse_value
+    from hw3lib.course import translation
     from hw3lib.runs import run as runner
     from hw3lib.runs import summary
 
     if timeout is None and profile == "quick":
         timeout = CELL_LIMIT_QUICK
-    outcomes = runner.run_notebooks(
-        notebooks,
-        category=category,
-        data=data,
-        profile=profile,
-        parameters={name: parse_value(text) for name, text in parameters},
-        name=name,
-        out=out,
-        timeout=timeout or None,
-        force=force,
-        jobs=jobs,
-        echo=say,
-    )
+    if language != "en":
+        os.environ["HW3_LANGUAGE"] = language  # for what checks and predictions say
+    with translation.chapters(language) as folder:
+        outcomes = runner.run_notebooks(
+            notebooks,
+            category=category,
+            data=data,
+            profile=profile,
+            parameters={name: parse_value(text) for name, text in parameters},
+            name=name,
+            out=out,
+            timeout=timeout or None,
+            force=force,
+            jobs=jobs,
+            notebooks_dir=folder,
+            echo=say,
+        )
     failed = summary.failures(outcomes)
     for outcome in failed:
         print(f"\n{outcome.message}", file=sys.stderr)

@@ -2,17 +2,20 @@
 
 from typing import Annotated
 
-from hw3lib.cli.options import command, option
+from hw3lib.cli.options import Language, command, option
 
 
 @command(
     "Copy the exercise notebooks into a folder of your own. What is there already is never overwritten.",
     "hw3 start my-course",
+    "hw3 start my-course --language zh-TW",
 )
-def start(folder: Annotated[str, option("made if it is not there", metavar="DIR")]) -> int:
+def start(
+    folder: Annotated[str, option("made if it is not there", metavar="DIR")], *, language: Language = "en"
+) -> int:
     from hw3lib.course import exercises
 
-    made, kept = exercises.start(folder)
+    made, kept = exercises.start(folder, language)
     for path in made:
         print(path)
     for path in kept:

@@ -1,17 +1,12 @@
-from .files import atomic_path
-from .intervals import Design, Interval, auroc_interval, corrected_interval, difference_interval, holm, wilson_interval
-from .places import project_root
-from .scores import balanced_accuracy
-
-__all__ = [
-    "Design",
-    "Interval",
-    "atomic_path",
-    "auroc_interval",
-    "balanced_accuracy",
-    "corrected_interval",
-    "difference_interval",
-    "holm",
-    "project_root",
-    "wilson_interval",
-]
+from .files import atomic_path as atomic_path
+from .intervals import (
+    Design as Design,
+    Interval as Interval,
+    auroc_interval as auroc_interval,
+    corrected_interval as corrected_interval,
+    difference_interval as difference_interval,
+    holm as holm,
+    wilson_interval as wilson_interval,
+)
+from .places import project_root as project_root
+from .scores import balanced_accuracy as balanced_accuracy

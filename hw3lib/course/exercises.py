@@ -10,6 +10,7 @@ that an exercise uses come along, so that an exercise notebook runs by itself in
 from __future__ import annotations
 
 import ast
+import os
 import re
 import textwrap
 from collections.abc import Sequence
@@ -22,7 +23,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.places import course_folder
+from hw3lib.core.translation import ENGLISH, languages, message, told
 from hw3lib.errors import Hw3Error
+
+from .translation import translated
 
 CAPSTONE = "capstone"  # the last exercise notebook, of no chapter: rubrics, no hints, no solutions
 CHAPTERS = "chapters"  # where a student's folder has the chapters, which are no submissions
@@ -165,8 +169,8 @@ class Guidance:
     solution: str
 
 
-def guidance(check: str) -> Guidance:
-    """Hints and solution of the exercise that ``checks.<check>`` checks, as they stand in its chapter.
+def guidance(check: str, language: str = ENGLISH) -> Guidance:
+    """Hints, in a language, and solution of the exercise that ``checks.<check>`` checks, as its chapter has them.
 
     Raises:
         Hw3Error: no chapter has them.
@@ -176,7 +180,8 @@ def guidance(check: str) -> Guidance:
         for (kind, number), source in cells.items():
             answer = cells.get(("answer", number), "")
             if kind == "check" and f"checks.{check}(" in source and hints(answer):
-                return Guidance(hints(answer), _SOLUTION.sub(lambda m: _HINT.sub("", m[3]).rstrip(), answer))
+                told_hints = [told(hint, language, path.stem) for hint in hints(answer)]
+                return Guidance(told_hints, _SOLUTION.sub(lambda m: _HINT.sub("", m[3]).rstrip(), answer))
     raise Hw3Error(
         f"no notebook in {course_folder()} has hints on {check}; `make notebooks` makes them (the capstone has none)"
     )
@@ -265,16 +270,20 @@ def folder() -> Path:
     return course_folder() / "exercises"
 
 
-def start(target: str | Path) -> tuple[list[Path], list[Path]]:
+def start(target: str | Path, language: str = ENGLISH) -> tuple[list[Path], list[Path]]:
     """Copy the exercise notebooks and their chapters into a student's folder; what is there already is never touched.
 
     The chapters come without outputs, so that :func:`hw3lib.course.predict` can ask for them.
+
+    Args:
+        target: the folder.
+        language: of texts and comments, one of :func:`hw3lib.core.translation.languages`.
 
     Returns:
         The new exercise notebooks, and those that were there and are left as they are.
 
     Raises:
-        Hw3Error: there are no exercises, or the folder cannot be written.
+        Hw3Error: there are no exercises, there is no such language, or the folder cannot be written.
     """
     target = expanded(target)
     sources = [*sorted(folder().glob("ex[0-9][0-9]_*.ipynb")), *folder().glob(f"{CAPSTONE}.ipynb")]
@@ -287,17 +296,35 @@ def start(target: str | Path) -> tuple[list[Path], list[Path]]:
     for source in sources:
         chapter = source.name.removeprefix("ex")
         if source.stem != CAPSTONE:
-            _copied(course_folder() / chapter, target / CHAPTERS / chapter)
+            _copied(course_folder() / chapter, target / CHAPTERS / chapter, language)
         path = target / source.name
-        (made if _copied(source, path, (f"../{chapter}", f"{CHAPTERS}/{chapter}")) else kept).append(path)
+        (made if _copied(source, path, language, (f"../{chapter}", f"{CHAPTERS}/{chapter}")) else kept).append(path)
     return made, kept
 
 
-def _copied(source: Path, path: Path, link: tuple[str, str] = ("", "")) -> bool:
+def language_here() -> str:
+    """That of ``HW3_LANGUAGE``, which ``hw3 run`` sets, or of the student's folder that this runs in."""
+    if (language := os.environ.get("HW3_LANGUAGE")) in languages():
+        return str(language)
+    here = Path.cwd()
+    for path in sorted((here.parent if here.name == CHAPTERS else here).glob("ex[0-9][0-9]_*.ipynb")):
+        try:
+            return str(nbformat.read(path, as_version=4).metadata["hw3lib"].get("language", ENGLISH))
+        except Exception:  # a notebook that was damaged, in any way
+            continue
+    return ENGLISH
+
+
+def tell(text: str) -> str:
+    """What a check or a prediction says, in the language of the student's folder that this runs in."""
+    return message(text, language_here())
+
+
+def _copied(source: Path, path: Path, language: str, link: tuple[str, str] = ("", "")) -> bool:
     """Copy a notebook without outputs, its link to its chapter changed; False if the file is there already."""
     if path.exists() or path.is_symlink():
         return False
-    notebook = nbformat.read(source, as_version=4)
+    notebook = translated(nbformat.read(source, as_version=4), language, source.stem.removeprefix("ex"))
     for cell in notebook.cells:
         cell.source = cell.source.replace(*link)
         if cell.cell_type == "code":  # what came out is to be predicted first

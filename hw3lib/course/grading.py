@@ -31,6 +31,7 @@ from nbformat import NotebookNode
 from hw3lib.core.files import SPREADSHEET, atomic_path, expanded, is_no_regular_file
 from hw3lib.core.listing import list_files
 from hw3lib.core.text import listed, plural
+from hw3lib.core.translation import languages
 from hw3lib.data.fetch.sources import get
 from hw3lib.errors import Hw3Error
 
@@ -38,6 +39,7 @@ from . import exercises, leaderboard
 from .checks import hidden
 from .checks.progress import asked_hints
 from .grader import FORKS
+from .translation import translated
 
 MOST_BYTES = 20_000_000  # of a submission; pictures in it are thrown away unread
 PASSED, MISSING, ERROR = "passed", "missing", "error"
@@ -234,7 +236,7 @@ def _grade_one(
     except Hw3Error as error:
         result.status, result.message = "unreadable", str(error)
         return result
-    reference = references[result.chapter]
+    reference = as_given(references[result.chapter], submitted, result.chapter)
     asked = asked_hints(path.parent)
     result.hints = sum(asked.get(name, 0) for name in exercises.checks_of(reference.cells).values())
     started = time.monotonic()
@@ -311,6 +313,13 @@ def _chapter(submitted: NotebookNode, path: Path, references: dict[str, Notebook
         known = ", ".join(name if name == exercises.CAPSTONE else f"ex{name}" for name in references)
         raise Hw3Error(f"{path}: of no known chapter; expected a name that begins as one of {known}")
     return found[0]
+
+
+def as_given(reference: NotebookNode, submitted: NotebookNode, chapter: str) -> NotebookNode:
+    """The course's notebook in the language in which a student was given it."""
+    ours = submitted.metadata.get("hw3lib")
+    language = ours.get("language") if isinstance(ours, dict) else None
+    return translated(reference, language, chapter) if language in languages() else reference
 
 
 def _lost(reference: NotebookNode, submitted: NotebookNode) -> str:

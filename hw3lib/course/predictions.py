@@ -31,7 +31,7 @@ from hw3lib.core.intervals import wilson_interval
 from hw3lib.core.text import counted
 from hw3lib.errors import Hw3Error
 
-from .exercises import CHAPTERS
+from .exercises import CHAPTERS, tell
 
 FILE = "predictions.jsonl"  # in the student's folder
 _COIN = 0.25  # Brier score of whoever is 50 % sure of everything
@@ -41,7 +41,7 @@ class PredictFirst(Hw3Error):
     """A prediction is missing, or is none; the message says what to write."""
 
     def _render_traceback_(self) -> list[str]:  # what IPython shows of it
-        return [str(self)]
+        return [tell(str(self))]
 
 
 def predict(question: str, answer: Any = ..., confidence: Any = ..., *, among: Sequence[str] | None = None) -> None:
@@ -66,13 +66,13 @@ def predict(question: str, answer: Any = ..., confidence: Any = ..., *, among: S
         return
     if "answer" in kept:
         other = not is_open and (value, sure) != (kept["answer"], kept["confidence"])
-        print(f"{'your first prediction counts' if other else 'predicted'}: {_said(kept)}, {kept['time']}")
+        print(tell(f"{'your first prediction counts' if other else 'predicted'}: {_said(kept)}, {kept['time']}"))
     elif "truth" in kept:
         if not is_open:
-            print(f"this does not count: the result was shown before, {kept['time']}")
+            print(tell(f"this does not count: the result was shown before, {kept['time']}"))
     elif not is_open:
         _append(folder, question=question, answer=value, confidence=sure)
-        print(f"predicted: {_said({'answer': value, 'confidence': sure})}")
+        print(tell(f"predicted: {_said({'answer': value, 'confidence': sure})}"))
     elif asked:
         raise PredictFirst(
             f"predict first: {question}. Write {_expected(among)}, and how sure you are of it, from 0 to 1, in the "
@@ -90,16 +90,16 @@ def outcome(question: str, truth: Any) -> None:
     """
     truth = _truth(truth)
     if truth is None:
-        print(f"{question}: not measured here")
+        print(tell(f"{question}: not measured here"))
         return
     folder, asked = _place()
     kept = _kept(folder).get(question, {})
     if folder and (asked or kept) and "truth" not in kept:
         _append(folder, question=question, truth=truth)
-    said = ""
+    said = f"{question}: {_text(truth)}"
     if "answer" in kept:
-        said = f" (you predicted {_said(kept)}: {'right' if _right(kept['answer'], truth) else 'not so'})"
-    print(f"{question}: {_text(truth)}{said}")
+        said = f"{said} (you predicted {_said(kept)}: {'right' if _right(kept['answer'], truth) else 'not so'})"
+    print(tell(said))
 
 
 def _expected(among: Sequence[str] | None) -> str:
@@ -143,7 +143,7 @@ def _text(value: Any) -> str:
 
 def _said(kept: dict[str, Any]) -> str:
     answer = kept["answer"]
-    text = " to ".join(f"{end:g}" for end in answer) if isinstance(answer, list) else answer
+    text = f"{answer[0]:g} to {answer[1]:g}" if isinstance(answer, list) else answer
     return f"{text}, {100 * kept['confidence']:.0f} % sure"
 
 
@@ -232,7 +232,7 @@ def describe(table: pd.DataFrame) -> str:
     Monthly Weather Review 78, 1950), for one event, so from 0 to 1.
     """
     if not len(table):
-        return "No prediction so far has met its result."
+        return tell("No prediction so far has met its result.")
     right, sure = table["right"].astype(float), float(table["confidence"].mean())
     share = wilson_interval(int(right.sum()), len(right))
     brier = float(((table["confidence"] - right) ** 2).mean())
@@ -242,7 +242,7 @@ def describe(table: pd.DataFrame) -> str:
     elif sure < share.low:
         verdict = "more right than sure"
     than = "better than" if brier < _COIN else "no better than"
-    return (
+    return tell(
         f"{counted(len(table), 'prediction')}, right: {share.percent()}; sure on average: {100 * sure:.0f} %, "
         f"{verdict}. Brier score {brier:.2f}, {than} being 50 % sure of everything ({_COIN})."
     )

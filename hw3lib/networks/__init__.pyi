@@ -1,22 +1,12 @@
-from . import backbones
-from .augment import RandomAugment
-from .callbacks import Callback, Checkpoint, EarlyStopping, History
-from .devices import pick_device
-from .nearest import NearestNeighbours
-from .patches import locally_aware, patch_layers
-from .trainer import predict, train
-
-__all__ = [
-    "Callback",
-    "Checkpoint",
-    "EarlyStopping",
-    "History",
-    "NearestNeighbours",
-    "RandomAugment",
-    "backbones",
-    "locally_aware",
-    "patch_layers",
-    "pick_device",
-    "predict",
-    "train",
-]
+from . import backbones as backbones
+from .augment import RandomAugment as RandomAugment
+from .callbacks import (
+    Callback as Callback,
+    Checkpoint as Checkpoint,
+    EarlyStopping as EarlyStopping,
+    History as History,
+)
+from .devices import pick_device as pick_device
+from .nearest import NearestNeighbours as NearestNeighbours
+from .patches import locally_aware as locally_aware, patch_layers as patch_layers
+from .trainer import predict as predict, train as train

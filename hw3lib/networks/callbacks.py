@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
@@ -17,9 +17,6 @@ from torch import nn
 from hw3lib.core.files import atomic_path
 from hw3lib.core.saved import load_tensors
 from hw3lib.errors import Hw3Error
-
-if TYPE_CHECKING:
-    pass
 
 
 class History:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,16 +71,14 @@ def train(  # noqa: PLR0913, settings by keyword
     """
     from accelerate.utils import broadcast  # slow to import, see default_accelerator()
 
-    if accelerator is None:
-        accelerator = default_accelerator()
-    processes, rank = accelerator.num_processes, accelerator.process_index
-    if min(len(inputs), batch_size) < 2 * processes:
+    accelerator = accelerator or default_accelerator()
+    fewest = 2 * accelerator.num_processes
+    if min(len(inputs), batch_size) < fewest:
         raise Hw3Error(
-            f"{name}: {len(inputs)} training images in batches of {batch_size}, expected at least {2 * processes} of "
-            "both, two a process"
+            f"{name}: {len(inputs)} training images in batches of {batch_size}, expected at least {fewest} of both, "
+            "two a process"
         )
-    device = inputs.device
-    precision = resolve(precision, device, model)
+    precision = resolve(precision, inputs.device, model)
     training = Training(
         name, model, optimiser, scheduler, generator, list(callbacks), epochs, is_main=accelerator.is_main_process
     )
@@ -90,39 +88,17 @@ def train(  # noqa: PLR0913, settings by keyword
         part.on_start(training)
     while len(training.history) < epochs and not training.stopped:
         prepare(model)
-        # One transfer an epoch, and no figure is read before its end: the device is never waited for.
-        order = torch.randperm(len(inputs), generator=generator).to(device)
-        draws = augment.draw(len(inputs), generator).to(device) if augment is not None else None
-        totals = torch.zeros(3, device=device)  # summed loss, correct, images
-        for start in range(0, len(inputs), batch_size):
-            whole = min(batch_size, len(inputs) - start)
-            if whole < 2 * processes:
-                continue
-            share = slice(start + whole * rank // processes, start + whole * (rank + 1) // processes)
-            rows = order[share]
-            target = labels[rows]
-            if augment is None or draws is None:
-                batch = inputs[rows]
-            elif isinstance(augment, RandomView):
-                batch = augment.of_rows(inputs, rows, draws[share])
-            else:
-                batch = augment(inputs[rows], draws[share])
-            with autocast(device, precision):
+        totals = torch.zeros(3, device=inputs.device)  # summed loss, correct, images; not read before the epoch's end
+        for batch, target, factor in _batches(inputs, labels, batch_size, generator, augment, accelerator):
+            with autocast(inputs.device, precision):
                 logits = network(batch).float()
             loss = cross_entropy(logits, target, reduction="sum")
             optimiser.zero_grad(set_to_none=True)
-            accelerator.backward(loss * (processes / whole))  # processes' gradients are averaged, not summed
+            accelerator.backward(loss * factor)
             stepper.step()
             correct = (logits.detach().argmax(1) == target).sum()
-            totals += torch.stack([loss.detach(), correct, torch.full_like(correct, len(rows))])
-        loss, correct, seen = accelerator.reduce(totals, "sum").tolist()
-        figures = {"epoch": len(training.history) + 1, "loss": loss / seen, "accuracy": correct / seen}
-        if not math.isfinite(loss):
-            lr = optimiser.param_groups[0].get("initial_lr", optimiser.param_groups[0]["lr"])
-            raise Hw3Error(
-                f"{name}: the training loss became {figures['loss']} in epoch {figures['epoch']} at learning rate "
-                f"{lr:g}; use a lower learning rate"
-            )
+            totals += torch.stack([loss.detach(), correct, torch.full_like(correct, len(target))])
+        figures = _figures(training, *accelerator.reduce(totals, "sum").tolist())
         if scheduler is not None:
             scheduler.step()
         broadcast(list(model.buffers()))  # running statistics are of each process's own share; the first's hold for all
@@ -134,6 +110,45 @@ def train(  # noqa: PLR0913, settings by keyword
     for callback in training.callbacks:
         callback.on_end(training)
     return training.history
+
+
+def _batches(
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    batch_size: int,
+    generator: torch.Generator,
+    augment: Augmentation | None,
+    accelerator: Accelerator,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+    """This process's inputs and labels of an epoch, and the factor of a summed loss: gradients are then averaged."""
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    # One transfer an epoch: the device is never waited for.
+    order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+    draws = augment.draw(len(inputs), generator).to(inputs.device) if augment is not None else None
+    for start in range(0, len(inputs), batch_size):
+        whole = min(batch_size, len(inputs) - start)
+        if whole < 2 * processes:
+            continue
+        share = slice(start + whole * rank // processes, start + whole * (rank + 1) // processes)
+        rows = order[share]
+        if augment is None or draws is None:
+            batch = inputs[rows]
+        elif isinstance(augment, RandomView):
+            batch = augment.of_rows(inputs, rows, draws[share])
+        else:
+            batch = augment(inputs[rows], draws[share])
+        yield batch, labels[rows], processes / whole
+
+
+def _figures(training: Training, loss: float, correct: float, seen: float) -> dict[str, float]:
+    """Number, mean loss and accuracy of an epoch, whose sums are given; the loss must be finite."""
+    epoch, group = len(training.history) + 1, training.optimiser.param_groups[0]
+    if not math.isfinite(loss):
+        raise Hw3Error(
+            f"{training.name}: the training loss became {loss / seen} in epoch {epoch} at learning rate "
+            f"{group.get('initial_lr', group['lr']):g}; use a lower learning rate"
+        )
+    return {"epoch": epoch, "loss": loss / seen, "accuracy": correct / seen}
 
 
 def _validate(

@@ -1,5 +1,9 @@
-from .compose import Report, build
-from .pictures import stacked
-from .runs import MEASURED, Run, chosen_run, find_run, newest_run
-
-__all__ = ["MEASURED", "Report", "Run", "build", "chosen_run", "find_run", "newest_run", "stacked"]
+from .compose import Report as Report, build as build
+from .pictures import stacked as stacked
+from .runs import (
+    MEASURED as MEASURED,
+    Run as Run,
+    chosen_run as chosen_run,
+    find_run as find_run,
+    newest_run as newest_run,
+)

@@ -11,13 +11,15 @@ from .runs import Run, escaped
 
 
 def not_possible(run: Run, chapter: str, key: str) -> Block | None:
-    """Why a chapter measured nothing, which is then missing; None where it did.
+    """Why a chapter measured nothing; None where it did.
 
     Args:
-        run: that has the chapter.
+        run: whose ``missing`` it joins where the chapter says why.
         chapter: its number.
         key: of ``metrics.json``, without which nothing is left of the chapter.
     """
+    if chapter not in run.chapters:
+        return absent(f"Not measured: notebook {chapter} has not been run (hw3 run {chapter}).")
     file, pointer = f"{chapter}/metrics.json", f"/left_out/{key}"
     if run.has(file, f"/{key}") or not run.has(file, pointer):
         return None

@@ -1,3 +1,1 @@
-from .folder import RunFolder, plain
-
-__all__ = ["RunFolder", "plain"]
+from .folder import RunFolder as RunFolder, plain as plain

@@ -1,24 +1,6 @@
-from .cluster import Cluster, local, slurm
-from .engine import Sweep, run_sweep
-from .planning import check_sweep, plan
-from .results import gather, load, table
-from .spec import Spec, read_spec
-from .store import Cell, Folders, Store
-
-__all__ = [
-    "Cell",
-    "Cluster",
-    "Folders",
-    "Spec",
-    "Store",
-    "Sweep",
-    "check_sweep",
-    "gather",
-    "load",
-    "local",
-    "plan",
-    "read_spec",
-    "run_sweep",
-    "slurm",
-    "table",
-]
+from .cluster import Cluster as Cluster, local as local, slurm as slurm
+from .engine import Sweep as Sweep, run_sweep as run_sweep
+from .planning import check_sweep as check_sweep, plan as plan
+from .results import gather as gather, load as load, table as table
+from .spec import Spec as Spec, read_spec as read_spec
+from .store import Cell as Cell, Folders as Folders, Store as Store

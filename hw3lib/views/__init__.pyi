@@ -1,3 +1,1 @@
-from . import plots, widgets
-
-__all__ = ["plots", "widgets"]
+from . import plots as plots, widgets as widgets

@@ -539,11 +539,11 @@ checks.p_value(p_value)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 4 (level 3). Beat the leaderboard: what the mean has lost
 #
-# Features of the patches of good and of test images of boards, `(images, patches, features)`. The line is new: four
-# good boards are all that is known. The distance of an image's mean vector to the nearest good one is a score already.
-# Write a better one from the same features, for defects that are small. The check paints the test images for each call
-# (so it takes up to half a minute), shows the AUROC of the baseline, of the best known score and of yours, and passes
-# where yours is *significantly* higher than the baseline's on the same images.
+# Features of the patches of good and of test images of carpet, `(images, patches, features)`. The line is new: four
+# good pieces are all that is known. The distance of an image's mean vector to the nearest good one is a score already.
+# Write a better one from the same features, for cuts and holes that are small. The check paints the test images for
+# each answer (so it takes some seconds), shows the AUROC of the baseline, of the best known score and of yours, and
+# passes where yours is *significantly* higher than the baseline's on the same images.
 
 # %% tags=["exercise"]
 encoder = backbones.load("tf_efficientnet_lite0")
@@ -559,9 +559,9 @@ def patch_features(stack):
 home = data if category.startswith("synthetic/") else None
 course = load_table(get("synthetic/bottle", home, progress=False), "synthetic/bottle")
 good_patches = patch_features(ImageStack.load(course[course["split"] == "train"].head(20), 128))
-boards = np.stack([synthetic.picture("wood", "good", 128, (seed, number))[0] for number in range(4)])
-good_boards = patch_features(ImageStack(boards.transpose(0, 3, 1, 2)))
-print(good_patches.shape, good_boards.shape)
+pieces = np.stack([synthetic.picture("carpet", "good", 128, (seed, number))[0] for number in range(4)])
+good_carpet = patch_features(ImageStack(pieces.transpose(0, 3, 1, 2)))
+print(good_patches.shape, good_carpet.shape)
 
 
 # %% tags=["exercise", "answer-4"]
@@ -580,7 +580,7 @@ def my_score(good_patches, test_patches):
 
 
 # %% tags=["exercise", "check-4"]
-checks.beats_pooled_features(my_score, good_boards)
+checks.beats_pooled_features(my_score, good_carpet)
 
 # %% [markdown] tags=["exercise"]
 # ### Exercise 5 (level 3). Make PaDiM fail, and mend it

@@ -207,7 +207,7 @@ def test_wrong_settings_and_too_few_images_are_refused(material):
         stranger = Instance.from_mask(9, "dent", np.ones((8, 8), bool))
         fine_tune(segmenter, embeddings, [*instances, stranger])
     broken = embeddings | {row: embeddings[row]._replace(values=embeddings[row].values * np.nan) for row in range(6)}
-    with pytest.raises(Hw3Error, match="became nan in epoch 1 at lr=0.5; lower lr"):
+    with pytest.raises(Hw3Error, match="became nan in step 1 at lr=0.5; use a lower"):
         fine_tune(segmenter, broken, instances, FineTuning(lr=0.5))
 
 

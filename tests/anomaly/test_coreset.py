@@ -16,7 +16,7 @@ from hw3lib.anomaly.coreset import selection as coreset_selection
 from hw3lib.anomaly.coreset.greedy import k_center_greedy, memory_estimate, streaming_coreset
 from hw3lib.errors import Hw3Error
 
-PRUNE = (None, True, False)
+PRUNE = (coreset_selection._PRUNE_BELOW, np.inf, -1.0)  # where it pays, always, never
 
 
 def brute_force(vectors: np.ndarray, size: int, start: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,12 +57,13 @@ SETS = {
 }
 
 
-@pytest.mark.parametrize("prune", PRUNE)
+@pytest.mark.parametrize("below", PRUNE)
 @pytest.mark.parametrize("name", SETS)
-def test_the_picks_and_radii_are_those_of_brute_force(name, prune):
+def test_the_picks_and_radii_are_those_of_brute_force(name, below, monkeypatch):
+    monkeypatch.setattr(coreset_selection, "_PRUNE_BELOW", below)
     vectors = SETS[name](np.random.default_rng(1))
     size = len(vectors) // 3
-    coreset = k_center_greedy(vectors, size, start=7, prune=prune)
+    coreset = k_center_greedy(vectors, size, start=7)
     picks, radii = brute_force(vectors, size, 7)
     np.testing.assert_array_equal(coreset.indices, picks)
     np.testing.assert_allclose(coreset.radii, radii, rtol=1e-7)
@@ -78,10 +79,11 @@ def test_any_small_set_is_picked_as_by_brute_force(data):
     vectors = np.array(flat, np.float32).reshape(count, dim)
     size, start = data.draw(st.integers(1, count)), data.draw(st.integers(0, count - 1))
     picks, radii = brute_force(vectors, size, start)
-    for prune in PRUNE:
+    for below in PRUNE:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(coreset_selection, "_LEAST", 3)  # so that a small set takes many rounds
-            coreset = k_center_greedy(vectors, size, start=start, prune=prune)
+            patch.setattr(coreset_selection, "_PRUNE_BELOW", below)
+            coreset = k_center_greedy(vectors, size, start=start)
         np.testing.assert_array_equal(coreset.indices, picks)
         np.testing.assert_allclose(coreset.radii, radii, rtol=1e-7)
 
@@ -123,15 +125,16 @@ def test_rounding_stays_within_its_bound():
         assert [kernels.exact_distance(vectors, 0, i) for i in range(1, 40)] == truth.astype(np.float32).tolist()
 
 
-def test_the_triangle_inequality_spares_clusters_and_is_left_alone_on_noise():
+def test_the_triangle_inequality_spares_clusters_and_is_left_alone_on_noise(monkeypatch):
     rng = np.random.default_rng(0)
     centres = 10 * rng.normal(size=(60, 20))
     clusters = (centres[rng.integers(60, size=6000)] + 0.01 * rng.normal(size=(6000, 20))).astype(np.float32)
     noise = rng.normal(size=(6000, 60)).astype(np.float32)
-    asked = k_center_greedy(clusters, 600, start=0)
+    asked, free = (k_center_greedy(vectors, 600, start=0) for vectors in (clusters, noise))
     assert asked.compared < 0.25
-    assert k_center_greedy(clusters, 600, start=0, prune=False).compared > 1
-    free, forced = (k_center_greedy(noise, 600, start=0, prune=prune) for prune in (None, False))
+    monkeypatch.setattr(coreset_selection, "_PRUNE_BELOW", -1.0)
+    assert k_center_greedy(clusters, 600, start=0).compared > 1
+    forced = k_center_greedy(noise, 600, start=0)
     assert free.compared == forced.compared
     np.testing.assert_array_equal(free.indices, forced.indices)
 

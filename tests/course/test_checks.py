@@ -165,7 +165,7 @@ def test_a_board_shows_baseline_best_known_and_own_with_intervals(capsys):
     title, *rows = capsys.readouterr().out.splitlines()
     assert title == "accuracy on 90 hidden images, with 95 % intervals"
     names = [
-        "baseline: nearest class mean", "best known: logistic regression", "your answer",
+        "baseline: nearest class mean", "best known: standardised, logistic regression", "your answer",
         "your answer - baseline, paired", "your answer - best known, paired",
     ]  # fmt: skip
     assert all(row.startswith(f"  {name} ") for row, name in zip(rows, names, strict=True))
@@ -175,20 +175,23 @@ def test_a_board_shows_baseline_best_known_and_own_with_intervals(capsys):
     assert (score.own.value, score.own.low, score.own.high) == pytest.approx((0.5, 0.399, 0.601), abs=1e-3)
 
 
-def test_a_hidden_set_is_new_at_each_call_and_kept_for_a_class(tmp_path, monkeypatch):
+def test_a_hidden_set_is_new_for_each_answer_and_kept_for_a_class(tmp_path, monkeypatch):
     monkeypatch.setattr(hidden, "_KEPT", {})
-    rng = np.random.default_rng(1)
-    first, second = (hidden.drawn("beats_nearest_mean", rng) for _ in range(2))
-    assert not np.array_equal(first[0], second[0])
+    answer = classify.pipe
+    first, again, other, bare = (
+        hidden.drawn("beats_nearest_mean", one)[0] for one in (answer, answer, classify.by_mean, eval("lambda: 0"))
+    )
+    assert np.array_equal(first, again)  # to ask twice is no second chance
+    assert not np.array_equal(first, other) and not np.array_equal(first, bare)
     hidden.keep(["beats_nearest_mean", "wilson"], 5, tmp_path)
-    kept = hidden.drawn("beats_nearest_mean", rng)
+    kept = hidden.drawn("beats_nearest_mean", answer)
     monkeypatch.setattr(hidden, "SETS", dict.fromkeys(HIDDEN))  # nothing is painted again
     hidden.keep(["beats_nearest_mean"], 5, tmp_path)
-    again = hidden.drawn("beats_nearest_mean", rng)
+    again = hidden.drawn("beats_nearest_mean", answer)
     assert all(np.array_equal(a, b) for a, b in zip(kept, again, strict=True))
     monkeypatch.setattr(hidden, "SETS", HIDDEN)
     hidden.keep(["beats_nearest_mean"], 6, tmp_path / "other")
-    assert not np.array_equal(hidden.drawn("beats_nearest_mean", rng)[0], kept[0])
+    assert not np.array_equal(hidden.drawn("beats_nearest_mean", answer)[0], kept[0])
 
 
 def test_hidden_bottles_are_painted_as_those_of_the_chapter(monkeypatch):
@@ -333,7 +336,7 @@ def test_hints_come_one_by_one_and_are_remembered(tmp_path, monkeypatch, capsys)
         checks.hint()
     progress.TRIED.append("wilson")
     given = progress.exercises.Guidance(["think", "do", "nearly"], "return 1")
-    monkeypatch.setattr(progress.exercises, "guidance", lambda name: given)
+    monkeypatch.setattr(progress.exercises, "guidance", lambda name, language="en": given)
     for expected in ("hint 1 of 3: think", "hint 2 of 3: do", "hint 3 of 3: nearly", "hint 3 of 3: nearly"):
         checks.hint()
         assert capsys.readouterr().out == expected + "\n"

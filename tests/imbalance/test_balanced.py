@@ -39,7 +39,7 @@ def test_epochs_differ_and_come_again():
     sampler = BalancedBatchSampler(LABELS, per_class=2, seed=3)
     first, second = list(sampler), list(sampler)
     assert first != second
-    sampler.set_epoch(1)
+    sampler.epoch = 1
     assert list(sampler) == second
     assert list(BalancedBatchSampler(LABELS, per_class=2, seed=3)) == first
     assert list(BalancedBatchSampler(LABELS, per_class=2, seed=4)) != first

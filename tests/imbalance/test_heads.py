@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from hw3lib.errors import Hw3Error
-from hw3lib.imbalance.methods.heads import Embedder, Head, Recipe, shuffled_batches, strongly, train_head, weakly
+from hw3lib.imbalance.methods.heads import Embedder, Head, Recipe, strongly, train_head, weakly
 from hw3lib.networks import backbones
+from hw3lib.networks.steps import shuffled_batches
 
 
 @pytest.fixture

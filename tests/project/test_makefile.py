@@ -68,6 +68,7 @@ def test_course_installs_the_runtime_alone_once_and_runs_every_time(checkout):
     more = ("CATEGORY=own set", "PROFILE=full", "ARGS=--force -p seed 3", f"DATA={data}")
     run = f"[-m][hw3lib.cli][run][--category][own set][--profile][full][--data][{data}][--force][-p][seed][3]"
     assert checkout.calls("course", *more) == [run]
+    assert checkout.calls("course", "LANGUAGE=zh-TW") == [f"{COURSE}[--language][zh-TW]"]
 
 
 @pytest.mark.parametrize("fails", ["venv", "pip>=25.1", "-e ."])

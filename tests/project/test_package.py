@@ -57,6 +57,7 @@ def test_the_wheel_holds_package_notebooks_exercises_and_licence(built):
         names = set(wheel.namelist())
     sources = {p.relative_to(ROOT).as_posix() for p in (ROOT / "hw3lib").rglob("*.py")}
     assert sources <= names
+    assert {p.relative_to(ROOT).as_posix() for p in (ROOT / "hw3lib" / "locale").rglob("*.po")} <= names
     assert {"hw3lib/py.typed", "hw3lib/inspection/app/page.html"} <= names
     for chapter in CHAPTERS:
         assert {f"hw3lib/course/notebooks/{chapter}", f"hw3lib/course/notebooks/exercises/ex{chapter}"} <= names

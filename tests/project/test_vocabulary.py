@@ -43,7 +43,7 @@ def test_private_words_do_not_come_back():
 
 
 def test_every_term_of_the_glossary_has_a_meaning_and_a_place():
-    lines = GLOSSARY.read_text(encoding="utf-8").splitlines()
+    lines = GLOSSARY.read_text(encoding="utf-8").partition("\n## ")[0].splitlines()
     assert len(lines) <= 40
     terms = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")][2:]
     assert len(terms) > 15 and [term[0].lower() for term in terms] == sorted(term[0].lower() for term in terms)

@@ -1,1 +1,1 @@
-"""Faults and hostile input on purpose: ``python -m tests.robustness.faults``, ``python -m tests.robustness.fuzz``."""
+"""Faults and hostile input on purpose: ``python -m tests.robustness.faults``, ``test_fuzz.py``."""

@@ -23,8 +23,8 @@ Files = dict[str, bytes | tuple[str, ...]]  # content by path; ("link", TARGET),
 Draw = Callable[[st.SearchStrategy], Any]
 
 _DEEP = "\u2603deep"  # stands for brackets nested deeper than json.dumps goes
-_NUMBERS = (0, -1, 1, 2, 0.5, -0.0, 1e308, -1e308, 5e-324, 2**31, 2**63, -(2**63), 2**64, 10**9, 10**400)
 _TEXTS = ("", "x", "\ud800", "\0", "../../x", "/etc/passwd", "a" * 5000, "NaN", "1e999", "=1+1", "<script>", "{0}%s\n")
+_NUMBERS = (0, -1, 1, 2, 0.5, -0.0, 1e308, -1e308, 5e-324, 2**31, 2**63, -(2**63), 2**64, 10**9, 10**400)
 _OTHERS = (None, True, False, float("nan"), float("inf"), float("-inf"), [], {}, [[]], {"": None}, [1, 2], _DEEP)
 _ALIASES = (f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12))
 BOMB = "\n".join(["a0: &a0 [x]", *_ALIASES, "names: *a11"])  # a YAML of nine to the eleventh values
@@ -39,10 +39,10 @@ NAMES = (
     *("A", "con", "'", "a.b.c", ".hidden", "good", "masks", "test", "ground_truth", "0.png", "1.json"),
 )
 _WAYS_OUT = ("../up", "/abs", "a/../../b", "c:/x", "c:\\x", "a\\b", "./a", "a//b", "a/./b", "", "a\0b", "x" * 300)
-_SIZES = (0, 1, 7, 9000, 13000, 16383, 20000, 65535, 2**31 - 1, 2**32 - 1)
 _TIMES = st.sampled_from((1, 1, 1, 2, 3))
-_VALUE = st.one_of(*map(st.sampled_from, (_NUMBERS, _TEXTS, _OTHERS)))
-_SIZE = st.builds(struct.pack, st.sampled_from(("<I", ">I", "<H", ">H")), st.sampled_from(_SIZES[:-3]))
+_VALUE = st.one_of(*map(st.sampled_from, (_NUMBERS, _TEXTS, _OTHERS))).map(deepcopy)  # they may be changed in place
+_SIZES = st.sampled_from((0, 1, 7, 9000, 13000, 16383, 20000, 65535))
+_SIZE = st.builds(struct.pack, st.sampled_from(("<I", ">I", "<H", ">H")), _SIZES)
 _NEW = st.one_of(st.binary(max_size=4), _SIZE, st.sampled_from((b"", b"\0", b"\xff" * 4, b"9" * 12, b"~" * 4096)))
 
 
@@ -96,8 +96,7 @@ def _entry(draw: Draw, files: Files, name: str, pipes: bool) -> None:
         del files[name]
     elif kind == 4:
         near = (Path(name).name, Path(draw(st.sampled_from(sorted(files)))).name)
-        target = draw(st.sampled_from((*near, "/dev/zero", "/nowhere/at/all", "/etc/passwd", "..")))
-        files[name] = ("link", target)
+        files[name] = ("link", draw(st.sampled_from((*near, "/dev/zero", "/nowhere/at/all", "/etc/passwd", ".."))))
     else:
         contents = (("folder",), b"", b"\0", b"\xff\xfe", b"\n" * 100)
         files[name] = ("pipe",) if kind == 6 else draw(st.sampled_from(contents))
@@ -109,11 +108,6 @@ def change(draw: Draw, name: str, content: bytes, other: bytes = b"") -> bytes:
     if structured and draw(st.integers(0, 9)) < 7:
         with contextlib.suppress(Exception):  # what was broken before may have no structure any more
             return structured(draw, content)
-    return edited(draw, content, other)
-
-
-def edited(draw: Draw, content: bytes, other: bytes = b"") -> bytes:
-    """Some places overwritten, cut out, filled in, cut off, doubled or continued as another file."""
     for _ in range(draw(st.sampled_from((1, 1, 2, 4, 8)))):
         end = draw(st.sampled_from((64, 1200, 10**9)))  # headers more often than contents
         at = draw(st.integers(0, min(len(content), end)))
@@ -138,8 +132,7 @@ def _value(draw: Draw, content: Any) -> Any:
         places = list(_places(content)) if isinstance(content, dict | list) else []
         if not places:
             return draw(_VALUE)
-        place, key = draw(st.sampled_from(places))
-        kind = draw(st.integers(0, 8))
+        (place, key), kind = draw(st.sampled_from(places)), draw(st.integers(0, 8))
         if kind < 5:
             place[key] = draw(_VALUE)
         elif kind == 5:
@@ -147,21 +140,20 @@ def _value(draw: Draw, content: Any) -> Any:
         elif kind == 6:
             other, at = draw(st.sampled_from(places))
             place[key] = deepcopy(other[at])
-        elif kind == 7 and isinstance(place, list):
-            place.insert(key, deepcopy(place[key]))
-        elif kind == 7:
-            place[draw(st.sampled_from(_TEXTS))] = place.pop(key)
-        else:
+        elif kind == 8:
             place[key] = [place[key]] if draw(st.booleans()) else {"": place[key]}
+        elif isinstance(place, list):
+            place.insert(key, deepcopy(place[key]))
+        else:
+            place[draw(st.sampled_from(_TEXTS))] = place.pop(key)
     return content
 
 
 def _json(draw: Draw, content: bytes) -> bytes:
     text = json.dumps(_value(draw, json.loads(content)))
-    if f'"{_DEEP}"' in text.replace("\\u2603", "\u2603"):
-        depth = draw(st.sampled_from((100, 500, 950, 3000, 100_000)))
-        nested = draw(st.sampled_from(("[" * depth + "]" * depth, '{"a":' * depth + "0" + "}" * depth)))
-        text = text.replace('"\\u2603deep"', nested)
+    depth = draw(st.sampled_from((100, 500, 950, 3000, 100_000)))
+    nested = draw(st.sampled_from(("[" * depth + "]" * depth, '{"a":' * depth + "0" + "}" * depth)))
+    text = text.replace('"\\u2603deep"', nested)
     encoding = draw(st.sampled_from(("utf-8",) * 14 + ("twice", "utf-16", "utf-8-sig")))
     if encoding == "twice" and text.startswith("{") and len(text) > 2:  # every key of the first level
         text = text[:-1] + "," + text[1:]
@@ -173,96 +165,84 @@ def _text(draw: Draw, content: bytes) -> bytes:
     text = content.decode("utf-8", "surrogateescape")
     pattern = draw(st.sampled_from((r"[\w.+-]+", r"[\w.+-]+", r"[^\n]+\n?", r"")))
     start, end = draw(st.sampled_from([m.span() for m in re.finditer(pattern, text)] or [(0, 0)]))
-    odd, lines = _VALUE.map(lambda value: str(value)[:6000] if value != 10**400 else "1" * 401), text.splitlines(True)
-    new = draw(st.one_of(st.sampled_from(TOKENS), odd, st.sampled_from([*lines, ""])))
+    lines = st.sampled_from([*text.splitlines(True), ""])
+    new = draw(st.one_of(st.sampled_from(TOKENS), _VALUE.map(lambda value: str(value)[:6000]), lines))
     return (text[:start] + new + text[end:]).encode("utf-8", "surrogatepass" if "\ud800" in new else "replace")
 
 
-def png(*chunks: tuple[bytes, bytes]) -> bytes:
+def _altered(draw: Draw, parts: list[tuple[str, bytes]], names: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    """One of the parts of a file removed, doubled, renamed, followed by another or changed."""
+    at, kind = draw(st.integers(0, len(parts) - 1)), draw(st.integers(0, 6))
+    name, data = parts[at]
+    other = draw(st.sampled_from(names))
+    new = ([], [parts[at]] * 2, [(other, data)], [parts[at], (other, draw(st.binary(max_size=20)))])
+    return parts[:at] + (new[kind] if kind < 4 else [(name, change(draw, name, data))]) + parts[at + 1 :]
+
+
+def png(*chunks: tuple[str, bytes]) -> bytes:
     """A PNG of chunks, each with its right checksum."""
-    made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
+    named = [(name.encode("latin-1")[:4], data) for name, data in chunks]
+    made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in named]
     return b"\x89PNG\r\n\x1a\n" + b"".join(made)
 
 
+_CHUNKS = ("eXIf", "tRNS", "PLTE", "acTL", "fcTL", "iTXt", "zTXt", "iCCP", "gAMA", "IEND", "IDAT")
+_TURNED = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+
+
 def _png(draw: Draw, content: bytes) -> bytes:
-    """Change a chunk and give it the right checksum, so that decoders go on."""
-    chunks, at = [], 8
+    """Change a chunk, the sizes of the header or the pixels, with the right checksum, so that decoders go on."""
+    chunks, at, kind = [], 8, draw(st.integers(0, 4))
     while at + 12 <= len(content):
         size = struct.unpack(">I", content[at : at + 4])[0]
-        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + size]))
+        chunks.append((content[at + 4 : at + 8].decode("latin-1"), content[at + 8 : at + 8 + size]))
         at += 12 + size
-    number, kind = draw(st.integers(0, len(chunks) - 1)), draw(st.integers(0, 5))
-    if kind < 2:
-        header, where = bytearray(chunks[0][1]), draw(st.sampled_from((0, 4) if kind else (8, 9, 10, 11, 12)))
-        new = (
-            struct.pack(">I", draw(st.sampled_from(_SIZES))) if kind else draw(st.sampled_from(b"\0\1\2\3\4\6\x08\x10"))
-        )
-        header[where : where + (4 if kind else 1)] = new if isinstance(new, bytes) else bytes([new])
-        chunks[0] = (chunks[0][0], bytes(header))
+    if kind == 0:
+        header, where = chunks[0][1], draw(st.sampled_from((0, 4)))
+        chunks[0] = ("IHDR", header[:where] + struct.pack(">I", draw(_SIZES)) + header[where + 4 :])
+    elif kind == 1:
+        pixels = zlib.compress(change(draw, "", zlib.decompress(dict(chunks)["IDAT"])))
+        chunks = [(name, pixels if name == "IDAT" else data) for name, data in chunks]
     elif kind == 2:
-        names = (b"eXIf", b"tRNS", b"PLTE", b"acTL", b"fcTL", b"iTXt", b"zTXt", b"iCCP", b"gAMA", b"IEND", b"IDAT")
-        turned = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-        body = draw(st.one_of(st.sampled_from((b"", turned)), st.binary(max_size=20)))
-        chunks.insert(number + 1, (draw(st.sampled_from(names)), body))
-    elif kind == 3:
-        del chunks[number]
-    elif kind == 4:
-        chunks[number] = (chunks[number][0], edited(draw, chunks[number][1]))
+        chunks.insert(draw(st.integers(1, len(chunks))), ("eXIf", _TURNED))
     else:
-        pixels = edited(draw, zlib.decompress(b"".join(data for name, data in chunks if name == b"IDAT")))
-        chunks = [c for c in chunks if c[0] != b"IDAT"]
-        chunks.insert(max(len(chunks) - 1, 1), (b"IDAT", zlib.compress(pixels)))
+        chunks = _altered(draw, chunks, _CHUNKS)
     return png(*chunks)
 
 
 def _zip(draw: Draw, content: bytes) -> bytes:
-    """Change one entry or a name in an archive that stays sound: weights, arrays, photographs."""
-    made = io.BytesIO()
+    """Change one entry or its name in an archive that stays sound: weights, arrays, photographs."""
+    made, kinds = io.BytesIO(), st.sampled_from((0,) * 9 + (0o120777, 0o010644, 0o060644))
     with zipfile.ZipFile(io.BytesIO(content)) as packed, zipfile.ZipFile(made, "w") as new, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that stand twice
-        at = draw(st.integers(0, len(packed.infolist()) - 1))
-        for number, old in enumerate(packed.infolist()):
-            info, data = zipfile.ZipInfo(old.filename), packed.read(old)
-            info.external_attr, info.compress_type = old.external_attr, old.compress_type
-            kind = draw(st.integers(0, 5)) if number == at else -1
-            if kind == 0:
-                continue
-            if kind == 1:
-                name = draw(st.sampled_from((*_WAYS_OUT, *NAMES)))
-                info = zipfile.ZipInfo(name.encode("utf-8", "replace").decode())
-            elif kind == 2:
-                new.writestr(info, data)
-            elif kind == 3:
-                info.external_attr = draw(st.sampled_from((0o120777, 0o010644, 0o060644))) << 16
-            new.writestr(info, edited(draw, data) if kind > 3 else data)
+        for name, data in _altered(draw, [(i.filename, packed.read(i)) for i in packed.infolist()], _WAYS_OUT + NAMES):
+            info = zipfile.ZipInfo(name.encode("utf-8", "replace").decode())
+            info.external_attr = draw(kinds) << 16
+            new.writestr(info, data)
     return made.getvalue()
 
 
+_ENTRIES = (
+    *(("type", kind) for kind in (*map(bytes, (b"1", b"2", b"3", b"6")), tarfile.GNUTYPE_SPARSE)),
+    *(("pax_headers", {key: value}) for key in ("path", "size", "GNU.sparse.map") for value in ("../x", "-1")),
+    *(("mode", mode) for mode in (0o000, 0o7777)),
+)
+
+
 def _tar(draw: Draw, content: bytes) -> bytes:
-    """Change one entry, and pack all of them in some format."""
-    made, kinds = (
-        io.BytesIO(),
-        (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE),
-    )
-    formats = (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT)
+    """Change entries, and pack all of them in some format."""
+    made, format = io.BytesIO(), draw(st.sampled_from((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT)))
     with (
         tarfile.open(fileobj=io.BytesIO(content)) as packed,
-        tarfile.open(fileobj=made, mode="w", format=draw(st.sampled_from(formats))) as new,
+        tarfile.open(fileobj=made, mode="w", format=format) as new,
     ):
-        at = draw(st.integers(0, len(packed.getmembers()) - 1))
-        for number, info in enumerate(packed.getmembers()):
-            data = packed.extractfile(info).read() if info.isreg() else b""
-            kind = draw(st.integers(0, 4)) if number == at else -1
-            if kind == 0:
-                info.name = draw(st.sampled_from((*_WAYS_OUT, *NAMES)))
-            elif kind == 1:
-                info.type, info.size = draw(st.sampled_from(kinds)), 0
-                info.linkname = draw(st.sampled_from(("/etc/passwd", "..", "0.txt")))
-            elif kind == 2:
-                keys, values = st.sampled_from(("path", "size", "linkpath", "GNU.sparse.map")), ("../x", "-1")
-                info.pax_headers = {draw(keys): draw(st.sampled_from(values))}
-            elif kind == 3:
-                info.mode = draw(st.sampled_from((0o000, 0o7777)))
+        parts = [(info.name, packed.extractfile(info).read()) for info in packed if info.isreg()]
+        for name, data in _altered(draw, parts, _WAYS_OUT + NAMES):
+            info = tarfile.TarInfo(name)
+            info.size, info.linkname = len(data), draw(st.sampled_from(("/etc/passwd", "..", "0.txt")))
+            if draw(st.integers(0, 4)) == 0:
+                setattr(info, *draw(st.sampled_from(_ENTRIES)))
+                info.size = len(data) if info.isreg() else 0
             with contextlib.suppress(ValueError):  # this name cannot be written in this format
                 new.addfile(info, io.BytesIO(data))
     return made.getvalue()

@@ -1,12 +1,11 @@
 """Faults on purpose: does the next run complete and equal an undisturbed one, and is a failure to write told clearly?
 
 Writers (:mod:`.writers`) write a second version over a first. They are killed with SIGKILL, together with all processes
-that they started, and called again: every second time after a random share of the time that they take undisturbed, else
-right before a random one of their steps in the file system (a file opened for writing, a renaming, a removal, a folder
-made), which time alone would seldom hit. And they meet a full disk (a small tmpfs, which takes the right to mount), a
-limit of the file size, and a folder that belongs to somebody else: a message must name the folder and the reason, with
-exit code 2, earlier results as they were to the last byte, and nothing half-written. Everything is written under a
-umask that is not the usual one, and must have its permissions.
+that they started, up to some milliseconds after a random one of their steps in the file system (a file opened for
+writing, a renaming, a removal, a folder made), and called again. And they meet a full disk (a small tmpfs; where
+mounting is not allowed, a limit of the file size) and a folder that belongs to somebody else: a message must name the
+folder and the reason, with exit code 2, earlier results as they were to the last byte, and nothing half-written.
+Everything is written under a umask that is not the usual one, and must have its permissions.
 
 All runs in children forked from one process with the libraries loaded, so that a fault takes the time of the job and
 not that of its imports. Linux only.
@@ -30,8 +29,8 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -44,7 +43,6 @@ import pandas as pd
 import psutil
 
 from hw3lib.core.provenance import code_version
-from hw3lib.core.text import format_table
 from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
@@ -52,42 +50,33 @@ if TYPE_CHECKING:
 
 FORK = multiprocessing.get_context("fork")
 LIMIT, UMASK, NOBODY = 120.0, 0o027, 65534  # seconds after which a writer hangs; permissions; a user
-REASONS = {
-    "full": ("the disk is full", "Not enough space"),
-    "limited": ("ulimit -f",),
-    "refused": ("permission denied",),
-}
+REASONS = {"full": ("the disk is full", "Not enough space", "ulimit -f"), "refused": ("permission denied",)}
 _STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.truncate"}
 _MOMENTS = {"seconds", "started", "finished", "host", "resumed", "status", "files"}  # not of the result
 
 
 @dataclass
 class Ended:
-    """How a child ended: its exit code, None if it was killed after its time; what it said; its steps and seconds."""
+    """How a child ended: its exit code, None if it was killed as it hung; what it said; its steps."""
 
     code: int | None
     text: str
     steps: int
-    seconds: float
 
 
-def call(write: Callable[[Path], object], folder: Path, seconds: float = LIMIT, strike: int = -1) -> Ended:
-    """Call in a forked child, which is killed with all that it started after so many seconds.
+def call(write: Callable[[Path], object], folder: Path, strike: tuple[int, float] = (-1, 0.0)) -> Ended:
+    """Call in a forked child; what it started ends with it.
 
-    Its exit code is that of hw3: 0, 2 after an ``Hw3Error``, 1 after any other error. ``strike``: before which step in
-    the file system it kills itself, from 0.
+    Its exit code is that of hw3: 0, 2 after an ``Hw3Error``, 1 after any other error. ``strike``: at which step in the
+    file system, from 0, it is killed, and how many seconds after it.
     """
     steps, (said, tell) = FORK.Value("q", 0, lock=False), os.pipe()  # a pipe is never full, nor limited as files are
     fcntl.fcntl(tell, fcntl.F_SETPIPE_SZ, 1 << 20)
     child = FORK.Process(target=_child, args=(write, folder, strike, steps, tell))
     sys.stdout.flush()
     child.start()
-    began = time.monotonic()
-    child.join(seconds)
-    code, taken = child.exitcode, time.monotonic() - began
-    if code is None:
-        with suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGSTOP)  # it starts no other from here on
+    child.join(LIMIT)
+    code = child.exitcode
     while left := psutil.Process().children(recursive=True):  # orphans are ours, see main
         for process in left:
             with suppress(psutil.NoSuchProcess):
@@ -97,10 +86,10 @@ def call(write: Callable[[Path], object], folder: Path, seconds: float = LIMIT, 
                 child.join() if process.pid == child.pid else os.waitpid(process.pid, 0)
     os.close(tell)
     with os.fdopen(said, "rb") as text:
-        return Ended(code, text.read().decode("utf-8", "replace").strip(), steps.value, taken)
+        return Ended(code, text.read().decode("utf-8", "replace").strip(), steps.value)
 
 
-def _child(write: Callable[[Path], object], folder: Path, strike: int, steps: Any, tell: int) -> None:
+def _child(write: Callable[[Path], object], folder: Path, strike: tuple[int, float], steps: Any, tell: int) -> None:
     for stream in (1, 2):
         os.dup2(tell, stream)
     sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
@@ -111,8 +100,10 @@ def _child(write: Callable[[Path], object], folder: Path, strike: int, steps: An
         if not (writes or event in _STEPS) or not isinstance(arguments[0], str | os.PathLike):
             return
         if os.path.abspath(arguments[0]).startswith(str(folder)):
-            if steps.value == strike:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if steps.value == strike[0]:
+                os.kill(os.getpid(), signal.SIGKILL) if not strike[1] else signal.setitimer(
+                    signal.ITIMER_REAL, strike[1]
+                )
             steps.value += 1
 
     sys.addaudithook(hook)
@@ -184,45 +175,36 @@ def _permissions(folder: Path) -> str:
 
 
 @contextmanager
-def _nearly_full(base: Path, folder: Path, sizes: list[int]) -> Iterator[Path]:
-    """A copy of a folder on a disk of its own, which has room for half of the largest file that is to be written."""
+def _nearly_full(base: Path, folder: Path, largest: int, written: int) -> Iterator[Path]:
+    """A copy of a folder on a disk of its own, which has room for half of the largest file that is to be written.
+
+    Raises:
+        subprocess.CalledProcessError: only root mounts disks, and not everywhere.
+    """
     page = resource.getpagesize()
-    size = sum(len(raw or b"") + page for raw in _snapshot(base).values()) + sum(sizes) + (4 << 20)
+    size = sum(len(raw or b"") + page for raw in _snapshot(base).values()) + written + (4 << 20)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=True, capture_output=True)
     try:
         out = Path(shutil.copytree(base, folder / "out"))
         with (folder / "filler").open("wb") as filler:
-            filler.write(bytes(shutil.disk_usage(folder).free - max(sizes) // 2 // page * page))
+            filler.write(bytes(shutil.disk_usage(folder).free - largest // 2 // page * page))
         yield out
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@contextmanager
-def _other_owner(base: Path, folder: Path, sizes: list[int]) -> Iterator[Path]:
-    out = Path(shutil.copytree(base, folder / "out"))
-    for path in (out, *out.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    yield out
+def _limited(write: Callable[[Path], object], largest: int, folder: Path) -> None:
+    """As on a full disk: Python ignores SIGXFSZ, so that the kernel says EFBIG."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    write(folder)
 
 
-@contextmanager
-def _copy(base: Path, folder: Path, sizes: list[int]) -> Iterator[Path]:
-    yield Path(shutil.copytree(base, folder / "out"))
-
-
-_PLACES = {"full": _nearly_full, "limited": _copy, "refused": _other_owner}
-
-
-def _hindered(write: Callable[[Path], object], condition: str, largest: int, folder: Path) -> None:
-    if condition == "limited":  # Python ignores SIGXFSZ, so that the kernel says EFBIG
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    if condition == "refused":  # root in name only: what belongs to others is not its to write
-        libc, set_secure_bits, no_root = ctypes.CDLL(None, use_errno=True), 28, 3
-        version = struct.pack("=Ii", 0x20080522, 0)
-        if libc.prctl(set_secure_bits, no_root, 0, 0, 0) or libc.capset(version, bytes(24)):
-            raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
+def _as_a_guest(write: Callable[[Path], object], folder: Path) -> None:
+    """Root in name only: what belongs to others is not its to write."""
+    libc, set_secure_bits, no_root = ctypes.CDLL(None, use_errno=True), 28, 3
+    version = struct.pack("=Ii", 0x20080522, 0)
+    if libc.prctl(set_secure_bits, no_root, 0, 0, 0) or libc.capset(version, bytes(24)):
+        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
     write(folder)
 
 
@@ -255,46 +237,50 @@ class Faults:
         if not self.sizes:
             self.wrong = "both versions are the same"
 
-    def kill(self, draw: random.Random, by_step: bool) -> tuple[str, str, str]:
-        """Where it was killed, ``before`` anything was written, ``during`` or ``after``, and what is wrong then."""
+    def kill(self, draw: random.Random) -> tuple[str, bool, str]:
+        """Where it was killed, whether something had been written and not all, and what is wrong then."""
         folder = Path(shutil.copytree(self.base, self.place / "killed"))
-        if by_step and self.undisturbed.steps:
-            step = draw.randrange(self.undisturbed.steps)
-            aim, ended = f"before step {step}", call(self.write, folder, strike=step)
-        else:
-            seconds = draw.random() * self.undisturbed.seconds
-            aim, ended = f"after {seconds:.3f} s", call(self.write, folder, seconds)
-        killed = ended.code in (None, -signal.SIGKILL)
-        struck = ("before" if _snapshot(folder) == _snapshot(self.base) else "during") if killed else "after"
+        strike = draw.randrange(max(1, self.undisturbed.steps)), draw.choice((0.0, 0.0005, 0.002, 0.01)) * draw.random()
+        ended = call(self.write, folder, strike)
+        during = ended.code in (-signal.SIGKILL, -signal.SIGALRM) and _snapshot(folder) != _snapshot(self.base)
         again = call(self.write, folder)
         wrong = differences(self.expected, content(folder)) if again.code == 0 else ""
         if again.code != 0:
             wrong = f"the next run ends with {again.code}: {again.text[-1500:]}"
         shutil.rmtree(folder)
-        return aim, struck, wrong
+        return f"killed {strike[1]:.4f} s after step {strike[0]}", during, wrong
 
     def refuse(self, condition: str) -> str:
         """What is wrong about how it fails to write; empty if nothing is, or ``not tried`` with the reason."""
-        if condition != "limited" and os.geteuid():
-            return "not tried: only root mounts disks and gives files away"
-        folder = self.place / condition
+        folder, largest = self.place / condition, max(self.sizes)
         folder.mkdir()
-        try:
-            with _PLACES[condition](self.base, folder, self.sizes) as out:
-                before = _snapshot(out)
-                ended = call(partial(_hindered, self.write, condition, max(self.sizes)), out)
-                after, where = _snapshot(out), str(out)
-        except subprocess.CalledProcessError as error:
-            return f"not tried: mounting is not allowed: {error.stderr}"
+        if condition == "full":
+            try:
+                with _nearly_full(self.base, folder, largest, sum(self.sizes)) as out:
+                    return self._told(condition, self.write, out)
+            except subprocess.CalledProcessError:
+                return self._told(condition, partial(_limited, self.write, largest), self._copy(folder))
+        if os.geteuid():
+            return "not tried: only root gives files away"
+        out = self._copy(folder)
+        for path in (out, *out.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        return self._told(condition, partial(_as_a_guest, self.write), out)
+
+    def _copy(self, folder: Path) -> Path:
+        return Path(shutil.copytree(self.base, folder / "out"))
+
+    def _told(self, condition: str, write: Callable[[Path], object], out: Path) -> str:
+        before, ended, after = _snapshot(out), call(write, out), _snapshot(out)
         keeps = self.writer.keeps or ("//",)
         wrong = {
             f"ends with {ended.code}": ended.code not in self.writer.codes,
             "does not say why": not any(reason in ended.text for reason in REASONS[condition]),
-            "does not say where": "Cannot write in" not in ended.text and where not in ended.text,
+            "does not say where": "Cannot write in" not in ended.text and str(out) not in ended.text,
             "changed": [n for n, raw in before.items() if after.get(n, b"gone") != raw and ".lock" not in n],
             "left over": [n for n in set(after) - set(before) if not n.startswith(keeps)],
         }
-        shutil.rmtree(folder)
         told = [f"{what}: {found[:4]}" if isinstance(found, list) else what for what, found in wrong.items() if found]
         return f"{'; '.join(told)}; it said: {ended.text[-700:]}" if told else ""
 
@@ -310,20 +296,10 @@ def main() -> int:
     parser.add_argument("--kill", nargs="*", choices=WRITERS, help="kill these alone (default: all of the table)")
     parser.add_argument("--refuse", nargs="*", choices=WRITERS, help="refuse these alone (default: all)")
     chosen = parser.parse_args()
-    if not sys.platform.startswith("linux"):
-        print("not run, it takes Linux")
-        return 0
-    killed = {name: WRITERS[name].kills for name in (chosen.writers if chosen.kill is None else chosen.kill)}
-    chances = random.Random(chosen.seed).choices(*zip(*killed.items(), strict=True), k=chosen.count) if killed else []
-    counts: dict[str, list[int]] = {}
-    failed = 0
-
-    def tell(name: str, what: str, wrong: str) -> None:
-        nonlocal failed
-        if wrong:
-            print(f"{name}, {what}: {wrong}", flush=True)
-            failed += not wrong.startswith("not tried")
-
+    killed = chosen.writers if chosen.kill is None else chosen.kill
+    weights = [WRITERS[name].kills for name in killed]
+    chances = random.Random(chosen.seed).choices(killed, weights, k=chosen.count) if killed else []
+    counts: Counter[str] = Counter()
     code_version()  # so that all children take the same code for theirs
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: no process outlives the fault that it belongs to
     with tempfile.TemporaryDirectory(prefix="hw3-faults-") as name:
@@ -333,31 +309,23 @@ def main() -> int:
         if made.code != 0:
             raise RuntimeError(f"the inputs end with {made.code}: {made.text}")
         for number, name in enumerate(chosen.writers):
-            faults, draw = (
-                Faults(WRITERS[name], given.parent / str(number), given),
-                random.Random(f"{chosen.seed} {name}"),
-            )
-            tell(name, "undisturbed", faults.wrong)
-            row = counts[name] = [0] * 5
-            if not faults.wrong:
-                for kill in range(chances.count(name)):
-                    aim, struck, wrong = faults.kill(draw, bool(kill % 2))
-                    row[("before", "during", "after").index(struck)] += 1
-                    tell(name, f"killed {aim}, {struck}", wrong)
-                for condition in REASONS if chosen.refuse is None or name in chosen.refuse else ():
-                    wrong = faults.refuse(condition)
-                    row[3 + bool(wrong)] += 1
-                    tell(name, condition, wrong)
+            faults, draw = Faults(WRITERS[name], given.parent / str(number), given), random.Random(f"{number} {name}")
+            found = [("undisturbed", faults.wrong)] if faults.wrong else []
+            for _ in range(0 if found else chances.count(name)):
+                aim, during, wrong = faults.kill(draw)
+                counts.update(kills=1, during=during)
+                found.append((aim, wrong))
+            refused = chosen.writers if chosen.refuse is None else chosen.refuse
+            for condition in REASONS if name in refused and not faults.wrong else ():
+                found.append((condition, faults.refuse(condition)))
+                counts["refusals"] += 1
+            for what, wrong in found:
+                if wrong:
+                    print(f"{name}, {what}: {wrong}", flush=True)
+                    counts["untried" if wrong.startswith("not tried") else "wrong"] += 1
             shutil.rmtree(faults.place)
-    rows = [
-        ("writer", "killed before", "during", "after", "refused clearly", "not"),
-        *((n, *c) for n, c in counts.items()),
-    ]
-    print(
-        format_table([tuple(map(str, row)) for row in (*rows, ("all", *map(sum, zip(*counts.values(), strict=True))))])
-    )
-    print(f"{failed} of {len(chances)} kills and {sum(row[3] + row[4] for row in counts.values())} refusals went wrong")
-    return int(failed > 0)
+    print(*(f"{counts[what]} {what}" for what in ("kills", "during", "refusals", "untried", "wrong")), sep=", ")
+    return int(counts["wrong"] > 0)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ import pandas as pd
 import torch
 from hypothesis import strategies as st
 from PIL import Image
-from pycocotools import mask as coco_mask
 from torch import nn
 
 from hw3lib.annotate import FORMATS, Dataset
@@ -139,9 +138,6 @@ def _again(folder: Path, found: object) -> None:
         raise Hw3Error(f"{folder}: computed again")
 
 
-# ------------------------------------------------------------------------------------------------------------ images
-
-
 def picture(size: tuple[int, int] = (12, 9), seed: int = 0, mode: str = "RGB") -> Image.Image:
     """Noise; ``size`` is (width, height)."""
     noise = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
@@ -160,7 +156,7 @@ def _black(width: int, height: int, depth: int, colour: int, row: bytes) -> byte
     packer = zlib.compressobj(9)
     pixels = b"".join(packer.compress(b"\0" + row) for _ in range(height)) + packer.flush()
     size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return png((b"IHDR", size + bytes((depth, colour, 0, 0, 0))), (b"IDAT", pixels), (b"IEND", b""))
+    return png(("IHDR", size + bytes((depth, colour, 0, 0, 0))), ("IDAT", pixels), ("IEND", b""))
 
 
 def _images(folder: Path) -> None:
@@ -170,31 +166,18 @@ def _images(folder: Path) -> None:
         f"deep{kind}.png": _black(12, 9, 16, kind, noise.bytes(24 * count)) for kind, count in ((2, 3), (4, 2), (6, 4))
     }
     made |= {"deep.pgm": b"P5 12 8 4095\n" + (grey * 40).astype(">u2").tobytes(), "telephone.heic": HEIC}
-    more = (
-        *(("png", "RGB", {"exif": exif}), ("png", "RGBA", {}), ("png", "P", {"transparency": 3}), ("png", "1", {})),
-        *(("png", "LA", {}), ("png", "RGB", {"append_images": [picture(seed=1)]}), ("gif", "P", {"append_images": []})),
-        *(
-            ("jpeg", "RGB", {"exif": exif}),
-            ("jpeg", "CMYK", {}),
-            ("jpeg", "RGB", {"progressive": True, "comment": b"x"}),
-        ),
-        *(
-            ("bmp", "RGB", {}),
-            ("bmp", "P", {}),
-            ("ppm", "RGB", {}),
-            ("jpeg2000", "RGB", {}),
-            ("avif", "RGB", {"exif": exif}),
-        ),
-        *(
-            ("tiff", "RGB", {"exif": exif}),
-            ("tiff", "RGB", {"compression": "tiff_lzw"}),
-            ("webp", "RGB", {"exif": exif}),
-        ),
-        *(("tiff", "CMYK", {"compression": "tiff_deflate"}), ("webp", "RGBA", {"append_images": [picture(seed=2)]})),
-        ("tiff", "RGB", {"append_images": [picture((5, 5))], "compression": "jpeg"}),
-    )
-    for kind, mode, options in more:
-        options = options | ({"save_all": True} if "append_images" in options else {})
+    turned, two, jpeg = {"exif": exif}, {"append_images": [picture(seed=1)], "save_all": True}, {"compression": "jpeg"}
+    kinds = {
+        "png": (("RGB", turned), ("RGBA", {}), ("P", {"transparency": 3}), ("1", {}), ("LA", {}), ("RGB", two)),
+        "jpeg": (("RGB", turned), ("CMYK", {}), ("RGB", {"progressive": True, "comment": b"x"})),
+        "tiff": (("RGB", turned), ("RGB", {"compression": "tiff_lzw"}), ("CMYK", {}), ("RGB", two | jpeg)),
+        "webp": (("RGB", turned), ("RGBA", two)),
+        "gif": (("P", two),),
+        "bmp": (("RGB", {}), ("P", {})),
+        **dict.fromkeys(("ppm", "jpeg2000"), (("RGB", {}),)),
+        "avif": (("RGB", turned),),
+    }
+    for kind, mode, options in ((kind, *each) for kind, several in kinds.items() for each in several):
         made[f"{len(made)}.{kind.replace('jpeg2000', 'jp2')}"] = encoded(picture(mode=mode), kind, **options)
     for pixels in (grey * 600, grey.astype(np.int32) - 48, np.linspace(0, 1, 96, dtype=np.float32).reshape(8, 12)):
         made[f"{len(made)}.tiff"] = encoded(Image.fromarray(pixels), "TIFF")
@@ -253,8 +236,6 @@ def _read_mask(folder: Path) -> None:
         read_indexed(path, mask.shape, path)
 
 
-# -------------------------------------------------------------------------------------------------------- categories
-
 _COUNTS = {"train/good": 2, "test/good": 2, "test/dent": 2}
 
 
@@ -268,14 +249,11 @@ def _folders_of_masks(folder: Path) -> None:
 
 
 def _read_folder_of_masks(folder: Path) -> None:
-    found = load_table(folder, "widget", strict=False)
-    check_category(found).summary().encode()
-    digest(found)
+    found = _read_category(folder)
     for mask in found["mask"].dropna():
         union = np.logical_or.reduce([region.marked for region in read_regions(mask)])
         sane(np.array_equal(read_mask(mask), union), "regions that are not the mask")
-    instances = from_masks(load_table(folder, "widget"))
-    sane(all(0 <= i.row < len(found) and i.area > 0 for i in instances), "an instance of nothing")
+    sane(all(0 <= i.row < len(found) and i.area > 0 for i in from_masks(found)), "an instance of nothing")
 
 
 def _categories(folder: Path) -> None:
@@ -301,7 +279,7 @@ def _categories(folder: Path) -> None:
 _VISA = (("train", "Normal/0.JPG"), ("test", "Normal/1.JPG"), ("test", "Anomaly/0.JPG"))
 
 
-def _read_category(folder: Path) -> None:
+def _read_category(folder: Path) -> pd.DataFrame:
     list_categories(folder)
     found = load_table(folder, "widget", strict=False)
     check_category(found).summary().encode()
@@ -309,7 +287,7 @@ def _read_category(folder: Path) -> None:
     with contextlib.suppress(Hw3Error):
         load_masks(found, 8)
     sane(found[["width", "height"]].gt(0).all(axis=None), "an image without a size is in the table")
-    load_table(folder, "widget")
+    return load_table(folder, "widget")
 
 
 def _read_product_list(folder: Path) -> None:
@@ -349,9 +327,6 @@ def _read_stack(folder: Path) -> None:
     found = _map(folder / "stack.npy", (2, 3, 4, 4))
     _again(folder, found)
     np.asarray(found).sum()
-
-
-# ------------------------------------------------------------------------------------------------------- annotations
 
 
 def _dataset(folder: Path) -> Dataset:
@@ -466,20 +441,18 @@ def _annotated_elsewhere(name: str) -> Callable[[Path], None]:
         elif name == "coco":
             rle = {"size": [drawn.HEIGHT, drawn.WIDTH], "counts": [400, 1000, 1000]}
             crowd, keypoints = {"segmentation": rle, "iscrowd": 1}, {"bbox": [1, 2, 3, 4], "keypoints": [1, 2, 2]}
-            counts = coco_mask.encode(np.asfortranarray(marked, np.uint8))["counts"].decode()
-            packed = {"segmentation": rle | {"counts": counts}}
-            drawn.coco(place / "a.json", ["a.png", "b.png"], {"segmentation": [ring]}, crowd, packed, keypoints)
+            drawn.coco(place / "a.json", ["a.png", "b.png"], {"segmentation": [ring]}, crowd, keypoints)
         elif name == "voc":
-            boxes = drawn.voc_object(11, 9, 30, 20), drawn.voc_object(1, 1, 4, 4, "hole")
-            drawn.voc(place / "Annotations/a.xml", *boxes)
+            drawn.voc(
+                place / "Annotations/a.xml", drawn.voc_object(11, 9, 30, 20), drawn.voc_object(1, 1, 4, 4, "hole")
+            )
             values = Image.fromarray(marked.astype(np.uint8))
             values.putpalette([0, 0, 0, 9, 8, 7])
             for kind in ("SegmentationObject", "SegmentationClass"):
                 put(place / kind / "a.png", encoded(values, "PNG"))
             put(place / "labelmap.txt", "background:0,0,0::\ndent:9,8,7::\n")
         else:
-            rows = "0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.9 0.1 0.5 0.9\n"
-            drawn.yolo(place, {"c": rows, "d": ""}, ["dent", "hole"])
+            drawn.yolo(place, {"c": "0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.9 0.1 0.5 0.9\n", "d": ""}, ["dent", "hole"])
 
     return make
 
@@ -495,7 +468,8 @@ def _import(name: str) -> Callable[[Path], None]:
     return read
 
 
-_CHOICES = {f"test/dent/{i}.png": {"was": "dent", "choice": c} for i, c in enumerate(("good", "unsure", "hole"))}
+_CHOSEN = {f"test/dent/{i}.png": {"was": "dent", "choice": c} for i, c in enumerate(("good", "unsure", "hole"))}
+_CHOICES = _files({"choices.json": json.dumps({"format": 1, "choices": _CHOSEN})})
 
 
 def _continue_choices(folder: Path) -> None:
@@ -506,9 +480,6 @@ def _continue_choices(folder: Path) -> None:
 def _apply_choices(folder: Path) -> None:
     found = apply(table_of_two(), folder / "choices.json")
     sane(len(found) == 2 and bool(found["defect"].map(lambda name: isinstance(name, str)).all()), "a label is no text")
-
-
-# ------------------------------------------------------------------------------------------------------------ models
 
 
 def _detectors(folder: Path) -> None:
@@ -593,7 +564,7 @@ def _arrays(folder: Path) -> None:
     np.savez(path, plain=np.ones((2, 3), np.float32), weak=np.zeros((2, 2, 3), np.float32))
 
 
-def _onnx(changed: Callable[[str], str] = lambda value: value) -> bytes:
+def _onnx() -> bytes:
     """An ONNX file with a detector's metadata that means the brightness of an image."""
     images = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["n", 3, SIDE, SIDE])
     scores = onnx.helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["n"])
@@ -622,9 +593,6 @@ def _break_metadata(draw: Draw, files: Files) -> None:
 def _read_onnx(folder: Path) -> None:
     found = OnnxDetector(folder / "detector.onnx", threads=1)
     sane(isinstance(found.image_size, int) and isinstance(found.batch_size, int), "an image size that is no integer")
-
-
-# -------------------------------------------------------------------------------------------------- runs and sweeps
 
 
 def _report(folder: Path) -> None:
@@ -746,48 +714,40 @@ _LISTS = ("image,group\n0.png,a\n1.png,a\n2.png,b\n", "\ufeffgroup;image\n1;.\\0
 _LISTS += ('image\tgroup\n"0.png"\t"a\tb"\n1.png\tc\n2.png\tc\n',)
 _CELL_FILE = {f"cells/{CELL.key}/metrics.json": json.dumps({"accuracy": 0.5, "seconds": 1.0, "host": "h"})}
 
-READERS = {
-    reader.name: reader
-    for reader in (
-        Reader("images", _images, _read_image, 5),
-        Reader("masks", _masks, _read_mask, 3),
-        Reader("folders of masks", _folders_of_masks, _read_folder_of_masks, 0.5),
-        Reader(
-            "mask bombs", _bombs, lambda f: sane(not read_mask(only_file(f), 16).any(), "a black mask marks"), 0.005
-        ),
-        Reader("picture bombs", _bombs, _read_image, 0.005),
-        Reader("categories", _categories, _read_category, 0.2),
-        Reader("lists of products", _files(*({"products.csv": t} for t in _LISTS)), _read_product_list),
-        Reader("archives", _archives, _extract, 3, _repack),
-        Reader("image stacks", _stacks, _read_stack, 2),
-        Reader("uploads", _images, _read_upload, 4, names_file=False),
-        Reader("uploaded bombs", _bombs, _read_upload, 0.005, names_file=False),
-        *(_format(name) for name in FORMATS),
-        *(_beside(name) for name in ("voc", "yolo", "yolo-seg")),
-        *(Reader(f"import of {name}", _annotated_elsewhere(name), _import(name)) for name in SOURCES),
-        Reader("COCO that is continued", _coco_files, _continue_coco, 2),
-        Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),
-        *(
-            Reader(name, _files({"choices.json": json.dumps({"format": 1, "choices": _CHOICES})}), read)
-            for name, read in (("choices, continued", _continue_choices), ("choices, applied", _apply_choices))
-        ),
-        Reader("saved detectors", _detectors, _read_detector, 0.3, _sign),
-        Reader("saved box detectors", lambda folder: box_detector(folder / "0"), _read_boxes, 2, _sign),
-        Reader(
-            "checkpoints", lambda f: torch.save(_training().state_dict(), put(f / "0/kept.pt", b"")), _read_training
-        ),
-        Reader("weights", _weights, _read_weight_files, 2),
-        Reader("kept outcomes", _files({"kept.json": json.dumps(_OUTCOME)}), _read_outcome, 3),
-        Reader("kept arrays", _arrays, _read_outcome, 4),
-        Reader("ONNX detectors", _files({"detector.onnx": _onnx()}), _read_onnx, 1, _break_metadata),
-        Reader("runs, for the report", lambda folder: make_run(folder / "0"), _report, 2),
-        Reader("runs, compared", _two_runs, _compare, 0.3),
-        Reader("records of runs", _records, _summary, 0.5),
-        Reader("sweeps' files", _files({"s.yaml": _SPEC}, {"s.yaml": _OTHER_SPEC}), _read_spec, 0.5, pipes=False),
-        Reader("sweeps' tables", _tables, load),
-        Reader("sweeps' cells", _files(_CELL_FILE), _read_cells, 0.3),
-        Reader("submitted notebooks", _files(_NOTEBOOK, _UNTAGGED), _submitted, 2),
-        Reader("notebooks to run", _files(_NOTEBOOK), _read_notebook),
-        Reader("command line", _files(*({"value.txt": value} for value in _VALUES)), _command, 0.5, None, False),
-    )
-}
+_ALL = (
+    Reader("images", _images, _read_image, 5),
+    Reader("masks", _masks, _read_mask, 3),
+    Reader("folders of masks", _folders_of_masks, _read_folder_of_masks, 0.5),
+    Reader("mask bombs", _bombs, lambda f: sane(not read_mask(only_file(f), 16).any(), "a black mask marks"), 0.005),
+    Reader("picture bombs", _bombs, _read_image, 0.005),
+    Reader("categories", _categories, _read_category, 0.2),
+    Reader("lists of products", _files(*({"products.csv": t} for t in _LISTS)), _read_product_list),
+    Reader("archives", _archives, _extract, 3, _repack),
+    Reader("image stacks", _stacks, _read_stack, 2),
+    Reader("uploads", _images, _read_upload, 4, names_file=False),
+    Reader("uploaded bombs", _bombs, _read_upload, 0.005, names_file=False),
+    *map(_format, FORMATS),
+    *map(_beside, ("voc", "yolo", "yolo-seg")),
+    *(Reader(f"import of {name}", _annotated_elsewhere(name), _import(name)) for name in SOURCES),
+    Reader("COCO that is continued", _coco_files, _continue_coco, 2),
+    Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),
+    Reader("choices, continued", _CHOICES, _continue_choices),
+    Reader("choices, applied", _CHOICES, _apply_choices),
+    Reader("saved detectors", _detectors, _read_detector, 0.3, _sign),
+    Reader("saved box detectors", lambda folder: box_detector(folder / "0"), _read_boxes, 2, _sign),
+    Reader("checkpoints", lambda f: torch.save(_training().state_dict(), put(f / "0/kept.pt", b"")), _read_training),
+    Reader("weights", _weights, _read_weight_files, 2),
+    Reader("kept outcomes", _files({"kept.json": json.dumps(_OUTCOME)}), _read_outcome, 3),
+    Reader("kept arrays", _arrays, _read_outcome, 4),
+    Reader("ONNX detectors", _files({"detector.onnx": _onnx()}), _read_onnx, 1, _break_metadata),
+    Reader("runs, for the report", lambda folder: make_run(folder / "0"), _report, 2),
+    Reader("runs, compared", _two_runs, _compare, 0.3),
+    Reader("records of runs", _records, _summary, 0.5),
+    Reader("sweeps' files", _files({"s.yaml": _SPEC}, {"s.yaml": _OTHER_SPEC}), _read_spec, 0.5, pipes=False),
+    Reader("sweeps' tables", _tables, load),
+    Reader("sweeps' cells", _files(_CELL_FILE), _read_cells, 0.3),
+    Reader("submitted notebooks", _files(_NOTEBOOK, _UNTAGGED), _submitted, 2),
+    Reader("notebooks to run", _files(_NOTEBOOK), _read_notebook),
+    Reader("command line", _files(*({"value.txt": value} for value in _VALUES)), _command, 0.5, None, False),
+)
+READERS = {reader.name: reader for reader in _ALL}

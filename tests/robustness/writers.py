@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
-import tarfile
 import threading
 import time
 import types
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -89,41 +88,34 @@ def hw3(*arguments: str) -> None:
         raise SystemExit(code)
 
 
-_FIT = ("--image-size", "32", "--held-out", "0.4", "--false-alarm-rate", "0.2", "--device", "cpu", "--force")
+def _fit(given: Path, out: Path, detector: str) -> None:
+    options = ("--image-size", "32", "--held-out", "0.4", "--false-alarm-rate", "0.2", "--device", "cpu", "--force")
+    hw3("detect", "fit", str(given / "data/widget"), "--out", str(out), "--detector", detector, *options)
 
 
 def inputs(folder: Path) -> None:
     """What writers read, made once: a category, detectors, archives, runs, a notebook."""
     write_category(folder / "data/widget", COUNTS, (40, 40))
     for detector in ("knn", "patchcore"):
-        hw3(
-            "detect", "fit", str(folder / "data/widget"), "--out", str(folder / detector), "--detector", detector, *_FIT
-        )
+        _fit(folder, folder / detector, detector)
     for version in (0, 1):
         place = folder / f"packed{version}"
         write_category(place / "bottle", {name: 2 * count for name, count in COUNTS.items()}, (40, 40), version)
-        with (
-            tarfile.open(folder / f"{version}.tar.gz", "w:gz", compresslevel=1) as tar,
-            zipfile.ZipFile(folder / f"{version}.zip", "w") as packed,
-        ):
-            for path in sorted(place.rglob("*.png")):
-                tar.add(path, path.relative_to(place).as_posix())
-                packed.write(path, path.relative_to(place))
+        shutil.make_archive(str(folder / f"{version}"), "gztar", place)
+        shutil.make_archive(str(folder / f"{version}"), "zip", place)
         make_run(folder / f"run{version}", category=f"bolts{version}")
-    cells = [
-        ("parameters", 'category = "x"\ndata = None\nprofile = "quick"\nout = None\n'),
-        ("", "import json, time\nfrom pathlib import Path\n_ = (Path(out) / 'a.csv').write_text('1')"),
-        ("", "time.sleep(0.3)"),
-        ("", f"_ = (Path(out) / 'metrics.json').write_text(json.dumps(dict.fromkeys({COMMON_KEYS!r}, 1)))"),
-    ]
-    code = [
-        nbformat.v4.new_code_cell(source, id=f"c{i}", metadata={"tags": [tag] if tag else []})
-        for i, (tag, source) in enumerate(cells)
-    ]
+    sources = (
+        'category = "x"\ndata = None\nprofile = "quick"\nout = None\n',
+        "import json, time\nfrom pathlib import Path\n_ = (Path(out) / 'a.csv').write_text('1')",
+        "time.sleep(0.3)",
+        f"_ = (Path(out) / 'metrics.json').write_text(json.dumps(dict.fromkeys({COMMON_KEYS!r}, 1)))",
+    )
+    cells = [nbformat.v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]
+    cells[0]["metadata"] = {"tags": ["parameters"]}
     about = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     about["hw3lib"] = {"files": ["metrics.json", "a.csv"]}
     (folder / "notebooks").mkdir()
-    nbformat.write(nbformat.v4.new_notebook(cells=code, metadata=about), folder / "notebooks/91_course.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=about), folder / "notebooks/91_course.ipynb")
 
 
 def _table(given: Path) -> pd.DataFrame:
@@ -133,9 +125,6 @@ def _table(given: Path) -> pd.DataFrame:
 def _classified(given: Path) -> tuple[pd.DataFrame, list]:
     images = classification_images(_table(given))
     return images, repeated_splits(images, 2, 0.25)
-
-
-# ------------------------------------------------------------------------------------------------------------- small
 
 
 def choices(out: Path, given: Path, version: int) -> None:
@@ -152,44 +141,16 @@ def annotation(out: Path, given: Path, version: int) -> None:
 
 
 def run_folder(out: Path, given: Path, version: int) -> None:
-    folder = RunFolder("01", _table(given), "quick", str(out), {"seed": version})
-    folder.table(pd.DataFrame({"a": range(3000 + version)}), "table")
-    folder.metrics(a=version)
-
-
-def figure(out: Path, given: Path, version: int) -> None:
-    drawn = Figure()
+    folder, drawn = RunFolder("01", _table(given), "quick", str(out), {"seed": version}), Figure()
     drawn.subplots().plot([version, 3, 1])
-    RunFolder("01", _table(given), "quick", str(out)).figure(drawn, "figure")
-
-
-def summary(out: Path, given: Path, version: int) -> None:
-    write_summary(out, [Outcome(f"{i:03d}_x", "ran", version, out / "01", {}) for i in range(300)])
-
-
-def record(out: Path, given: Path, version: int) -> None:
-    write_json(out / "run.json", {f"key {i}": version for i in range(500)})
-
-
-def grades(out: Path, given: Path, version: int) -> None:
-    write_grades(out / "grades.csv", [Grade(f"ada/{i}.ipynb", message=str(version)) for i in range(300)])
-
-
-def exercises(out: Path, given: Path, version: int) -> None:
-    if version and not (out / "my-course").exists():  # it never writes over a student's work
-        start(out / "my-course")
+    folder.table(pd.DataFrame({"a": range(3000 + version)}), "table")
+    folder.figure(drawn, "figure")
+    folder.metrics(a=version)
 
 
 def executed(out: Path, given: Path, version: int) -> None:
     cells = [nbformat.v4.new_code_cell(f"{version}", id=f"cell-{i}") for i in range(60)]
     write_executed(out / "01.ipynb", nbformat.v4.new_notebook(cells=cells))
-
-
-def report(out: Path, given: Path, version: int) -> None:
-    build(given / f"run{version}", out)
-
-
-# ---------------------------------------------------------------------------------------------------- models, results
 
 
 def attempt(out: Path, given: Path, version: int) -> None:
@@ -221,16 +182,6 @@ def imbalance(out: Path, given: Path, version: int) -> None:
     compare_methods(images, splits, keep=out, seed=version, device="cpu", **options)
 
 
-def fit(out: Path, given: Path, version: int) -> None:
-    kind = ("knn", "patchcore")[version]
-    hw3("detect", "fit", str(given / "data/widget"), "--out", str(out / "detector"), "--detector", kind, *_FIT)
-
-
-def scores(out: Path, given: Path, version: int, detector: str, **more: bool) -> None:
-    rate = 0.2 + 0.4 * version
-    score(given / detector, [given / "data/widget"], out / "results", force=True, false_alarm_rate=rate, **more)
-
-
 def boxes(out: Path, given: Path, version: int) -> None:
     torch.manual_seed(version)
     made = Fcos(size=32, epochs=0)
@@ -251,10 +202,6 @@ def sam(out: Path, given: Path, version: int) -> None:
         save_sam(_segmenter(), out / f"sam-{version}")
 
 
-def embeddings(out: Path, given: Path, version: int) -> None:
-    embed_files(_segmenter(), list(_table(given)["image"])[version : version + 1], cache=out / "cache")
-
-
 def reproduced(out: Path, given: Path, version: int) -> None:
     tiny = {"image_size": 32, "epochs": 2, "batch_size": 8, "patience": None, "images_per_class": None}
     rows = [row for row in REPORTS["bottle"].rows if row.attempt.strategy == "scratch"][:2]
@@ -264,20 +211,9 @@ def reproduced(out: Path, given: Path, version: int) -> None:
     reproduction.reproduce(small, _table(given), repeats=2, name=f"r{version}", runs_dir=out, device="cpu")
 
 
-# -------------------------------------------------------------------------------------------------- images, archives
-
-
-def annotations(out: Path, given: Path, version: int, formats: tuple[str, ...], preview: bool = False) -> None:
-    export_annotations(_table(given), formats, out / "made", seed=version, preview=preview, force=True)
-
-
 def synthetic(out: Path, given: Path, version: int, workers: int) -> None:
     with mock.patch.dict(PROFILES, TINY):
         make("synthetic/wood", out, seed=version, workers=workers)
-
-
-def stack(out: Path, given: Path, version: int) -> None:
-    ImageStack.load(_table(given), 32 + 32 * version, cache=out / "cache", workers=2)
 
 
 def unpacked(out: Path, given: Path, version: int, suffix: str) -> None:
@@ -333,9 +269,6 @@ def kaggle(out: Path, given: Path, version: int) -> None:
             get("bottle", out, source="kaggle", accept_license=True, progress=False)
 
 
-# ------------------------------------------------------------------------------------------------- sweeps, notebooks
-
-
 def sweep(out: Path, given: Path, version: int) -> None:
     marks = given / "marks"
     marks.mkdir(exist_ok=True)
@@ -353,41 +286,57 @@ def notebook(out: Path, given: Path, version: int) -> None:
         raise SystemExit(1)
 
 
-WRITERS = {
-    writer.name: writer
-    for writer in (
-        Writer("choices", choices),
-        Writer("corrected annotations", annotation),
-        Writer("tables and metrics", run_folder),
-        Writer("figures", figure),
-        Writer("summary", summary),
-        Writer("records", record),
-        Writer("grades", grades),
-        Writer("exercises", exercises),
-        Writer("executed notebooks", executed),
-        Writer("report", report, 6),
-        Writer("outcomes of attempts", attempt, 12, keeps=("kept",)),
-        Writer("checkpoints", checkpoint, 0),
-        Writer("features of defects", guided),
-        Writer("outcomes of methods", imbalance, 6, keeps=("views-", "tail-")),
-        Writer("detector", fit, 12),
-        Writer("scores", partial(scores, detector="knn"), 5),
-        Writer("overlays", partial(scores, detector="patchcore", overlays=True, tiff=True)),
-        Writer("ONNX", lambda out, given, version: export_onnx(given / "patchcore", out / f"{version}.onnx"), 0),
-        Writer("box detectors", boxes),
-        Writer("SAM", sam),
-        Writer("embeddings", embeddings),
-        Writer("reproduction", reproduced, 4, keeps=("r1",)),
-        *(Writer(f"annotations: {name}", partial(annotations, formats=(name,)), 0) for name in FORMATS),
-        Writer("annotations", partial(annotations, formats=FORMATS, preview=True), 6),
-        Writer("synthetic category", partial(synthetic, workers=1), 8),
-        Writer("synthetic category, 2 processes", partial(synthetic, workers=2), 2),
-        Writer("image stacks", stack, 8),
-        Writer("tar", partial(unpacked, suffix=".tar.gz")),
-        Writer("zip", partial(unpacked, suffix=".zip")),
-        Writer("download", fetched, 12, keeps=(".downloads",)),
-        Writer("copy of Kaggle", kaggle),
-        Writer("sweep", sweep, 5, keeps=("running", "logs"), codes=(1,)),
-        Writer("notebook", notebook, 4, keeps=("r/.91.work",), codes=(1, 2)),
-    )
-}
+def _scored(detector: str, **more: bool) -> Callable[[Path, Path, int], object]:
+    def write(out: Path, given: Path, version: int) -> None:
+        rate = 0.2 + 0.4 * version
+        score(given / detector, [given / "data/widget"], out / "results", force=True, false_alarm_rate=rate, **more)
+
+    return write
+
+
+def _annotated(*formats: str, preview: bool = False) -> Callable[[Path, Path, int], object]:
+    return lambda o, g, v: export_annotations(_table(g), formats, o / "made", seed=v, preview=preview, force=True)
+
+
+_ALL = (
+    Writer("choices", choices),
+    Writer("corrected annotations", annotation),
+    Writer("tables, figures and metrics", run_folder, 2),
+    Writer(
+        "summary", lambda o, g, v: write_summary(o, [Outcome(f"{i:03d}_x", "ran", v, o / "01", {}) for i in range(300)])
+    ),
+    Writer("records", lambda o, g, v: write_json(o / "run.json", {f"key {i}": v for i in range(500)})),
+    Writer(
+        "grades", lambda o, g, v: write_grades(o / "a.csv", [Grade(f"{i}.ipynb", message=str(v)) for i in range(300)])
+    ),
+    # It never writes over a student's work.
+    Writer("exercises", lambda o, g, v: v and not (o / "my-course").exists() and start(o / "my-course")),
+    Writer("executed notebooks", executed),
+    Writer("report", lambda o, g, v: build(g / f"run{v}", o), 6),
+    Writer("outcomes of attempts", attempt, 12, keeps=("kept",)),
+    Writer("checkpoints", checkpoint, 0),
+    Writer("features of defects", guided),
+    Writer("outcomes of methods", imbalance, 6, keeps=("views-", "tail-")),
+    Writer("detector", lambda o, g, v: _fit(g, o / "detector", ("knn", "patchcore")[v]), 12),
+    Writer("scores", _scored("knn"), 5),
+    Writer("overlays", _scored("patchcore", overlays=True, tiff=True)),
+    Writer("ONNX", lambda o, g, v: export_onnx(g / "patchcore", o / f"{v}.onnx"), 0),
+    Writer("box detectors", boxes),
+    Writer("SAM", sam),
+    Writer(
+        "embeddings", lambda o, g, v: embed_files(_segmenter(), list(_table(g)["image"])[v : v + 1], cache=o / "cache")
+    ),
+    Writer("reproduction", reproduced, 4, keeps=("r1",)),
+    *(Writer(f"annotations: {name}", _annotated(name), 0) for name in FORMATS),
+    Writer("annotations", _annotated(*FORMATS, preview=True), 6),
+    Writer("synthetic category", partial(synthetic, workers=1), 8),
+    Writer("synthetic category, 2 processes", partial(synthetic, workers=2), 2),
+    Writer("image stacks", lambda o, g, v: ImageStack.load(_table(g), 32 + 32 * v, cache=o / "cache", workers=2), 8),
+    Writer("tar", partial(unpacked, suffix=".tar.gz")),
+    Writer("zip", partial(unpacked, suffix=".zip")),
+    Writer("download", fetched, 12, keeps=(".downloads",)),
+    Writer("copy of Kaggle", kaggle),
+    Writer("sweep", sweep, 5, keeps=("running", "logs"), codes=(1,)),
+    Writer("notebook", notebook, 4, keeps=("r/.91.work",), codes=(1, 2)),
+)
+WRITERS = {writer.name: writer for writer in _ALL}

@@ -24,6 +24,7 @@ from hw3lib.data.splits import stratified_split
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.schedules import tenth_then_cosine
+from hw3lib.networks.steps import Steps
 from hw3lib.networks.symmetries import boxes_mirrored_by_bits, mirrored_by_bits
 
 from .metrics import Boxes, mean_average_precision, truth_of
@@ -193,24 +194,13 @@ class BoxDetector(ABC):
         steps = self.epochs * math.ceil(len(images) / self.batch_size)
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: tenth_then_cosine(step, steps))
-        learned = [p for group in groups for p in group["params"]]
+        update = Steps(optimizer, schedule, name=self.name, clip=10.0)
         rng, watch = np.random.default_rng(self.seed), Best(self.patience, self.epochs)
         for epoch in tqdm(range(self.epochs), desc=self.name, unit="epoch", disable=not progress):
             losses = []
             for rows in np.array_split(rng.permutation(len(images)), math.ceil(len(images) / self.batch_size)):
                 batch, boxes = self._augmented(images[rows], [targets[row] for row in rows], rng)
-                loss = self._loss(batch, boxes)
-                losses.append(float(loss.detach()))
-                if not math.isfinite(losses[-1]):
-                    raise Hw3Error(
-                        f"{self.name}: the training loss became {losses[-1]} in epoch {epoch + 1} at lr={self.lr:g}; "
-                        "use a lower learning rate"
-                    )
-                optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(learned, 10.0)
-                optimizer.step()
-                schedule.step()
+                losses.append(update(self._loss(batch, boxes)))
             self.history_.append(float(np.mean(losses)))
             tell(epoch + 1)
             if watch.due(epoch) and watch.stop(self._network, lambda: self._score(*held)):

@@ -1,4 +1,2 @@
-from .comparison import RoundTrip, round_trip
-from .registry import FORMATS, Format, Written, find_format
-
-__all__ = ["FORMATS", "Format", "RoundTrip", "Written", "find_format", "round_trip"]
+from .comparison import RoundTrip as RoundTrip, round_trip as round_trip
+from .registry import FORMATS as FORMATS, Format as Format, Written as Written, find_format as find_format

@@ -25,12 +25,16 @@ from .reading import box_instance, check_polygon, image_shape, inside
 _WHOLE = "annotations.json"
 
 
-def write(folder: Path, data: Dataset) -> Lost:
+def write(folder: Path, data: Dataset, beside: bool = False) -> Lost:
     """Write ``annotations/instances_<split>.json`` and ``<split>/<image>``; nothing is lost.
 
     Numbers of images and instances start with 1 and do not repeat between splits. ``iscrowd`` is 0 always, for
-    pycocotools leaves crowds out of its evaluation; images without instances are listed.
+    pycocotools leaves crowds out of its evaluation; images without instances are listed. ``beside`` the images, which
+    are not copied, there is ``annotations.json``, of all of them.
     """
+    if beside:
+        _dump(folder / _WHOLE, to_coco(data))
+        return Lost()
     (folder / "annotations").mkdir()
     for split in SPLITS:
         rows = data.rows(split)
@@ -40,12 +44,6 @@ def write(folder: Path, data: Dataset) -> Lost:
         for row in rows:
             save_image(data.sources[row], folder / split / data.names[row], data.sizes[row], data.reading)
         _dump(folder / "annotations" / f"instances_{split}.json", to_coco(data, split))
-    return Lost()
-
-
-def write_beside(folder: Path, data: Dataset) -> Lost:
-    """Write ``annotations.json``, of all images, which are not copied; nothing is lost."""
-    _dump(folder / _WHOLE, to_coco(data))
     return Lost()
 
 
@@ -109,7 +107,7 @@ def segmentation(instance: Instance) -> list[list[float]] | dict[str, Any]:
 
 
 def read(folder: Path, images: Path | None = None) -> Dataset:
-    """Read what :func:`write` wrote or, given the folder of the images, :func:`write_beside`.
+    """Read what :func:`write` wrote, beside the images if their folder is given.
 
     Raises:
         Hw3Error: as :func:`read_coco`, or an id that two splits share.

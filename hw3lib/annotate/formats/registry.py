@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hw3lib.core.files import atomic_folder
 from hw3lib.errors import Hw3Error
@@ -45,21 +46,19 @@ class Format:
         name: on the command line.
         keeps: ``masks`` or ``boxes``.
         text: what it is and who reads it.
-        writer: where the function is that writes a dataset into an empty folder, ``package.module:function``; it is
-            imported when it is used, so that the names cost nothing.
-        reader: where the function is that reads a folder.
+        module: of this room that writes and reads it; imported when it is used, so that the names cost nothing.
+        writer: function there that writes a dataset into an empty folder.
         boxes_alone: whether one that keeps masks also holds a box that has none.
-        beside: where the function is that writes annotations of images that stay where they are; empty where the
-            format has none.
+        beside: whether it can hold the annotations alone of images that stay where they are.
     """
 
     name: str
     keeps: str
     text: str
-    writer: str
-    reader: str
+    module: str
+    writer: str = "write"
     boxes_alone: bool = False
-    beside: str = ""
+    beside: bool = True
 
     def write(self, folder: str | Path, data: Dataset, *, force: bool = False, beside: bool = False) -> Written:
         """Write a dataset and its images, the folder whole or not at all.
@@ -77,7 +76,7 @@ class Format:
         folder = Path(folder)
         held = self.held(data)
         with atomic_folder(folder, replace=force) as temporary:
-            lost = resolve_name(self.beside if beside else self.writer)(temporary, held)
+            lost = self._function(self.writer)(temporary, held, **({"beside": True} if beside else {}))
         files = sum(path.is_file() for path in folder.rglob("*"))
         lost = replace(lost, boxes=len(data.instances) - len(held.instances))
         return Written(self.name, folder, len(held), len(data.instances), files, lost)
@@ -96,34 +95,21 @@ class Format:
         Raises:
             Hw3Error: the first mistake.
         """
-        if images is None:
-            return resolve_name(self.reader)(Path(folder))
-        return resolve_name(self.reader)(Path(folder), Path(images))
+        return self._function("read")(Path(folder), *([] if images is None else [Path(images)]))
 
-
-def _format(
-    name: str,
-    keeps: str,
-    text: str,
-    module: str,
-    writer: str = "write",
-    boxes_alone: bool = False,
-    beside: bool = True,
-) -> Format:
-    place = f"hw3lib.annotate.formats.{module}"
-    alone = f"{place}:{writer}_beside" if beside else ""
-    return Format(name, keeps, text, f"{place}:{writer}", f"{place}:read", boxes_alone, alone)
+    def _function(self, name: str) -> Callable[..., Any]:
+        return resolve_name(f"hw3lib.annotate.formats.{self.module}:{name}")
 
 
 FORMATS: dict[str, Format] = {
     found.name: found
     for found in (
-        _format("coco", "masks", "COCO instances, JSON: torchvision, pycocotools, CVAT", "coco", boxes_alone=True),
-        _format("voc", "boxes", "Pascal VOC, an XML an image: labelImg, older detectors", "voc"),
-        _format("yolo", "boxes", "YOLO detection: ultralytics, YOLO-World", "yolo", "write_boxes"),
-        _format("yolo-seg", "masks", "YOLO segmentation, polygons: ultralytics", "yolo", "write_polygons"),
-        _format("indexed-png", "masks", "a PNG of class numbers an image: segmentation", "indexed", beside=False),
-        _format("sam", "masks", "an image, mask, box and points an instance: SAM", "sam", beside=False),
+        Format("coco", "masks", "COCO instances, JSON: torchvision, pycocotools, CVAT", "coco", boxes_alone=True),
+        Format("voc", "boxes", "Pascal VOC, an XML an image: labelImg, older detectors", "voc"),
+        Format("yolo", "boxes", "YOLO detection: ultralytics, YOLO-World", "yolo", "write_boxes"),
+        Format("yolo-seg", "masks", "YOLO segmentation, polygons: ultralytics", "yolo", "write_polygons"),
+        Format("indexed-png", "masks", "a PNG of class numbers an image: segmentation", "indexed", beside=False),
+        Format("sam", "masks", "an image, mask, box and points an instance: SAM", "sam", beside=False),
     )
 }
 

@@ -11,7 +11,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from hw3lib.annotate.dataset import SPLITS, UNKNOWN, Dataset
-from hw3lib.annotate.instances import Instance, Instances
+from hw3lib.annotate.instances import Instances
 from hw3lib.annotate.pictures import image_size, save_image
 from hw3lib.core.untrusted import read_text
 from hw3lib.core.values import text
@@ -23,41 +23,28 @@ from .reading import box_instance, image_shape, inside
 _MOST = 10_000_000  # bytes of one XML: tens of thousands of objects
 
 
-def write(folder: Path, data: Dataset) -> Lost:
-    """Write ``Annotations/<stem>.xml``, ``JPEGImages/<image>`` and ``ImageSets/Main/<split>.txt``; boxes are kept."""
-    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
-        (folder / name).mkdir(parents=True)
-    for row, found in enumerate(data.by_image()):
-        name = data.names[row]
-        save_image(data.sources[row], folder / "JPEGImages" / name, data.sizes[row], data.reading)
-        _write_xml(folder / "Annotations" / f"{Path(name).stem}.xml", "JPEGImages", data, row, found)
-    for split in SPLITS:
-        if rows := data.rows(split):
-            stems = "".join(f"{Path(data.names[row]).stem}\n" for row in rows)
-            (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(stems, encoding="utf-8")
-    return _finish(folder, data)
+def write(folder: Path, data: Dataset, beside: bool = False) -> Lost:
+    """Write ``Annotations/<stem>.xml``, ``JPEGImages/<image>`` and ``ImageSets/Main/<split>.txt``; boxes are kept.
 
-
-def write_beside(folder: Path, data: Dataset) -> Lost:
-    """Write ``Annotations/<folder>/<stem>.xml`` of images that are not copied, in the folders that these are in."""
+    ``beside`` images, which are not copied, there is ``Annotations/<folder>/<stem>.xml``, in the folders of these.
+    """
     for row, found in enumerate(data.by_image()):
         name = Path(data.names[row])
         path = folder / "Annotations" / name.with_suffix(".xml")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_xml(path, name.parent.as_posix(), data, row, found)
-    return _finish(folder, data)
-
-
-def _finish(folder: Path, data: Dataset) -> Lost:
+        if not beside:
+            (folder / "JPEGImages").mkdir(exist_ok=True)
+            save_image(data.sources[row], folder / "JPEGImages" / name, data.sizes[row], data.reading)
+        place = name.parent.as_posix() if beside else "JPEGImages"
+        tree = ElementTree.ElementTree(_annotation(place, name.name, data.sizes[row], found, data.licence.name))
+        ElementTree.indent(tree)
+        tree.write(path, encoding="utf-8", xml_declaration=True)
+    for split in () if beside else filter(data.rows, SPLITS):
+        (folder / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
+        stems = "".join(f"{Path(data.names[row]).stem}\n" for row in data.rows(split))
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(stems, encoding="utf-8")
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name in data.classes), encoding="utf-8")
     return Lost(shapes=len(data.instances), iou=None, lowest_iou=None)
-
-
-def _write_xml(path: Path, place: str, data: Dataset, row: int, found: list[Instance]) -> None:
-    name = Path(data.names[row]).name
-    tree = ElementTree.ElementTree(_annotation(place, name, data.sizes[row], found, data.licence.name))
-    ElementTree.indent(tree)
-    tree.write(path, encoding="utf-8", xml_declaration=True)
 
 
 def _annotation(folder, name, size, found, licence) -> ElementTree.Element:
@@ -84,7 +71,7 @@ def _annotation(folder, name, size, found, licence) -> ElementTree.Element:
 def read(folder: Path, images: Path | None = None) -> Dataset:
     """Read what :func:`write` wrote, or others in this layout; the instances fill their boxes.
 
-    Given the folder of the images, read what :func:`write_beside` wrote.
+    Given the folder of the images, read what it wrote beside them.
 
     Raises:
         Hw3Error: XML that is damaged or has a DTD or entities (which could swallow memory or files), a missing image or

@@ -28,7 +28,8 @@ def write_boxes(folder: Path, data: Dataset, beside: bool = False) -> Lost:
     """Write ``images/<split>``, ``labels/<split>`` with rows ``class x y width height``, and ``data.yaml``.
 
     Images without instances have no label file: they are background. ``data.yaml`` has no ``path``, so that its folder
-    is the root wherever it is moved to.
+    is the root wherever it is moved to. ``beside`` images that are not copied there are ``labels/<folder>/<stem>.txt``,
+    ``images.txt``, which lists them, those without label file too, and ``data.yaml`` names no splits.
 
     Raises:
         Hw3Error: no image to train on or none to validate on, or one of fewer than 10 pixels a side.
@@ -63,19 +64,6 @@ def write_polygons(folder: Path, data: Dataset, beside: bool = False) -> Lost:
     merged = _write(folder, data, rows, beside)
     iou, lowest = (float(np.mean(ious)), float(min(ious))) if ious else (1.0, 1.0)
     return Lost(0, filled, pixels, parts, merged, iou, lowest)
-
-
-def write_boxes_beside(folder: Path, data: Dataset) -> Lost:
-    """Write ``labels/<folder>/<stem>.txt``, as :func:`write_boxes`, of images that are not copied, and their names.
-
-    ``images.txt`` lists the images, those without label file too; ``data.yaml`` names the classes, and no splits.
-    """
-    return write_boxes(folder, data, beside=True)
-
-
-def write_polygons_beside(folder: Path, data: Dataset) -> Lost:
-    """As :func:`write_boxes_beside`, with polygons."""
-    return write_polygons(folder, data, beside=True)
 
 
 def _write(folder: Path, data: Dataset, rows: Any, beside: bool) -> int:
@@ -121,7 +109,7 @@ def _refuse(data: Dataset, splits: Sequence[str]) -> None:
 def read(folder: Path, images: Path | None = None) -> Dataset:
     """Read a YOLO folder; boxes and polygons may differ from image to image, but not within one.
 
-    Given the folder of the images, read what :func:`write_boxes_beside` wrote.
+    Given the folder of the images, read what was written beside them.
 
     Raises:
         Hw3Error: no ``data.yaml`` or a wrong one, a label without image, a class that it does not name, a value that

@@ -1,4 +1,2 @@
-from .category import Imported, import_category
-from .registry import SOURCES, Source, find_source
-
-__all__ = ["Imported", "SOURCES", "Source", "find_source", "import_category"]
+from .category import Imported as Imported, import_category as import_category
+from .registry import SOURCES as SOURCES, Source as Source, find_source as find_source

@@ -15,21 +15,18 @@ from hw3lib.data.regions.shapes import run_lengths
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Entry, Polygon, Shape, Told, box
-from .files import ImageFiles, NotFound, files_below
-
-_LISTS = ("images", "annotations")
+from .files import ImageFiles, NotFound, documents
 
 
 def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:
     """The images of one JSON, or of all of COCO's in a folder."""
-    for path in [source] if source.is_file() else [p for p in files_below(source) if p.suffix.lower() == ".json"]:
-        content = read_json(path)
-        if not all(isinstance(content.get(key), list) for key in _LISTS):
-            if path == source:
-                raise Hw3Error(f"{path}: has no lists of 'images' and 'annotations'; expected a COCO file")
-            told.leave("JSON files that are not COCO's", path.name)
-            continue
+    what = "COCO's: expected lists of 'images' and 'annotations'"
+    for path, content in documents(source, ".json", read_json, _fits, what, told):
         yield from _file(content, path, images, told)
+
+
+def _fits(content: dict[str, Any]) -> bool:
+    return all(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
 def _key(value: Any, where: str) -> int | str:

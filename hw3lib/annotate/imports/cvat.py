@@ -15,7 +15,7 @@ from hw3lib.data.regions.shapes import box_corners, runs
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Ellipse, Entry, Polygon, Shape, Told, box, grouped
-from .files import ImageFiles, NotFound, files_below
+from .files import ImageFiles, NotFound, documents
 from .markup import attributes, finite, size_of
 
 _MOST = 200_000_000  # bytes of one XML: some hundred thousand shapes
@@ -23,13 +23,9 @@ _MOST = 200_000_000  # bytes of one XML: some hundred thousand shapes
 
 def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:
     """The images of one XML, or of all of CVAT's in a folder."""
-    for path in [source] if source.is_file() else [p for p in files_below(source) if p.suffix.lower() == ".xml"]:
-        root = read_xml(path, _MOST)
-        if root.tag != "annotations":
-            if path == source:
-                raise Hw3Error(f"{path}: begins with <{root.tag}>; expected CVAT's <annotations>")
-            told.leave("XML files that are not CVAT's", path.name)
-            continue
+    what = "CVAT's: expected <annotations> around all"
+    read = partial(read_xml, most=_MOST)
+    for path, root in documents(source, ".xml", read, lambda root: root.tag == "annotations", what, told):
         if root.find("track") is not None and root.find("image") is None:
             raise Hw3Error(f"{path}: is CVAT for video; expected CVAT for images 1.1: export the task again as that")
         for track in root.findall("track"):

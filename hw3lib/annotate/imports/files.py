@@ -6,13 +6,17 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from hw3lib.data.folders.contents import IMAGE_SUFFIXES, OTHER_PHOTOGRAPHS
 from hw3lib.data.folders.names import SPLITS, is_junk, is_masks
 from hw3lib.data.folders.names import key as plain
+from hw3lib.errors import Hw3Error
+
+from .drawn import Told
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _FETCHED = "at a URL, which is not fetched: download them, and name their folder by --images"
@@ -28,6 +32,23 @@ def files_below(folder: Path) -> Iterator[Path]:
     for place, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if not is_junk(name))
         yield from (Path(place, name) for name in sorted(files) if name[0] != ".")
+
+
+def documents(
+    source: Path, suffix: str, read: Callable[[Path], Any], fits: Callable[[Any], bool], what: str, told: Told
+) -> Iterator[tuple[Path, Any]]:
+    """A file, or those of a folder, that hold what a format's do; others are told of, or refused where one was named.
+
+    Args:
+        what: of whom the files are, and what was expected: ``"labelme's: a list of 'shapes'"``.
+    """
+    for path in [source] if source.is_file() else [p for p in files_below(source) if p.suffix.lower() == suffix]:
+        if fits(content := read(path)):
+            yield path, content
+        elif path == source:
+            raise Hw3Error(f"{path}: is not {what}")
+        else:
+            told.leave(f"{suffix[1:].upper()} files that are not {what.partition(':')[0]}", path.name)
 
 
 def _key(name: str) -> str:

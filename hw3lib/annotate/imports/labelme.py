@@ -18,7 +18,7 @@ from hw3lib.data.pixels.decoding import BROKEN, open_image
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Ellipse, Entry, Polygon, Shape, Told, bounds_of, box, grouped
-from .files import ImageFiles, NotFound, files_below
+from .files import ImageFiles, NotFound, documents
 
 _LINES = ("line", "linestrip")
 _TURNED = ("rotation", "oriented_rectangle")  # four corners
@@ -26,13 +26,11 @@ _TURNED = ("rotation", "oriented_rectangle")  # four corners
 
 def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:
     """The images of one JSON, or of all in a folder."""
-    for path in [source] if source.is_file() else [p for p in files_below(source) if p.suffix.lower() == ".json"]:
-        content = read_json(path)
-        if not isinstance(content.get("shapes"), list):
-            if path == source:
-                raise Hw3Error(f"{path}: has no list of 'shapes'; expected a JSON of labelme")
-            told.leave("JSON files that are not labelme's", path.name)
-        elif entry := _entry(path, content, images, told):
+    what = "labelme's: expected a list of 'shapes'"
+    for path, content in documents(
+        source, ".json", read_json, lambda content: isinstance(content.get("shapes"), list), what, told
+    ):
+        if entry := _entry(path, content, images, told):
             yield entry
 
 

@@ -18,7 +18,7 @@ from hw3lib.data.regions.shapes import box_corners
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Ellipse, Entry, Polygon, Shape, Told
-from .files import ImageFiles, NotFound, files_below
+from .files import ImageFiles, NotFound, documents
 from .labelme import picture
 
 _WORDS = ("rectangle", "ellipse", "polygon", "keypoint", "brush", "bitmask")
@@ -28,20 +28,18 @@ _HEADER = 32 + 5 + 4 * 4  # bits before the runs of a brush
 
 def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:
     """The images of one JSON, or of all in a folder that are lists of tasks."""
-    for path in [source] if source.is_file() else [p for p in files_below(source) if p.suffix.lower() == ".json"]:
-        content = read_json_value(path)
-        tasks = [content] if isinstance(content, dict) and "data" in content else content
-        if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
-            if path == source:
-                raise Hw3Error(
-                    f"{path}: expected a list of tasks with 'data' and 'annotations', as Label Studio exports them as "
-                    "JSON (not JSON-MIN)"
-                )
-            told.leave("JSON files that are not Label Studio's", path.name)
-            continue
+    what = "Label Studio's: expected a list of tasks with 'data' and 'annotations', exported as JSON (not JSON-MIN)"
+    for path, tasks in documents(source, ".json", _tasks, bool, what, told):
         for at, task in enumerate(tasks):
             if entry := _entry(task, path, f"{path}: task {str(task.get('id', at))[:20]}", images, told):
                 yield entry
+
+
+def _tasks(path: Path) -> list[dict[str, Any]]:
+    content = read_json_value(path)
+    tasks = [content] if isinstance(content, dict) and "data" in content else content
+    is_list = isinstance(tasks, list) and all(isinstance(task, dict) and "data" in task for task in tasks)
+    return tasks if is_list else []
 
 
 def _entry(task: dict[str, Any], path: Path, where: str, images: ImageFiles, told: Told) -> Entry | None:

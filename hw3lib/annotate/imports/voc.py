@@ -18,7 +18,7 @@ from hw3lib.data.regions.shapes import Region, box_corners
 from hw3lib.errors import Hw3Error
 
 from .drawn import Bitmap, Entry, Part, Polygon, Shape, Told, bounds_of, box
-from .files import ImageFiles, NotFound, files_below
+from .files import ImageFiles, NotFound, documents, files_below
 from .markup import finite, size_of
 
 _VOID = 255  # the border around an object, of no class
@@ -35,13 +35,8 @@ def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:
     """The images of one XML, or of a folder with their masks."""
     masks = _Masks(source if source.is_dir() else source.parent, images)
     seen = set()
-    for path in [source] if source.is_file() else [p for p in files_below(source) if p.suffix.lower() == ".xml"]:
-        root = read_xml(path)
-        if root.tag != "annotation":
-            if path == source:
-                raise Hw3Error(f"{path}: begins with <{root.tag}>; expected Pascal VOC's <annotation>")
-            told.leave("XML files that are not Pascal VOC's", path.name)
-            continue
+    what = "Pascal VOC's: expected <annotation> around all"
+    for path, root in documents(source, ".xml", read_xml, lambda root: root.tag == "annotation", what, told):
         seen.add(path.stem)
         if entry := _entry(root, path, images, masks, told):
             yield entry

@@ -1,5 +1,3 @@
-from . import evaluation, saved
-from .finetune import FineTuning, fine_tune
-from .sam import Segmenter, propose
-
-__all__ = ["FineTuning", "Segmenter", "evaluation", "fine_tune", "propose", "saved"]
+from . import evaluation as evaluation, saved as saved
+from .finetune import FineTuning as FineTuning, fine_tune as fine_tune
+from .sam import Segmenter as Segmenter, propose as propose

@@ -19,6 +19,7 @@ from hw3lib.annotate.prompts import BOX, CLICK, DETECTOR, PROMPTS, interior_clic
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.losses import dice_loss_per_image
 from hw3lib.networks.schedules import warm_up_then_cosine
+from hw3lib.networks.steps import Steps
 
 from .sam import Embedding, Segmenter, padded
 
@@ -152,6 +153,7 @@ def fine_tune(
     per_epoch = math.ceil(len(train) / settings.batch_size)
     steps = settings.num_epochs * per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_up_then_cosine(step, steps, per_epoch))
+    update = Steps(optimiser, schedule, name=segmenter.name, clip=1.0)
 
     reached = highest = validation.ious(tuned)
     found = [{"epoch": 0, "loss": np.nan, "iou": _mean(reached)}]
@@ -160,19 +162,11 @@ def fine_tune(
         for epoch in range(1, settings.num_epochs + 1):
             losses = []
             for chosen in np.array_split(rng.permutation(len(train)), per_epoch):
-                loss = train.loss(tuned, chosen, rng)
-                if not torch.isfinite(loss):
-                    raise Hw3Error(f"the loss became {loss.item()} in epoch {epoch} at lr={settings.lr:g}; lower lr")
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimiser.step()
+                pull = optimiser.param_groups[0]["lr"] * settings.weight_decay
+                losses.append(update(train.loss(tuned, chosen, rng)))
                 with torch.no_grad():
-                    pull = optimiser.param_groups[0]["lr"] * settings.weight_decay
                     for parameter, origin in zip(parameters, start, strict=True):
                         parameter.lerp_(origin, min(pull, 1.0))
-                schedule.step()
-                losses.append(loss.item())
             reached = validation.ious(tuned)
             found.append({"epoch": epoch, "loss": float(np.mean(losses)), "iou": _mean(reached)})
             bar.set_postfix(loss=f"{found[-1]['loss']:.3f}", iou=f"{found[-1]['iou']:.3f}", refresh=False)

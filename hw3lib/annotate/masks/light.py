@@ -19,6 +19,7 @@ from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
 from hw3lib.networks.losses import dice_loss_per_image
 from hw3lib.networks.patches import stage_names
+from hw3lib.networks.steps import Steps
 
 
 class FrozenFeatures(NamedTuple):
@@ -116,8 +117,8 @@ class LightSegmenter:
             torch.default_generator.manual_seed(self.seed)
             head = _SegmentationHead(low.shape[1], high.shape[1], 1, 128).to(self._device).train()
         optimiser = torch.optim.AdamW(head.parameters(), self.lr)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.num_steps)
-        for step in range(self.num_steps):
+        update = Steps(optimiser, torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.num_steps))
+        for _ in range(self.num_steps):
             rows = rng.choice(len(masks), min(self.batch_size, len(masks)), replace=False)
             given = {"low": low[rows].to(self._device), "high": high[rows].to(self._device)}
             wanted = target[rows].to(self._device)
@@ -125,13 +126,7 @@ class LightSegmenter:
             flips = [axis for axis in (2, 3) if rng.random() < 0.5]
             logits = head({name: m.flip(flips) for name, m in given.items()})[:, 0]
             wanted = wanted.flip([axis - 1 for axis in flips])
-            loss = binary_cross_entropy_with_logits(logits, wanted) + dice_loss_per_image(logits, wanted)
-            if not torch.isfinite(loss):
-                raise Hw3Error(f"the loss became {loss.item()} in step {step + 1} at lr={self.lr:g}; lower lr")
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+            update(binary_cross_entropy_with_logits(logits, wanted) + dice_loss_per_image(logits, wanted))
         self._head = head.eval()
         return self
 

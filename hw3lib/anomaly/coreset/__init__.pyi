@@ -1,4 +1,8 @@
-from .greedy import Coreset, StreamedCoreset, k_center_greedy, memory_estimate, streaming_coreset
-from .selection import working_memory
-
-__all__ = ["Coreset", "StreamedCoreset", "k_center_greedy", "memory_estimate", "streaming_coreset", "working_memory"]
+from .greedy import (
+    Coreset as Coreset,
+    StreamedCoreset as StreamedCoreset,
+    k_center_greedy as k_center_greedy,
+    memory_estimate as memory_estimate,
+    streaming_coreset as streaming_coreset,
+)
+from .selection import working_memory as working_memory

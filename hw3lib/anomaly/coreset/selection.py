@@ -34,14 +34,19 @@ def working_memory(count: int, dim: int, size: int) -> int:
 class Selection:
     """The picks made so far and what is known of every vector's distance to them; see :mod:`.kernels`."""
 
-    def __init__(self, vectors: np.ndarray, size: int, start: int, prune: bool | None, threads: int | None):
+    def __init__(
+        self, vectors: np.ndarray, size: int, start: int, threads: int | None, known: np.ndarray | None = None
+    ):
         count, dim = vectors.shape
-        self.vectors, self.size, self.prune = vectors, size, prune
+        self.vectors, self.size = vectors, size
         self.threads = threads or torch.get_num_threads()
         self.relative = kernels.rounding_bound(dim)
         self.squared = np.full(count, np.inf, np.float32)
         self.nearest = np.zeros(count, np.int32)
         self.exact = np.zeros(count, np.bool_)
+        self.goes_on = known is not None  # from centres that are not among the vectors
+        if known is not None:
+            self.squared[:], self.exact[:] = np.square(known, dtype=np.float64), True
         self.picks = np.empty(size, np.int64)
         self.radii = np.empty(size, np.float32)  # squared; while picking, of each pick before it was one
         # Rough distances lose less where the mean is the origin; the others do not need it.
@@ -139,7 +144,8 @@ class Selection:
         new = slice(self.settled, self.done)
         np.subtract(self.vectors[self.picks[new]], self.mean, out=self.centres[new])
         pairs = len(self.vectors) * (self.done - self.settled)
-        computed = self._settle_pruned(pool) if self.settled and self.prune is not False else None
+        # The triangle inequality would need the centres from which it goes on.
+        computed = self._settle_pruned(pool) if self.settled and not self.goes_on else None
         if computed is None:
             self._settle_all(pool)
         self.computed += pairs if computed is None else computed
@@ -148,7 +154,7 @@ class Selection:
 
     def _settle_pruned(self, pool: ThreadPoolExecutor) -> int | None:
         """Settle what the triangle inequality leaves; gives the number of distances, None if it leaves too much."""
-        if self.prune is None and self._share_left() > _PRUNE_BELOW:
+        if self._share_left() > _PRUNE_BELOW:
             return None
         state = (self.squared, self.nearest, self.exact)
         radii = kernels.cluster_radii(*state, self.done, self.relative)

@@ -11,6 +11,7 @@ from torch import nn
 
 from hw3lib.anomaly.detector import Rows
 from hw3lib.errors import Hw3Error
+from hw3lib.networks.steps import Steps
 
 from .trained import Trained, as_input
 
@@ -66,13 +67,10 @@ class Autoencoder(Trained[nn.Module]):
     def _fit(self, images: Rows, progress: bool) -> None:
         self._network = self._new(self._build)
         optimiser = torch.optim.Adam(self._network.parameters(), self.lr, weight_decay=self.weight_decay)
+        update = Steps(optimiser, name=self.name)
 
-        def step(batch: np.ndarray) -> torch.Tensor:
-            loss = self._residual(torch.from_numpy(batch).to(self._torch_device)).mean()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            return loss
+        def step(batch: np.ndarray) -> float:
+            return update(self._residual(torch.from_numpy(batch).to(self._torch_device)).mean())
 
         self._learn(images, step, progress)
         self._network.eval()

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly.detector import Rows
 from hw3lib.networks import backbones
 from hw3lib.networks.patches import stage_names
+from hw3lib.networks.steps import Steps
 
 from .painted_defects import paste_patch, paste_scar
 from .trained import Trained
@@ -79,19 +80,14 @@ class CutPaste(Trained[backbones.Backbone]):
             {"params": head.parameters(), "lr": 10 * self.lr},
         ]
         optimiser = torch.optim.Adam(groups, self.lr)
-        schedule = CosineAnnealingLR(optimiser, self.num_steps)
+        update = Steps(optimiser, CosineAnnealingLR(optimiser, self.num_steps), name=self.name)
         rng = np.random.default_rng([self.seed, 1])
 
-        def step(batch: np.ndarray) -> torch.Tensor:
+        def step(batch: np.ndarray) -> float:
             changed = [paste(image, rng)[0] for paste in (paste_patch, paste_scar) for image in batch]
             inputs = torch.from_numpy(np.concatenate([batch, changed])).to(self._torch_device)
             labels = torch.arange(3, device=self._torch_device).repeat_interleave(len(batch))
-            loss = cross_entropy(head(self._features(inputs).mean((2, 3))), labels)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            return loss
+            return update(cross_entropy(head(self._features(inputs).mean((2, 3))), labels))
 
         self._learn(images, step, progress)
         backbone.requires_grad_(False)

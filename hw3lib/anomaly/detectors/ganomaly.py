@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, mse_l
 
 from hw3lib.anomaly.detector import Rows
 from hw3lib.errors import Hw3Error
+from hw3lib.networks.steps import Steps
 
 from .trained import Trained, as_input
 
@@ -79,25 +80,22 @@ class GANomaly(Trained[nn.ModuleDict]):
         network = self._network = self._new(self._build).train()
         critic = self._new(lambda: _Critic(self._side, self.channels).apply(_initialise)).train()
         betas = (self.beta, 0.999)
-        generator_step = torch.optim.Adam(network.parameters(), lr=self.lr, betas=betas)
-        critic_step = torch.optim.Adam(critic.parameters(), lr=self.lr, betas=betas)
+        generate, judge = (
+            Steps(torch.optim.Adam(part.parameters(), lr=self.lr, betas=betas), name=self.name)
+            for part in (network, critic)
+        )
 
-        def step(batch: np.ndarray) -> torch.Tensor:
+        def step(batch: np.ndarray) -> float:
             real = self._inputs(torch.from_numpy(batch).to(self._torch_device))
             fake, code, second = self._codes(real)
             critic.requires_grad_(False)
             adv, con, enc = generator_losses(real, fake, code, second, critic(real)[1], critic(fake)[1])
-            loss = self.w_adv * adv + self.w_con * con + self.w_enc * enc
-            generator_step.zero_grad(set_to_none=True)
-            loss.backward()
-            generator_step.step()
+            loss = generate(self.w_adv * adv + self.w_con * con + self.w_enc * enc)
 
             critic.requires_grad_(True)
             verdict = torch.cat([critic(real)[0], critic(fake.detach())[0]])
             truth = torch.cat([torch.ones(len(real)), torch.zeros(len(real))]).to(verdict.device)
-            critic_step.zero_grad(set_to_none=True)
-            binary_cross_entropy_with_logits(verdict, truth).backward()
-            critic_step.step()
+            judge(binary_cross_entropy_with_logits(verdict, truth))
             return loss
 
         self._learn(images, step, progress)

@@ -15,6 +15,7 @@ from hw3lib.anomaly.detector import Rows
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import double
 from hw3lib.networks.patches import PATCHES, locally_aware, stage_names
+from hw3lib.networks.steps import Steps
 
 from .trained import Trained, as_input
 
@@ -94,16 +95,8 @@ class DeepSVDD(Trained["_Sphere"]):
         # The paper searches at one rate and then refines at a tenth of it.
         schedule = MultiStepLR(optimiser, [max(1, self.num_steps * 3 // 5)])
         network.train()
-
-        def step(batch: np.ndarray) -> torch.Tensor:
-            loss = network(self._ready(batch)).mean()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            return loss
-
-        self._learn(data, step, progress, batch_size)
+        update = Steps(optimiser, schedule, name=self.name)
+        self._learn(data, lambda batch: update(network(self._ready(batch)).mean()), progress, batch_size)
         network.eval()
 
     def _read(self, images: Rows, progress: bool) -> np.ndarray:

@@ -16,6 +16,7 @@ from hw3lib.networks import backbones
 from hw3lib.networks.devices import double
 from hw3lib.networks.losses import squared_dice_loss_of_batch
 from hw3lib.networks.patches import stage_names
+from hw3lib.networks.steps import Steps
 
 from .painted_defects import paint_defect
 from .trained import Trained
@@ -65,23 +66,18 @@ class SyntheticDefects(Trained["_DefectHead"]):
     def _fit(self, images: Rows, progress: bool) -> None:
         head = self._network = self._new(self._build)
         optimiser = torch.optim.Adam(head.parameters(), self.lr)
-        schedule = CosineAnnealingLR(optimiser, self.num_steps)
+        update = Steps(optimiser, CosineAnnealingLR(optimiser, self.num_steps), name=self.name)
         rng = np.random.default_rng([self.seed, 1])
         self._standardise(images)
 
-        def step(batch: np.ndarray) -> torch.Tensor:
+        def step(batch: np.ndarray) -> float:
             inputs, masks = batch.copy(), np.zeros((len(batch), *batch.shape[2:]), np.float32)
             for i in range(len(batch) // 2):
                 inputs[i], masks[i] = paint_defect(batch[i], images[int(rng.integers(len(images)))], rng)
             target = torch.from_numpy(masks).to(self._torch_device)
             logits = head(self._maps(torch.from_numpy(inputs)))
             logits = interpolate(logits, size=target.shape[1:], mode="bilinear", align_corners=False)[:, 0]
-            loss = binary_cross_entropy_with_logits(logits, target) + squared_dice_loss_of_batch(logits, target)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            return loss
+            return update(binary_cross_entropy_with_logits(logits, target) + squared_dice_loss_of_batch(logits, target))
 
         self._learn(images, step, progress)
         head.eval()

@@ -1,3 +1,7 @@
-from .metrics import BestF1, ImageMetrics, PixelMetrics, check_scores, image_metrics
-
-__all__ = ["BestF1", "ImageMetrics", "PixelMetrics", "check_scores", "image_metrics"]
+from .metrics import (
+    BestF1 as BestF1,
+    ImageMetrics as ImageMetrics,
+    PixelMetrics as PixelMetrics,
+    check_scores as check_scores,
+    image_metrics as image_metrics,
+)

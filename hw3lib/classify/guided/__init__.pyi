@@ -1,3 +1,9 @@
-from .classifier import PARTS, WHOLE, DefectGuided, GuidedFeatures, extract_features, good_images, run_guided
-
-__all__ = ["DefectGuided", "GuidedFeatures", "PARTS", "WHOLE", "extract_features", "good_images", "run_guided"]
+from .classifier import (
+    PARTS as PARTS,
+    WHOLE as WHOLE,
+    DefectGuided as DefectGuided,
+    GuidedFeatures as GuidedFeatures,
+    extract_features as extract_features,
+    good_images as good_images,
+    run_guided as run_guided,
+)

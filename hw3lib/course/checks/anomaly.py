@@ -237,7 +237,7 @@ def beats_pooled_features(rng: np.random.Generator, function: Any, good: np.ndar
         function: ``f(good, test) -> scores``.
         good: float ``(N, P, D)``, the features of P patches of N good images.
     """
-    test, is_defect = hidden.drawn("beats_pooled_features", rng)
+    test, is_defect = hidden.drawn("beats_pooled_features", function)
     given = f"{len(good)} good and {len(test)} hidden images"
     expected = np.zeros(len(test))
     scores = numbers(call(function, good, test, given=given), expected, f"{given}, the scores")

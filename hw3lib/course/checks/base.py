@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from hw3lib.course.exercises import tell
+
 Case = tuple[str, tuple]  # what is given, in words; the arguments
 Mistake = tuple[Callable, str]  # a usual wrong answer, and the idea that it lacks
 TRIED: list[str] = []  # names of the checks called in this session, in order
@@ -24,14 +26,14 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this instead of the traceback, which would lead the reader into this package.
-        return [f"not yet: {self}"]
+        return [tell(f"not yet: {self}")]
 
 
 class NotAnswered(CheckFailed):
     """There is no answer so far."""
 
     def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+        return [tell(str(self))]
 
 
 def generator() -> np.random.Generator:
@@ -64,7 +66,7 @@ def check(body: Callable[..., str]) -> Callable[..., None]:
             failed = CheckFailed(f"this answer cannot be judged ({type(error).__name__}: {error})")
         else:
             PASSED.add(name)
-            print(f"correct: {said}")
+            print(tell(f"correct: {said}"))
             return
         raise failed from None
 
@@ -112,11 +114,12 @@ def call(function: Any, *arguments: Any, given: str, library: bool = False) -> A
         if isinstance(error, NotImplementedError) and every[-1].filename == _file(function):
             raise NotAnswered
         frames = [frame for frame in every if frame.filename == _file(function)]
-        where = f", line {frames[-1].lineno} ({frames[-1].line})" if frames and frames[-1].line else ""
-        why = ""
-        if isinstance(error, IndexError | TypeError) and "integer" in str(error):
-            why = "; an index is a whole number, and np.ceil, np.round and / give floats: int() makes one"
-        raise CheckFailed(f"{name} raised {type(error).__name__} on {given}{where}: {error}{why}")
+        if frames and frames[-1].line:
+            given = f"{given}, line {frames[-1].lineno} ({frames[-1].line})"
+        said = str(error)
+        if isinstance(error, IndexError | TypeError) and "integer" in said:
+            said = f"{said}; an index is a whole number, and np.ceil, np.round and / give floats: int() makes one"
+        raise CheckFailed(f"{name} raised {type(error).__name__} on {given}: {said}")
     if value is None:
         raise CheckFailed(f"{name} gave None on {given}; is there a return statement?")
     return value

@@ -16,10 +16,10 @@ HINTS = "hints.json"  # beside the student's notebooks: name of the check, and h
 def hint() -> None:
     """Print the next of three hints on the exercise that was checked last; that it was asked is remembered."""
     name = _last()
-    hints = exercises.guidance(name).hints
+    hints = exercises.guidance(name, exercises.language_here()).hints
     asked = asked_hints(Path.cwd())
     number = min(asked.get(name, 0) + 1, len(hints))
-    print(f"hint {number} of {len(hints)}: {hints[number - 1]}")
+    print(exercises.tell(f"hint {number} of {len(hints)}: {hints[number - 1]}"))
     write_json(Path(HINTS), asked | {name: number})
 
 
@@ -31,7 +31,9 @@ def solution() -> None:
     """
     name = _last()
     if name not in PASSED:
-        raise Hw3Error("the solution is shown once the check has passed; checks.hint() gives the next hint")
+        raise Hw3Error(
+            exercises.tell("the solution is shown once the check has passed; checks.hint() gives the next hint")
+        )
     print(exercises.guidance(name).solution)
 
 
@@ -46,5 +48,7 @@ def asked_hints(folder: Path) -> dict[str, int]:
 
 def _last() -> str:
     if not TRIED:
-        raise Hw3Error("run the check of an exercise first: hints are on the exercise that was checked last")
+        raise Hw3Error(
+            exercises.tell("run the check of an exercise first: hints are on the exercise that was checked last")
+        )
     return TRIED[-1]

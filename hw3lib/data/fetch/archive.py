@@ -27,6 +27,7 @@ _SPECIAL = "a link or a special file"
 # Photographs hardly shrink. Only content made to fill a disk is this many times smaller packed than unpacked; small
 # archives (masks alone, test fixtures) may be.
 _BOMB_RATIO, _BOMB_FROM = 200, 100_000_000
+_MOST_FILES, _MOST_BYTES = 200_000, 20_000_000_000  # entries, unpacked or not; four times the size of MVTec AD
 
 
 @dataclass
@@ -40,15 +41,7 @@ class _Member:
     open: Callable[[], IO[bytes] | None]  # of a folder there is nothing
 
 
-def extract(
-    archive: str | Path,
-    target: str | Path,
-    folder: str | None = None,
-    *,
-    max_files: int = 200_000,
-    max_bytes: int = 20_000_000_000,
-    progress: bool = True,
-) -> Path:
+def extract(archive: str | Path, target: str | Path, folder: str | None = None, *, progress: bool = True) -> Path:
     """Unpack a tar (plain, gz, bz2, xz) or zip archive into the new folder ``target``, completely or not at all.
 
     Args:
@@ -56,8 +49,6 @@ def extract(
         target: folder to make.
         folder: unpack only what is in the folder of this name, which may be inside one or two others; ``target``
             then holds its content. Of several such folders the first one counts.
-        max_files: highest number of entries in the archive, unpacked or not.
-        max_bytes: highest sum of their unpacked sizes. The default is four times the size of MVTec AD.
 
     Returns:
         ``target``.
@@ -79,7 +70,7 @@ def extract(
             file.seek(0)
             members = _zip_members(file) if magic in (b"PK\x03\x04", b"PK\x05\x06") else _tar_members(file, target)
             size = archive.stat().st_size
-            chosen = _chosen(archive, _checked(archive, members, size, max_files, max_bytes), folder)
+            chosen = _chosen(archive, _checked(archive, members, size), folder)
             bar = tqdm(total=size, unit="B", unit_scale=True, desc=f"unpacking {archive.name}", disable=not progress)
             with bar:
                 for member, parts in chosen:
@@ -135,9 +126,7 @@ def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
         yield _Member(info.filename, info.file_size, info.filename.endswith("/"), refused, partial(packed.open, info))
 
 
-def _checked(
-    archive: Path, members: Iterator[_Member], packed: int, max_files: int, max_bytes: int
-) -> Iterator[_Member]:
+def _checked(archive: Path, members: Iterator[_Member], packed: int) -> Iterator[_Member]:
     """Pass on what may be unpacked; every entry is judged by its header before a byte of it is read."""
     total = 0
     for number, member in enumerate(members, 1):
@@ -146,10 +135,10 @@ def _checked(
             _refuse(archive, f"its entry {member.name!r} is an absolute path or leads out of the target")
         if member.refused:
             _refuse(archive, f"its entry {member.name!r} is {member.refused}")
-        if number > max_files:
-            _refuse(archive, f"it has more than {max_files} entries, the limit")
-        if total > max_bytes:
-            _refuse(archive, f"up to its entry {member.name!r} it unpacks to more than {human_bytes(max_bytes)}")
+        if number > _MOST_FILES:
+            _refuse(archive, f"it has more than {_MOST_FILES} entries, the limit")
+        if total > _MOST_BYTES:
+            _refuse(archive, f"up to its entry {member.name!r} it unpacks to more than {human_bytes(_MOST_BYTES)}")
         if total > max(_BOMB_FROM, _BOMB_RATIO * packed):
             _refuse(archive, f"it unpacks to more than {_BOMB_RATIO} times its own size")
         yield member

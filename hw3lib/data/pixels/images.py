@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
@@ -26,9 +26,6 @@ from .depth import (
 )
 from .geometry import FILL, Geometry, refuse_tiles
 from .reading import PLAIN, Polygons, Reading, reading_of
-
-if TYPE_CHECKING:
-    pass
 
 
 class Decoded(NamedTuple):

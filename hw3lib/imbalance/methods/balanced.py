@@ -19,8 +19,7 @@ class BalancedBatchSampler(Sampler[list[int]]):
     used up is shuffled anew. An epoch ends when the largest class has come once: ``ceil(n_max / per_class)`` batches,
     the last of which may hold images of the largest class for the second time.
 
-    Each pass is another epoch with another order. ``set_epoch(e)`` goes to epoch ``e``, whose order depends on the seed
-    and on ``e`` alone.
+    Each pass is another epoch, whose order depends on the seed and on its number, ``epoch``, alone.
 
     Args:
         labels: int ``(N,)``; every value that occurs is a class.
@@ -39,10 +38,6 @@ class BalancedBatchSampler(Sampler[list[int]]):
             raise Hw3Error(f"per_class={per_class}, seed={seed}: expected 1 or more, and 0 or more")
         self.groups = [np.flatnonzero(y == c) for c in np.unique(y)]
         self.per_class, self.seed, self.epoch = per_class, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next pass is this epoch, from 0."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -16,6 +16,7 @@ from hw3lib.core.seeds import spawned
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.augment import RandomView
 from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.steps import Steps, shuffled_batches
 from hw3lib.networks.trainer import make_optimiser, predict
 
 Loss = Callable[["Head", torch.Tensor, torch.Tensor, int], torch.Tensor]
@@ -94,16 +95,6 @@ def plain_loss(head: Head, x: torch.Tensor, y: torch.Tensor, step: int) -> torch
     return cross_entropy(head(x), y)
 
 
-def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Batches of always ``batch_size`` positions below ``n``, without end; one shuffling follows the other."""
-    queue = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(queue) < batch_size:
-            queue = torch.cat([queue, torch.randperm(n, generator=generator)])
-        yield queue[:batch_size]
-        queue = queue[batch_size:]
-
-
 def train_head(
     head: Head,
     views: torch.Tensor,
@@ -129,18 +120,13 @@ def train_head(
         Hw3Error: the loss is no longer finite.
     """
     batches = batches or shuffled_batches(len(views), recipe.batch_size, generator)
-    optimiser = make_optimiser("adam", head.parameters(), recipe.lr, 0.0)
+    update = Steps(make_optimiser("adam", head.parameters(), recipe.lr, 0.0))
     pick = RandomView()
     head.train()
     for step in range(recipe.steps):
         rows = torch.as_tensor(next(batches)).to(views.device)
         x = pick.of_rows(views, rows, pick.draw(len(rows), generator).to(views.device))
-        value = loss(head, x, y[rows], step)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        optimiser.step()
-    if not torch.isfinite(value):
-        raise Hw3Error(f"the training loss became {value.item()} at learning rate {recipe.lr:g}; use a lower one")
+        update(loss(head, x, y[rows], step))
     return head.eval()
 
 

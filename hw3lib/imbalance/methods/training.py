@@ -17,11 +17,12 @@ from hw3lib.core.seeds import spawned
 from hw3lib.imbalance.oversamplers.base import Oversampler
 from hw3lib.imbalance.oversamplers.copy_paste import CopyPaste
 from hw3lib.networks.augment import RandomView
+from hw3lib.networks.steps import shuffled_batches
 
 from .adsh import TAU, adaptive_thresholds, unlabelled_loss
 from .balanced import BalancedBatchSampler
 from .feature_cloud import FeatureCloud, cloud_logits
-from .heads import Embedder, Head, Loss, Recipe, plain_loss, shuffled_batches, train_head, weakly
+from .heads import Embedder, Head, Loss, Recipe, plain_loss, train_head, weakly
 from .losses import LogitAdjustment, focal_loss
 
 Scores = Callable[[torch.Tensor], torch.Tensor]

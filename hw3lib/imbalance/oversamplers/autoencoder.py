@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from hw3lib.networks.steps import Steps, shuffled_batches
 
 from .base import Oversampler, OversamplerError, check_number
 
@@ -95,28 +98,25 @@ def train_autoencoder(
     generator = torch.Generator().manual_seed(seed)
     # DCGAN's momentum (Radford et al., arXiv 1511.06434): 0.9 needs more than twice the steps on so few images.
     fused = device.type in ("cpu", "cuda")
-    optimizer = torch.optim.Adam(network.parameters(), lr, betas=(0.5, 0.999), fused=fused)
+    update = Steps(torch.optim.Adam(network.parameters(), lr, betas=(0.5, 0.999), fused=fused))
     members = [torch.from_numpy(np.flatnonzero(labels == c)) for c in np.unique(labels)]
     history = []
     network.train()
-    order = torch.empty(0, dtype=torch.long)
+    batches = shuffled_batches(len(images), min(batch_size, len(images)), generator)
     for _ in range(steps):
-        if len(order) < min(batch_size, len(images)):
-            order = torch.cat([order, torch.randperm(len(images), generator=generator)])
-        batch, order = images[order[:batch_size].to(device)], order[batch_size:]
+        batch = images[next(batches).to(device)]
         reconstruction = F.mse_loss(network.decode(network.encode(batch)), batch)
         extra = reconstruction.new_zeros(())
         if penalty is not None:
             rows = members[int(torch.randint(len(members), (), generator=generator))]
             rows = rows[torch.randperm(len(rows), generator=generator)[:batch_size]]
             extra = penalty(network, images[rows.to(device)], generator)
-        optimizer.zero_grad(set_to_none=True)
-        (reconstruction + extra).backward()
-        optimizer.step()
+        update(reconstruction + extra)
         history.append((float(reconstruction.detach()), float(extra.detach())))
     return network.eval(), pd.DataFrame(history, columns=["reconstruction", "penalty"])
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class LatentOversampler(Oversampler):
     """Base of the oversamplers that train an autoencoder and make images between latent vectors.
 
@@ -144,27 +144,13 @@ class LatentOversampler(Oversampler):
 
     takes_vectors = False
 
-    def __init__(
-        self,
-        *,
-        image_size=64,
-        latent_dim=64,
-        width=16,
-        steps=1000,
-        batch_size=8,
-        lr=3e-3,
-        device="cpu",
-        sampling_strategy="auto",
-        random_state=None,
-    ):
-        super().__init__(sampling_strategy=sampling_strategy, random_state=random_state)
-        self.image_size = image_size
-        self.latent_dim = latent_dim
-        self.width = width
-        self.steps = steps
-        self.batch_size = batch_size
-        self.lr = lr
-        self.device = device
+    image_size: int = 64
+    latent_dim: int = 64
+    width: int = 16
+    steps: int = 1000
+    batch_size: int = 8
+    lr: float = 3e-3
+    device: str = "cpu"
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Latent vectors, float32 ``(N, latent_dim)``, of images, uint8 ``(N, 3, H, W)``."""

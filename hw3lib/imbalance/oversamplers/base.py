@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,6 +21,7 @@ class OversamplerError(Hw3Error, ValueError):
     """Bad input of an oversampler; also a ``ValueError``, which imbalanced-learn's manners ask for."""
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class Oversampler(BaseOverSampler):
     """Base of the oversamplers.
 
@@ -41,9 +43,8 @@ class Oversampler(BaseOverSampler):
     takes_vectors = True
     interpolates = True  # between two samples of a class
 
-    def __init__(self, *, sampling_strategy="auto", random_state=None):
-        super().__init__(sampling_strategy=sampling_strategy)
-        self.random_state = random_state
+    sampling_strategy: str | float | dict = "auto"
+    random_state: int | np.random.RandomState | None = None
 
     def fit(self, X, y):
         """Check the data and find how many samples each class needs (``sampling_strategy_``)."""

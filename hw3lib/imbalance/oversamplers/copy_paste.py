@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
@@ -27,6 +29,7 @@ def paste(image: np.ndarray, mask: np.ndarray, background: np.ndarray, margin: i
     return np.rint(share * image + (1 - share) * background.astype(np.float32)).astype(np.uint8)
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class CopyPaste(Oversampler):
     """New images of a defect type: the defect of one of its images on a good image, both drawn at random.
 
@@ -51,11 +54,9 @@ class CopyPaste(Oversampler):
     takes_vectors = False
     interpolates = False
 
-    def __init__(self, *, masks=None, background="good", margin=0.02, sampling_strategy="auto", random_state=None):
-        super().__init__(sampling_strategy=sampling_strategy, random_state=random_state)
-        self.masks = masks
-        self.background = background
-        self.margin = margin
+    masks: np.ndarray | None = None
+    background: str | int | None = "good"
+    margin: float = 0.02
 
     def _make(self, X, y, needed, rng):
         check_number("margin", self.margin, 0, whole=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from sklearn.neighbors import NearestNeighbors
@@ -68,6 +70,7 @@ def between(latents: np.ndarray, parents: np.ndarray, gaps: np.ndarray) -> np.nd
     return first + gaps[:, None] * (second - first)
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class DeepSmote(LatentOversampler):
     """DeepSMOTE (Dablain, Krawczyk and Chawla, arXiv 2105.02340, Algorithm 1).
 
@@ -84,34 +87,8 @@ class DeepSmote(LatentOversampler):
         sampling_strategy, random_state: see :class:`Oversampler`.
     """
 
-    def __init__(
-        self,
-        *,
-        variant="paper",
-        k_neighbors=5,
-        image_size=64,
-        latent_dim=64,
-        width=16,
-        steps=1000,
-        batch_size=8,
-        lr=3e-3,
-        device="cpu",
-        sampling_strategy="auto",
-        random_state=None,
-    ):
-        super().__init__(
-            image_size=image_size,
-            latent_dim=latent_dim,
-            width=width,
-            steps=steps,
-            batch_size=batch_size,
-            lr=lr,
-            device=device,
-            sampling_strategy=sampling_strategy,
-            random_state=random_state,
-        )
-        self.variant = variant
-        self.k_neighbors = k_neighbors
+    variant: str = "paper"
+    k_neighbors: int = 5
 
     def _fit_resample(self, X, y):
         if self.variant not in VARIANTS:

@@ -7,6 +7,8 @@ here, and every number, is this project's own choice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from sklearn.cluster import DBSCAN
@@ -63,6 +65,7 @@ def allot(clusters: np.ndarray, number: int) -> np.ndarray:
     return result
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class LroStyle(LatentOversampler):
     """LRO-style oversampling, this project's reconstruction of Kim et al. 2021 (see the module).
 
@@ -85,32 +88,7 @@ class LroStyle(LatentOversampler):
         rejected_: new images that no draw brought below the limit of their class.
     """
 
-    def __init__(
-        self,
-        *,
-        noise=0.1,
-        image_size=64,
-        latent_dim=64,
-        width=16,
-        steps=1000,
-        batch_size=8,
-        lr=3e-3,
-        device="cpu",
-        sampling_strategy="auto",
-        random_state=None,
-    ):
-        super().__init__(
-            image_size=image_size,
-            latent_dim=latent_dim,
-            width=width,
-            steps=steps,
-            batch_size=batch_size,
-            lr=lr,
-            device=device,
-            sampling_strategy=sampling_strategy,
-            random_state=random_state,
-        )
-        self.noise = noise
+    noise: float = 0.1
 
     def _fit_resample(self, X, y):
         check_number("noise", self.noise, 0, whole=False)

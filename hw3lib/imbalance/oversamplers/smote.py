@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from imblearn.over_sampling import SMOTE, SVMSMOTE, BorderlineSMOTE, RandomOverSampler
@@ -33,6 +34,7 @@ class RandomOversampler(Oversampler):
         return tags
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class SmoteOversampler(Oversampler):
     """SMOTE (Chawla et al. 2002, arXiv 1106.1813) with as many neighbours as a tiny class has.
 
@@ -48,10 +50,8 @@ class SmoteOversampler(Oversampler):
         k_neighbors_: the number used, by class.
     """
 
-    def __init__(self, *, kind="smote", k_neighbors=5, sampling_strategy="auto", random_state=None):
-        super().__init__(sampling_strategy=sampling_strategy, random_state=random_state)
-        self.kind = kind
-        self.k_neighbors = k_neighbors
+    kind: str = "smote"
+    k_neighbors: int = 5
 
     def _make(self, X, y, needed, rng):
         if self.kind not in KINDS:

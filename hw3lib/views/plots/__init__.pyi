@@ -1,15 +1,12 @@
-from . import anomaly, boxes, classify, dataset, explain, imbalance, masks, student_reports, style
-from .style import nothing
-
-__all__ = [
-    "anomaly",
-    "boxes",
-    "classify",
-    "dataset",
-    "explain",
-    "imbalance",
-    "masks",
-    "nothing",
-    "student_reports",
-    "style",
-]
+from . import (
+    anomaly as anomaly,
+    boxes as boxes,
+    classify as classify,
+    dataset as dataset,
+    explain as explain,
+    imbalance as imbalance,
+    masks as masks,
+    student_reports as student_reports,
+    style as style,
+)
+from .style import nothing as nothing

@@ -24,7 +24,7 @@ from hw3lib.data.pixels.images import read_row
 from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, keep_aspect, nothing, outline
+from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, confusion, keep_aspect, nothing, outline
 
 PAGE = 6  # images on a page
 _BLUES = sns.light_palette(BLUE, as_cmap=True)
@@ -377,19 +377,8 @@ def _confusion(axes: plt.Axes, is_defect: np.ndarray, called: np.ndarray) -> Non
     matrix = np.array(
         [[(is_defect == kind)[called == answer].sum() for answer in (False, True)] for kind in (False, True)]
     )
-    sns.heatmap(
-        matrix / np.maximum(matrix.sum(1, keepdims=True), 1),
-        annot=matrix,
-        fmt="d",
-        cmap=_BLUES,
-        vmin=0,
-        vmax=1,
-        cbar=False,
-        square=True,
-        ax=axes,
-        xticklabels=["good", "anomalous"],
-        yticklabels=["good", "defective"],
-    )
+    names = {"xticklabels": ["good", "anomalous"], "yticklabels": ["good", "defective"]}
+    confusion(axes, matrix, cmap=_BLUES, **names)
     axes.set(xlabel="called", ylabel="is")
     axes.set_title(f"{matrix[0, 1]} false alarms, {matrix[1, 0]} defects missed", fontsize=10)
     axes.tick_params(length=0)

@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 
 from hw3lib.classify.result import Result
 from hw3lib.core.fonts import pretty
-from hw3lib.views.plots.style import BLUE, GREY, ORANGE, nothing
+from hw3lib.views.plots.style import BLUE, GREY, ORANGE, confusion, nothing
 
 
 def leaderboard(table: pd.DataFrame, baseline: str) -> Figure:
@@ -77,22 +77,8 @@ def confusions(results: list[Result]) -> Figure:
     for axes in grid.flat[len(results) :]:
         axes.set_axis_off()
     for i, (axes, result) in enumerate(zip(grid.flat, results, strict=False)):
-        matrix = result.confusion()
-        share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-        sns.heatmap(
-            share,
-            annot=matrix,
-            fmt="d",
-            cmap="Blues",
-            vmin=0,
-            vmax=1,
-            cbar=False,
-            square=True,
-            ax=axes,
-            xticklabels=names,
-            yticklabels=names if i % per_line == 0 else False,
-            annot_kws={"fontsize": 8},
-        )
+        shown = {"xticklabels": names, "yticklabels": names if i % per_line == 0 else False}
+        confusion(axes, result.confusion(), cmap="Blues", annot_kws={"fontsize": 8}, **shown)
         axes.set_title(fill(f"{result.attempt.name}: {result.accuracies.mean():.0%}", 24), fontsize=10)
         axes.set(xlabel="predicted", ylabel="true" if i % per_line == 0 else "")
         axes.tick_params(labelsize=8, length=0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from hw3lib.core.fonts import chinese_fonts
@@ -39,6 +40,12 @@ def nothing(why: str) -> Figure:
     axes.text(0.5, 0.5, why, ha="center", va="center")
     axes.set_axis_off()
     return figure
+
+
+def confusion(axes: plt.Axes, matrix: np.ndarray, **look: Any) -> None:
+    """A confusion matrix: the colour is the share of the line, the number the count."""
+    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    sns.heatmap(share, annot=matrix, fmt="d", vmin=0, vmax=1, cbar=False, square=True, ax=axes, **look)
 
 
 def outline(axes: plt.Axes, mask: np.ndarray) -> None:

@@ -406,7 +406,7 @@ WRONG = {
         ((EXPLANATION, EXPLANATION), "expected your function"),
     ],
     "beats_nearest_mean": [
-        (learned(NearestCentroid()), "every feature count alike"),
+        (learned(NearestCentroid()), "are all in one unit"),
         (lambda x, y, t: np.where(learned(RidgeClassifier())(x, y, t) == "a", "b", "a"), "that is worse"),
         (lambda x, y, t: np.full(len(t), "a"), "points"),
         (lambda x, y, t: np.random.default_rng(next(tick)).choice(y, len(t)), "points"),
