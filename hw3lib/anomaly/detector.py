@@ -182,6 +182,63 @@ class Detector(Calibrated):
         self.set_false_alarm_rate(false_alarm_rate)
         return self
 
+    def extend(self, good: Images, *, progress: bool = False) -> None:
+        """Learn from more good images, each of another product than those before, in time in proportion to them alone.
+
+        They join what is remembered and what sets the threshold, whose rate or costs stay. Good images from before keep
+        their scores, which what is new could only lower: the threshold is so rather too high than too low, and no
+        theorem gives its rate. Nothing may use what was learned meanwhile.
+
+        Args:
+            good: as in :meth:`fit`. Where good images are held out, as large a share of these is.
+
+        Raises:
+            Hw3Error: not fitted, a detector that cannot go on learning, one of cross-validation, or images as in
+                :meth:`decision_function`.
+        """
+        images = self._check_reading(good)
+        if type(self)._extend is Detector._extend or self.calibration_ == "cross-validation":
+            raise Hw3Error(
+                f"{self.name}, threshold set by {self.calibration_}: cannot learn from more good images alone; fit it "
+                "again on all of them. PatchCore can, without folds"
+            )
+        own = self._products(good, None, images)
+        if self.tolerate:
+            images, shown = with_variants(images, self.tolerate, self.seed + self.n_good_)
+            own = shown if own is None else own[shown]
+        scores, peaks = (self.good_scores_, self.good_groups_), (self.good_peaks_, self.peak_groups_)
+        calibration, scored, threshold = self.calibration_, len(self.good_scores_), self.thresholds_
+        level = self.good_level_
+        own = np.arange(len(images)) if own is None else own
+        if calibration == "held-out":
+            units = np.random.default_rng(self.seed + self.n_good_).permutation(int(own.max()) + 1)
+            apart = np.isin(own, units[: round(len(units) * scored / (self.n_good_ + scored))])
+        else:
+            apart = np.zeros(len(images), bool)
+        squares = images.squares_of(np.flatnonzero(~apart))
+        each = [1] * len(images) if images.geometries is None else [len(g) for g in images.geometries]
+        if len(squares):
+            self._extend(Rows(images.images, squares), np.repeat(own, each)[squares], progress)
+        leaves = calibration == "leave-one-out"
+        rows = np.arange(len(images)) if leaves else np.flatnonzero(apart)
+        if scored and len(rows):
+            found = self._score_batches(images, rows, progress, own if leaves else None)
+            self._calibrate(found, len(rows), own[rows], calibration, proven=False)
+            self.good_level_ = level
+            self.good_scores_, self.good_groups_ = _joined(*scores, self.good_scores_, self.good_groups_)
+            self.good_peaks_, self.peak_groups_ = _joined(*peaks, self.good_peaks_, self.peak_groups_)
+        self.n_good_ += int((~apart).sum())
+        self.probe_ = self.decision_function(probe_images(self.image_size))
+        if threshold is not None and threshold.costs is not None:
+            self.set_costs(threshold.costs)
+        elif threshold is not None:
+            self.set_false_alarm_rate(threshold.false_alarm_rate)
+
+    def _extend(self, images: Rows, products: np.ndarray, progress: bool) -> None:
+        """Learn from more squares, which show these products, int64 ``(n,)``, from 0, all of them new, and be ready to
+        score them without what was learned of their own."""
+        raise NotImplementedError(self.name)
+
     def calibration_for(self, held_out: float | None, folds: int | None) -> tuple[Calibration | None, float]:
         """How :meth:`fit` comes to a threshold, None if there will be none, and the share of images it holds out.
 
@@ -439,6 +496,18 @@ class Detector(Calibrated):
     def _require_fit(self) -> None:
         if not hasattr(self, "n_good_"):
             raise Hw3Error(f"{self.name} has not learned anything yet; call fit(good_images) first")
+
+
+def _joined(
+    old: np.ndarray, old_groups: np.ndarray | None, new: np.ndarray, new_groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scores and products of two sets of images, no product in both, ascending; None where each shows another."""
+    first = np.arange(len(old)) if old_groups is None else old_groups
+    second = np.arange(len(new)) if new_groups is None else new_groups
+    groups = np.concatenate([first, second + int(first.max(initial=-1)) + 1])
+    order = np.argsort(joined := np.concatenate([old, new]), kind="stable")
+    alone = old_groups is None and len(np.unique(second)) == len(second)
+    return joined[order], None if alone else groups[order]
 
 
 def as_images(images: Images) -> np.ndarray:

@@ -17,7 +17,7 @@ from hw3lib.errors import Hw3Error
 # In the order of the help. Each is a Command of this name in a module of this name, which imports what is heavy
 # (PyTorch, pandas) only once it is performed.
 COMMANDS = (
-    *("run", "reproduce", "detect", "app", "annotate", "report", "compare", "sweep"),
+    *("run", "reproduce", "inspect", "detect", "app", "annotate", "report", "compare", "sweep"),
     *("start", "grade", "doctor", "data"),
 )
 

@@ -1,3 +1,3 @@
-from . import app, fit, photographs, score
+from . import answers, app, fit, monitor, photographs, plan, review, score, update
 
-__all__ = ["app", "fit", "photographs", "score"]
+__all__ = ["answers", "app", "fit", "monitor", "photographs", "plan", "review", "score", "update"]

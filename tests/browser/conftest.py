@@ -187,8 +187,8 @@ def photographs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def app(chromium, tmp_path_factory):
-    """Address of an app with a detector that was fitted on twelve discs."""
+def detector(chromium, tmp_path_factory):
+    """A detector that was fitted on twelve discs."""
     from hw3lib.inspection import fit as detect
 
     home = tmp_path_factory.mktemp("app")
@@ -196,15 +196,37 @@ def app(chromium, tmp_path_factory):
         photograph(home / "good" / f"{seed:03d}.png", seed)
     # Of twelve good images three are held out; the first one, which is dropped later, is learned from or sets the bar.
     detect.fit(home / "good", home / "detector", settings={"image_size": 64}, held_out=0.25, echo=lambda _: None)
-    script = (
-        "import sys; from hw3lib.inspection.app.server import serve; "
-        "serve(sys.argv[1], port=int(sys.argv[2]), browser=False)"
-    )
-    port = free_port()
-    command = [sys.executable, "-u", "-c", script, str(home / "detector"), str(port)]
+    return home / "detector"
+
+
+@contextmanager
+def serving(home, *arguments):
+    """Address of a page that a command of ``hw3`` serves, once it says so."""
+    command = [sys.executable, "-u", "-m", "hw3lib.cli", *map(str, arguments), "--port", "0", "--no-browser"]
     with started(command, home / "log", server_environment(), home) as process:
         end = time.monotonic() + 120
-        while "page: " not in (said := (home / "log").read_text()):
-            assert process.poll() is None and time.monotonic() < end, f"the app does not start:\n{said[-2000:]}"
+        while not (said := re.search(r"^page: (\S+) ", (home / "log").read_text(), re.M)):
+            assert process.poll() is None and time.monotonic() < end, (home / "log").read_text()[-2000:]
             time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}/"
+        yield said[1]
+
+
+@pytest.fixture(scope="session")
+def app(detector, tmp_path_factory):
+    """Address of an app with that detector."""
+    with serving(tmp_path_factory.mktemp("served"), "app", detector) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def review(detector, tmp_path_factory):
+    """Address of a page that asks about four photographs, two of them defective; and the file of the answers."""
+    from hw3lib.inspection.score import score
+
+    home = tmp_path_factory.mktemp("review")
+    for seed in range(4):
+        photograph(home / "today" / f"{seed}.png", 200 + seed, defective=seed > 1)
+    score(detector, [home / "today"], home / "results", echo=lambda _: None)
+    store = home / "answers.sqlite"
+    with serving(home, "inspect", "review", detector, home / "results", "--store", store) as address:
+        yield address, store

@@ -38,8 +38,8 @@ def example(data, tmp_path, monkeypatch, capsys):
     return printed
 
 
-def test_there_are_six_and_each_is_short_says_how_to_start_it_and_imports_rooms_alone():
-    assert len(EXAMPLES) == 6
+def test_there_are_seven_and_each_is_short_says_how_to_start_it_and_imports_rooms_alone():
+    assert len(EXAMPLES) == 7
     for path in EXAMPLES:
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= LONGEST, path.name
@@ -54,6 +54,12 @@ def test_dataset_statistics(example):
     assert "largest class over smallest: 2.0" in out
     assert "'dent': 0.025, 'scratch': 0.025" in out  # squares of 48 of 48x40 pixels
     assert "widget" in out
+
+
+def test_correct_an_inspector(example):
+    out = example("correct_an_inspector")
+    assert "good photographs joined the 12 before" in out and "version 2 is in use" in out
+    assert re.search(r"^(48 photographs, \d+ of them anomalous|Production has drifted)", out, re.M)
 
 
 def test_compare_attempts(example):

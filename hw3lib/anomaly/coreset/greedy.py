@@ -73,6 +73,7 @@ def k_center_greedy(
     size: int,
     *,
     start: int | None = None,
+    known: np.ndarray | None = None,
     generator: torch.Generator | None = None,
     memory_limit: int | None = None,
     prune: bool | None = None,
@@ -85,6 +86,8 @@ def k_center_greedy(
         vectors: float32 ``(N, D)``; other types are converted. A tensor is read on the CPU.
         size: number of picks, 1 to N.
         start: position of the first pick; None draws it.
+        known: distance of each vector to the nearest centre that is there already, ``(N,)``: the traversal goes on from
+            those centres, and the covering radius is that of them and the picks together. None: there are none.
         generator: draws the first pick; None: one of seed 0.
         memory_limit: in bytes, for what :func:`memory_estimate` tells.
         prune: whether to use the triangle inequality; None decides by the share of the pairs that it leaves. The picks
@@ -104,10 +107,13 @@ def k_center_greedy(
     _check_memory(memory_limit, count, dim, size)
     generator = generator or torch.Generator().manual_seed(0)
     if start is None:
-        start = _draw(count, generator)
+        start = _draw(count, generator) if known is None else int(np.argmax(known))
     if not 0 <= start < count:
         raise Hw3Error(f"start={start}: expected the position of one of {count} vectors, 0 to {count - 1}")
-    selection = Selection(vectors, size, start, prune, threads)
+    # The triangle inequality would need those centres themselves.
+    selection = Selection(vectors, size, start, prune if known is None else False, threads)
+    if known is not None:
+        selection.squared[:], selection.exact[:] = np.square(known, dtype=np.float64), True
     selection.run(progress)
     return Coreset(selection.picks, np.sqrt(selection.radii.astype(np.float64)), selection.compared)
 

@@ -182,16 +182,43 @@ class PatchCore(Detector):
 
     def _leave_out(self, products: np.ndarray) -> bool:
         owners = torch.from_numpy(products[self._squares]).to(self._torch_device)
-        self._others = len(owners) - int(owners.bincount().max())  # vectors that are left of every product's others
+        self._own(owners)
         if not self._others:
             raise Hw3Error(
                 f"{self.name}: the memory bank of {counted(len(owners), 'vector')} is of one good product alone, which "
                 "so has no score without it; add photographs of other products, take a higher ratio than "
                 f"{self.ratio:g}, or fit with held_out=0, which sets no threshold"
             )
-        self._nearest.owners = owners
         # A memory of all patches, compared as they are: all else depends on which images there are.
         return self.memory_bank == len(products) * self._patches_each and not self.whiten and not self.neighbours
+
+    def _extend(self, images: Rows, products: np.ndarray, progress: bool) -> None:
+        """The greedy traversal goes on from the memory bank through the patches of each batch; with ``bank_limit`` the
+        bank and they are thinned out together, as in :func:`.streaming_coreset`."""
+        bank, radius = self._bank.cpu().numpy(), self.coreset_radius_
+        owners = [np.full(len(bank), -1)]
+        generator, end = torch.Generator().manual_seed(self.seed), 0
+        for part in self._read(images, progress):
+            count = min(self.batch_size, len(images) - end)
+            squares, end = np.repeat(np.arange(end, end + count), len(part) // count), end + count
+            known = self._nearest.query(part)[0].cpu().numpy()[:, 0]
+            size = max(1, round(self.ratio * len(part)))
+            picked = coreset.k_center_greedy(part, size, known=known, generator=generator)
+            radius = max(radius, picked.radius)
+            bank = np.concatenate([bank, part[picked.indices]])
+            owners.append(products[squares[picked.indices]])
+            if self.bank_limit is not None and len(bank) > self.bank_limit:
+                kept = coreset.k_center_greedy(bank, self.bank_limit, generator=generator)
+                bank, radius = bank[kept.indices], radius + kept.radius
+                owners = [np.concatenate(owners)[kept.indices]]
+            self._set_bank(torch.from_numpy(bank).to(self._torch_device))
+        self.coreset_radius_ = radius
+        self._own(torch.from_numpy(np.concatenate(owners)).to(self._torch_device))
+
+    def _own(self, owners: torch.Tensor) -> None:
+        """Say whose each vector of the bank is, -1: nobody's; so many are left of every product's others."""
+        self._others = len(owners) - int((owners + 1).bincount(minlength=2)[1:].max())
+        self._nearest.owners = owners
 
     def _score(self, images: torch.Tensor, products: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         patches = self._patches(images)

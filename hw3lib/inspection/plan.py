@@ -1,0 +1,212 @@
+"""How many photographs? Learning curves over what one has: what ``hw3 inspect plan`` does.
+
+Again and again some good photographs are drawn to judge by, and a detector learns from an eighth, a quarter, a half and
+all of the others. Draws share photographs, which the intervals are widened for (:func:`.corrected_interval`). What
+twice as many would bring is not measured and so a range: gains of a curve that flattens shrink from doubling to
+doubling, so the next is at most the last one, and as much smaller as that was smaller than the one before it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from hw3lib.anomaly.detector import FEWEST
+from hw3lib.anomaly.metrics.metrics import image_metrics
+from hw3lib.anomaly.registry import make_detector
+from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_images
+from hw3lib.core.files import atomic_path, expanded
+from hw3lib.core.intervals import Interval, Kind, corrected_interval
+from hw3lib.core.text import counted, percent
+from hw3lib.data.folders.find import is_category
+from hw3lib.data.pixels.reading import shared_reading
+from hw3lib.data.stack import ImageStack
+from hw3lib.data.table import load_folder
+from hw3lib.errors import Hw3Error
+
+from .photographs import good_photographs, with_groups
+
+_PARTS = (8, 4, 2, 1)  # what is learned from: an eighth, ...
+_JUDGED = 0.25  # of the good products
+_RATES = (0.05, 0.02, 0.01, 0.005, 0.001)
+
+FIGURES = {
+    "auroc": "image AUROC",
+    "recall": "defects found",
+    "alarms": "false alarms",
+    "good_score": "score of a new good one",
+}
+Echo = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What came out of :func:`plan`.
+
+    Attributes:
+        table: a row a size: ``products`` that were learned from, ``promised`` (the lowest false-alarm rate that all of
+            them can promise) and of each of :data:`FIGURES` the mean with its interval; NaN for those of defects
+            without any.
+        doubling: what the last doubling brought, of ``auroc``, or of ``good_score`` without defects, as a share of it.
+        said: sentences.
+    """
+
+    table: pd.DataFrame
+    doubling: Interval
+    said: list[str]
+
+
+def plan(
+    place: str | Path,
+    detector: str = "patchcore",
+    settings: dict[str, Any] | None = None,
+    *,
+    groups: str | None = None,
+    draws: int = 5,
+    false_alarm_rate: float = 0.05,
+    out: str | Path | None = None,
+    plot: str | Path | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    echo: Echo = print,
+) -> Plan:
+    """Say what the photographs at hand can promise, and what more of them would bring.
+
+    Args:
+        place: a category, whose defects judge and teach nothing; or a folder of good photographs.
+        detector, settings: as of :func:`hw3lib.inspection.fit.fit`.
+        groups: which photographs show the same product, likewise.
+        draws: of photographs that judge, 2 or more.
+        false_alarm_rate: at which defects are counted as found.
+        out: CSV file of the table.
+        plot: file of a figure, by its suffix.
+        seed: of the draws.
+        progress: show a bar.
+        echo: receives messages.
+
+    Raises:
+        Hw3Error: no images, fewer than 32 good products, or as :func:`hw3lib.inspection.fit.fit`.
+    """
+    if draws < 2:
+        raise Hw3Error(f"--draws {draws}: expected 2 or more; the spread between them is the interval's")
+    required_good_images(false_alarm_rate)  # refuses a wrong rate before the work
+    images, is_defect = _load(Path(place), make_detector(detector, settings or {}).image_size, groups, echo)
+    own = np.arange(len(images)) if images.groups is None else images.groups
+    products = np.unique(own[~is_defect])
+    apart = round(_JUDGED * len(products))
+    if (least := (len(products) - apart) // _PARTS[0]) < FEWEST:
+        raise Hw3Error(
+            f"{place}: found {counted(len(products), 'good product')}, expected at least "
+            f"{-(-FEWEST * _PARTS[0] * 4 // 3)} for a curve of four points; take photographs of more"
+        )
+    sizes = [least * _PARTS[0] // part for part in _PARTS]
+    bad = np.flatnonzero(is_defect)
+    found = {name: np.full((draws, len(sizes)), np.nan) for name in FIGURES}
+    with tqdm(total=draws * len(sizes), desc="plan", unit="fit", disable=not progress) as bar:
+        for draw in range(draws):
+            order = np.random.default_rng([seed, draw]).permutation(products)
+            judged = np.flatnonzero(np.isin(own, order[:apart]) & ~is_defect)
+            shown = images.part(np.concatenate([judged, bad]))
+            for at, size in enumerate(sizes):
+                rows = np.flatnonzero(np.isin(own, order[apart : apart + size]) & ~is_defect)
+                model = make_detector(detector, {"seed": draw, **(settings or {})})
+                with silence_few_good_images():
+                    model.fit(images.part(rows), false_alarm_rate=false_alarm_rate)
+                scores = model.decision_function(shown)
+                good = scores[: len(judged)]
+                found["alarms"][draw, at] = (good > model.threshold_).mean()
+                found["good_score"][draw, at] = np.median(good)
+                if len(bad):
+                    found["recall"][draw, at] = (scores[len(judged) :] > model.threshold_).mean()
+                    found["auroc"][draw, at] = image_metrics(np.arange(len(scores)) >= len(judged), scores).auroc
+                bar.update()
+    sizes_judged = apart + len(np.unique(own[bad]))
+    lines = []
+    for at, size in enumerate(sizes):
+        line: dict[str, float] = {"products": size, "promised": 1 / (size + 1)}
+        for name, values in found.items():
+            interval = Interval()
+            if not np.isnan(values[:, at]).any():
+                kind: Kind = "share" if name in ("recall", "alarms") else "figure"
+                interval = corrected_interval(values[:, at], sizes[-1], sizes_judged, kind=kind)
+            line |= interval.columns(name)
+        lines.append(line)
+    table = pd.DataFrame(lines)
+    name = "auroc" if len(bad) else "good_score"
+    curve = found[name] if len(bad) else found[name] / found[name][:, -1:]
+    gains = np.diff(curve, axis=1)
+    doubling = corrected_interval(gains[:, -1], sizes[-1], sizes_judged, kind="difference")
+    said = _say(table, gains.mean(0), doubling, len(products), draws, bool(len(bad)), false_alarm_rate)
+    if out is not None:
+        with atomic_path(expanded(out)) as file:
+            table.to_csv(file, index=False)
+        echo(f"table: {out}")
+    if plot is not None:
+        from hw3lib.views.plots.inspection import learning_curve  # matplotlib is needed for it alone
+
+        with atomic_path(expanded(plot)) as file:
+            learning_curve(table, name, FIGURES[name]).savefig(file, dpi=100)
+        echo(f"plot: {plot}")
+    return Plan(table, doubling, said)
+
+
+def _load(place: Path, side: int, groups: str | None, echo: Echo) -> tuple[ImageStack, np.ndarray]:
+    """Good images, and a category's defects, as squares; and which are defects."""
+    place = expanded(place)
+    if is_category(place):
+        table = load_folder(place)
+        table = table[~((table["split"] == "train") & table["is_defect"])]
+        reading, is_defect = shared_reading(table, tiles=True), table["is_defect"].to_numpy(bool)
+    else:
+        files, sizes, reading = good_photographs(place, echo=echo)
+        table, is_defect = with_groups(place, files, sizes, groups), np.zeros(len(files), bool)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        images = ImageStack.load(table, side, reading=reading, tiles=True)
+    for warning in caught:
+        echo(f"warning: {warning.message}")
+    return images, is_defect
+
+
+def _say(
+    table: pd.DataFrame, gains: np.ndarray, last: Interval, products: int, draws: int, defects: bool, rate: float
+) -> list[str]:
+    """The curve, what twice as many would bring, and which rates can be promised, in sentences."""
+    said = []
+    for row in table.to_dict("records"):
+        words = [f"{int(row['products'])} good products:"]
+        if defects:
+            words.append(f"image AUROC {Interval.read(row, 'auroc').text()},")
+            words.append(f"{Interval.read(row, 'recall').percent()} of the defects found at {percent(rate)},")
+        words.append(f"false alarms {Interval.read(row, 'alarms').percent()},")
+        words.append(f"median score of a new good photograph {Interval.read(row, 'good_score').text('.4g')}")
+        said.append(" ".join(words))
+    shrinks = float(np.clip(gains[-1] / gains[-2], 0, 1)) if gains[-2] else 0.0
+    what, low, high = "image AUROC", shrinks * last.value, last.value
+    text = last.points()
+    if not defects:
+        what, text = "the score of a new good photograph", last.text(".1f", 100, " %")
+    unit = "points" if defects else "%"
+    said.append(
+        f"The last doubling changed {what} by {text} in {draws} draws: {last.verdict('an increase', 'a decrease')}. "
+        f"Twice as many again can be expected to change it by {100 * min(low, high):+.1f} to "
+        f"{100 * max(low, high):+.1f} {unit}."
+    )
+    needs = [(rate, required_good_images(rate)) for rate in _RATES]
+    each = [
+        f"{percent(rate)} takes {need} ({'enough' if need <= products else f'{need - products} more'})"
+        for rate, need in needs
+    ]
+    said.append(
+        f"All {products} good products can promise a false-alarm rate of {percent(1 / (products + 1))} at the least, "
+        f"twice as many {percent(1 / (2 * products + 1))}: {', '.join(each)}. Where some are held out to set the "
+        "threshold, only those count."
+    )
+    return said
