@@ -112,7 +112,7 @@ def _work(reader: Reader, count: int, tally, place: Path) -> None:
         outcome, said = judge(reader, target)
         for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
             signal.setitimer(timer, 0)
-        if sound and outcome == "refused":
+        if sound and outcome == "refused" and "bombs" not in reader.name:  # which are to be refused
             outcome = "found"
         tally[OUTCOMES.index(outcome)] += 1
         if outcome == "found":
