@@ -39,7 +39,7 @@ def texts(language: str, name: str) -> dict[str, str]:
     path = catalogue_path(language, name)
     if not path.is_file():
         return {}
-    from babel.messages.pofile import read_po
+    from babel.messages.pofile import read_po  # English does without
 
     with path.open("rb") as file:
         return {str(m.id): str(m.string) for m in read_po(file) if m.id and m.string and not m.fuzzy}

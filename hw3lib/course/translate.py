@@ -12,8 +12,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from babel.messages import Catalog
+from babel.messages.pofile import read_po, write_po
 from nbformat import NotebookNode
 
 from hw3lib.core.files import atomic_path
@@ -22,10 +23,6 @@ from hw3lib.core.translation import catalogue_path, languages
 
 from . import build, exercises
 from .translation import retold
-
-if TYPE_CHECKING:
-    from babel.messages import Catalog
-
 
 MESSAGES = "messages"  # the catalogue of what checks and predictions print
 
@@ -99,9 +96,6 @@ def english(every: Mapping[str, list[NotebookNode]]) -> dict[str, list[str]]:
 
 def updated(path: Path, language: str, keys: Iterable[str]) -> Catalog:
     """The catalogue of a file, brought up to date: what is new has no translation, what was edited a fuzzy one."""
-    from babel.messages import Catalog
-    from babel.messages.pofile import read_po
-
     locale = language.replace("-", "_")
     about = f"# {language}: translations of {path.stem}"
     catalogue = Catalog(locale, header_comment=about, project="hw3lib", version=" ", last_translator=" ", fuzzy=False)
@@ -121,8 +115,6 @@ def open_texts(catalogue: Catalog) -> list[str]:
 
 
 def main() -> int:
-    from babel.messages.pofile import write_po
-
     code = 0
     for name, keys in english(sources()).items():
         for language in languages()[1:]:
