@@ -420,7 +420,8 @@ def test_an_exported_detector_scores_as_its_folder_does(detector, today, tmp_pat
     hw3("score", file, today, "--out", tmp_path / "b", "--overlays")
     a, b = (pd.read_csv(tmp_path / name / "results.csv") for name in "ab")
     np.testing.assert_allclose(a["score"], b["score"], rtol=1e-5)
-    assert a.drop(columns="score").equals(b.drop(columns="score"))
+    only = ["score", "warning", "verdict"]  # the folder alone knows which sizes good photographs have
+    assert a.drop(columns=only).equals(b.drop(columns=only))
     same(*(np.asarray(Image.open(tmp_path / name / "overlays" / "1.png.png")) for name in "ab"))
     assert brought_by(_SCORE, file, today, tmp_path / "c") == "BROUGHT []"
     assert (tmp_path / "c" / "results.csv").read_bytes() == (tmp_path / "b" / "results.csv").read_bytes()
