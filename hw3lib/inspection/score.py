@@ -236,6 +236,7 @@ def _writers(
 
 def row_of(found: Found, limit: float) -> dict[str, Any]:
     """A photograph's row of ``results.csv``, by :data:`COLUMNS`, of plain values; None where nothing is said."""
+    values: tuple[Any, ...]
     if found.broken:
         values = (None, None, None, limit, None, printable(found.broken), None, None)
     else:

@@ -42,6 +42,15 @@ class GuidedReader:
             :data:`~hw3lib.networks.symmetries.SYMMETRIES`, float32 ``(8, n)``.
     """
 
+    method: DefectGuided
+    device: torch.device
+    backbone: backbones.Backbone
+    memory: GoodPatches | None
+    scale: FeatureScale
+    good_scores: np.ndarray
+    side: int
+    full: int
+
     def __init__(
         self,
         method: DefectGuided,
@@ -69,7 +78,7 @@ class GuidedReader:
 
     def _sized(self, method: DefectGuided, largest: int, device: torch.device) -> None:
         self.method, self.device = method, device
-        self.memory: GoodPatches | None = None
+        self.memory = None
         self.scale, self.good_scores = FeatureScale(np.zeros(6)), np.zeros((len(SYMMETRIES), 0), np.float32)
         self.backbone = backbones.load(method.arch).to(device).eval()
         self.side, self.full = min(method.image_size, largest), min(_LARGEST, largest)

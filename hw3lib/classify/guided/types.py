@@ -199,8 +199,8 @@ class DefectTypes:
         return [found[part] for part in self.method.parts]
 
     def _see(self, image: np.ndarray, symmetry: int = 0) -> dict[str, np.ndarray]:
-        squares = (self._square(image, side) for side in (self._reader.side, self._reader.full))
-        return self._reader.see(*squares, symmetry)
+        small, large = (self._square(image, side) for side in (self._reader.side, self._reader.full))
+        return self._reader.see(small, large, symmetry)
 
     def _square(self, image: np.ndarray, side: int) -> torch.Tensor:
         squares = Geometry(image.shape[1], image.shape[0], side, self.reading.fit).squares(Image.fromarray(image))
@@ -287,7 +287,7 @@ class DefectTypes:
         """
         settings, tensors = SAVED.read(folder)
         with SAVED.fitting(folder):
-            method = DefectGuided(**{k: tuple(v) if k == "parts" else v for k, v in settings["method"].items()})
+            method = DefectGuided(**settings["method"] | {"parts": tuple(settings["method"]["parts"])})
             where = pick_device(device)
             reader = GuidedReader.restored(method, _below("reader.", tensors), where)
             if settings["backbone_sha256"] != reader.backbone.digest():
@@ -297,7 +297,10 @@ class DefectTypes:
             return cls(
                 method,
                 list(map(str, settings["classes"])),
-                *(arrays[name] for name in ("labels", "groups", "predicted", "sets")),
+                arrays["labels"],
+                arrays["groups"],
+                arrays["predicted"],
+                arrays["sets"],
                 Reading(**settings["reading"]),
                 where,
                 reader,
