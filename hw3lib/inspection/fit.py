@@ -188,6 +188,7 @@ def region_of_interest(roi: str, sizes: Sequence[tuple[int, int]]) -> Polygons:
             points = points / (width, height)
         polygons = [points]
     else:
+        # Only a region of interest that is an image needs these.
         from hw3lib.annotate.formats.polygons import outlines
         from hw3lib.annotate.instances import Instance
 

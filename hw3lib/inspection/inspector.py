@@ -150,6 +150,7 @@ class Inspector:
     def _explain(self, found: Found, read: Read, regions: bool) -> None:
         """Regions and types of an anomalous one."""
         if regions and found.anomaly_map is not None and self.colours is not None:
+            # Whoever asks for no regions does without.
             from hw3lib.annotate.instances import from_maps
             from hw3lib.anomaly.maps import upsample
 
@@ -195,7 +196,10 @@ def learn_types(
     Raises:
         Hw3Error: no category, or no type with two photographs or more.
     """
+    # These bring PyTorch, and an inspector may know no types.
     from hw3lib.classify.guided.classifier import good_images
+
+    # As above.
     from hw3lib.classify.guided.types import DefectTypes
 
     table = load_folder(place, find_range=False)

@@ -43,7 +43,8 @@ from hw3lib.data.pixels.images import read_image
 from hw3lib.data.pixels.reading import Reading
 from hw3lib.errors import Hw3Error
 
-from .score import RESULTS, load_model, threshold_of
+from .inspector import load_model, threshold_of
+from .score import RESULTS
 
 MEAN_TIME = 10_000  # photographs between false alarms
 # Mean and standard deviation of z after a change; before it they are 0 and 1.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -27,8 +27,6 @@ from hw3lib.data.pixels.images import read_image
 from hw3lib.errors import Hw3Error
 
 from .inspector import IMPLAUSIBLE, Found, Inspector
-from .inspector import load_model as load_model
-from .inspector import threshold_of as threshold_of
 from .photographs import find_photographs, read_batches, reason
 from .plausibility import doubt_batch
 
@@ -252,6 +250,7 @@ def region_rows(found: Found) -> Iterator[dict[str, Any]]:
     ``segmentation`` is COCO's: a polygon, or run lengths where one polygon is not the same pixels. ``types`` are the
     photograph's, for what is said of its most anomalous place.
     """
+    # Most scoring asks for no regions.
     from hw3lib.annotate.formats.coco import segmentation
 
     types = None if found.types is None else found.types.names
@@ -313,8 +312,6 @@ class _Coco:
         self.found: list[Instance] = []
 
     def add(self, found: Found) -> None:
-        from dataclasses import replace
-
         if found.broken:
             return
         types = None if found.types is None else found.types.names
@@ -324,6 +321,7 @@ class _Coco:
         self.sizes.append(found.size)
 
     def content(self, inspector: Inspector) -> dict[str, Any]:
+        # As above.
         from hw3lib.annotate.dataset import Dataset
         from hw3lib.annotate.formats.coco import to_coco
         from hw3lib.annotate.instances import Instances

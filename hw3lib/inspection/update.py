@@ -27,8 +27,8 @@ from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 
 from .answers import Answer, Store, default_store
+from .inspector import threshold_of
 from .photographs import Photograph, read_batches
-from .score import threshold_of
 
 LEARNED = "learned.json"  # digests of the photographs that have joined
 _OUTDATED = "misses.*"  # of the threshold before
