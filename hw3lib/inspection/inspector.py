@@ -220,6 +220,7 @@ def kept_types(place: str | Path, reading: Reading, progress: bool = False, echo
     It lies in ``runs/types`` of the project, by what it depends on: the photographs, how they are read, the code, the
     versions of packages.
     """
+    # As above.
     from hw3lib.classify.guided.types import DefectTypes
 
     table = load_folder(place, find_range=False)
