@@ -14,7 +14,7 @@ from hw3lib.anomaly import PatchCore, conformal_threshold, silence_few_good_imag
 from hw3lib.core.intervals import corrected_interval
 from hw3lib.data import ImageStack, get, load_table
 from hw3lib.data.synthetic import PRODUCTS, picture
-from hw3lib.inspection.review import defect_probability
+from hw3lib.inspection.corrections.review import defect_probability
 
 LABELS = (0, 5, 10, 20, 40)
 _SIDE, _FIRST, _RATE, _SHARE = 96, 16, 0.1, 0.2
@@ -59,7 +59,7 @@ class Line:
         self.known: dict[int, bool] = {}
 
     def position(self, rows: np.ndarray) -> np.ndarray:
-        """As of :func:`hw3lib.inspection.review.ranked`: the threshold at 0, the middle good photograph at -1."""
+        """As of :func:`~hw3lib.inspection.corrections.review.ranked`: threshold at 0, middle good photograph at -1."""
         scores = self.nearest.max(1)
         good = scores[self.bank]
         with silence_few_good_images():

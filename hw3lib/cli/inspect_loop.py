@@ -71,13 +71,13 @@ def review(
     ] = "auto",
     no_browser: Annotated[bool, option("print the address only")] = False,
 ) -> int:
-    from hw3lib.inspection.answers import Store, default_store, take_answers
+    from hw3lib.inspection.corrections.answers import Store, default_store, take_answers
 
     place = store or default_store(inspector)
     if answers is not None:
         take_answers(place, answers, reviewer=reviewer, echo=say)
     if order:
-        from hw3lib.inspection.review import queue
+        from hw3lib.inspection.corrections.review import queue
 
         for file in queue(results, Store(place))[1]:
             say(file)
@@ -104,7 +104,7 @@ def update(
         float, option("of the answers, to judge by and not to learn from (default: %(default)s)", metavar="SHARE")
     ] = 0.3,
 ) -> int:
-    from hw3lib.inspection import update as updating
+    from hw3lib.inspection.corrections import update as updating
 
     updating.update(inspector, review, held_out=held_out, progress=sys.stderr.isatty(), echo=say)
     return 0
@@ -120,7 +120,7 @@ def rollback(
     *,
     version: Annotated[int | None, option("which (default: the one before)", metavar="N")] = None,
 ) -> int:
-    from hw3lib.inspection import update as updating
+    from hw3lib.inspection.corrections import update as updating
 
     updating.rollback(inspector, version, echo=say)
     return 0

@@ -1,3 +1,3 @@
-from . import answers, app, fit, monitor, photographs, plan, review, score, update
+from . import app, corrections, fit, monitor, photographs, plan, score
 
-__all__ = ["answers", "app", "fit", "monitor", "photographs", "plan", "review", "score", "update"]
+__all__ = ["app", "corrections", "fit", "monitor", "photographs", "plan", "score"]

@@ -1,6 +1,6 @@
 """``hw3 inspect review`` in a real browser: one key an answer, taken back, and a heat map that fades."""
 
-from hw3lib.inspection.answers import Store
+from hw3lib.inspection.corrections.answers import Store
 
 
 def test_photographs_are_reviewed_by_keyboard(review, open_page):

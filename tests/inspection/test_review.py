@@ -18,13 +18,13 @@ import pytest
 from scipy.optimize import minimize
 
 from hw3lib.errors import Hw3Error
-from hw3lib.inspection.answers import Answer, Store, take_answers
-from hw3lib.inspection.review import defect_probability, ranked
+from hw3lib.inspection.corrections.answers import Answer, Store, take_answers
+from hw3lib.inspection.corrections.review import defect_probability, ranked
 
 _KILLS = int(os.environ.get("HW3_KILLS", "6"))  # 100 were survived
 _REVIEWER = """
 import sys
-from hw3lib.inspection.answers import Store
+from hw3lib.inspection.corrections.answers import Store
 store, name = Store(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()

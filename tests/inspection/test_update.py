@@ -18,13 +18,16 @@ from hw3lib.anomaly.coreset import k_center_greedy
 from hw3lib.anomaly.registry import load
 from hw3lib.cli.main import main
 from hw3lib.errors import Hw3Error
-from hw3lib.inspection.answers import Store, default_store
-from hw3lib.inspection.update import Verdicts, rollback, update, versions
+from hw3lib.inspection.corrections.answers import Store, default_store
+from hw3lib.inspection.corrections.update import Verdicts, rollback, update, versions
 from tests.helpers.shots import plate
 
 pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
 _KILLS = int(os.environ.get("HW3_KILLS", "2"))
-_UPDATE = "import sys; from hw3lib.inspection.update import update; print('ready', flush=True); update(sys.argv[1])"
+_UPDATE = (
+    "import sys; from hw3lib.inspection.corrections.update import update; "
+    "print('ready', flush=True); update(sys.argv[1])"
+)
 
 
 def plates(n: int, seed: int, spots: int = 0) -> np.ndarray:

@@ -17,8 +17,8 @@ from tornado import httpserver, web
 
 from hw3lib.core.text import counted
 from hw3lib.errors import Hw3Error
-from hw3lib.inspection.answers import ANSWERS, Store, default_store
-from hw3lib.inspection.review import queue
+from hw3lib.inspection.corrections.answers import ANSWERS, Store, default_store
+from hw3lib.inspection.corrections.review import queue
 
 from .inspection import Inspector
 from .server import _Handler, listen, page_address

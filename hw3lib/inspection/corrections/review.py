@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..monitor import read_results
 from .answers import Answer, Store
-from .monitor import read_results
 
 
 def ranked(rows: pd.DataFrame, answers: dict[str, Answer]) -> list[str]:

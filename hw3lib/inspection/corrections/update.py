@@ -26,9 +26,9 @@ from hw3lib.core.text import counted
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 
+from ..inspector import threshold_of
+from ..photographs import Photograph, read_batches
 from .answers import Answer, Store, default_store
-from .inspector import threshold_of
-from .photographs import Photograph, read_batches
 
 LEARNED = "learned.json"  # digests of the photographs that have joined
 _OUTDATED = "misses.*"  # of the threshold before

@@ -1,0 +1,3 @@
+from . import answers, review, update
+
+__all__ = ["answers", "review", "update"]
