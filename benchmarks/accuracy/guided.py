@@ -44,15 +44,18 @@ def main(category: str, data: str | None, repeats: int = 5, draws: int = 50) -> 
     keep = project_root() / "runs" / "benchmark-guided"
     for way, pairs in ways.items():
         print(f"{category}, {way}")
-        whole = guided.run_guided(
-            guided.DefectGuided("whole image", parts=guided.WHOLE), images, good, pairs, keep=keep
+        whole, look = (
+            guided.run_guided(
+                guided.DefectGuided(name, parts=parts, classifier="logistic"), images, good, pairs, keep=keep
+            )
+            for name, parts in (("whole image", guided.WHOLE), ("defect-guided, logistic", guided.DefectGuided.parts))
         )
         ours = guided.run_guided(guided.DefectGuided(), images, good, pairs, keep=keep)
-        rows = [(whole, None), (ours, whole), (moved(images, good, pairs, keep), ours)]
+        rows = [(whole, None), (look, whole), (ours, look), (ours, whole), (moved(images, good, pairs, keep), ours)]
         if images["mask"].notna().any():
             rows.append((given_masks(images, good, pairs, keep), ours))
         for result, base in rows:
-            line = f"  {result.attempt.name:14} {result.interval().percent(1)}"
+            line = f"  {result.attempt.name:25} {result.interval().percent(1)}"
             if base is not None:
                 line += f", against {base.attempt.name} {result.gain(base).points()}, paired"
             print(line)

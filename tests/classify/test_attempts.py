@@ -69,5 +69,5 @@ def test_hyperparameters_are_said_in_a_line():
     assert (
         guided.DefectGuided(parts=guided.WHOLE)
         .hyperparameters()
-        .endswith("strategy whole image, 448 px, logistic regression, averaged over symmetries")
+        .endswith("strategy whole image, 448 px, support vector machines on whole")
     )

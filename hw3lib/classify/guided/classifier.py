@@ -44,6 +44,7 @@ from .reader import GuidedReader
 
 PARTS = ("patches", "stage", "statistics", "region")
 WHOLE = ("whole",)  # the embedding alone, for comparison: the same network, size and views, without guidance
+CLASSIFIERS = {"kernel": "support vector machines", "logistic": "logistic regression"}
 FEWEST_GOOD = 6
 
 
@@ -57,8 +58,8 @@ class DefectGuided:
         image_size: side in pixels at which good patches are compared; never more than the images have.
         parts: what the classifier sees, some of :data:`PARTS`: ``patches`` (residuals of the whole image, weighted by
             the anomaly), ``stage`` (its coarsest stage, weighted likewise), ``statistics`` (how anomalous and how
-            large), ``region`` (the region, read again). Or :data:`WHOLE`: the unweighted embedding of the whole image,
-            classified by logistic regression, which does better on it than the kernel does.
+            large), ``region`` (the region, read again). Or :data:`WHOLE`: the unweighted embedding of the whole image.
+        classifier: ``kernel``, see :class:`.KernelClassifier`, or ``logistic``: regression on all parts side by side.
         region: side of the region as a share of the image's.
         region_size: side in pixels at which the region is read.
         memory: good patches in the memory bank.
@@ -69,6 +70,7 @@ class DefectGuided:
     arch: str = "tf_efficientnet_lite2"
     image_size: int = 448
     parts: tuple[str, ...] = PARTS
+    classifier: str = "kernel"
     region: float = 1 / 3
     region_size: int = 224
     memory: int = 6000
@@ -77,6 +79,9 @@ class DefectGuided:
     def __post_init__(self) -> None:
         if self.parts != WHOLE and (not self.parts or not set(self.parts) <= set(PARTS)):
             raise Hw3Error(f"{self.name!r}: parts={self.parts!r}, expected some of {', '.join(PARTS)}, or WHOLE")
+        if self.classifier not in CLASSIFIERS:
+            expected = " or ".join(CLASSIFIERS)
+            raise Hw3Error(f"{self.name!r}: classifier={self.classifier!r}, expected {expected}")
         for name, low in (("image_size", 64), ("region_size", 64), ("memory", 100), ("good_images", FEWEST_GOOD)):
             if getattr(self, name) < low:
                 raise Hw3Error(f"{self.name!r}: {name}={getattr(self, name)!r}, expected {low} or more")
@@ -90,9 +95,7 @@ class DefectGuided:
 
     def hyperparameters(self) -> str:
         """Those that a report names, in a line."""
-        classifier = f"support vector machines on {', '.join(self.parts)}"
-        if self.parts == WHOLE:
-            classifier = "logistic regression, averaged over symmetries"
+        classifier = f"{CLASSIFIERS[self.classifier]} on {', '.join(self.parts)}"
         return ", ".join([self.arch, f"strategy {self.strategy}", f"{self.image_size} px", classifier])
 
 
@@ -180,7 +183,7 @@ def extract_features(
             f"{method.name!r}: some good images are among those to classify; take good_images(table, images)"
         )
     where = pick_device(device)
-    settings = {k: v for k, v in asdict(method).items() if k not in ("name", "parts")}
+    settings = {k: v for k, v in asdict(method).items() if k not in ("name", "parts", "classifier")}
     data = [digest(images), digest(good)] if keep is not None else []
     on = {"device": where.type, "precision": resolve("auto", where)}
     file = Kept(keep, "guided.npz", "classify", **on, settings=settings, data=data, seed=seed)
@@ -249,9 +252,10 @@ def run_guided(
         started = time.perf_counter()
         own = None if groups is None else groups[train]
         features = seen.features(method.parts, train)
-        if method.parts == WHOLE:
-            model = _whole_image_classifier(labels[train], seed, own).fit(features[0][train], labels[train])
-            probabilities.append(model.predict_proba(features[0][test]))
+        if method.classifier == "logistic":
+            joined = np.hstack(features)
+            regression = _logistic(labels[train], seed, own).fit(joined[train], labels[train])
+            probabilities.append(regression.predict_proba(joined[test]))
         else:
             model = KernelClassifier(len(classes), random_state=seed)
             model.fit([f[train] for f in features], labels[train], own)
@@ -261,7 +265,7 @@ def run_guided(
     return Result.from_probabilities(method, images, splits, probabilities, seconds=seconds)
 
 
-def _whole_image_classifier(y: np.ndarray, seed: int, groups: np.ndarray | None = None) -> GridSearchCV:
+def _logistic(y: np.ndarray, seed: int, groups: np.ndarray | None = None) -> GridSearchCV:
     """Logistic regression whose penalty is chosen by cross-validation within the training images."""
     folds = stratified_folds(y, groups, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
