@@ -430,7 +430,9 @@ run.table(calibration.table, "calibration")
 run.figure(plots.classify.reliability(calibration.table), "reliability")
 # %% [markdown]
 # **Why** confidence and accuracy part: a loss that is nearly zero on the training images can only fall further by
-# larger logits, so training long makes a network surer, not better. Below the diagonal it is too sure.
+# larger logits, so training long makes a network surer, not better: its points lie below the diagonal. Above it a
+# classifier is right more often than it says, as where probabilities are learned from few images (Platt's method, in
+# the vector machines of attempt 5) and kept from the extremes.
 #
 # And the pictures behind its most confident mistakes. Is the label right? With a person in front, each can be given
 # another one; the choices are kept in `relabelled.json`, and `hw3lib.views.widgets.choices.apply` gives the table with

@@ -241,6 +241,12 @@ run.figure(plots.anomaly.detectors(board), "detectors")
 # counts the images. Twelve detectors were compared on the images that rank them, so the first one's figure is a little
 # too good: chance has favoured the best of many. Its interval does not know that. Whoever wants to quote one number
 # names the detector first (PatchCore, as here in all that follows), or keeps other test images for the winner.
+#
+# **Why** a detector of one vector an image can lead: it must miss what is too small to move a mean, and where the
+# defects are large there is none. Where several are nearly perfect, their order says little; look at their intervals,
+# and at the types below. Why an F1 can be zero beside a high AUROC: the order is right, and the threshold, set on good
+# images, lies above all scores. A one-class SVM gives all images far from those it learned about the same score, and
+# one good image that far away sets the threshold there.
 
 # %%
 # NBVAL_CHECK_OUTPUT

@@ -4,13 +4,16 @@ import csv
 import time
 
 import nbformat
+import numpy as np
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.cli.main import main
+from hw3lib.core.intervals import auroc_interval, share_difference, wilson_interval
 from hw3lib.course import exercises, leaderboard
 from hw3lib.course import grading as grade
+from hw3lib.course.checks import hidden
 from hw3lib.errors import Hw3Error
 
 CHAPTER = "07_small"
@@ -411,6 +414,18 @@ def test_what_is_no_leaderboard_is_refused_before_anything_is_graded(submissions
         assert path.read_text() == content and not (submissions / "grades.csv").exists()
     else:
         assert leaderboard.read(path) == []
+
+
+@pytest.mark.parametrize("figure", ["accuracy", "AUROC"])
+def test_a_score_of_either_figure_has_the_leaderboard_s_columns(figure, tmp_path):
+    """The interval of an AUROC has a p-value of its own, which is no column."""
+    right, plain = np.repeat([True, False], [9, 1]), np.repeat([True, False], 5)
+    gain = share_difference(right, plain)
+    own = wilson_interval(9, 10) if figure == "accuracy" else auroc_interval(plain, np.arange(10)[::-1])
+    score = hidden.Score(figure, 10, ("a", own), ("b", own), own, gain, gain)
+    row = dict.fromkeys(leaderboard.COLUMNS, "") | score.columns()
+    assert list(row) == leaderboard.COLUMNS
+    leaderboard.write(tmp_path / "leaderboard.csv", [row])
 
 
 def test_a_leaderboard_is_read_as_it_was_written(tmp_path):

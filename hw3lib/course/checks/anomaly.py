@@ -237,6 +237,7 @@ def beats_pooled_features(rng: np.random.Generator, function: Any, good: np.ndar
         function: ``f(good, test) -> scores``.
         good: float ``(N, P, D)``, the features of P patches of N good images.
     """
+    hidden.is_answered(function, good, good[:1])
     test, is_defect = hidden.drawn("beats_pooled_features", function)
     given = f"{len(good)} good and {len(test)} hidden images"
     expected = np.zeros(len(test))

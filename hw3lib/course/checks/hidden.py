@@ -23,6 +23,8 @@ from hw3lib.core.cores import usable_cores
 from hw3lib.core.files import atomic_path
 from hw3lib.core.intervals import Interval
 
+from .base import CheckFailed, NotAnswered, call
+
 Hidden = tuple[np.ndarray, np.ndarray]  # what the answer is given of each image, and what it is not
 _SIDE = 256  # pixels, as in the quick profile
 _KEPT: dict[str, Hidden] = {}  # by name of the check, where a class is graded
@@ -64,8 +66,9 @@ class Score:
 
     def columns(self) -> dict[str, str | float]:
         """As a row of the class's leaderboard, see :mod:`hw3lib.course.leaderboard`."""
-        figures = {**self.own.columns("score", ""), **self.gain.columns("gain"), **self.behind.columns("behind")}
-        return {"figure": self.figure, "images": self.images, **figures}
+        own = {"score": self.own.value, "low": self.own.low, "high": self.own.high}
+        compared = self.gain.columns("gain") | self.behind.columns("behind")
+        return {"figure": self.figure, "images": self.images} | own | compared
 
 
 def told(figure: str, interval: Interval) -> str:
@@ -73,6 +76,20 @@ def told(figure: str, interval: Interval) -> str:
     if interval.kind != "difference":
         return interval.percent(1) if figure == "accuracy" else interval.text()
     return f"{interval.points() if figure == 'accuracy' else interval.text()}, {interval.verdict()}"
+
+
+def is_answered(function: Any, *arguments: Any) -> None:
+    """Nothing is painted for what is no answer yet; any other fault is told on the hidden set.
+
+    Raises:
+        NotAnswered: there is no answer.
+    """
+    try:
+        call(function, *arguments, given="one image")
+    except NotAnswered:
+        raise
+    except CheckFailed:
+        pass
 
 
 def drawn(name: str, answer: Any) -> Hidden:

@@ -407,7 +407,7 @@ WRONG = {
     ],
     "beats_nearest_mean": [
         (learned(NearestCentroid()), "are all in one unit"),
-        (lambda x, y, t: np.where(learned(RidgeClassifier())(x, y, t) == "a", "b", "a"), "that is worse"),
+        (lambda x, y, t: np.where(learned(RidgeClassifier())(x, y, t) == "a", "b", "a"), "worse than guessing"),
         (lambda x, y, t: np.full(len(t), "a"), "points"),
         (lambda x, y, t: np.random.default_rng(next(tick)).choice(y, len(t)), "points"),
         (lambda x, y, t: np.full(len(t), "c"), "'c' is no class"),
