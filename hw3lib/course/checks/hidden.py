@@ -66,9 +66,14 @@ class Score:
 
     def columns(self) -> dict[str, str | float]:
         """As a row of the class's leaderboard, see :mod:`hw3lib.course.leaderboard`."""
-        own = {"score": self.own.value, "low": self.own.low, "high": self.own.high}
-        compared = self.gain.columns("gain") | self.behind.columns("behind")
-        return {"figure": self.figure, "images": self.images} | own | compared
+        own = {"score": self.own.value, "low": self.own.low, "high": self.own.high}  # its own p is no column
+        return {
+            "figure": self.figure,
+            "images": self.images,
+            **own,
+            **self.gain.columns("gain"),
+            **self.behind.columns("behind"),
+        }
 
 
 def told(figure: str, interval: Interval) -> str:
