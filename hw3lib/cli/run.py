@@ -74,8 +74,8 @@ def run(
             timeout=timeout or None,
             force=force,
             jobs=jobs,
-            notebooks_dir=folder,
             echo=say,
+            **({"notebooks_dir": folder} if folder else {}),
         )
     failed = summary.failures(outcomes)
     for outcome in failed:

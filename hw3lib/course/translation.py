@@ -125,10 +125,11 @@ def _remarks(source: str, lines: list[str]) -> Iterator[tuple[int, int, int, int
 
 
 @contextmanager
-def chapters(language: str) -> Iterator[Path]:
-    """A folder of the chapters in a language, for :func:`hw3lib.runs.run.run_notebooks`, as long as the block lasts."""
+def chapters(language: str) -> Iterator[Path | None]:
+    """A folder of the chapters in a language, for :func:`hw3lib.runs.run.run_notebooks`, as long as the block
+    lasts; None: those of the course."""
     if language == ENGLISH:
-        yield course_folder()
+        yield None
         return
     with tempfile.TemporaryDirectory() as folder:
         for path in course_folder().glob("[0-9][0-9]_*.ipynb"):

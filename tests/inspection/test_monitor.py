@@ -168,7 +168,7 @@ def test_the_command_says_when_it_drifted_draws_it_and_has_an_exit_code(inspecto
     said = capsys.readouterr().out
     assert "Production has drifted: an alarm at photograph" in said and plot.stat().st_size > 5000
     assert 60 < int(said.split("alarm at photograph ")[1].split()[0]) <= 100 and "first alarm: " in said
-    assert "judged by scores alone" in said and "0.png: no such file" in said
+    assert "judged by scores alone" in said and "0.png: cannot be decoded" in said
     assert main(["inspect", "monitor", str(folder), str(same), "--mean-time", "2"]) == 2
 
 
