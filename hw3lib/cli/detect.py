@@ -13,6 +13,18 @@ from hw3lib.cli.options import Parameters, byte_count, command, group, option, p
 if TYPE_CHECKING:
     from hw3lib.inspection.score import Scored
 
+# Options that `hw3 inspect` has, too.
+DetectorName = Annotated[str, option(f"{', '.join(DETECTORS)} (default: %(default)s)", metavar="NAME")]
+ImageSize = Annotated[int, option("images are resized (default: %(default)s)", metavar="PX")]
+Places = Annotated[list[str], option("photographs, or a category's test images", nargs="+", metavar="FOLDER_OR_FILE")]
+Overlays = Annotated[bool, option("heat map and outline over each image, as PNG")]
+NewRate = Annotated[
+    float | None, option("set the threshold again (default: as it was fitted)", either="limit", metavar="R")
+]
+NewThreshold = Annotated[float | None, option("call scores above it anomalous", either="limit", metavar="T")]
+Recursive = Annotated[bool, option("take the images of sub-folders too")]
+ForceResults = Annotated[bool, option("replace the results that are there")]
+
 
 @command(
     "Learn what good products look like, and set a threshold by the good images.",
@@ -26,8 +38,8 @@ def fit(
     folder: Annotated[str, option("photographs of good products, or a category", metavar="FOLDER")],
     *,
     out: Annotated[str, option("folder to save the detector in", metavar="DETECTOR")],
-    detector: Annotated[str, option(f"{', '.join(DETECTORS)} (default: %(default)s)", metavar="NAME")] = "patchcore",
-    image_size: Annotated[int, option("images are resized (default: %(default)s)", metavar="PX")] = 224,
+    detector: DetectorName = "patchcore",
+    image_size: ImageSize = 224,
     arch: Annotated[str | None, option("backbone with ImageNet weights (default: the detector's)")] = None,
     ratio: Annotated[float | None, option("share of the patches that PatchCore remembers (default: 0.1)")] = None,
     memory_limit: Annotated[
@@ -115,7 +127,7 @@ def fit(
     seed: Annotated[int, option("of everything that is drawn (default: %(default)s)")] = 0,
     device: Annotated[str, option("cpu, cuda, ... (default: %(default)s)")] = "auto",
     parameters: Annotated[Parameters, parameter("set another hyperparameter of the detector")] = (),
-    recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
+    recursive: Recursive = False,
     force: Annotated[bool, option("replace the detector that is there")] = False,
 ) -> int:
     from hw3lib.anomaly.thresholds import Costs
@@ -164,19 +176,15 @@ def fit(
 )
 def score(
     detector: Annotated[str, option("its folder, or an ONNX file", metavar="DETECTOR")],
-    places: Annotated[
-        list[str], option("photographs, or a category's test images", nargs="+", metavar="FOLDER_OR_FILE")
-    ],
+    places: Places,
     *,
     out: Annotated[str, option("folder for the results", metavar="RESULTS")],
-    overlays: Annotated[bool, option("heat map and outline over each image, as PNG")] = False,
+    overlays: Overlays = False,
     tiff: Annotated[bool, option("values of each map, as TIFF of 32-bit floats")] = False,
-    false_alarm_rate: Annotated[
-        float | None, option("set the threshold again (default: as it was fitted)", either="limit", metavar="R")
-    ] = None,
-    threshold: Annotated[float | None, option("call scores above it anomalous", either="limit", metavar="T")] = None,
-    recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
-    force: Annotated[bool, option("replace the results that are there")] = False,
+    false_alarm_rate: NewRate = None,
+    threshold: NewThreshold = None,
+    recursive: Recursive = False,
+    force: ForceResults = False,
 ) -> int:
     from hw3lib.inspection import score as scoring
 
@@ -237,7 +245,7 @@ def export(
     *,
     out: Annotated[str, option("file to write", metavar="FILE.onnx")],
     check: Annotated[str | None, option("check with these images (default: generated ones)", metavar="FOLDER")] = None,
-    recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
+    recursive: Recursive = False,
     force: Annotated[bool, option("replace the file that is there")] = False,
 ) -> int:
     from hw3lib.inspection import fit as fitting

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated
 
 from hw3lib.cli import detect
+from hw3lib.cli.detect import ForceResults, NewRate, NewThreshold, Overlays, Places, Recursive
 from hw3lib.cli.inspect_loop import LOOP
 from hw3lib.cli.options import command, group, option, say
 
@@ -30,9 +31,7 @@ fit = replace(
 )
 def score(
     inspector: Annotated[str, option("its folder, or an ONNX file", metavar="INSPECTOR")],
-    places: Annotated[
-        list[str], option("photographs, or a category's test images", nargs="+", metavar="FOLDER_OR_FILE")
-    ],
+    places: Places,
     *,
     out: Annotated[str, option("folder for the results; -: write rows to standard output", metavar="RESULTS")],
     watch: Annotated[
@@ -48,13 +47,11 @@ def score(
             choices=("csv", "jsonl", "coco"),
         ),
     ] = "csv",
-    overlays: Annotated[bool, option("heat map and outline over each image, as PNG")] = False,
-    false_alarm_rate: Annotated[
-        float | None, option("set the threshold again (default: as it was fitted)", either="limit", metavar="R")
-    ] = None,
-    threshold: Annotated[float | None, option("call scores above it anomalous", either="limit", metavar="T")] = None,
-    recursive: Annotated[bool, option("take the images of sub-folders too")] = False,
-    force: Annotated[bool, option("replace the results that are there")] = False,
+    overlays: Overlays = False,
+    false_alarm_rate: NewRate = None,
+    threshold: NewThreshold = None,
+    recursive: Recursive = False,
+    force: ForceResults = False,
 ) -> int:
     from typing import cast
 

@@ -3,10 +3,13 @@
 import sys
 from typing import Annotated
 
-from hw3lib.anomaly.registry import DETECTORS
+from hw3lib.cli.detect import DetectorName, ImageSize
 from hw3lib.cli.options import Parameters, command, option, parameter, say
 
 Inspector = Annotated[str, option("its folder", metavar="INSPECTOR")]
+AnswersFile = Annotated[
+    str | None, option("file of the answers (default: INSPECTOR.review.sqlite beside the inspector)", metavar="FILE")
+]
 
 
 @command(
@@ -55,10 +58,7 @@ def review(
     inspector: Inspector,
     results: Annotated[list[str], option("folders of results", nargs="+", metavar="RESULTS")],
     *,
-    store: Annotated[
-        str | None,
-        option("file of the answers (default: INSPECTOR.review.sqlite beside the inspector)", metavar="FILE"),
-    ] = None,
+    store: AnswersFile = None,
     answers: Annotated[
         str | None,
         option("take them from a CSV file (file, answer: good, defect or unsure, type); no page", metavar="FILE.csv"),
@@ -96,10 +96,7 @@ def review(
 def update(
     inspector: Inspector,
     *,
-    review: Annotated[
-        str | None,
-        option("file of the answers (default: INSPECTOR.review.sqlite beside the inspector)", metavar="FILE"),
-    ] = None,
+    review: AnswersFile = None,
     held_out: Annotated[
         float, option("of the answers, to judge by and not to learn from (default: %(default)s)", metavar="SHARE")
     ] = 0.3,
@@ -134,8 +131,8 @@ def rollback(
 def plan(
     place: Annotated[str, option("a category, or photographs of good products", metavar="FOLDER")],
     *,
-    detector: Annotated[str, option(f"{', '.join(DETECTORS)} (default: %(default)s)", metavar="NAME")] = "patchcore",
-    image_size: Annotated[int, option("images are resized (default: %(default)s)", metavar="PX")] = 224,
+    detector: DetectorName = "patchcore",
+    image_size: ImageSize = 224,
     draws: Annotated[int, option("of photographs that judge (default: %(default)s)", metavar="N")] = 5,
     false_alarm_rate: Annotated[
         float, option("share of good products that may be called anomalous (default: %(default)s)", metavar="R")
