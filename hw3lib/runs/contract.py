@@ -12,6 +12,7 @@ CHAPTER_KEYS = {
     "06": ("pages", "words", "missing"),
 }
 ENDED = "ended"  # true where a chapter had nothing to do: its keys are null, and ``left_out`` says why
+PHOTOGRAPHS = "hw3lib.photographs"  # in a figure's PNG: where its photographs are, and what stands around each
 
 
 class ChapterEnds(Exception):

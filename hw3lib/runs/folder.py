@@ -16,6 +16,7 @@ import pandas as pd
 from IPython.core.getipython import get_ipython
 from IPython.display import Image, display
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from hw3lib.core import machine
 from hw3lib.core.files import SPREADSHEET, atomic_path
@@ -26,7 +27,9 @@ from hw3lib.data.parts import WHOLE, left_out, parts_of
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
 
-from .contract import CHAPTER_KEYS, ENDED, ChapterEnds
+from .contract import CHAPTER_KEYS, ENDED, PHOTOGRAPHS, ChapterEnds
+
+_DPI = 100
 
 
 class RunFolder:
@@ -99,9 +102,18 @@ class RunFolder:
             print(fill(printable(sentence(why)), 100))
 
     def figure(self, figure: Figure, name: str) -> None:
-        """Save a figure as ``figures/<name>.png`` at 100 dpi; the notebook shows it at the end of the cell."""
+        """Save a figure as ``figures/<name>.png`` at 100 dpi; the notebook shows it at the end of the cell.
+
+        The file says where its photographs are and what stands above and beside each, see :func:`photographs`, so that
+        the report can lay them out anew, in letters of its own.
+        """
+        figure.set_dpi(_DPI)
+        figure.draw_without_rendering()
+        box = figure.get_tightbbox().padded(0.1)
         with atomic_path(self.folder / "figures" / f"{name}.png") as path:
-            figure.savefig(path, dpi=100, bbox_inches="tight")
+            figure.savefig(
+                path, dpi=_DPI, bbox_inches=box, metadata={PHOTOGRAPHS: json.dumps(photographs(figure, box))}
+            )
         if figure.canvas.manager is None and get_ipython() is not None:  # pyplot shows only what it made
             with io.BytesIO() as picture:
                 figure.savefig(picture, dpi=plt.rcParams["figure.dpi"], bbox_inches="tight")
@@ -122,6 +134,29 @@ class RunFolder:
         content = {**self.common, "seconds": round(time.perf_counter() - self.started, 1), **values, **said}
         with atomic_path(self.folder / "metrics.json") as path:
             path.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def photographs(figure: Figure, box: Bbox) -> list[dict[str, Any]]:
+    """Where the photographs of a figure are in its file, and the texts around each.
+
+    Args:
+        figure: drawn at the file's resolution.
+        box: the part of it that is written, inches.
+
+    Returns:
+        One a photograph, line by line: ``box`` (left, top, right, bottom, pixels), ``title``, ``label`` and ``below``,
+        what stands above, at the left and under it, ``line`` and ``column`` in the figure's grid.
+    """
+    found = []
+    for axes in figure.axes:
+        place = axes.get_subplotspec()
+        if axes.images and place is not None:
+            extent = axes.get_window_extent()
+            x, y = extent.intervalx - box.x0 * figure.dpi, box.y1 * figure.dpi - extent.intervaly
+            sides = [math.ceil(x[0]) + 2, math.ceil(y[1]) + 2, math.floor(x[1]) - 2, math.floor(y[0]) - 2]
+            said = {"title": axes.get_title(), "label": axes.get_ylabel(), "below": axes.get_xlabel()}
+            found.append({"box": sides, **said, "line": place.rowspan.start, "column": place.colspan.start})
+    return found
 
 
 def plain(value: Any) -> Any:
