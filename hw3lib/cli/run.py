@@ -53,6 +53,7 @@ def run(
     ] = None,
     language: Language = "en",
 ) -> int:
+    from hw3lib.core.fonts import require_font
     from hw3lib.core.untrusted import parse_value
     from hw3lib.course import translation
     from hw3lib.runs import run as runner
@@ -61,6 +62,7 @@ def run(
     if timeout is None and profile == "quick":
         timeout = CELL_LIMIT_QUICK
     if language != "en":
+        require_font(language)  # for the report at the end: said before anything runs
         os.environ["HW3_LANGUAGE"] = language  # for what checks and predictions say
     with translation.chapters(language) as folder:
         outcomes = runner.run_notebooks(

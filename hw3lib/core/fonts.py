@@ -44,6 +44,16 @@ def found() -> str:
     return ", ".join(names)
 
 
+def require_font(language: str) -> None:
+    """Nothing, where this machine can draw a language; said before anything is drawn as boxes.
+
+    Raises:
+        Missing: it has no font for Chinese, and the language is.
+    """
+    if language.startswith("zh"):
+        found()
+
+
 class MissingFont(UserWarning):
     """No font of this machine has a character that is to be drawn."""
 

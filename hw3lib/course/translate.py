@@ -20,6 +20,8 @@ from nbformat import NotebookNode
 from hw3lib.core.files import atomic_path
 from hw3lib.core.places import project_root
 from hw3lib.core.translation import catalogue_path, languages
+from hw3lib.report.names import NAMES
+from hw3lib.report.runs import CATALOGUE
 
 from . import build, exercises
 from .translation import retold
@@ -88,10 +90,24 @@ def _said(node: ast.AST) -> Iterator[str]:
         yield from _said(child)
 
 
+def of_report() -> list[str]:
+    """What the report says, by :meth:`hw3lib.report.runs.Run.say`; names, and why chapters left something out."""
+    package = Path(__file__).parents[1]
+    found: dict[str, None] = {}
+    for path in sorted((package / "report").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "say":
+                found.setdefault(str(ast.literal_eval(node.args[0])))
+    found.update(dict.fromkeys(NAMES))
+    found.update(dict.fromkeys(_said(ast.parse((package / "data" / "parts.py").read_text(encoding="utf-8")))))
+    return list(found)
+
+
 def english(every: Mapping[str, list[NotebookNode]]) -> dict[str, list[str]]:
     """The texts of each catalogue, from what :func:`sources` gives."""
     found = {name: texts_of(notebooks) for name, notebooks in every.items()}
-    return found | {MESSAGES: messages(notebook for notebooks in every.values() for notebook in notebooks)}
+    said = messages(notebook for notebooks in every.values() for notebook in notebooks)
+    return found | {MESSAGES: said, CATALOGUE: of_report()}
 
 
 def updated(path: Path, language: str, keys: Iterable[str]) -> Catalog:

@@ -68,7 +68,7 @@ def card(
         f"{file.relative_to(place).as_posix()}: SHA-256 {file_digest(file)[:16]}" for file in files
     ]
     title = f"Inspector {name}"
-    made = pages.fit(title, questions, closing, str, int(time.time()), 0)
+    made = pages.fit(title, [(questions, ())], closing, str, int(time.time()), 0)
     pdf = html.with_suffix(".pdf")
     with atomic_path(html) as new_html, atomic_path(pdf) as new_pdf:
         new_html.write_text(web.page(title, questions, closing, web.Unmarked()), encoding="utf-8", newline="\n")

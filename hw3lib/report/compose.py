@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from hw3lib.core.files import atomic_path
-from hw3lib.core.fonts import without_font
+from hw3lib.core.fonts import require_font, without_font
 from hw3lib.core.text import composed
+from hw3lib.core.translation import ENGLISH
 from hw3lib.errors import Hw3Error
 
+from . import notes as own_words
 from . import pages, web
-from .annotate import annotation
-from .anomaly import anomalies
-from .classify import attempts
-from .dataset import dataset
 from .document import Question
-from .imbalance import long_tail
+from .numbering import numbered
+from .questions.annotate import annotation
+from .questions.anomaly import anomalies
+from .questions.classify import attempts
+from .questions.dataset import dataset
+from .questions.imbalance import long_tail
 from .runs import Run, clean
 from .sentences import count
 
 QUESTIONS = (dataset, attempts, long_tail, anomalies, annotation)
+_LINE = "_" * 30  # where no author is named: to be filled in by hand
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Report:
     Attributes:
         category: what it is about.
         pages: of the PDF, 1 to 3.
-        words: of the paragraphs, by question (``"1"`` to ``"5"``); words in tables and captions do not count.
+        words: of the paragraphs, by question (``"1"`` to ``"5"``); words in tables and captions do not count. Of
+            Chinese each character is one.
         limits: words that the assignment allows, for the questions that have a limit.
         missing: what the run lacks: chapters (``"05"``), figures (``"04/figures/heat_maps.png"``), tables
             (``"05: sam"``).
@@ -72,7 +77,14 @@ def answers(run: Run) -> list[Question]:
 
 
 def build(
-    run_folder: str | Path, out: str | Path | None = None, *, dpi: int = 0, category: str | None = None
+    run_folder: str | Path,
+    out: str | Path | None = None,
+    *,
+    dpi: int = 0,
+    category: str | None = None,
+    language: str = ENGLISH,
+    author: str | None = None,
+    notes: str | Path | None = None,
 ) -> Report:
     """Answer the assignment's five questions on at most three pages A4 from what a run measured.
 
@@ -82,47 +94,74 @@ def build(
             file, with the others beside it; ``report`` in the run's folder if None.
         dpi: of :attr:`Report.pictures`; none are drawn at 0.
         category: that the run should be on; None takes any.
+        language: of the report, one of :func:`hw3lib.core.translation.languages`.
+        author: who hands it in; None leaves a line to be filled in.
+        notes: a Markdown file of the author's own words, half a page; made with headings alone if there is none, and
+            never written again.
 
     Returns:
         What was written. The same results give the same bytes.
 
     Raises:
         Hw3Error: nothing was measured, a file is damaged, the chapters are of different data or of another category,
-            or three pages are not enough.
+            three pages are not enough, or there is no font for the language.
     """
-    run = Run(run_folder)
+    run = Run(run_folder, language)
+    require_font(language)
     found = str(run.metrics[run.chapters[0]].get("category"))
     if category is not None and composed(category) != composed(found):
         raise Hw3Error(f"the run is on {found}, and category is {category!r}: set category to {found!r}")
     questions = answers(run)
-    words = {str(q.number): sum(count(run.plain(text)) for text in q.paragraphs()) for q in questions}
-    limits = {str(q.number): q.limit for q in questions if q.limit}
+    if notes is not None:
+        path = Path(notes)
+        if own_words.make(path, run):
+            run.asides.append(run.say("{file} was made: write half a page into it and build again.", file=path.name))
+        questions += own_words.read(path, run)
+    first = run.chapters[0]
+    title = run.say("Visual inspection of {category}", category=run.mark(f"{first}/metrics.json", "/category"))
+    if boxes := without_font(*(run.plain(text) for text in [title, *(t for q in questions for t in q.texts())])):
+        run.asides.append(boxes)
+    closing = _closing(run)
+    date = int(run.finished())
+    alternatives = [numbered(run, questions)]
+    ranks = sorted({block.get("optional", 0) for q in questions for block in q.blocks} - {0})
+    for rank in ranks:
+        less = [replace(q, blocks=[b for b in q.blocks if not 0 < b.get("optional", 0) <= rank]) for q in questions]
+        alternatives.append(numbered(run, less))
+    about: dict[str, Any] = {
+        "language": language,
+        "byline": run.say("Author: {author}", author=clean(author) if author else _LINE),
+        "references_title": run.say("References"),
+    }
+    ruled = "" if any(not q.number for q in questions) else run.say("In my own words")
+    by = {"author": clean(author or ""), "own_words": ruled}
+    made = pages.fit(title, alternatives, closing, run.plain, date, dpi, **by, **about)
+    questions, references = alternatives[made.alternative]
+    about["references"] = references
+    answered = [q for q in questions if q.number]
+    words = {str(q.number): sum(count(run.plain(text)) for text in q.paragraphs()) for q in answered}
+    limits = {str(q.number): q.limit for q in answered if q.limit}
     for number, limit in limits.items():
         if words[number] > limit:
-            run.notes.append(f"Question {number} has {words[number]} words, {words[number] - limit} too many.")
-    first = run.chapters[0]
-    title = f"Visual inspection of {run.mark(f'{first}/metrics.json', '/category')}"
-    if boxes := without_font(*(run.plain(text) for text in [title, *(t for q in questions for t in q.texts())])):
-        run.notes.append(boxes)
-    closing = _closing(run, first)
-    date = int(run.finished())
-    made = pages.fit(title, questions, closing, run.plain, date, dpi)
+            run.asides.append(f"Question {number} has {words[number]} words, {words[number] - limit} too many.")
     numbers = run.numbers([title, *(text for q in questions for text in q.texts()), *closing])
     pdf = _target(out if out is not None else run.folder / "report")
     html, record = pdf.with_suffix(".html"), pdf.with_suffix(".json")
+    said = [*run.notes, *run.asides, *run.advice]
     content = {
         "run": run.folder.resolve().name,
+        "language": language,
         "pages": made.pages,
-        "figure_scale": made.scale,
+        "room": made.room,
         "words": words,
         "missing": run.missing,
-        "notes": run.notes,
+        "notes": said,
         "numbers": numbers,
     }
     # None of the three is in its place before all are written, so that they stay those of one run.
     with atomic_path(pdf) as new_pdf, atomic_path(html) as new_html, atomic_path(record) as new_record:
         new_pdf.write_bytes(made.pdf)
-        new_html.write_text(web.page(title, questions, closing, run), encoding="utf-8", newline="\n")
+        new_html.write_text(web.page(title, questions, closing, run, **about), encoding="utf-8", newline="\n")
         new_record.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
     return Report(
         category=found,
@@ -130,7 +169,7 @@ def build(
         words=words,
         limits=limits,
         missing=run.missing,
-        notes=run.notes,
+        notes=said,
         pdf=pdf,
         html=html,
         json=record,
@@ -149,20 +188,18 @@ def _target(out: str | Path) -> Path:
     return out / "report.pdf"
 
 
-def _closing(run: Run, first: str) -> list[str]:
+def _closing(run: Run) -> list[str]:
     """Lines at the end: which run, what is missing, notes."""
-    file = f"{first}/metrics.json"
-    versions = run.value(file, "/versions") if run.has(file, "/versions") else {}
-    packages = ", ".join(f"{name} {run.mark(file, f'/versions/{name}')}" for name in versions)
     finished = datetime.fromtimestamp(int(run.finished()), timezone.utc).date()
-    profile = run.mark(file, "/profile", optional=True)
-    line = (
-        f"Run {clean(run.folder.resolve().name)}, profile {profile}, notebooks {', '.join(run.chapters)}, "
-        f"finished {finished}. "
-        f"Digest of the data: {run.mark(file, '/data_digest', optional=True)}. {packages}. "
-        "report.json names the file and the place that each number came from."
+    line = run.say(
+        "From run {run}, profile {profile}, notebooks {chapters}, finished {finished}; report.json names "
+        "the file and the place in it that each number came from.",
+        run=clean(run.folder.resolve().name),
+        profile=run.mark(f"{run.chapters[0]}/metrics.json", "/profile", optional=True),
+        chapters=run.listed(run.chapters),
+        finished=finished,
     )
     lines = [line]
     if run.missing:
-        lines.append(f"Missing: {', '.join(run.missing)}.")
+        lines.append(run.say("Missing: {what}.", what=run.say(", ").join(run.missing)))
     return lines + run.notes

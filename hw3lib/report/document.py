@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Block = dict[str, Any]
@@ -15,7 +14,7 @@ class Question:
     """A question of the assignment and its answer.
 
     Attributes:
-        number: 1 to 5.
+        number: 1 to 5; 0 for what answers none.
         title: short.
         blocks: see the functions below; texts may hold marks of :class:`hw3lib.report.runs.Run`.
         limit: words that the paragraphs may have; None for no limit.
@@ -23,27 +22,42 @@ class Question:
 
     number: int
     title: str
-    blocks: list[Block] = field(default_factory=list)
+    blocks: Sequence[Block] = field(default_factory=list)
     limit: int | None = None
+
+    @property
+    def heading(self) -> str:
+        """The title behind its number."""
+        return f"{self.number}. {self.title}" if self.number else self.title
 
     def paragraphs(self) -> Iterator[str]:
         """Texts that count as words of the answer."""
-        for block in walk(self.blocks):
-            if block["kind"] == "text":
-                yield block["text"]
+        return (block["text"] for block in self.blocks if block["kind"] == "text")
 
     def texts(self) -> Iterator[str]:
         """Every text, in the order of the page."""
-        for block in walk(self.blocks):
-            if block["kind"] == "table":
-                yield from block["header"]
-                yield from (cell for row in block["rows"] for cell in row)
-            yield from (block[key] for key in ("text", "caption") if key in block)
+        found: list[str] = []
+
+        def keep(words: str) -> str:
+            found.append(words)
+            return words
+
+        self.changed(keep)
+        yield from found
+
+    def changed(self, change: Callable[[str], str]) -> Question:
+        """The same question with each text as ``change`` gives it."""
+        return replace(self, blocks=[_changed(block, change) for block in self.blocks])
 
 
 def text(words: str) -> Block:
     """A paragraph of the answer."""
     return {"kind": "text", "text": words}
+
+
+def heading(words: str) -> Block:
+    """A small heading within an answer."""
+    return {"kind": "heading", "text": words}
 
 
 def absent(words: str) -> Block:
@@ -52,29 +66,53 @@ def absent(words: str) -> Block:
 
 
 def table(
-    caption: str, header: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None = None, left: int = 1
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    marked: int | None = None,
+    left: int = 1,
+    key: str = "",
+    wide: bool = False,
 ) -> Block:
-    """A table; the first ``left`` columns begin at the left, the others end at the right; row ``marked`` stands out."""
-    rows = [list(row) for row in rows]
-    return {"kind": "table", "caption": caption, "header": list(header), "rows": rows, "marked": marked, "left": left}
+    """A table; the first ``left`` columns begin at the left, the others end at the right; row ``marked`` stands out.
+
+    ``key``: it is numbered, and :meth:`hw3lib.report.runs.Run.see` refers to it. ``wide``: across both columns of a
+    page.
+    """
+    made = {"kind": "table", "key": key, "header": list(header), "rows": [list(row) for row in rows]}
+    return made | {"marked": marked, "left": left, "caption": caption, "label": "", "wide": wide}
 
 
-def figure(path: Path, caption: str, width: float, height: float, rows: bool = False) -> Block:
-    """A picture that fits into ``width`` x ``height`` mm; if it is ``rows`` of pictures, they may be laid out anew."""
-    return {"kind": "figure", "path": path, "caption": caption, "box": (width, height), "rows": rows}
+def figure(
+    lines: Sequence[Block], caption: str, key: str = "", grows: bool = True, across: int = 1, optional: int = 0
+) -> Block:
+    """Pictures in lines.
+
+    Args:
+        lines: ``label``, what stands above the line, and ``tiles``: each with ``title`` above and ``below`` under its
+            ``content``, a file of ``type`` png or svg.
+        caption: says what it shows and what to see in it.
+        key: as for a table.
+        grows: whether it may be as large as the page has room for; else it is as large as it was drawn.
+        across: lines side by side.
+        optional: 0, or how soon it is left out where three pages do not suffice; 1 first.
+    """
+    made = {"kind": "figure", "key": key, "lines": list(lines), "caption": caption, "label": ""}
+    return made | {"grows": grows, "across": across, "optional": optional}
 
 
-def beside(left: Sequence[Block | None], right: Sequence[Block | None], width: float) -> Block:
-    """Blocks at the left, and at the right in a column of ``width`` mm (0 if there are none); None is left out."""
-    sides = [[block for block in side if block] for side in (left, right)]
-    width = width if sides[1] else 0
-    return {"kind": "beside", "left": sides[0], "right": sides[1], "width": width}
-
-
-def walk(blocks: Sequence[Block]) -> Iterator[Block]:
-    """All blocks, those at the left and right of others included."""
-    for block in blocks:
-        yield block
-        if block["kind"] == "beside":
-            yield from walk(block["left"])
-            yield from walk(block["right"])
+def _changed(block: Block, change: Callable[[str], str]) -> Block:
+    """A block with each of its texts changed, in the order of the page."""
+    made = dict(block)
+    if block["kind"] == "table":
+        made["header"] = [change(cell) for cell in block["header"]]
+        made["rows"] = [[change(cell) for cell in row] for row in block["rows"]]
+    elif block["kind"] == "figure":
+        made["lines"] = [
+            {
+                "label": change(line["label"]),
+                "tiles": [tile | {side: change(tile[side]) for side in ("title", "below")} for tile in line["tiles"]],
+            }
+            for line in block["lines"]
+        ]
+    return made | {key: change(block[key]) for key in ("text", "caption") if key in block}

@@ -1,100 +1,75 @@
-"""Tall figures that are rows of pictures, laid out anew in columns so that they fit a page."""
+"""Photographs of a run's figures, to be laid out anew; and the pages, below each other."""
 
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from hw3lib.data.pixels.decoding import BROKEN, open_image
 from hw3lib.errors import Hw3Error
+from hw3lib.runs.contract import PHOTOGRAPHS
 
-_GAP = 24  # pixels between columns
+from .document import Block
 
 
-def load(path: Path) -> Image.Image:
-    """A figure of a run, RGB on white.
+def tile(content: bytes, kind: str = "png", title: str = "", below: str = "", aspect: float = 1.0) -> Block:
+    """A picture of a figure's line; ``aspect``, width over height, counts where it is the only one."""
+    return {"content": content, "type": kind, "title": title, "below": below, "aspect": aspect}
+
+
+def lines(path: Path, tell: Callable[[str], str], most: int = 4, columns: int = 4, across: int = 1) -> list[Block]:
+    """The photographs of a figure, line by line, with the texts around them; the whole figure where it lists none.
+
+    Args:
+        path: a PNG that :meth:`hw3lib.runs.RunFolder.figure` wrote.
+        tell: translates a text.
+        most, columns: lines of the figure, and photographs of each, that are taken.
+        across: how many lines will stand side by side: titles that stand over the first alone are repeated over these.
 
     Raises:
         Hw3Error: it is no picture.
     """
     try:
         with open_image(path) as file:
+            listed = json.loads(file.info.get(PHOTOGRAPHS, "[]"))
             picture = file.convert("RGBA")
-    except BROKEN as error:
+        if not listed:
+            return [{"label": "", "tiles": [tile(path.read_bytes(), aspect=picture.width / picture.height)]}]
+        white = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+        found: dict[int, Block] = {}
+        for each in listed:
+            line = found.setdefault(each["line"], {"label": "", "tiles": []})
+            line["label"] = line["label"] or _said(each["label"], tell)
+            title, below = (_said(each[side], tell) for side in ("title", "below"))
+            line["tiles"].append(tile(_png(white.crop(each["box"])), "png", title, below))
+    except (*BROKEN, KeyError, TypeError) as error:
         number = path.parents[1].name
         raise Hw3Error(f"{path}: no readable picture ({error}); run `hw3 run {number} --force`") from error
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
+    shown = list(found.values())[:most]
+    for line in shown:
+        line["tiles"] = line["tiles"][:columns]
+    first, *others = shown
+    if others and not any(each["title"] for line in others for each in line["tiles"]):
+        for line in shown[1:across]:
+            line["tiles"] = [
+                each | {"title": top["title"]} for each, top in zip(line["tiles"], first["tiles"], strict=False)
+            ]
+    return shown
 
 
-def bands(picture: Image.Image, least: int = 4) -> list[tuple[int, int]]:
-    """First and last + 1 pixel row of everything between white stripes of ``least`` pixels or more."""
-    ink = (np.asarray(picture) < 250).any(axis=(1, 2))
-    edges = np.flatnonzero(np.diff(np.r_[False, ink, False].astype(int)))
-    found: list[tuple[int, int]] = []
-    for top, bottom in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if found and top - found[-1][1] < least:
-            found[-1] = (found[-1][0], bottom)
-        else:
-            found.append((top, bottom))
-    return found
+def _said(words: str, tell: Callable[[str], str]) -> str:
+    """What matplotlib wrote over lines, in one line; a dollar is written as it is."""
+    return tell(" ".join(words.replace(r"\$", "$").split()))
 
 
-def arrange(picture: Image.Image, aspect: float) -> Image.Image:
-    """Rows of pictures side by side, in as many columns as bring width / height nearest to ``aspect``.
-
-    A low first band is taken for the headings and put over each column; where every second band is low, it belongs to
-    the pictures below it. A figure that is not made of rows of like height comes back as it is.
-    """
-    rows = bands(picture)
-    heights = [bottom - top for top, bottom in rows]
-    if (
-        len(rows) > 2
-        and len(rows) % 2 == 0
-        and all(2 * a < b for a, b in zip(heights[::2], heights[1::2], strict=True))
-    ):
-        rows = [(title[0], below[1]) for title, below in zip(rows[::2], rows[1::2], strict=True)]
-        heights = [bottom - top for top, bottom in rows]
-    headed = len(rows) > 2 and heights[0] < heights[1] / 2
-    head, rows = (rows[0], rows[1:]) if headed else (None, rows)
-    heights = heights[headed:]
-    if len(rows) < 2 or min(heights) < 0.8 * max(heights):
-        return picture
-    above = head[1] - head[0] + 6 if head else 0
-    step = max(heights) + 8
-
-    def size(deep: int) -> tuple[int, int]:
-        columns = math.ceil(len(rows) / deep)
-        return columns * picture.width + (columns - 1) * _GAP, above + deep * step
-
-    def distance(deep: int) -> float:
-        width, height = size(deep)
-        return abs(math.log(width / height / aspect))
-
-    deep = min({math.ceil(len(rows) / columns) for columns in range(1, len(rows) + 1)}, key=distance)  # filled evenly
-    made = Image.new("RGB", size(deep), "white")
-    for i, (top, bottom) in enumerate(rows):
-        x, y = i // deep * (picture.width + _GAP), above + i % deep * step
-        if head and i % deep == 0:
-            made.paste(picture.crop((0, head[0], picture.width, head[1])), (x, 0))
-        made.paste(picture.crop((0, top, picture.width, bottom)), (x, y))
-    return made
-
-
-def png(path: Path, aspect: float, rows: bool) -> tuple[bytes, tuple[int, int]]:
-    """A figure as PNG for a box of this width / height, and its pixels; ``rows`` may be laid out anew."""
-    picture = load(path)
-    arranged = arrange(picture, aspect) if rows else picture
-    if arranged is picture:
-        return path.read_bytes(), picture.size
+def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    arranged.save(buffer, "PNG")
-    return buffer.getvalue(), arranged.size
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def stacked(pictures: Sequence[bytes]) -> bytes:

@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from hw3lib.core.files import SPREADSHEET
-from hw3lib.core.intervals import NOT_ESTIMABLE, column_names
+from hw3lib.core.intervals import column_names
 from hw3lib.core.places import project_root
-from hw3lib.core.text import composed
+from hw3lib.core.text import composed, listed
+from hw3lib.core.translation import ENGLISH, UNTRANSLATED, languages, message, texts, told
 from hw3lib.errors import Hw3Error
 
 MEASURED = ("01", "02", "03", "04", "05")  # chapters that measure; 06 is the report
 COMPLETE = MEASURED[:4]  # without annotations and fine-tuning a report still answers most questions
 MARK = re.compile("\ue000(\\d+)\ue001")
+SEE = re.compile("\ue002(.+?)\ue003")  # a reference to a figure, a table or a paper, until these have numbers
+CATALOGUE = "report"
 NOTHING = "–"  # printed where a value is missing
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\uf8ff]")  # half characters and those for private use among them
 
@@ -74,16 +77,22 @@ class Run:
 
     Args:
         folder: ``runs/<name>``, with ``01`` to ``05`` below it as far as there are.
+        language: in which :meth:`say` and what is quoted are written.
 
     Raises:
-        Hw3Error: no chapter there has a metrics.json, one cannot be read, or they are of different categories or data.
+        Hw3Error: no chapter there has a metrics.json, one cannot be read, they are of different categories or data, or
+            there are no translations into the language.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, language: str = ENGLISH):
+        texts(language, CATALOGUE)
+        self.language = language
         self.folder = Path(folder)
         self.traced: list[Traced] = []
         self.missing: list[str] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # printed at the end of the report
+        self.asides: list[str] = []  # for who builds it
+        self.advice: list[str] = []  # what brings a part that was left out, likewise
         self._content: dict[str, Any] = {}
         self.chapters = [number for number in MEASURED if (self.folder / number / "metrics.json").is_file()]
         if not self.chapters:
@@ -115,8 +124,12 @@ class Run:
         for key in ("profile", "versions"):
             settings = {number: metrics.get(key) for number, metrics in self.metrics.items()}
             if any(value != next(iter(settings.values())) for value in settings.values()):
-                how = ", ".join(f"{n} {value}" for n, value in settings.items()) if key == "profile" else ""
-                self.notes.append(f"The notebooks ran with different {key}s" + (f" ({how})." if how else "."))
+                how = ", ".join(f"{n} {value}" for n, value in settings.items())
+                self.notes.append(
+                    self.say("The notebooks ran with different profiles ({how}).", how=how)
+                    if key == "profile"
+                    else self.say("The notebooks ran with different versions of packages.")
+                )
 
     def content(self, file: str) -> Any:
         """What a JSON file or a table (a list of its rows, numbers as numbers) holds.
@@ -176,7 +189,7 @@ class Run:
             return number["printed"] in value
         if isinstance(value, int | float):
             return float(number["printed"]) == float(format(value * number["scale"], number["spec"]))
-        return value is None or number["printed"] == str(value)
+        return value is None or number["printed"] in {str(value), *(named(value, each) for each in languages())}
 
     def rows(self, file: str, pointer: str) -> list[dict[str, Any]]:
         """A list of rows, such as a leaderboard.
@@ -205,7 +218,7 @@ class Run:
                 f"{self.folder / file}: {pointer} is {str(value)[:60]!r}; expected a number. "
                 f"Run `hw3 run {file[:2]} --force`"
             ) from None
-        return self._add(Traced(text, file, pointer, value, scale, spec))
+        return self._add(Traced(named(text, self.language) if spec == "s" else text, file, pointer, value, scale, spec))
 
     def interval(
         self, file: str, at: str, name: str, limits: str | None = None, spec: str = ".1f", scale: float = 100
@@ -222,13 +235,17 @@ class Run:
         if not self.has(file, value):
             return said
         if any(self.value(file, end) is None for end in ends):
-            return f"{said} (interval {NOT_ESTIMABLE})"
+            return self.say("{value} (interval not estimable)", value=said)
         star = "*" if self.has(file, p) and self.value(file, p) <= 0.05 else ""
-        return f"{said} ({' to '.join(self.mark(file, end, spec, scale) for end in ends)}){star}"
+        low, high = (self.mark(file, end, spec, scale) for end in ends)
+        return self.say("{value} ({low} to {high})", value=said, low=low, high=high) + star
 
     def quote(self, file: str, pointer: str, sentences: str) -> str:
-        """``sentences`` out of the text at ``pointer``, with a mark for each number in it."""
+        """``sentences`` out of the text at ``pointer``, in the run's language, with a mark for each number in it."""
         whole = self.value(file, pointer)
+        if self.language != ENGLISH and any(map(str.isalpha, sentences)):
+            english, sentences = sentences, message(sentences, self.language, CATALOGUE)
+            sentences = UNTRANSLATED + sentences if sentences == english else sentences
         return re.sub(
             r"(?<![\w.])[+-]?\d+(?:\.\d+)?(?!\w)",
             lambda found: self._add(Traced(found[0], file, pointer, whole, spec="quoted")),
@@ -238,6 +255,31 @@ class Run:
     def _add(self, traced: Traced) -> str:
         self.traced.append(traced)
         return f"\ue000{len(self.traced) - 1}\ue001"
+
+    def say(self, words: str, /, **values: object) -> str:
+        """A sentence, or a part of one, in the run's language, with values in the place of ``{name}``."""
+        return told(words, self.language, CATALOGUE).format(**values)
+
+    def name(self, words: object) -> str:
+        """A name that the course gives, as of a detector, in the run's language; any other as it is."""
+        return named(clean(words), self.language)
+
+    def tell(self, words: str) -> str:
+        """What stands in a figure, in the run's language as far as that is known."""
+        return message(words, self.language, CATALOGUE)
+
+    def listed(self, names: Sequence[str]) -> str:
+        """``a, b and c``."""
+        return listed(names) if self.language == ENGLISH else "、".join(names)
+
+    def join(self, sentences: Sequence[str]) -> str:
+        """Sentences behind each other."""
+        return ("" if self.language.startswith("zh") else " ").join(sentences)
+
+    @staticmethod
+    def see(*keys: str) -> str:
+        """A reference to a figure or a table, ``(Figure 3)``, or to papers, ``[3]``; nothing to what is not there."""
+        return f"\ue002{' '.join(keys)}\ue003"
 
     def plain(self, text: str) -> str:
         """``text`` with the values in the place of their marks."""
@@ -259,6 +301,11 @@ class Run:
     def finished(self) -> float:
         """When the newest metrics.json was written, seconds since 1970."""
         return max((self.folder / number / "metrics.json").stat().st_mtime for number in self.chapters)
+
+
+def named(words: object, language: str) -> str:
+    """A name as the language writes it; as it is where that does not know it."""
+    return texts(language, CATALOGUE).get(str(words), str(words))
 
 
 def _records(text: str) -> list[dict[str, Any]]:

@@ -550,6 +550,7 @@ run.metrics(
     power=power,
     per_class=per_class,
     ece=calibration.ece,
+    second_look=looks[1].gain(looks[0]).columns("gain") if looks else None,
     pointing=pointing,
     summary=" ".join(text),
 )

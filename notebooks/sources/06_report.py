@@ -58,7 +58,7 @@ from IPython.display import Image
 from hw3lib import RunFolder, report
 from hw3lib.classify import compared, verdicts
 from hw3lib.core import atomic_path
-from hw3lib.course import checks, outcome, predict, predictions
+from hw3lib.course import checks, exercises, outcome, predict, predictions
 from hw3lib.data import get, load_table
 from hw3lib.report import Run, stacked
 from hw3lib.views import plots
@@ -94,7 +94,8 @@ predict("pages of the report", ..., ..., among=["1", "2", "3"])
 
 # %%
 # NBVAL_CHECK_OUTPUT
-made = report.build(folder, results.folder, dpi=85, category=category) if there else None
+language = exercises.language_here()
+made = report.build(folder, results.folder, dpi=85, category=category, language=language) if there else None
 words = made.words if made else {}
 limits = made.limits if made else {}
 print("at most three pages:", made is None or made.pages <= 3)

@@ -24,7 +24,7 @@ ENGLISH = translate.english(SOURCES)
 EVERY = [pytest.param(language, name, id=f"{language}-{name}") for language in languages()[1:] for name in ENGLISH]
 ALL = [pytest.param(language, name, id=f"{language}-{name}") for language in languages()[1:] for name in SOURCES]
 CODE = re.compile(r"``.+?``|`[^`]+`")
-VALUE = re.compile(r"\{\d+\}")
+VALUE = re.compile(r"\{\w+\}")
 FORMULA = re.compile(r"\$[^$]+\$")
 LINK = re.compile(r"\]\(((?:[^()]|\([^()]*\))+)\)")
 

@@ -65,7 +65,6 @@ def make_run(
     attempts: tuple[str, ...] = ("baseline", "1 more data", "2 transfer"),
     detectors: tuple[str, ...] = ("PatchCore", "PaDiM", "autoencoder (L2)"),
     without: tuple[str, ...] = (),
-    summary: str | None = "On bolts '2 transfer' is best: 70.1 % correct. It gains +12.5 points.",
 ) -> Path:
     """A run of all chapters; every number follows from its place, so that two are seldom alike."""
     classes = {"good": 61, **{name: 17 - i for i, name in enumerate(defects)}}
@@ -99,7 +98,8 @@ def make_run(
         for i, name in enumerate(reversed(attempts))
     ]
     two = {"leaderboard": board, "best": attempts[-1], "baseline": "baseline", "n_train": 57, "n_test": 15}
-    two |= {"summary": summary} if summary else {}
+    said = "To find a gain of 5 points in four of five such comparisons takes about 790 images; here are"
+    two["power"] = f"{said} {total}."
     compared = [
         {
             "method": name,
@@ -161,7 +161,6 @@ def make_run(
             }
         ],
         "detection": [{"model": "YOLO-World", "map50_before": 0.0213, "map50_after": 0.4127}],
-        "summary": "SAM gains 11.1 points of IoU from 23 images.",
     }
     for number, content in (("01", one), ("02", two), ("03", three), ("04", four), ("05", five)):
         if number not in without:
@@ -194,7 +193,6 @@ LARGE = dict(
     ),
     attempts=("baseline", *(f"{i} two-stage with a multi-scale head and patience" for i in range(1, 12))),
     detectors=tuple(f"k-nearest neighbours, kind {i}" for i in range(12)),
-    summary=" ".join(f"Sentence {i} says that classes of long names are hard to tell apart." for i in range(40)),
 )
 
 

@@ -1,78 +1,62 @@
-"""Figures made of rows are laid out in columns; others stay as they are."""
+"""Photographs of a run's figures are laid out anew, with their texts; others are shown as they are."""
 
 import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from matplotlib.figure import Figure
+from PIL import Image
 
-from hw3lib.report.pictures import arrange, bands, stacked
+from hw3lib.report.pictures import lines, stacked
+from hw3lib.runs import RunFolder
 
-SHADES = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 200, 200)]
-
-
-def of_rows(n, height=40, headed=True, gap=12):
-    image = Image.new("RGB", (100, 20 + n * (height + gap)), "white")
-    draw = ImageDraw.Draw(image)
-    if headed:
-        draw.rectangle((10, 2, 90, 9), fill="black")
-    for i in range(n):
-        draw.rectangle((5, 20 + i * (height + gap), 95, 19 + i * (height + gap) + height), fill=SHADES[i % 5])
-    return image
+SHADES = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 200, 200), (200, 0, 200)]
 
 
-def colours(image):
-    return {tuple(c) for c in np.asarray(image).reshape(-1, 3)}
+@pytest.fixture
+def drawn(category, tmp_path):
+    """Two lines of three photographs of one colour each, as a notebook saves them."""
+    from hw3lib.data import load_table
+
+    figure = Figure(figsize=(4, 3), layout="constrained")
+    grid = figure.subplots(2, 3)
+    for axes, shade in zip(grid.flat, SHADES, strict=True):
+        axes.imshow(np.full((20, 20, 3), shade, np.uint8))
+        axes.set(xticks=[], yticks=[])
+    for axes, name in zip(grid[0], ("image", "mask", "heat map"), strict=True):
+        axes.set_title(name)
+    grid[0][0].set_ylabel("bent\nscore 5.1")
+    grid[1][0].set_ylabel(r"a \$")
+    grid[1][1].set_xlabel("no mask")
+    RunFolder("01", load_table(category.parent, "widget"), "quick", str(tmp_path / "01")).figure(figure, "photographs")
+    return tmp_path / "01/figures/photographs.png"
 
 
-def test_bands_lie_between_white_stripes():
-    assert bands(of_rows(2)) == [(2, 10), (20, 60), (72, 112)]
+def shades(line):
+    opened = [np.asarray(Image.open(io.BytesIO(tile["content"]))) for tile in line["tiles"]]
+    assert all(len(np.unique(pixels.reshape(-1, 3), axis=0)) == 1 for pixels in opened)  # no frame, no letter
+    return [tuple(pixels[0, 0]) for pixels in opened]
 
 
-def test_rows_go_down_the_first_column_then_the_next_under_the_same_headings():
-    made = arrange(of_rows(4), aspect=2.0)
-    assert made.width == 2 * 100 + 24
-    left, right = made.crop((0, 0, 100, made.height)), made.crop((124, 0, 224, made.height))
-    black = (0, 0, 0)
-    assert {*SHADES[:2], black} <= colours(left) and not {*SHADES[2:4]} & colours(left)
-    assert {*SHADES[2:4], black} <= colours(right) and not {*SHADES[:2]} & colours(right)
-    counts = [(np.asarray(of_rows(4)) == s).all(2).sum() for s in SHADES[:4]]
-    assert [(np.asarray(made) == s).all(2).sum() for s in SHADES[:4]] == counts  # nothing cut off
+def test_photographs_are_cut_out_with_what_stands_around_them(drawn):
+    first, second = lines(drawn, str.upper)
+    assert [shades(line) for line in (first, second)] == [SHADES[:3], SHADES[3:]]
+    assert [line["label"] for line in (first, second)] == ["BENT SCORE 5.1", "A $"]
+    assert [tile["title"] for tile in first["tiles"]] == ["IMAGE", "MASK", "HEAT MAP"]
+    assert [tile["below"] for tile in second["tiles"]] == ["", "NO MASK", ""]
+    assert {tile["title"] for tile in second["tiles"]} == {""}
 
 
-def test_the_number_of_columns_follows_the_box():
-    tall, flat = arrange(of_rows(9), aspect=0.3), arrange(of_rows(9), aspect=12)
-    assert tall.width == 100
-    assert flat.width == 9 * 100 + 8 * 24
+def test_as_many_are_taken_as_are_asked_for_and_titles_stand_over_each_that_begins_a_column(drawn):
+    assert [shades(line) for line in lines(drawn, str, most=1, columns=2)] == [SHADES[:2]]
+    assert [tile["title"] for tile in lines(drawn, str, across=2)[1]["tiles"]] == ["image", "mask", "heat map"]
 
 
-@pytest.mark.parametrize(("aspect", "deep"), [(0.35, 6), (0.93, 3), (1.17, 3), (3.4, 2)])
-def test_columns_are_filled_evenly(aspect, deep):
-    made = arrange(of_rows(6, headed=False), aspect)
-    assert made.height == deep * 48
-
-
-def test_a_title_above_each_row_stays_with_it():
-    rows = of_rows(4, headed=False, gap=24)
-    draw = ImageDraw.Draw(rows)
-    for i in range(4):
-        draw.rectangle((10, 8 + i * 64, 20 + 10 * i, 15 + i * 64), fill="black")
-    made = arrange(rows, aspect=2.0)
-    assert made.width == 2 * 100 + 24
-    pixels = np.asarray(made)
-    for column, first in ((0, 0), (124, 2)):
-        for at in range(2):
-            title = (pixels[at * 60 : at * 60 + 8, column : column + 100] == 0).all(2)
-            assert title.any(0).sum() == 11 + 10 * (first + at)
-            assert (pixels[at * 60 + 12, column + 50] == SHADES[first + at]).all()
-
-
-def test_other_figures_are_left_alone():
-    plain = Image.new("RGB", (90, 60), "grey")
-    assert arrange(plain, 4) is plain
-    uneven = of_rows(2)
-    ImageDraw.Draw(uneven).rectangle((0, 75, 99, uneven.height), fill="white")
-    assert arrange(uneven, 4) is uneven
+def test_other_figures_are_shown_whole(tmp_path):
+    Image.new("RGB", (90, 60), "grey").save(tmp_path / "plain.png")
+    (line,) = lines(tmp_path / "plain.png", str)
+    (tile,) = line["tiles"]
+    assert tile["content"] == (tmp_path / "plain.png").read_bytes() and tile["aspect"] == 1.5
 
 
 def test_pages_are_stacked():

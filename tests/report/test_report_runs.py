@@ -129,10 +129,10 @@ def test_chapters_beside_missing_ones_invent_nothing(make, tmp_path):
 
 def test_a_missing_figure_and_empty_lists_are_named(make, tmp_path):
     folder = make(tmp_path / "r")
-    (folder / "02/figures/leaderboard.png").unlink()
+    (folder / "04/figures/heat_maps.png").unlink()
     change(folder, "05", sam=[], detection=[], formats=[])
     made = build(folder)
-    assert set(made.missing) == {"02/figures/leaderboard.png", "05: sam", "05: detection", "05: formats"}
+    assert set(made.missing) == {"04/figures/heat_maps.png", "05: sam", "05: detection", "05: formats"}
     text = made.html.read_text()
     assert "Not measured: SAM before and after fine-tuning" in text
     assert "No annotation format was written" in text
@@ -145,7 +145,7 @@ def test_why_something_was_not_measured_is_printed(make, tmp_path):
     made = build(folder)
     assert set(made.missing) == {"05: sam", "05: detection"}
     text = made.html.read_text()
-    assert text.count(f"{why}.") == 2 and "made from anomaly maps for a person to correct" in text
+    assert text.count(f"because {why}.") == 2 and "made from anomaly maps for a person to correct" in text
     assert "Annotations made from the masks" not in text
 
 
@@ -176,7 +176,7 @@ def test_without_good_training_images_question_4_says_so(make, tmp_path):
     made = build(folder)
     assert made.missing == ["04: detectors"]
     text = re.sub("<[^>]*>", "", made.html.read_text())
-    assert f"Not possible: {why['detectors']}." in text and "Strategies: redraw them" in text
+    assert f"Not possible: {why['detectors']}." in text and "can redraw them" in text
 
 
 def test_detectors_that_good_images_alone_cannot_rank_are_given_with_their_false_alarms(make, tmp_path):
@@ -188,7 +188,7 @@ def test_detectors_that_good_images_alone_cannot_rank_are_given_with_their_false
     made = build(folder)
     text = re.sub("<[^>]*>", "", made.html.read_text())
     assert "ranks first" not in text and "There is no image of a defect." in text
-    assert "false alarms, set on 11 good images scored without what was learned of them, stop 0 to 20 %" in text
+    assert "false alarms, set on 11 good images held out, stop 0 to 20 %" in text
     assert "false alarms, %" in text and "image AUROC" not in text and not made.missing
     assert all(Run(folder).agrees(number) for number in made.numbers)
 
@@ -203,14 +203,16 @@ def test_what_else_a_chapter_left_out_is_printed_beside_what_it_measured(make, t
     assert all(f"C{why[1:]}." in text for why in said.values()) and not made.missing and made.pages <= 3
 
 
-def test_what_a_table_lacks_and_what_brings_it_is_printed(make, tmp_path):
+def test_what_a_table_lacks_is_printed_and_what_brings_it_is_told(make, tmp_path):
     folder = make(tmp_path / "r")
     assert "Left out: " not in build(folder).html.read_text()
     left_out = {"sam": "SAM needs weights", "yolo": "YOLO needs version 8"}
     change(folder, "05", sam=None, left_out=left_out, advice={"sam": "To have it: ask", "yolo": "To have it: pip"})
-    text = re.sub("<[^>]*>", "", build(folder).html.read_text())
-    assert "SAM before and after fine-tuning. SAM needs weights. To have it: ask." in text
-    assert "Left out: YOLO needs version 8. To have it: pip." in text
+    made = build(folder)
+    text = re.sub("<[^>]*>", "", made.html.read_text())
+    assert "SAM before and after fine-tuning, because SAM needs weights." in text
+    assert "Left out: YOLO needs version 8." in text and "To have it" not in text
+    assert made.notes == ["To have it: ask", "To have it: pip"]
 
 
 def test_names_that_no_font_can_draw_are_reported(make, tmp_path, monkeypatch):

@@ -2,73 +2,108 @@
 
 from __future__ import annotations
 
-from .document import Question, beside, figure, table, text
+from typing import Any
+
+from .. import charts
+from ..document import Block, Question, figure, table, text
+from ..pictures import lines
+from ..runs import Run
+from ..sentences import within
 from .lacking import lacking, not_possible
-from .runs import Run
 
 METRICS = "04/metrics.json"
 LIMIT = 100
 BEST = 6  # detectors shown besides the last one
-
-STRATEGIES = (
-    "Learn what good products look like; what differs is anomalous. Strategies: redraw them (autoencoder, GANomaly), "
-    "map them close together (Deep SVDD), learn from made defects (CutPaste), or remember their features (PatchCore, "
-    "PaDiM, one-class SVM)."
+OF_FEATURES = (  # detectors that compare pretrained features, and reconstruct nothing
+    *("PatchCore", "PaDiM", "k-nearest neighbours", "Mahalanobis", "one-class SVM", "isolation forest", "Deep SVDD"),
 )
 
 
 def anomalies(run: Run) -> Question:
     """Strategies, table of detectors, heat maps, and what the threshold promises."""
-    question = Question(4, "Anomaly detection from good images alone", limit=LIMIT)
+    question = Question(4, run.say("Anomaly detection from good images alone"), limit=LIMIT)
+    strategies = run.say(
+        "A detector learns what good products look like; what differs is anomalous. It can redraw them "
+        "(autoencoder, GANomaly{ganomaly}), map them close together (Deep SVDD{svdd}), learn from made defects "
+        "(CutPaste{cutpaste}) or remember pretrained features (PatchCore{patchcore}, PaDiM{padim}, one-class SVM).",
+        **{key: run.see(key) for key in ("ganomaly", "svdd", "cutpaste", "patchcore", "padim")},
+    )
     if ended := not_possible(run, "04", "detectors"):
-        question.blocks = [text(STRATEGIES), ended]
+        question.blocks = [text(strategies), ended]
         return question
-    picture = run.figure("04", "heat_maps", "most_and_least")
-    measured, width = (_table(run), 116) if _is_ranked(run) else (_table_of_alarms(run), 84)
-    question.blocks = [beside([text(_text(run)), lacking(run, "04", ("test_good",))], [measured], width)]
-    if picture:
-        caption = "Heat maps of test images: dark is what good images show; beyond the threshold few of them lie."
-        question.blocks.append(figure(picture, caption, 180, 48, rows=True))
+    detectors = run.rows(METRICS, "/detectors")
+    ranked = any(isinstance(row.get("image_auroc"), int | float) for row in detectors)
+    if not detectors:
+        run.missing.append("04: detectors")
+        said = [(0, run.say("No detector was measured."))]
+    else:
+        said = _ranked(run, detectors) if ranked else [(0, _alarms(run, detectors))]
+    blocks = [text(within(run, LIMIT, [(0, strategies), *said])), *lacking(run, "04", ("test_good",))]
+    if detectors:
+        blocks.append(_table(run, detectors) if ranked else _table_of_alarms(run, detectors))
+    if picture := run.figure("04", "heat_maps", "most_and_least"):
+        caption = run.say(
+            "Test images as PatchCore sees them: its heat map, in which dark is what good images show, and what lies "
+            "above the threshold."
+        )
+        if picture.stem != "heat_maps":
+            caption = run.say("The most and the least anomalous test images, with their heat maps.")
+        blocks.append(figure(lines(picture, run.tell, 4, 4), caption, "heat_maps"))
+    question.blocks = [*blocks, *(_chart(run, detectors) if ranked else [])]
     return question
 
 
-def _text(run: Run) -> str:
-    rows = run.rows(METRICS, "/detectors")
-    if not rows:
-        run.missing.append("04: detectors")
-        return f"{STRATEGIES} No detector was measured."
-    if not _is_ranked(run):
-        return f"{STRATEGIES} {_alarms(run, rows)}"
+def _ranked(run: Run, rows: list[dict[str, Any]]) -> list[tuple[int, str]]:
     best = max(range(len(rows)), key=lambda i: rows[i].get("image_auroc") or 0)
     at = f"/detectors/{best}"
-    name = run.mark(METRICS, f"{at}/detector")
-    reached = run.interval(METRICS, at, "image_auroc", "auroc", ".3f", 1)
-    level = sum(row.get("image_auroc") == rows[best].get("image_auroc") for row in rows)
-    first = f"{name} ranks first" if level == 1 else f"{name} is one of {level} that rank first"
-    words = f"{STRATEGIES} {first}: image AUROC {reached}. "
-    number = run.mark(METRICS, "/threshold_images", ".0f", optional=True)
-    good = f"{number} good images" if run.has(METRICS, "/threshold_images") else "good images"
-    words += (
-        f"Its threshold comes from {good}, scored without what it learned of them, with "
-        f"{run.mark(METRICS, '/false_alarm_rate', '.3g', 100)} % false alarms allowed"
+    said = {
+        "name": run.mark(METRICS, f"{at}/detector"),
+        "auroc": run.interval(METRICS, at, "image_auroc", "auroc", ".3f", 1).rstrip("*"),
+        "see": run.see("detectors", "heat_maps", "aurocs"),
+        "level": sum(row.get("image_auroc") == rows[best].get("image_auroc") for row in rows),
+    }
+    first = (
+        run.say("{name} ranks first here: image AUROC {auroc}{see}.", **said)
+        if said["level"] == 1
+        else run.say("{name} is one of {level} that rank first here: image AUROC {auroc}{see}.", **said)
     )
-    if run.has(METRICS, f"{at}/detection_rate") and run.has(METRICS, f"{at}/false_alarm_rate"):
-        stopped = [run.mark(METRICS, f"{at}/{key}", ".3g", 100) for key in ("detection_rate", "false_alarm_rate")]
-        words += f"; it stops {stopped[0]} % of defective and {stopped[1]} % of good test products"
-    return f"{words}.{_robustness(run, rows[best].get('detector'))}"
+    found = [(0, first)]
+    if rows[best].get("detector") in OF_FEATURES:
+        why = run.say("Why: pretrained features tell damage from texture, which redrawing must learn from few images.")
+        found.append((2, why))
+    found.append((1, _threshold(run, rows[best], at)))
+    return [*found, (3, _robustness(run, rows[best].get("detector")))]
 
 
-def _alarms(run: Run, rows: list[dict]) -> str:
+def _threshold(run: Run, row: dict[str, Any], at: str) -> str:
+    allowed = run.mark(METRICS, "/false_alarm_rate", ".3g", 100, optional=True)
+    if row.get("detection_rate") is None or row.get("false_alarm_rate") is None:
+        return run.say("Its threshold, set on good images held out, allows {allowed} % false alarms.", allowed=allowed)
+    caught, alarms = (run.mark(METRICS, f"{at}/{key}", ".3g", 100) for key in ("detection_rate", "false_alarm_rate"))
+    return run.say(
+        "Its threshold, set on good images held out, allows {allowed} % false alarms; it stops {caught} % of defective "
+        "and {alarms} % of good test products.",
+        allowed=allowed,
+        caught=caught,
+        alarms=alarms,
+    )
+
+
+def _alarms(run: Run, rows: list[dict[str, Any]]) -> str:
     """What is known of thresholds where no detector can be ranked."""
     known = [i for i, row in enumerate(rows) if isinstance(row.get("false_alarm_rate"), int | float)]
     if not known:
-        return "No detector can be ranked here."
+        return run.say("No detector can be ranked here.")
     ends = [choose(known, key=lambda i: rows[i]["false_alarm_rate"]) for choose in (min, max)]
     low, high = (run.mark(METRICS, f"/detectors/{i}/false_alarm_rate", ".3g", 100) for i in ends)
-    return (
-        f"No detector can be ranked here. Thresholds that allow {run.mark(METRICS, '/false_alarm_rate', '.3g', 100)} % "
-        f"false alarms, set on {run.mark(METRICS, '/threshold_images', '.0f', optional=True)} good images scored "
-        f"without what was learned of them, stop {low} to {high} % of the good test products, by detector."
+    return run.say(
+        "No detector can be ranked here. Thresholds that allow {allowed} % false alarms, set on {n} good images held "
+        "out, stop {low} to {high} % of the good test products, by detector{see}.",
+        allowed=run.mark(METRICS, "/false_alarm_rate", ".3g", 100, optional=True),
+        n=run.mark(METRICS, "/threshold_images", ".0f", optional=True),
+        low=low,
+        high=high,
+        see=run.see("detectors"),
     )
 
 
@@ -79,20 +114,18 @@ def _robustness(run: Run, best: str | None) -> str:
     if len(own) < 2:  # the first is the unchanged images
         return ""
     worst = min(own[1:], key=lambda i: rows[i]["image_auroc"])
-    at = f"/robustness/{worst}"
     return (
-        f" With images {run.mark(METRICS, f'{at}/condition')}, AUROC is "
-        f"{run.mark(METRICS, f'{at}/image_auroc', '.3f')}."
+        run.say(
+            "With images {condition}, AUROC falls to {auroc}.",
+            condition=run.mark(METRICS, f"/robustness/{worst}/condition"),
+            auroc=run.mark(METRICS, f"/robustness/{worst}/image_auroc", ".3f"),
+        )
+        if rows[worst]["image_auroc"] < rows[own[0]]["image_auroc"]
+        else ""
     )
 
 
-def _is_ranked(run: Run) -> bool:
-    """Whether any detector has an AUROC, for which good and defective test images are needed."""
-    return any(isinstance(row.get("image_auroc"), int | float) for row in run.rows(METRICS, "/detectors"))
-
-
-def _table(run: Run) -> dict:
-    detectors = run.rows(METRICS, "/detectors")
+def _table(run: Run, detectors: list[dict[str, Any]]) -> Block:
     order = sorted(range(len(detectors)), key=lambda i: -(detectors[i].get("image_auroc") or 0))
     shown = order if len(order) <= BEST + 2 else [*order[:BEST], order[-1]]
     rows = []
@@ -110,20 +143,36 @@ def _table(run: Run) -> dict:
                 value("ms_per_image", ".0f"),
             ]
         )
-    caption = "Detectors that learned from good images only; 95 % intervals over test images."
+    said = [
+        run.say(
+            "Detectors that learned from good images only: AUROC of images, with 95 % intervals over test "
+            "images (* better than guessing), and of pixels, AUPRO, and milliseconds an image."
+        )
+    ]
     if len(shown) < len(order):
-        caption += " The best and the last are shown; all: 04/detectors.csv."
-    return table(caption, ["detector", "image AUROC", "pixel AUROC", "AUPRO", "ms an image"], rows, 0 if rows else None)
+        said.append(run.say("The best and the last are shown; all: {file}.", file="04/detectors.csv"))
+    header = [run.say("detector"), run.say("image"), run.say("pixel"), "AUPRO", "ms"]
+    return table(run.join(said), header, rows, 0, key="detectors")
 
 
-def _table_of_alarms(run: Run) -> dict:
+def _table_of_alarms(run: Run, detectors: list[dict[str, Any]]) -> Block:
     rows = [
         [
             run.mark(METRICS, f"/detectors/{i}/detector"),
             run.mark(METRICS, f"/detectors/{i}/false_alarm_rate", ".0f", 100, optional=True),
             run.mark(METRICS, f"/detectors/{i}/ms_per_image", ".0f", optional=True),
         ]
-        for i in range(len(run.rows(METRICS, "/detectors")))
+        for i in range(len(detectors))
     ]
-    caption = "Detectors that learned from good images only, and the share of the good test images that they stop."
-    return table(caption, ["detector", "false alarms, %", "ms an image"], rows)
+    caption = run.say(
+        "Detectors that learned from good images only, and the share of the good test images that they stop."
+    )
+    return table(caption, [run.say("detector"), run.say("false alarms, %"), "ms"], rows, key="detectors")
+
+
+def _chart(run: Run, detectors: list[dict[str, Any]]) -> list[Block]:
+    known = sorted((r for r in detectors if r.get("image_auroc") is not None), key=lambda row: -row["image_auroc"])[:20]
+    rows = [tuple(charts.number(row.get(key)) for key in ("image_auroc", "auroc_low", "auroc_high")) for row in known]
+    drawn = charts.intervals([run.name(row.get("detector")) for row in known], rows, run.say("image AUROC"), 0, 0.5)
+    caption = run.say("Image AUROC of every detector with its 95 % interval; dashed, guessing.")
+    return [figure(drawn, caption, "aurocs", grows=False, optional=2)]

@@ -1,40 +1,52 @@
-"""Question 3: the long tail, a paper on it, and what helped."""
+"""Question 3: the long tail, four papers on it, and what helped."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from hw3lib.core.intervals import Interval
 
-from .document import Question, beside, figure, table, text
+from .. import charts
+from ..document import Block, Question, figure, table, text
+from ..runs import Run, clean, escaped
+from ..sentences import power, starred, within
 from .lacking import lacking, not_possible
-from .runs import Run, clean, escaped
-from .sentences import STARRED, power
 
 DATASET, METRICS = "01/metrics.json", "03/metrics.json"
 LIMIT = 150
-BEST = 4  # methods shown besides plain training, the paper's and the worst
-
-DEFINITION = "In a long tail a few head classes hold most images, and many tail classes few."
-PAPER = (
-    "DeepSMOTE (Dablain et al. 2021, arXiv 2105.02340) makes images of rare classes. An encoder and a decoder learn to "
-    "redraw images and, as a penalty, to draw an image of a class from the code of another one. New codes are then "
-    "drawn between neighbours of a rare class and decoded, until classes are equal."
-)
+BEST = 4  # methods shown besides plain training, the papers' and the worst
+OF_PAPERS = ("DeepSMOTE", "LRO-style", "LEAP-CosFace", "Adsh")  # methods of the four papers
 
 
 def long_tail(run: Run) -> Question:
-    """Definition with the category's numbers, summary of a paper, how it applies, and what helped."""
-    question = Question(3, "The long tail", limit=LIMIT)
-    definition = f"{DEFINITION} {_numbers(run)}" if "01" in run.chapters else DEFINITION
-    paper = text(f"{PAPER} {_applied(run)}")
-    if ended := not_possible(run, "03", "methods"):
-        question.blocks = [text(definition), text(PAPER) if "03" in run.chapters else paper, ended]
+    """Definition with the category's numbers, summary of four papers, how they apply, and what helped."""
+    question = Question(3, run.say("The long tail"), limit=LIMIT)
+    definition = run.say("Data are long-tailed where a few head classes hold most images and many tail classes few.")
+    numbers = _numbers(run) if "01" in run.chapters else ""
+    first = run.join([definition, numbers] if numbers else [definition])
+    ended = not_possible(run, "03", "methods")
+    methods = [] if ended else run.rows(METRICS, "/methods")
+    paper = (0, _papers(run))
+    applied = (1, run.say("All change training alone, so they apply here."))
+    measured = [] if ended else [(0, _helped(run, methods)), (2, _ceiling(run))]
+    second = within(run, LIMIT, [paper, applied, *measured], first)
+    blocks = [text(first), text(second)]
+    if ended:
+        question.blocks = [*blocks, ended]
         return question
-    ratio, shown = _chosen(run)
-    picture = run.figure("03", "long_tail", "ranking")
-    about = "The category's classes, and how far from balance they are."
-    measured = [_table(run, ratio, shown), figure(picture, about, 106, 38) if picture else None]
-    question.blocks = [beside([text(definition), paper, text(_helped(run, ratio)), lacking(run, "03")], measured, 108)]
+    ratio, shown = _chosen(run, methods)
+    question.blocks = [*blocks, *lacking(run, "03"), _table(run, methods, ratio, shown), *_chart(run, methods, ratio)]
     return question
+
+
+def _papers(run: Run) -> str:
+    return run.say(
+        "Four answers: DeepSMOTE{deepsmote} decodes points between neighbours in an autoencoder's code; LRO{lro} "
+        "clusters each rare class and draws most from small, badly redrawn clusters; the feature cloud{cloud} "
+        "spreads tail classes in angle as widely as head classes; Adsh{adsh} learns from unlabelled images, with a "
+        "confidence threshold for each class.",
+        **{key: run.see(key) for key in ("deepsmote", "lro", "cloud", "adsh")},
+    )
 
 
 def _numbers(run: Run) -> str:
@@ -42,65 +54,101 @@ def _numbers(run: Run) -> str:
     if len(counts) < 2:
         return ""
     heads, tails = ([name for name in counts if counts[name] == end(counts.values())] for end in (max, min))
-    sizes = [run.mark(DATASET, f"/classes/{escaped(names[0])}", ".0f") for names in (heads, tails)]
+    head, tail = (run.mark(DATASET, f"/classes/{escaped(names[0])}", ".0f") for names in (heads, tails))
     if heads == tails:
-        return f"Here all {len(counts)} classes have {sizes[0]} images each: there is no long tail."
-    head, tail = (clean(names[0]) if len(names) == 1 else f"each of {len(names)} classes" for names in (heads, tails))
+        return run.say("Here all {n} classes have {head} images each: there is no long tail.", n=len(counts), head=head)
     ratio = run.mark(DATASET, "/imbalance_ratio", ".1f", optional=True)
-    rarest = f"{tail}, the rarest," if len(tails) == 1 else f"{tail}, the rarest ones,"
-    return f"Here {head} has {sizes[0]} images and {rarest} {sizes[1]}: an imbalance ratio of {ratio}."
-
-
-def _applied(run: Run) -> str:
-    words = "It learns from training images alone; test images stay real."
-    pointers = [f"/recognised/{escaped(name)}" for name in ("DeepSMOTE", "copies", "real images, not seen")]
-    if all(run.has(METRICS, pointer) for pointer in pointers):
-        made, copies, real = (run.mark(METRICS, pointer, ".0f", 100) for pointer in pointers)
-        words += (
-            f" Classifiers that have seen no parent of theirs recognise {made} % of its images, {copies} % of copies "
-            f"and {real} % of unseen real ones."
+    largest = clean(heads[0]) if len(heads) == 1 else run.say("each of {n} classes", n=len(heads))
+    if len(tails) == 1:
+        said = run.say(
+            "Here {largest} has {head} images and {rarest}, the rarest, {tail}: an imbalance ratio of {ratio}.",
+            largest=largest,
+            head=head,
+            rarest=clean(tails[0]),
+            tail=tail,
+            ratio=ratio,
         )
-    return words
+        return said
+    return run.say(
+        "Here {largest} has {head} images and each of {n} classes, the rarest ones, {tail}: an imbalance "
+        "ratio of {ratio}.",
+        largest=largest,
+        head=head,
+        n=len(tails),
+        tail=tail,
+        ratio=ratio,
+    )
 
 
-def _number(value: object) -> float:
-    """A number as it is, 0 for anything else: it only orders the rows."""
-    return value if isinstance(value, int | float) else 0
+def _recognised(run: Run) -> str:
+    """Whether what an oversampler makes still looks like its class, as classifiers see it."""
+    pointers = [f"/recognised/{escaped(name)}" for name in ("DeepSMOTE", "copies", "real images, not seen")]
+    if not all(run.has(METRICS, pointer) for pointer in pointers):
+        return ""
+    made, copies, real = (run.mark(METRICS, pointer, ".0f", 100) for pointer in pointers)
+    return run.say(
+        "Classifiers recognise {made} % of DeepSMOTE's images, {copies} % of copies and {real} % of unseen real ones.",
+        made=made,
+        copies=copies,
+        real=real,
+    )
 
 
-def _chosen(run: Run) -> tuple[float, list[int]]:
-    """The highest ratio that was measured, and the rows shown of it: plain, the best, the paper's, the worst."""
-    methods = run.rows(METRICS, "/methods")
-    ratio = max((_number(row.get("ratio")) for row in methods), default=0)
-    rows = [i for i, row in enumerate(methods) if _number(row.get("ratio")) == ratio]
-    rows.sort(key=lambda i: -_number(methods[i].get("balanced_accuracy")))
+def _ceiling(run: Run) -> str:
+    if not run.has(METRICS, "/ceiling/gain"):
+        return ""
+    gain = run.interval(METRICS, "/ceiling", "gain", spec="+.1f").rstrip("*")
+    return run.say("More real images remain the best answer: those cut away are worth {gain} points.", gain=gain)
+
+
+def _chosen(run: Run, methods: list[dict[str, Any]]) -> tuple[float, list[int]]:
+    """The highest ratio that was measured, and the rows shown of it: plain, the best, the papers', the worst."""
+    ratio = max((charts.number(row.get("ratio"), 0) for row in methods), default=0)
+    rows = [i for i, row in enumerate(methods) if charts.number(row.get("ratio"), 0) == ratio]
+    rows.sort(key=lambda i: -charts.number(methods[i].get("balanced_accuracy"), 0))
     others = [i for i in rows if methods[i].get("method") != "plain"]
     wanted = {*others[:BEST], *others[-1:]}
-    wanted |= {i for i in rows if methods[i].get("method") in ("plain", "DeepSMOTE")}
+    wanted |= {i for i in rows if methods[i].get("method") in ("plain", *OF_PAPERS)}
     return ratio, [i for i in rows if i in wanted]
 
 
-def _helped(run: Run, ratio: float) -> str:
-    methods = run.rows(METRICS, "/methods")
+def _helped(run: Run, methods: list[dict[str, Any]]) -> str:
+    ratio = _chosen(run, methods)[0]
     compared = [
         i for i, row in enumerate(methods) if row.get("ratio") == ratio and isinstance(row.get("gain"), int | float)
     ]
     if not compared:
-        return "Nothing was compared with plain training."
-    best = max(compared, key=lambda i: _number(methods[i].get("balanced_accuracy")))  # the table's first, where two tie
-    verdict = Interval.read(methods[best], "gain", kind="difference").verdict("a statistically significant gain")
-    said = "gains most on plain training" if _number(methods[best]["gain"]) > 0 else "comes nearest to plain training"
-    return (
-        f"With the tail cut to 1:{run.mark(METRICS, f'/methods/{best}/ratio', 'g')}, "
-        f"{run.mark(METRICS, f'/methods/{best}/method')} {said}, in points: "
-        f"{run.interval(METRICS, f'/methods/{best}', 'gain', spec='+.1f')}, {verdict} among all methods."
+        return run.say("Nothing was compared with plain training.")
+    # The table's first, where two tie.
+    best = max(compared, key=lambda i: charts.number(methods[i].get("balanced_accuracy"), 0))
+    at, sign = f"/methods/{best}", Interval.read(methods[best], "gain", kind="difference").sign
+    said = {
+        "ratio": run.mark(METRICS, f"{at}/ratio", "g"),
+        "method": run.mark(METRICS, f"{at}/method"),
+        "gain": run.interval(METRICS, at, "gain", spec="+.1f").rstrip("*"),
+        "see": run.see("methods", "gains"),
+        "verdict": run.say("significant among all methods")
+        if sign > 0
+        else run.say("significantly worse than plain training")
+        if sign < 0
+        else run.say("not significant among all methods"),
+    }
+    if charts.number(methods[best]["gain"]) > 0:
+        return run.say(
+            "With the tail cut to 1:{ratio}, {method} gains most on plain training: {gain} points of "
+            "balanced accuracy, {verdict}{see}.",
+            **said,
+        )
+    return run.say(
+        "With the tail cut to 1:{ratio}, no method exceeds plain training; {method} comes nearest: {gain} points of "
+        "balanced accuracy, {verdict}{see}.",
+        **said,
     )
 
 
-def _table(run: Run, ratio: float, shown: list[int]) -> dict:
+def _table(run: Run, methods: list[dict[str, Any]], ratio: float, shown: list[int]) -> Block:
     rows: list[list[str]] = []
     marked = None
-    methods = run.rows(METRICS, "/methods")
     for i in shown:
         at = f"/methods/{i}"
         if methods[i].get("method") == "plain":
@@ -113,9 +161,30 @@ def _table(run: Run, ratio: float, shown: list[int]) -> dict:
                 run.mark(METRICS, f"{at}/tail_recall", ".1f", 100, optional=True),
             ]
         )
-    total = sum(1 for row in methods if (row.get("ratio") or 0) == ratio)
-    caption = "Answers to imbalance, with 95 % intervals, and recall of the rarest type; plain training is marked. "
-    caption += STARRED + power(run, METRICS)
-    if len(shown) < total:
-        caption += " The best and the worst are shown; all: 03/methods.csv."
-    return table(caption, ["method", "balanced accuracy, %", "gain, points", "rarest type, %"], rows, marked)
+    said = [
+        run.say(
+            "Answers to imbalance: balanced accuracy, gain on plain training (marked) over the same splits, both with "
+            "95 % intervals, and recall of the rarest defect type."
+        ),
+        starred(run),
+        power(run, METRICS),
+        _recognised(run),
+    ]
+    if len(shown) < sum(1 for row in methods if charts.number(row.get("ratio"), 0) == ratio):
+        said.append(run.say("The best, the papers' and the worst are shown; all: {file}.", file="03/methods.csv"))
+    header = [run.say("method"), run.say("accuracy, %"), run.say("gain, points"), run.say("rarest, %")]
+    return table(run.join([each for each in said if each]), header, rows, marked, key="methods")
+
+
+def _chart(run: Run, methods: list[dict[str, Any]], ratio: float) -> list[Block]:
+    rows = [row for row in methods if charts.number(row.get("ratio"), 0) == ratio and row.get("gain") is not None][:20]
+    if not rows:
+        return []
+    gains = [tuple(100 * charts.number(row.get(key)) for key in ("gain", "gain_low", "gain_high")) for row in rows]
+    names = [run.name(row.get("method")) for row in rows]
+    drawn = charts.intervals(names, gains, run.say("gain in balanced accuracy, points"), 0, 0.0)
+    caption = run.say(
+        "Gain of every method on plain training and its 95 % interval. One that crosses the dashed line shows no "
+        "difference."
+    )
+    return [figure(drawn, caption, "gains", grows=False, optional=4)]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hw3lib.core.text import sentence
-
-from .document import Block, absent
-from .runs import Run, escaped
+from ..document import Block, absent
+from ..runs import Run, escaped
 
 
 def not_possible(run: Run, chapter: str, key: str) -> Block | None:
@@ -19,16 +17,16 @@ def not_possible(run: Run, chapter: str, key: str) -> Block | None:
         key: of ``metrics.json``, without which nothing is left of the chapter.
     """
     if chapter not in run.chapters:
-        return absent(f"Not measured: notebook {chapter} has not been run (hw3 run {chapter}).")
+        return absent(run.say("Not measured: notebook {n} has not been run (hw3 run {n}).", n=chapter))
     file, pointer = f"{chapter}/metrics.json", f"/left_out/{key}"
     if run.has(file, f"/{key}") or not run.has(file, pointer):
         return None
     run.missing.append(f"{chapter}: {key}")
-    return absent(f"Not possible: {run.quote(file, pointer, str(run.value(file, pointer)))}.")
+    return absent(run.say("Not possible: {why}.", why=run.quote(file, pointer, str(run.value(file, pointer)))))
 
 
-def lacking(run: Run, chapter: str, known: Collection[str] = ()) -> Block | None:
-    """What else a chapter left out, in one block; None where that is nothing.
+def lacking(run: Run, chapter: str, known: Collection[str] = ()) -> list[Block]:
+    """What else a chapter left out, in one block; none where that is nothing.
 
     Args:
         run: that has the chapter.
@@ -38,5 +36,7 @@ def lacking(run: Run, chapter: str, known: Collection[str] = ()) -> Block | None
     file = f"{chapter}/metrics.json"
     found = run.value(file, "/left_out") if run.has(file, "/left_out") else {}
     keys = [key for key in found if key not in known] if isinstance(found, dict) else []
-    said = [run.quote(file, f"/left_out/{escaped(key)}", sentence(str(found[key]))) for key in keys]
-    return absent(" ".join(said)) if said else None
+    said = [run.quote(file, f"/left_out/{escaped(key)}", str(found[key])) for key in keys]
+    return (
+        [absent(run.join([run.say("{words}.", words=words[:1].upper() + words[1:]) for words in said]))] if said else []
+    )

@@ -1,0 +1,1 @@
+"""The five questions of the assignment, a file each."""
