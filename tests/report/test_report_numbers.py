@@ -230,6 +230,8 @@ def test_sentences_are_true_of_tables_that_would_make_others_false(make, tmp_pat
     assert (
         "Why: a defect is a small part of its image" in reason and "among all attempts the gain is statistic" in reason
     )
+    rows = [{"finding": "pretraining helps", "difference": 0.01, "low": -0.01, "high": 0.03, "verdict": "equivalent"}]
+    assert "Equivalent, within 5 points, with and without: pretraining." in said("02", "hypotheses", rows)
     unsure = said("02", "leaderboard", [board[0] | {"gain_p": 0.3}, *board[1:]])
     assert "Why: 57 training images are too few to learn filters from" in unsure and "chance may have made it" in unsure
     assert "No change pays here: the baseline itself" in said("02", "best", "baseline")

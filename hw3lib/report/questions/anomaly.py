@@ -16,6 +16,7 @@ LIMIT = 100
 BEST = 6  # detectors shown besides the last one
 OF_FEATURES = (  # detectors that compare pretrained features, and reconstruct nothing
     *("PatchCore", "PaDiM", "k-nearest neighbours", "Mahalanobis", "one-class SVM", "isolation forest", "Deep SVDD"),
+    *("SubspaceAD", "AnomalyDINO"),
 )
 
 

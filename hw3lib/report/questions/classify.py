@@ -128,7 +128,7 @@ def _factors(run: Run) -> list[tuple[int, str]]:
             gain=gain,
         )
 
-    held, refuted, open_ = by.values()
+    held, refuted, none, open_ = by.values()
     sentences = []
     if held:
         factors = run.listed([named(i) for i in held])
@@ -138,6 +138,9 @@ def _factors(run: Run) -> list[tuple[int, str]]:
     if refuted:
         factors = run.listed([named(i) for i in refuted])
         sentences.append((2, run.say("These do the opposite of what was expected: {factors}.", factors=factors)))
+    if none:
+        factors = run.listed([_factor(run, rows[i]) for i in none])
+        sentences.append((2, run.say("Equivalent, within 5 points, with and without: {factors}.", factors=factors)))
     if open_:
         factors = run.listed([_factor(run, rows[i]) for i in open_])
         sentences.append((3, run.say("Undecided on so few images: {factors}.", factors=factors)))
@@ -149,7 +152,7 @@ def _factor(run: Run, row: dict[str, Any]) -> str:
     return run.name(FACTORS.get(finding, finding))
 
 
-VERDICTS = ("held", "refuted", "not significant")
+VERDICTS = ("held", "refuted", "equivalent", "not significant")
 FACTORS = {
     "more data helps": "more data",
     "a deeper network helps": "a deeper network",

@@ -131,6 +131,8 @@ def _helped(run: Run, methods: list[dict[str, Any]]) -> str:
         if sign > 0
         else run.say("significantly worse than plain training")
         if sign < 0
+        else run.say("equivalent to plain training within 5 points")
+        if methods[best].get("verdict") == "equivalent"
         else run.say("not significant among all methods"),
     }
     if charts.number(methods[best]["gain"]) > 0:
