@@ -33,7 +33,9 @@ figcaption { color: var(--quiet); font-size: .85rem; margin: .3rem 0; }
   align-items: end; font-size: .8rem; line-height: 1.2; overflow-wrap: anywhere; }
 .label { font-size: .8rem; color: var(--quiet); }
 img { display: block; width: 100%; height: auto; border-radius: 3px; }
-img.drawn { background: #fff; padding: 6px; }
+img.drawn { background: #fff; padding: 6px; max-width: 36rem; }
+.wide td.left { min-width: 17rem; }
+a { color: var(--tone); }
 table { border-collapse: collapse; font-size: .88rem; line-height: 1.3; width: 100%; }
 thead { border-block: 1px solid var(--ink); }
 tbody { border-bottom: 1px solid var(--ink); }
@@ -158,11 +160,12 @@ def _table(block: Block, run: Marks) -> str:
         sides = [' class="left"' if i < block["left"] else "" for i in range(len(row))]
         return "".join(f"<{tag}{side}>{_inline(cell, run)}</{tag}>" for side, cell in zip(sides, row, strict=True))
 
-    marked = ' class="marked"'
+    marked, wide = ' class="marked"', ' class="wide"' if block["wide"] else ""
     rows = "\n".join(
         f"<tr{marked if i == block['marked'] else ''}>{cells(row, 'td')}</tr>" for i, row in enumerate(block["rows"])
     )
     return (
-        f"<figure><table><thead><tr>{cells(block['header'], 'th')}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>"
+        f"<figure><table{wide}><thead><tr>{cells(block['header'], 'th')}</tr></thead>\n"
+        f"<tbody>\n{rows}\n</tbody></table>"
         f"{_caption(block, run)}</figure>"
     )
