@@ -1,4 +1,5 @@
 from .files import atomic_path as atomic_path
+from .fonts import drawn_language as drawn_language
 from .intervals import (
     Design as Design,
     Interval as Interval,

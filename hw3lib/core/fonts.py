@@ -8,6 +8,7 @@ import matplotlib
 from matplotlib import font_manager
 
 from . import optional
+from .translation import ENGLISH
 
 # Fonts with Chinese characters of Linux, Windows and macOS, traditional ones first; matplotlib brings none along.
 CHINESE_FONTS = (
@@ -52,6 +53,15 @@ def require_font(language: str) -> None:
     """
     if language.startswith("zh"):
         found()
+
+
+def drawn_language(language: str) -> str:
+    """The language, or English where this machine has no font for it."""
+    try:
+        require_font(language)
+    except optional.Missing:
+        return ENGLISH
+    return language
 
 
 class MissingFont(UserWarning):

@@ -57,7 +57,7 @@ from IPython.display import Image
 
 from hw3lib import RunFolder, report
 from hw3lib.classify import compared, verdicts
-from hw3lib.core import atomic_path
+from hw3lib.core import atomic_path, drawn_language
 from hw3lib.course import checks, exercises, outcome, predict, predictions
 from hw3lib.data import get, load_table
 from hw3lib.report import Run, stacked
@@ -94,7 +94,7 @@ predict("pages of the report", ..., ..., among=["1", "2", "3"])
 
 # %%
 # NBVAL_CHECK_OUTPUT
-language = exercises.language_here()
+language = drawn_language(exercises.language_here())
 made = report.build(folder, results.folder, dpi=85, category=category, language=language) if there else None
 words = made.words if made else {}
 limits = made.limits if made else {}
