@@ -110,7 +110,7 @@ TEMPLATE = r"""
 #if report.references.len() > 0 {
   heading(level: 2, report.references-title)
   for (number, words, shown, target) in report.references [
-    #par(hanging-indent: 1.6em)[\[#number\] #words. #link(target, shown)]
+    #par(hanging-indent: 1.6em)[\[#number\] #words.#if target != "" [ #link(target, shown)]]
   ]
 }
 #line(length: 100%, stroke: 0.4pt + luma(160))

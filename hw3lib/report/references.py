@@ -4,7 +4,8 @@ from __future__ import annotations
 
 DOI = "https://doi.org/"
 Cited = tuple[int, str, str, str]  # number, text, the address as it is shown, the link
-# By the name in a reference: authors, title, where; and a DOI, a number of arXiv, or an address of the proceedings.
+# By the name in a reference: authors, title, where; and a DOI, a number of arXiv, or an address of the proceedings,
+# or nothing where none was found that could be checked.
 PAPERS = {
     "mvtec": (
         "Bergmann, Fauser, Sattlegger, Steger: MVTec AD, a comprehensive real-world dataset for unsupervised anomaly "
@@ -20,11 +21,7 @@ PAPERS = {
         "Transactions on Neural Networks and Learning Systems 34, 2023",
         "10.1109/TNNLS.2021.3136503",
     ),
-    "lro": (
-        "Kim, Choi, Lee, Kim, Bae, Oh: LRO, oversampling of wafer maps. Computers & Industrial "
-        "Engineering 162, 107767, 2021",
-        "10.1016/j.cie.2021.107767",
-    ),
+    "lro": ("Kim, Choi, Lee, Kim, Bae, Oh. Computers & Industrial Engineering 162, 107767, 2021", ""),
     "cloud": (
         "Liu, Sun, Han, Dou, Li: Deep representation learning on long-tailed data, a learnable embedding augmentation "
         "perspective. CVPR 2020",

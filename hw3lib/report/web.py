@@ -89,7 +89,7 @@ def page(
     )
     foot = "\n".join(f"<p>{_inline(words, run)}</p>" for words in closing)
     cited = "\n".join(
-        f'<p>[{number}] {escape(words)}. <a href="{escape(link)}">{escape(shown)}</a></p>'
+        f"<p>[{number}] {escape(words)}." + (f' <a href="{escape(link)}">{escape(shown)}</a></p>' if link else "</p>")
         for number, words, shown, link in references
     )
     cited = f"<h2>{escape(references_title)}</h2>\n{cited}\n" if cited else ""
