@@ -10,7 +10,7 @@ import inspect
 from hw3lib.core import machine
 
 PACKAGES = {
-    "speed": ("decode_once", "nearest", "sweep", "scale", "imports"),
+    "speed": ("decode_once", "nearest", "sweep", "scale", "imports", "serve"),
     "accuracy": (
         "guided",
         "longtail",
