@@ -437,6 +437,20 @@ def test_twenty_programs_at_once_are_all_answered_once():
     assert len(set(answered)) == len(answered) == 300 and seen == Counter(answered) and refused
 
 
+def test_four_programs_hear_of_forty_photographs_what_is_said_of_each_alone(inspector, detector):
+    contents = [
+        file.read_bytes() for split in ("train", "test") for file in (detector / "widget" / split).rglob("*.png")
+    ]
+    alone = [inspector.inspect(content, "", pictures=False) for content in contents]
+    with Asked(inspector.inspect) as ask, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda i: ask(f"/inspect?name={i}", contents[i % len(contents)]), range(40)))
+        assert ask("/health")[1]["answered"] == 40
+    for i, (status, said) in enumerate(answers):
+        expected = alone[i % len(contents)]
+        assert status == 200 and said["name"] == str(i)
+        assert all(said[key] == expected[key] for key in ("score", "verdict", "types", "type_set", "regions"))
+
+
 def test_only_this_machine_may_ask_and_others_need_the_token():
     for host in ("127.0.0.1", "localhost", "::1", "127.0.0.7"):
         assert pages.is_loopback(host)
