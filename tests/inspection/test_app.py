@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,6 +175,22 @@ def test_without_labelled_defects_the_page_says_how_to_get_the_type(detector):
     good = plain.inspect((detector / "widget/train/good/000.png").read_bytes(), "a.png")
     assert "--types FOLDER" in bad["type"]
     assert good["type"] == "" or good["anomalous"]
+
+
+def test_once_started_it_watches_what_it_inspects_for_a_drift(detector):
+    plain = Inspector(detector / "detector", types=False)
+    good = [file.read_bytes() for file in sorted((detector / "widget/train/good").iterdir())]
+    assert plain.inspect(good[0], "a.png", pictures=False)["drift"] == 0
+    plain.start()
+    usual = [plain.inspect(content, "a.png", pictures=False) for content in good]
+    assert all(0 < found["drift"] < 1000 and not found["warning"] for found in usual)
+    assert len({found["drift"] for found in usual}) == len(good)
+    plain.monitor = SimpleNamespace(
+        add=lambda score, seen: 20000.0 * (0 < seen["brightness"] < 1), sign=("score", "higher")
+    )
+    found = plain.inspect(good[0], "a.png", pictures=False)
+    assert found["drift"] == 20000
+    assert found["warning"] == "a.png: production has drifted since the start: score of photographs higher."
 
 
 def test_too_few_labelled_defects_are_refused(detector, tmp_path, make_category, monkeypatch):
@@ -382,7 +399,7 @@ def test_the_server_answers_while_a_photograph_is_inspected_and_refuses_what_is_
 
     with Asked(inspect, queue=3) as ask, ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask, f"/inspect?name={i}", b"x") for i in range(3)]
-        wait_for(lambda: ask("/health")[1]["waiting"] == 3)
+        wait_for(lambda: begun and ask("/health")[1]["waiting"] == 3)
         assert len(begun) == 1  # one at a time
         assert ask("/inspect?name=more", bytes(10**6)) == (
             429, {"error": "3 photographs are waiting already; try again in a moment."}
