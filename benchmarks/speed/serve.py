@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count as numbers
@@ -39,25 +39,24 @@ def main(category: str, data: str | None = None, count: int = 2000) -> None:
         fit(Path(root) / category, Path(folder) / "inspector", echo=lambda _: None)
         with serving(Path(folder) / "inspector") as (process, port):
             alone, first, _ = send(port, photographs, 1, max(_ALONE, len(photographs)))
-            print(
-                f"{category}: {len(photographs)} different photographs, of {len(photographs[0]) / 1e6:.2f} MB and so on"
-            )
+            print(f"{category}: {len(photographs)} photographs, {sum(map(len, photographs)) / 1e6:.1f} MB, in turn")
             print(f"  one program: {say(alone)} from request to answer")
             memory: dict[int, int] = {}
-            seconds, found, refused = send(
-                port, photographs, CLIENTS, count, lambda n: memory.update({n: process.memory_info().rss})
-            )
+
+            def look(n: int) -> None:
+                if n in (_FIRST, count):
+                    memory[n] = process.memory_info().rss
+
+            seconds, found, refused = send(port, photographs, CLIENTS, count, look)
             total = _samples(port)['hw3_inspect_requests_total{status="200"}'] - len(alone)
-    same = sum(abs(found[name] - first[_different(name, photographs)]) < 1e-6 for name in found)
+    same = sum(score == first[str(int(name) % len(photographs))] for name, score in found.items())
     print(f"  {CLIENTS} programs: {say(seconds)}; {refused} times told to come again")
     print(f"  {count} sent, {len(found)} answered, {total:.0f} inspected, {same} with the score of the first time")
-    print(
-        "  memory: " + ", ".join(f"{memory[n] / 1e6:.0f} MB after {n}" for n in sorted(memory) if n in (_FIRST, count))
-    )
+    print("  memory: " + ", ".join(f"{size / 1e6:.0f} MB after {n}" for n, size in memory.items()))
 
 
 def send(
-    port: int, photographs: list[bytes], clients: int, count: int, done: object = None
+    port: int, photographs: list[bytes], clients: int, count: int, done: Callable[[int], object] = abs
 ) -> tuple[list[float], dict[str, float], int]:
     """Seconds of each of ``count`` photographs, the scores by name, and how often a program was told to come again."""
     todo, lock = numbers(), threading.Lock()
@@ -83,8 +82,7 @@ def send(
                     raise RuntimeError(f"photograph {at} was answered as {said['name']}")
                 seconds.append(time.perf_counter() - started)
                 found[said["name"]] = said["score"]
-                if callable(done):
-                    done(len(found))
+                done(len(found))
         connection.close()
 
     with ThreadPoolExecutor(clients) as pool:
@@ -96,10 +94,6 @@ def say(seconds: list[float]) -> str:
     """Median and 95th percentile in milliseconds."""
     p50, p95 = 1000 * np.quantile(seconds, [0.5, 0.95])
     return f"p50 {p50:.0f} ms, p95 {p95:.0f} ms"
-
-
-def _different(name: str, photographs: list[bytes]) -> str:
-    return str(int(name) % len(photographs))
 
 
 def _samples(port: int) -> dict[str, float]:
