@@ -64,10 +64,13 @@ def test_who_asks_a_server_that_is_killed_hears_of_it_and_asks_again(tmp_path):
             for last in [False] * KILLS + [True]:
                 before, seen = answered.total(), errors.copy()
                 with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
-                    wait_for(lambda before=before: answered.total() >= before + 8)
-                    time.sleep(rng.uniform(0, 0.1))
-                    process.send_signal(signal.SIGTERM if last else signal.SIGKILL)
-                    process.wait(60)
+                    try:
+                        wait_for(lambda before=before: answered.total() >= before + 8)
+                        time.sleep(rng.uniform(0, 0.1))
+                        process.send_signal(signal.SIGTERM if last else signal.SIGKILL)
+                        process.wait(60)
+                    finally:
+                        process.kill()
                 assert process.returncode == (0 if last else -signal.SIGKILL)
                 wait_for(lambda seen=seen: errors.total() > seen.total())
                 if last:  # what was taken was answered to its end
