@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,7 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         self.requests: Counter[int] = Counter()
         self.verdicts: Counter[str] = Counter()
-        self._within, self._seconds, self._drift = [0] * len(SECONDS), 0.0, math.nan
+        self._within, self._seconds, self._drift = [0] * len(SECONDS), 0.0, 0.0
 
     def add(self, status: int, seconds: float, found: Mapping[str, Any]) -> None:
         """Count an answer, ``seconds`` after its request began; ``found`` is empty of one that was refused."""
@@ -30,7 +29,7 @@ class Metrics:
             self.verdicts[found.get("verdict", "")] += 1
             self._seconds += seconds
             self._within = [n + (seconds <= bound) for n, bound in zip(self._within, SECONDS, strict=True)]
-            self._drift = found.get("drift", math.nan)
+            self._drift = found.get("drift", 0.0)
 
     def text(self, waiting: int, queue: int) -> str:
         """All of it; ``waiting`` of ``queue`` places are taken."""
