@@ -45,6 +45,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "EfficientNet-Lite1": ("patchcore", {"arch": "tf_efficientnet_lite1"}),
     "EfficientNet-Lite2": ("patchcore", {"arch": "tf_efficientnet_lite2"}),
     "SubspaceAD": ("subspace", {}),
+    "SubspaceAD, 99 % of the variance": ("subspace", {"variance": 0.99}),
     "PaDiM": ("padim", {}),
     "k-nearest neighbours": ("knn", {}),
     "Mahalanobis": ("mahalanobis", {}),

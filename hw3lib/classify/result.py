@@ -167,8 +167,9 @@ def leaderboard(results: list[Result], baseline: str | None = None) -> pd.DataFr
         One row an attempt, best first: ``attempt``, ``arch``, ``strategy``, ``image_size``, ``accuracy``, ``ci_low``,
         ``ci_high`` (95 %), ``balanced_accuracy``, ``gain``, ``gain_low``, ``gain_high`` (of accuracy, paired with the
         baseline, by default the first result; missing for itself), ``gain_p`` (for as many comparisons as there are
-        rows, :func:`holm`), ``verdict`` by it or by the test of equivalence, ``needed`` (images with which a gain of 5 points would be significant in
-        four of five such comparisons), ``n_splits``, ``seconds`` (all splits).
+        rows, :func:`holm`), ``verdict`` by it or by the test of equivalence, ``needed`` (images with which
+        a gain of 5 points would be significant in four of five such comparisons), ``n_splits``, ``seconds`` (of all
+        splits).
     """
     base = next((r for r in results if r.attempt.name == baseline), results[0])
     gains = holm(r.gain(base) if r is not base else Interval(kind="difference") for r in results)

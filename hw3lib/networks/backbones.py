@@ -247,7 +247,7 @@ def load(name: str, *, pretrained: bool = True, num_classes: int | None = None) 
     if name.startswith("timm:"):
         from .from_timm import load as load_timm  # which builds on this module
 
-        backbone = load_timm(name, pretrained)
+        backbone: Backbone = load_timm(name, pretrained)
     elif name in LITE:
         network = _efficientnet_lite(*LITE[name][:2])
         if pretrained:
@@ -297,8 +297,8 @@ def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, list[float], l
     if name not in known:
         near = did_you_mean(name, [*LITE, *known], 3, str)
         raise Hw3Error(
-            f"unknown architecture {name!r}{near} Known: {', '.join(LITE)}, torchvision's classifiers, and timm's models "
-            "after timm:"
+            f"unknown architecture {name!r}{near} Known: {', '.join(LITE)}, torchvision's classifiers, and timm's "
+            "models after timm:"
         )
     network = torchvision.models.get_model(name, weights=None)
     # torchvision's ImageNet weights share these; given here in 0 to 255.

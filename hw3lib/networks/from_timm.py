@@ -25,6 +25,8 @@ class TimmBackbone(Backbone):
     the network's last norm; class and register tokens are left out. Images need sides that its patches divide.
     """
 
+    network: Any  # of timm, which comes without types
+
     def __init__(self, name: str, network: Any, pretrained: bool):
         about = network.pretrained_cfg
         mean, std = ([255 * value for value in about[key]] for key in ("mean", "std"))
@@ -82,10 +84,10 @@ def load(name: str, pretrained: bool) -> TimmBackbone:
     except Exception as error:  # of Hugging Face's client, of timm (no weights for it) and of damaged files: many kinds
         if not pretrained:
             raise
+        why = next(iter(str(error).splitlines()), type(error).__name__)
         raise Hw3Error(
-            f"no weights for {name!r} ({str(error).splitlines()[0] if str(error) else type(error).__name__}). Ways out: "
-            f"run again with a connection to the internet, or put {known}.safetensors into a folder and name that "
-            "folder in HW3_WEIGHTS"
+            f"no weights for {name!r} ({why}). Ways out: run again with a connection to the internet, or put "
+            f"{known}.safetensors into a folder and name that folder in HW3_WEIGHTS"
         ) from None
     if not hasattr(network, "forward_intermediates") or not getattr(network, "feature_info", None):
         raise Hw3Error(f"{name}: timm does not give the outputs of its layers; choose another model")

@@ -50,7 +50,7 @@ out = None  # results folder; None is runs/interactive/03
 seed = 0
 ratio = 10  # of the largest to the smallest defect type in the training parts
 n_splits: int | None = None  # None: 10 in the quick profile, 30 in the full one
-n_sets = 8  # independent sets of a generated category
+n_sets = 10  # independent sets of a generated category
 set_size = 9  # images of each class in one of them
 
 # %% tags=["setup"]

@@ -20,8 +20,8 @@ class AnomalyDINO(PatchCore):
     """PatchCore without a coreset on the last tokens of DINOv2: cosine distances, of which an image has the top mean.
 
     Made for few good images: all their patches are kept, so that many take much memory. Its weights are fetched from
-    Hugging Face, see :mod:`hw3lib.networks.from_timm`; any other backbone does, but is not what the paper measured. Good
-    images are not turned, see ``tolerate``, and nothing is masked.
+    Hugging Face, see :mod:`hw3lib.networks.from_timm`; any other backbone does, but is not what the paper measured.
+    Good images are not turned, see ``tolerate``, and nothing is masked.
 
     Attributes:
         top: share of the patches, those with the largest distances, whose mean is the image's score.
@@ -41,8 +41,8 @@ class AnomalyDINO(PatchCore):
         super().__post_init__()
         if not 0 < self.top <= 1 or self.neighbours or self.whiten:
             raise Hw3Error(
-                f"{self.name}: top={self.top!r}, neighbours={self.neighbours!r}, whiten={self.whiten!r}, expected a share "
-                "above 0 to 1, and neither of the others, which are PatchCore's"
+                f"{self.name}: top={self.top!r}, neighbours={self.neighbours!r}, whiten={self.whiten!r}, expected a "
+                "share above 0 to 1, and neither of the others, which are PatchCore's"
             )
 
     @torch.no_grad()
