@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count as numbers
@@ -29,18 +29,24 @@ _ALONE = 50  # photographs of the one program
 _FIRST = 500  # photographs after which memory is looked at
 
 
-def main(category: str, data: str | None = None, count: int = 2000) -> None:
-    """Fit an inspector without types, and send it the category's test images in turn, as they are on the disk."""
+def main(category: str, data: str | None = None, count: int = 2000, sizes: Sequence[int] = (224,)) -> None:
+    """Fit an inspector without types, and send it the category's test images as they are on the disk."""
     say_load()
     root = get(category, data, progress=False)
     table = load_table(root, category)
     photographs = [Path(file).read_bytes() for file in table[table["split"] == "test"]["image"]]
     with tempfile.TemporaryDirectory() as folder:
-        fit(Path(root) / category, Path(folder) / "inspector", echo=lambda _: None)
+        settings = {"image_size": sizes[0]}
+        fit(Path(root) / category, Path(folder) / "inspector", settings=settings, echo=lambda _: None)
         with serving(Path(folder) / "inspector") as (process, port):
+            before = sum(process.cpu_times()[:2])
             alone, first, _ = send(port, photographs, 1, max(_ALONE, len(photographs)))
-            print(f"{category}: {len(photographs)} photographs, {sum(map(len, photographs)) / 1e6:.1f} MB, in turn")
-            print(f"  one program: {say(alone)} from request to answer")
+            megabytes = sum(map(len, photographs)) / len(photographs) / 1e6
+            print(f"{category}: {len(photographs)} photographs of {megabytes:.2f} MB in turn, at {sizes[0]} px")
+            used = sum(process.cpu_times()[:2]) - before
+            print(
+                f"  one program: {say(alone)} from request to answer, {1000 * used / len(alone):.0f} ms of processors"
+            )
             memory: dict[int, int] = {}
 
             def look(n: int) -> None:
