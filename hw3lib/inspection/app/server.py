@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -215,8 +216,11 @@ class _Inspect(_Handler):
 @contextmanager
 def serving(
     inspections: Inspections, sockets: list[socket.socket], token: str = "", theme: str = "auto"
-) -> Iterator[threading.Thread]:
+) -> Iterator[threading.Event]:
     """Answer on sockets that listen, in a thread, while the block runs; at its end what was taken is still answered.
+
+    Gives what is set once the thread has ended. (To join it would not do: in Python 3.11 a signal whose handler raises
+    makes a thread that is being joined look as if it had ended.)
 
     Args:
         inspections: what answers.
@@ -224,7 +228,7 @@ def serving(
         token: that whoever asks must know; empty: only this machine may ask.
         theme: of the page: ``auto`` (the browser's), ``light`` or ``dark``.
     """
-    ready = threading.Event()
+    ready, ended = threading.Event(), threading.Event()
     stop: list[Callable[[], object]] = []
 
     async def run() -> None:
@@ -247,14 +251,19 @@ def serving(
         await inspections.end()
         await server.close_all_connections()
 
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="hw3-serve-http", daemon=True)
-    thread.start()
+    def work() -> None:
+        try:
+            asyncio.run(run())
+        finally:
+            ended.set()
+
+    threading.Thread(target=work, name="hw3-serve-http", daemon=True).start()
     ready.wait()
     try:
-        yield thread
+        yield ended
     finally:
         stop[0]()
-        thread.join(SECONDS + 10)
+        ended.wait(SECONDS + 10)
 
 
 def serve(  # noqa: PLR0913, settings by keyword
@@ -302,7 +311,7 @@ def serve(  # noqa: PLR0913, settings by keyword
         inspections.inspect = made.inspect
 
     try:
-        with _ended_by_sigterm(), serving(inspections, sockets, token, theme) as thread:
+        with _ended_by_sigterm(), serving(inspections, sockets, token, theme) as ended:
             load()
             if not is_loopback(host):
                 echo(f"warning: what goes to and from {host} is not encrypted, its token included")
@@ -310,8 +319,8 @@ def serve(  # noqa: PLR0913, settings by keyword
             echo(f"page: {address} (end with Ctrl-C)")
             if browser:
                 webbrowser.open(address)
-            while thread.is_alive():
-                thread.join(1)  # on Windows Ctrl-C interrupts no longer wait
+            while not ended.is_set():
+                time.sleep(1)  # on Windows Ctrl-C interrupts no longer wait
     finally:
         for each in sockets:
             each.close()
