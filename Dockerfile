@@ -4,6 +4,12 @@
 #   docker run --rm --init --network none --cap-drop ALL --security-opt no-new-privileges --memory 6g --pids-limit 500 \
 #       --user "$(id -u):$(id -g)" --volume "$PWD/submissions:/work/submissions" \
 #       hw3lib grade submissions --data /data --timeout 300 --memory 4GB
+#
+# An inspector as a service, for who knows the token; `docker stop` lets it answer what it has taken:
+#
+#   docker run --rm --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --publish 8866:8866 \
+#       --env HW3_APP_TOKEN --volume "$PWD/bottle-inspector:/inspector:ro" \
+#       hw3lib inspect serve /inspector --host 0.0.0.0 --no-browser
 FROM python:3.13-slim AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 1000 hw3
@@ -27,5 +33,6 @@ RUN hw3 data make synthetic/bottle --data /data \
 ENV HOME=/tmp USER=hw3
 USER 1000
 WORKDIR /work
+EXPOSE 8866
 ENTRYPOINT ["hw3"]
 CMD ["--help"]

@@ -29,7 +29,7 @@ from hw3lib.data import defect_statistics, get, load_table
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection.app.inspection import Inspector
-from hw3lib.inspection.app.server import listen, page_address, serving
+from hw3lib.inspection.app.server import Inspections, listen, page_address, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -84,7 +84,7 @@ def app(browser: Browser, detector: Path, root: Path, theme: str, out: Path) -> 
     defects = defect_statistics(load_table(root, CATEGORY))
     inspector = Inspector(detector, types=root / CATEGORY)
     sockets = listen("127.0.0.1", 0)
-    with serving(inspector.inspect, sockets, theme=theme):
+    with serving(Inspections(inspector.inspect), sockets, theme=theme):
         page = browser.new_page(viewport={"width": WIDTH, "height": 860})
         page.goto(page_address("127.0.0.1", sockets))
         page.locator("input[type=file]").set_input_files(defects["image"].iloc[int(defects["area"].argmax())])

@@ -1,4 +1,4 @@
-"""``hw3 app``."""
+"""``hw3 app``, which is ``hw3 inspect serve``."""
 
 import sys
 from typing import Annotated
@@ -8,13 +8,16 @@ from hw3lib.cli.options import command, option, say
 
 @command(
     "Serve a page where a person drops a photograph and sees score, p-value, heat map and type of defect, and\n"
-    "POST /inspect for programs, as /openapi.json describes it. Who asks from another machine needs the token\n"
-    "in the address that is printed, which the environment variable HW3_APP_TOKEN can set.",
+    "POST /inspect for programs, as /openapi.json describes it; /metrics is for Prometheus. Who asks from another\n"
+    "machine needs a token: --token, the environment variable HW3_APP_TOKEN, or the one that is printed.",
     "hw3 app bolts-detector",
     "hw3 app bottle-detector --types ../mvtec_ad/bottle --port 0 --no-browser",
 )
 def app(
-    detector: Annotated[str, option("its folder, as `hw3 detect fit` wrote it, or an ONNX file", metavar="DETECTOR")],
+    inspector: Annotated[
+        str,
+        option("its folder, as `hw3 inspect fit` or `hw3 detect fit` wrote it, or an ONNX file", metavar="INSPECTOR"),
+    ],
     *,
     types: Annotated[
         str | None,
@@ -24,6 +27,12 @@ def app(
     host: Annotated[
         str, option("address to listen on; 0.0.0.0 for other machines too (default: %(default)s)")
     ] = "127.0.0.1",
+    token: Annotated[
+        str | None, option("that who asks must know (default: $HW3_APP_TOKEN; for other machines one is drawn)")
+    ] = None,
+    queue: Annotated[
+        int, option("photographs that may wait; the next is told to come again (default: %(default)s)", metavar="N")
+    ] = 32,
     theme: Annotated[
         str, option("of the page; auto: the browser's (default: %(default)s)", choices=("auto", "light", "dark"))
     ] = "auto",
@@ -32,10 +41,12 @@ def app(
     from hw3lib.inspection.app import server
 
     server.serve(
-        detector,
+        inspector,
         host=host,
         port=port,
         types=types,
+        queue=queue,
+        token=token,
         browser=not no_browser,
         theme=theme,
         progress=sys.stderr.isatty(),

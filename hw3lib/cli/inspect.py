@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated
 
 from hw3lib.cli import detect
+from hw3lib.cli.app import app
 from hw3lib.cli.detect import ForceResults, NewRate, NewThreshold, Overlays, Places, Recursive
 from hw3lib.cli.inspect_loop import LOOP
 from hw3lib.cli.options import command, group, option, say
@@ -114,13 +115,22 @@ def card(
     return 0
 
 
+serve = replace(
+    app,
+    name="serve",
+    examples=(
+        "hw3 inspect serve bottle-inspector",
+        "hw3 inspect serve bottle-inspector --host 0.0.0.0 --queue 100 --no-browser",
+    ),
+)
+
 inspect = group(
     "inspect",
     "Fit an inspector on photographs, and inspect others with it.",
     "hw3 inspect fit ../mvtec_ad/bottle --out bottle-inspector",
     "hw3 inspect score bottle-inspector photos/today --out results --overlays",
     actions=(
-        *(fit, score, card),
+        *(fit, score, serve, card),
         *LOOP,  # what goes round with a person
     ),
 )

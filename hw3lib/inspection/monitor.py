@@ -31,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,10 @@ from hw3lib.errors import Hw3Error
 from .inspector import load_model, threshold_of
 from .score import RESULTS
 
+if TYPE_CHECKING:
+    from hw3lib.anomaly.detector import Detector
+    from hw3lib.anomaly.onnx.detector import OnnxDetector
+
 MEAN_TIME = 10_000  # photographs between false alarms
 # Mean and standard deviation of z after a change; before it they are 0 and 1.
 SHAPES = (*((sign * shift, 1.0) for shift in (0.25, 0.5, 1.0, 2.0) for sign in (1, -1)), (0.0, 1.5), (1.0, 1.5))
@@ -53,6 +58,7 @@ _SHARES = (1.5, 2.0, 4.0)  # how often more is stopped after a change, in odds
 _USUAL = 0.1  # share that may be stopped at least: a promise of 1 % is broken by every defect
 _FEWEST = 20  # good photographs; a rank among fewer says little
 _LARGEST = 1e250
+_KEPT = 100_000  # photographs that others are compared with: what chance moves their median is far below any of SHAPES
 _SIDE = 256  # pixels at which a photograph's properties are measured
 
 
@@ -68,7 +74,8 @@ class _Chart:
     def add(self, value: float, uniform: float) -> None:
         low, high = bisect_left(self.before, value), bisect_right(self.before, value)
         rank = (low + uniform * (high - low + 1)) / (len(self.before) + 1)
-        self.before.insert(high, value)
+        if len(self.before) < _KEPT:
+            self.before.insert(high, value)
         z = ndtri(min(max(rank, 1e-9), 1 - 1e-9))
         factors = np.exp((z**2 - ((z - self.means) / self.widths) ** 2) / 2) / self.widths
         self.sums = np.minimum((1 + self.sums) * factors, _LARGEST)
@@ -119,6 +126,14 @@ class Monitor:
             self._charts["score beside the good photographs"] = _Chart(passed, higher=True)
         odds = usual / (1 - usual) * np.array(_SHARES)
         self._more, self._shares = odds / (1 + odds), np.zeros(len(_SHARES))
+
+    @classmethod
+    def of(cls, model: Detector | OnnxDetector, threshold: float, usual: float | None = None, seed: int = 0) -> Monitor:
+        """For what a detector scores; its arguments are those of :func:`monitor`."""
+        scores, held_out = model.good_scores_, model.calibration_ == "held-out"
+        if usual is None:
+            usual = min(0.9, max(_USUAL, 2 * int((scores > threshold).sum()) / max(len(scores), 1)))
+        return cls(scores, threshold, exchangeable=held_out, groups=model.good_groups_, usual=usual, seed=seed)
 
     @property
     def level(self) -> float:
@@ -235,14 +250,7 @@ def monitor(
             f"{listed(map(str, results))}: scored with the thresholds {', '.join(f'{x:.6g}' for x in limits)}; monitor "
             "those of one inspector and one threshold"
         )
-    watch = Monitor(
-        model.good_scores_,
-        float(limits[0]),
-        exchangeable=model.calibration_ == "held-out",
-        groups=model.good_groups_,
-        usual=min(0.9, max(_USUAL, 2 * float((model.good_scores_ > limits[0]).mean()))) if usual is None else usual,
-        seed=seed,
-    )
+    watch = Monitor.of(model, float(limits[0]), usual, seed)
     seen: list[dict[str, float]] = [{}] * len(rows)
     if not scores_only:
         try:

@@ -40,6 +40,7 @@ def test_a_defective_photograph_is_anomalous_with_p_value_and_heat_map(watched, 
     text = watched.page.locator("#shown").inner_text()
     assert "None of the 3 good products that set the threshold looked as unusual as this one" in text
     assert "p = 0.25" in text and "96x80 pixels" in text and "--types FOLDER" in text
+    assert re.search(r"Regions\s+\d+ pixels at \d+, \d+", text)
     assert loaded(watched, "The photograph defective.png") == 96
     assert loaded(watched, "Heat map over the photograph defective.png") == 96
     watched.screenshot("app_defective")

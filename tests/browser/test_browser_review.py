@@ -11,6 +11,7 @@ def test_photographs_are_reviewed_by_keyboard(review, open_page):
     def shown(left):
         page.get_by_text(f"{left} to ask about.").wait_for()
         asked.append(page.locator("#name").inner_text())
+        assert page.locator("#verdict").inner_text().startswith(("Good: the score", "Anomalous: the score"))
 
     shown(4)
     picture = page.get_by_alt_text("Heat map over the photograph", exact=True)

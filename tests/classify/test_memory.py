@@ -47,8 +47,7 @@ def described(memory, images):
 def test_patches_that_are_remembered_have_no_distance_and_no_residual(memory, photographs):
     compared = memory.compare(photographs[:4])
     assert memory.bank.shape[0] == 4 * 8 * 8
-    # Squares of some hundreds are subtracted in float32, which leaves some hundredths.
-    assert compared.distance.shape == (4, 8, 8) and compared.distance.max() < 0.1
+    assert compared.distance.shape == (4, 8, 8) and compared.distance.max() < 1e-3
     assert compared.residual.abs().max() < 1e-3
     assert memory.compare(photographs[4:]).distance.median() > 1
 

@@ -1,4 +1,4 @@
-"""``hw3 app`` without a browser: what is said of a photograph, what is refused, and who may ask."""
+"""``hw3 inspect serve`` without a browser: what is said of a photograph, what is refused, and who may ask."""
 
 import base64
 import hashlib
@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,8 +26,9 @@ from hw3lib.data import read_image
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection import inspector as module
-from hw3lib.inspection.app import server
+from hw3lib.inspection.app import pages, server
 from hw3lib.inspection.app.inspection import Inspector, decode, say_p_value
+from hw3lib.inspection.app.metrics import Metrics
 from tests.helpers.processes import wait_for
 
 
@@ -104,7 +106,15 @@ def test_an_inspection_agrees_with_the_detector(detector, inspector):
     score = model.decision_function(read_image(file, 64).transpose(2, 0, 1)[None])
     assert found["score"] == pytest.approx(float(score[0])) and found["threshold"] == model.threshold_
     assert found["p_value"] == model.p_values(score)[0] == 0.25
-    assert found["anomalous"] and found["verdict"].startswith("Anomalous: the score ")
+    assert found["anomalous"] and found["judgement"].startswith("Anomalous: the score ")
+    assert found["verdict"] == "anomalous" and found["drift"] == 0
+    with Image.open(detector / "widget/ground_truth/dent/000_mask.png") as mask:
+        y, x = np.nonzero(np.array(mask))
+    first = found["regions"][0]  # it lies about the defect
+    assert (
+        first["x"] <= np.median(x) < first["x"] + first["width"] and first["area"] <= first["width"] * first["height"]
+    )
+    assert first["y"] <= np.median(y) < first["y"] + first["height"] and first["peak"] > 0
     photograph = np.array(Image.open(io.BytesIO(found["photograph"])))
     heat_map = np.array(Image.open(io.BytesIO(found["heat_map"])))
     assert photograph.shape == heat_map.shape == (64, 64, 3) and not np.array_equal(photograph, heat_map)
@@ -168,6 +178,22 @@ def test_without_labelled_defects_the_page_says_how_to_get_the_type(detector):
     assert good["type"] == "" or good["anomalous"]
 
 
+def test_once_started_it_watches_what_it_inspects_for_a_drift(detector):
+    plain = Inspector(detector / "detector", types=False)
+    good = [file.read_bytes() for file in sorted((detector / "widget/train/good").iterdir())]
+    assert plain.inspect(good[0], "a.png", pictures=False)["drift"] == 0
+    plain.start()
+    usual = [plain.inspect(content, "a.png", pictures=False) for content in good]
+    assert all(0 < found["drift"] < 1000 and not found["warning"] for found in usual)
+    assert len({found["drift"] for found in usual}) == len(good)
+    plain.monitor = SimpleNamespace(
+        add=lambda score, seen: 20000.0 * (0 < seen["brightness"] < 1), sign=("score", "higher")
+    )
+    found = plain.inspect(good[0], "a.png", pictures=False)
+    assert found["drift"] == 20000
+    assert found["warning"] == "a.png: production has drifted since the start: score of photographs higher."
+
+
 def test_too_few_labelled_defects_are_refused(detector, tmp_path, make_category, monkeypatch):
     monkeypatch.setattr(module, "project_root", lambda: tmp_path)
     make_category(tmp_path / "few", {"train/good": 1, "test/good": 1, "test/dent": 1, "test/scratch": 1}, (64, 64))
@@ -195,9 +221,10 @@ def test_a_p_value_is_said_in_words(p, n, said):
 class Asked:
     """What a program asks a server that inspects with a function of ours."""
 
-    def __init__(self, inspect, token="", **headers):
-        self.sockets, self.headers = server.listen("127.0.0.1", 0), headers
-        self.context = server.serving(inspect, self.sockets, token)
+    def __init__(self, inspect, token="", queue=server.QUEUE):
+        self.sockets = pages.listen("127.0.0.1", 0)
+        self.inspections = server.Inspections(inspect, queue)
+        self.context = server.serving(self.inspections, self.sockets, token)
         self.port = self.sockets[0].getsockname()[1]
 
     def __enter__(self):
@@ -211,7 +238,7 @@ class Asked:
         """Status and JSON, or text, of an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         method = "GET" if content is None else "POST"
-        connection.request(method, path, content, self.headers | {k.replace("_", "-"): v for k, v in headers.items()})
+        connection.request(method, path, content, {k.replace("_", "-"): v for k, v in headers.items()})
         answer = connection.getresponse()
         text = answer.read().decode()
         connection.close()
@@ -246,7 +273,23 @@ def test_a_program_asks_and_is_told_of_errors_in_a_sentence():
         )
         assert ask("/inspect")[0] == 405
         assert ask("/inspect?name=a", b"after all that")[1]["size"] == 14
-        assert ask("/health") == (200, {"status": "ok", "waiting": 0, "answered": 7})
+        assert ask("/health") == (200, {"status": "ok", "waiting": 0, "answered": 5})
+
+
+def fits(value, schema):
+    """Whether a value is as a JSON schema says, as far as the description uses these."""
+    kinds = {"number": (int, float), "integer": int, "string": str, "boolean": bool, "object": dict, "array": list,
+             "null": type(None)}  # fmt: skip
+    named = schema.get("type", [])
+    properties, more = schema.get("properties", {}), schema.get("additionalProperties", {})
+    inside = value.items() if isinstance(value, dict) else ()
+    return (
+        (not named or any(isinstance(value, kinds[k]) for k in ([named] if isinstance(named, str) else named)))
+        and ("enum" not in schema or value in schema["enum"])
+        and set(schema.get("required", ())) <= {key for key, _ in inside}
+        and all(fits(each, properties.get(key, more)) for key, each in inside)
+        and all(fits(each, schema.get("items", {})) for each in (value if isinstance(value, list) else ()))
+    )
 
 
 def test_the_description_says_what_is_answered(inspector, detector):
@@ -255,28 +298,115 @@ def test_the_description_says_what_is_answered(inspector, detector):
         said = ask("/openapi.json")[1]
         found = ask("/inspect?name=a.png&pictures=1", photograph)[1]
         bare = ask("/inspect?name=a.png", photograph)[1]
+        error, health = ask("/inspect", b"")[1], ask("/health")[1]
+        assert {path: ask(path, b"" if "post" in method else None)[0] for path, method in said["paths"].items()} == {
+            "/inspect": 422, "/health": 200, "/metrics": 200,
+        }  # fmt: skip
+    assert said["openapi"].startswith("3.1.") and {"title", "version"} <= set(said["info"])
     inspect = said["paths"]["/inspect"]["post"]
-    schema = inspect["responses"]["200"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == set(schema["required"]) == set(found) == set(bare)
-    kinds = {
-        "number": (int, float),
-        "integer": int,
-        "string": str,
-        "boolean": bool,
-        "object": dict,
-        "array": list,
-        "null": type(None),
-    }
-    for key, value in [*found.items(), *bare.items()]:
-        wanted = schema["properties"][key]["type"]
-        assert any(isinstance(value, kinds[kind]) for kind in ([wanted] if isinstance(wanted, str) else wanted)), key
+    answers = {status: each["content"]["application/json"]["schema"] for status, each in inspect["responses"].items()}
+    assert set(answers) == {"200", "403", "413", "422", "429", "500", "503"} and "security" not in said
+    assert set(answers["200"]["properties"]) == set(found) == set(bare)
+    assert fits(found, answers["200"]) and fits(bare, answers["200"]) and fits(error, answers["422"])
+    assert not fits(found | {"regions": [{}]}, answers["200"]) and not fits(error, answers["200"])
+    assert fits(health, said["paths"]["/health"]["get"]["responses"]["200"]["content"]["application/json"]["schema"])
     assert bare["photograph"] is None and base64.b64decode(found["photograph"]).startswith(b"\xff\xd8")
-    assert sum(found["types"].values()) == pytest.approx(1) and found["score"] == bare["score"]
-    assert set(inspect["responses"]) == {"200", "403", "413", "422", "429", "500", "503"} and "security" not in said
+    assert sum(found["types"].values()) == pytest.approx(1) and found["score"] == bare["score"] and found["regions"]
+
+
+def form(*photographs):
+    """A form with files, and its Content-Type."""
+    parts = [
+        f'--B\r\nContent-Disposition: form-data; name="p"; filename="{name}"\r\n\r\n'.encode() + content + b"\r\n"
+        for name, content in photographs
+    ]
+    return b"".join(parts) + b"--B--\r\n", "multipart/form-data; boundary=B"
+
+
+def test_a_photograph_may_come_in_a_form():
+    with Asked(named) as ask:
+        body, kind = form(("a.png", b"abc\r\n"))
+        assert ask("/inspect", body, Content_Type=kind)[1] == {"name": "a.png", "size": 5, "photograph": None}
+        assert ask("/inspect?name=b", body, Content_Type=kind)[1]["name"] == "b"
+        for wrong in (form(), form(("a", b"1"), ("b", b"2")), (body, "multipart/form-data"), (b"--B", kind)):
+            status, said = ask("/inspect", wrong[0], Content_Type=wrong[1])
+            assert status == 422 and "expected one photograph" in said["error"]
+
+
+def test_metrics_count_what_is_answered():
+    def inspect(content, name, pictures):
+        if not content:
+            raise Hw3Error("empty")
+        return {"verdict": name, "drift": 12.5}
+
+    with Asked(inspect) as ask:
+        for name, content in (("good", b"a"), ("good", b"a"), ("anomalous", b"a"), ("", b"")):
+            ask(f"/inspect?name={name}", content)
+        lines = ask("/metrics")[1].splitlines()
+    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert samples['hw3_inspect_requests_total{status="200"}'] == "3" == samples["hw3_inspect_seconds_count"]
+    assert samples['hw3_inspect_requests_total{status="422"}'] == "1"
+    assert samples['hw3_inspect_photographs_total{verdict="good"}'] == "2"
+    assert samples["hw3_inspect_drift"] == "12.5" and samples["hw3_inspect_queue"] == "32"
+    told = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    assert len(told) == 6 and all(any(name.startswith(each) for each in told) for name in samples)
+
+
+def test_the_histogram_counts_what_took_no_longer():
+    counted = Metrics()
+    for seconds in (0.01, 0.25, 70.0):
+        counted.add(200, seconds, {})
+    counted.add(422, 0.01, {})  # was not inspected
+    text = counted.text(0, 1)
+    for bound, n in (("0.025", 1), ("0.1", 1), ("0.25", 2), ("60", 2), ("+Inf", 3)):
+        assert f'hw3_inspect_seconds_bucket{{le="{bound}"}} {n}\n' in text
+    assert "hw3_inspect_seconds_sum 70.26\n" in text and "hw3_inspect_seconds_count 3\n" in text
+
+
+def test_nothing_is_inspected_before_the_inspector_is_there():
+    with Asked(None) as ask:
+        assert ask("/health") == (503, {"status": "loading", "waiting": 0, "answered": 0})
+        assert ask("/inspect", b"a") == (503, {"error": "The inspector is loading; try again in a moment."})
+        ask.inspections.inspect = named
+        assert ask("/health")[0] == 200 and ask("/inspect", b"a")[0] == 200
+
+
+def test_what_was_taken_is_answered_before_the_server_ends():
+    go = threading.Event()
+
+    def inspect(content, name, pictures):
+        go.wait(30)
+        return {"name": name, "photograph": bytes(10**7)}  # more than a socket keeps
+
+    def slow():
+        connection = http.client.HTTPConnection("127.0.0.1", ask.port, timeout=30)
+        connection.request("POST", "/inspect?name=2", b"x")
+        go.wait(30)
+        time.sleep(0.5)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def late():
+        wait_for(lambda: ask.inspections.ending)
+        kept.request("POST", "/inspect", b"late")
+        answer = kept.getresponse()
+        said = answer.status, answer.headers["Retry-After"], answer.read()
+        go.set()
+        return said
+
+    with ThreadPoolExecutor(4) as pool, Asked(inspect) as ask:
+        kept = http.client.HTTPConnection("127.0.0.1", ask.port, timeout=30)
+        kept.request("GET", "/health")
+        assert kept.getresponse().read()
+        asked = [*(pool.submit(ask, f"/inspect?name={i}", b"x") for i in range(2)), pool.submit(slow)]
+        wait_for(lambda: ask("/health")[1]["waiting"] == 3)
+        refused = pool.submit(late)
+    assert [(each.result()[0], each.result()[1]["name"]) for each in asked] == [(200, "0"), (200, "1"), (200, "2")]
+    status, again, said = refused.result()
+    assert status == 503 and again == "1" and b"The inspector is ending" in said
 
 
 def test_the_server_answers_while_a_photograph_is_inspected_and_refuses_what_is_too_much(monkeypatch):
-    monkeypatch.setattr(server, "QUEUE", 3)
     monkeypatch.setattr(server, "SECONDS", 2.0)
     go, begun = threading.Event(), []
 
@@ -285,9 +415,9 @@ def test_the_server_answers_while_a_photograph_is_inspected_and_refuses_what_is_
         go.wait(30)
         return {"name": name}
 
-    with Asked(inspect) as ask, ThreadPoolExecutor(4) as pool:
+    with Asked(inspect, queue=3) as ask, ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask, f"/inspect?name={i}", b"x") for i in range(3)]
-        wait_for(lambda: ask("/health")[1]["waiting"] == 3)
+        wait_for(lambda: begun and ask("/health")[1]["waiting"] == 3)
         assert len(begun) == 1  # one at a time
         assert ask("/inspect?name=more", bytes(10**6)) == (
             429, {"error": "3 photographs are waiting already; try again in a moment."}
@@ -318,8 +448,7 @@ def test_who_leaves_gives_up_the_place_and_a_slow_one_is_left(monkeypatch):
         slow[1].close()
 
 
-def test_twenty_programs_at_once_are_all_answered_once(monkeypatch):
-    monkeypatch.setattr(server, "QUEUE", 12)  # fewer than ask, so that some must come again
+def test_twenty_programs_at_once_are_all_answered_once():
     seen, refused = Counter(), []
 
     def inspect(content, name, pictures):
@@ -337,17 +466,31 @@ def test_twenty_programs_at_once_are_all_answered_once(monkeypatch):
             answers[name] = answer
         return answers
 
-    with Asked(inspect) as ask, ThreadPoolExecutor(20) as pool:
+    with Asked(inspect, queue=12) as ask, ThreadPoolExecutor(20) as pool:  # fewer than ask: some must come again
         answered = [name for answers in pool.map(client, range(20)) for name in answers]
         assert ask("/health")[1] == {"status": "ok", "waiting": 0, "answered": 300}
     assert len(set(answered)) == len(answered) == 300 and seen == Counter(answered) and refused
 
 
+def test_four_programs_hear_of_forty_photographs_what_is_said_of_each_alone(inspector, detector):
+    contents = [
+        file.read_bytes() for split in ("train", "test") for file in (detector / "widget" / split).rglob("*.png")
+    ]
+    alone = [inspector.inspect(content, "", pictures=False) for content in contents]
+    with Asked(inspector.inspect) as ask, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda i: ask(f"/inspect?name={i}", contents[i % len(contents)]), range(40)))
+        assert ask("/health")[1]["answered"] == 40
+    for i, (status, said) in enumerate(answers):
+        expected = alone[i % len(contents)]
+        assert status == 200 and said["name"] == str(i)
+        assert all(said[key] == expected[key] for key in ("score", "verdict", "types", "type_set", "regions"))
+
+
 def test_only_this_machine_may_ask_and_others_need_the_token():
     for host in ("127.0.0.1", "localhost", "::1", "127.0.0.7"):
-        assert server.is_loopback(host)
+        assert pages.is_loopback(host)
     for host in ("0.0.0.0", "192.168.1.5", "example.org", "::"):
-        assert not server.is_loopback(host)
+        assert not pages.is_loopback(host)
     with Asked(named) as ask:
         at_home = f"http://127.0.0.1:{ask.port}"
         assert ask("/inspect", b"a", Origin=at_home)[0] == 200
@@ -373,7 +516,9 @@ def test_the_page_takes_nothing_from_elsewhere_and_runs_no_script_but_its_own():
     with Asked(named) as ask, urllib.request.urlopen(f"http://127.0.0.1:{ask.port}/") as answer:
         page, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]
     nonce = re.search(r"<script nonce=\"(.+)\">", page)[1]
-    assert f"script-src 'nonce-{nonce}'" in policy and "default-src 'none'" in policy
+    parts = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert parts["script-src"] == parts["style-src"] == f"'nonce-{nonce}'" and parts["default-src"] == "'none'"
+    assert parts["img-src"] == "data:" and parts["connect-src"] == "'self'"
     assert "{{" not in page
     assert "innerHTML" not in page and re.findall(r"https?://", page) == []
 
@@ -386,19 +531,24 @@ def test_a_busy_port_is_told_before_anything_is_loaded(tmp_path):
         with pytest.raises(Hw3Error, match=f"--port {port}: cannot be listened on"):
             server.serve(tmp_path / "no detector", port=port)
     with pytest.raises(Hw3Error, match="--port 70000: expected a number of 0 to 65535"):
-        server.listen("127.0.0.1", 70000)
+        pages.listen("127.0.0.1", 70000)
     with pytest.raises(Hw3Error, match="--host no.such.host.invalid"):
-        server.listen("no.such.host.invalid", 0)
+        pages.listen("no.such.host.invalid", 0)
 
 
-def test_a_broken_detector_is_told_before_anything_is_served(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "serving", None)  # would fail
+def test_a_broken_detector_is_told_and_the_port_is_free_again(tmp_path):
     (tmp_path / "detector.json").write_text("{")
     (tmp_path / "state.safetensors").write_text("")
     with pytest.raises(Hw3Error, match="detector.json: is damaged"):
         server.serve(tmp_path, port=0)
-    with pytest.raises(Hw3Error, match="no saved detector"):
-        server.serve(tmp_path / "nothing", port=0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for _ in range(2):
+        with pytest.raises(Hw3Error, match="no saved detector"):
+            server.serve(tmp_path / "nothing", port=port)
+    with pytest.raises(Hw3Error, match="--queue 0: expected 1 or more"):
+        server.serve(tmp_path, queue=0)
 
 
 @pytest.mark.parametrize(("host", "given", "open_"), [("127.0.0.1", None, True), ("0.0.0.0", None, False),
@@ -424,12 +574,14 @@ def test_it_says_where_the_page_is_and_a_host_for_others_has_a_token(detector, m
         urllib.request.urlopen(said[-1].split()[1], timeout=5)
 
 
-def test_the_command_passes_its_arguments_on(monkeypatch):
+@pytest.mark.parametrize("words", [["app"], ["inspect", "serve"]])
+def test_both_commands_pass_their_arguments_on(monkeypatch, words):
     given = {}
-    monkeypatch.setattr(server, "serve", lambda detector, **rest: given.update(rest, detector=detector))
-    assert main(["app", "bolts", "--port", "0", "--types", "T", "--no-browser", "--theme", "dark"]) == 0
+    monkeypatch.setattr(server, "serve", lambda inspector, **rest: given.update(rest, inspector=inspector))
+    asked = ["bolts", "--port", "0", "--types", "T", "--no-browser", "--theme", "dark", "--queue", "5", "--token", "x"]
+    assert main([*words, *asked]) == 0
     del given["echo"]
     assert given == {
-        "detector": "bolts", "host": "127.0.0.1", "port": 0, "types": "T", "browser": False, "theme": "dark",
-        "progress": False,
+        "inspector": "bolts", "host": "127.0.0.1", "port": 0, "types": "T", "browser": False, "theme": "dark",
+        "progress": False, "queue": 5, "token": "x",
     }  # fmt: skip

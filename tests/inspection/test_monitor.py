@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 from hw3lib.anomaly import PatchCore
 from hw3lib.cli.main import main
 from hw3lib.errors import Hw3Error
+from hw3lib.inspection import monitor
 from hw3lib.inspection.monitor import Monitor, properties_of, read_results
 from hw3lib.inspection.score import COLUMNS
 
@@ -48,6 +49,15 @@ def test_what_few_good_photographs_show_by_chance_is_no_drift():
         watch = Monitor(rng.normal(size=25), 9.0, seed=seed)
         alarms += max(watch.add(score) for score in rng.normal(size=1000)) >= 10_000
     assert alarms <= 5
+
+
+def test_what_a_long_run_keeps_is_bounded(monkeypatch):
+    monkeypatch.setattr(monitor, "_KEPT", 50)
+    rng = np.random.default_rng(0)
+    watch = Monitor(rng.normal(size=30), 100.0)
+    for score in rng.normal(size=200):
+        watch.add(score, {"brightness": score})
+    assert [len(chart.before) for chart in watch._charts.values()] == [50, 50]
 
 
 @pytest.mark.parametrize(("shift", "most"), [(1.0, 80), (-1.0, 80), (3.0, 25), (12.0, 25)])

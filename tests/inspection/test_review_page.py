@@ -18,8 +18,8 @@ from tornado import httpserver
 from hw3lib.anomaly import PatchCore
 from hw3lib.cli.main import main
 from hw3lib.errors import Hw3Error
+from hw3lib.inspection.app.pages import listen, page_address
 from hw3lib.inspection.app.review import Desk, application
-from hw3lib.inspection.app.server import listen, page_address
 from hw3lib.inspection.corrections.answers import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")

@@ -34,8 +34,8 @@ class PartsKernel:
         self.scales = [(p.mean(0), p.std(0) + 1e-6) for p in parts]
         self.train = [(p - m) / s for p, (m, s) in zip(parts, self.scales, strict=True)]
         squares = [_squared_distances(p, p) for p in self.train]
-        apart = ~np.eye(len(parts[0]), dtype=bool)
-        self.widths = [max(float(np.median(d[apart])), 1e-9) for d in squares]
+        pairs = np.triu(np.ones((len(parts[0]),) * 2, bool), 1)
+        self.widths = [max(float(np.median(d[pairs])), 1e-9) for d in squares]
         self.own = self._mean(squares)  # between two of them, (n, n)
 
     def __call__(self, parts: list[np.ndarray]) -> np.ndarray:

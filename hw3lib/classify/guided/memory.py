@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.nearest import NearestNeighbours
 from hw3lib.networks.patches import locally_aware, stage_names
 from hw3lib.networks.symmetries import SYMMETRIES
 
@@ -50,12 +51,14 @@ class GoodPatches:
         self.mean = patches.mean((0, 2, 3), keepdim=True)
         self.std = patches.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
         flat = ((patches - self.mean) / self.std).movedim(1, -1).flatten(0, 2)
-        self.bank = flat[torch.randperm(len(flat), generator=generator)[:size].to(flat.device)]
-        self._squares = (self.bank**2).sum(1)
+        self._remember(flat[torch.randperm(len(flat), generator=generator)[:size].to(flat.device)])
 
     def _reads(self, backbone: Backbone) -> None:
         self.backbone, self.layers = backbone, stage_names(backbone)
         self._last = list(backbone.stages())[-1]
+
+    def _remember(self, bank: torch.Tensor) -> None:
+        self.bank, self._nearest = bank, NearestNeighbours(bank)
 
     def state(self) -> dict[str, torch.Tensor]:
         """What was remembered; :meth:`restored` reads it."""
@@ -66,8 +69,8 @@ class GoodPatches:
         """The inverse of :meth:`state`, for the same network."""
         made = cls.__new__(cls)
         made._reads(backbone)
-        made.mean, made.std, made.bank = state["mean"], state["std"], state["bank"]
-        made._squares = (made.bank**2).sum(1)
+        made.mean, made.std = state["mean"], state["std"]
+        made._remember(state["bank"])
         return made
 
     @torch.no_grad()
@@ -80,13 +83,10 @@ class GoodPatches:
         """Compare a batch of images, uint8 ``(n, 3, side, side)``, with the memory."""
         *maps, last = self.read(images)
         patches = (locally_aware(maps[:2]) - self.mean) / self.std
-        distance, residual = [], []
-        for image in patches:  # one at a time: the table of distances is the largest thing here
-            flat = image.flatten(1).T
-            nearest, index = torch.addmm(self._squares, flat, self.bank.T, alpha=-2).min(1)
-            distance.append((nearest + (flat**2).sum(1)).clamp_min(0).sqrt().view(image.shape[1:]))
-            residual.append((flat - self.bank[index]).T.view(image.shape))
-        return PatchComparison(torch.stack(distance), torch.stack(residual), maps, last.mean((2, 3)))
+        flat = patches.movedim(1, -1)
+        distance, index = self._nearest.query(flat.flatten(0, 2))
+        residual = (flat - self.bank[index].view(flat.shape)).movedim(-1, 1)
+        return PatchComparison(distance.view(flat.shape[:-1]), residual, maps, last.mean((2, 3)))
 
 
 def symmetry_test(good: np.ndarray, defects: np.ndarray) -> pd.DataFrame:

@@ -19,6 +19,8 @@ def describe(token: bool, largest: int, queue: int, seconds: float) -> dict[str,
         seconds: until an answer is given up.
     """
     number, text, picture = {"type": "number"}, {"type": "string"}, {"type": ["string", "null"]}
+    region: dict[str, Any] = {key: {"type": "integer"} for key in ("x", "y", "width", "height", "area")}
+    region |= {"peak": number, "segmentation": {"type": ["array", "object"], "description": "as COCO has it"}}
     answer = {
         "name": text | {"description": "as it was given"},
         "width": {"type": "integer", "description": "pixels"},
@@ -40,7 +42,14 @@ def describe(token: bool, largest: int, queue: int, seconds: float) -> dict[str,
             "items": text,
             "description": "types that it may be of, a conformal set; empty: a new one; null as above",
         },
-        **{key: text for key in ("verdict", "chance", "limit", "warning", "type")},
+        "verdict": {"enum": ["good", "anomalous", "implausible"], "description": "the last: see the warning"},
+        "regions": {
+            "type": "array",
+            "items": {"type": "object", "properties": region, "required": [*region]},
+            "description": "what is above the heat map's threshold, the highest peak first; of anomalous ones",
+        },
+        "drift": number | {"description": "evidence since the start that production has drifted; alarm at 10000"},
+        **{key: text | {"description": "for people"} for key in ("judgement", "chance", "limit", "warning", "type")},
         **{key: picture | {"description": "JPEG in base64, if asked for"} for key in ("photograph", "heat_map")},
     }
     error = {"type": "object", "properties": {"error": text}, "required": ["error"]}
@@ -54,7 +63,7 @@ def describe(token: bool, largest: int, queue: int, seconds: float) -> dict[str,
         "422": "no photograph that can be read",
         "429": f"{queue} photographs are waiting; Retry-After says for how many seconds to wait",
         "500": "the photograph could not be inspected",
-        "503": f"not inspected within {seconds:.0f} s",
+        "503": f"not inspected within {seconds:.0f} s, or the server is starting or ending; Retry-After as above",
     }
     asked = {
         "name": text | {"description": "of the photograph, for messages"},
@@ -65,8 +74,13 @@ def describe(token: bool, largest: int, queue: int, seconds: float) -> dict[str,
         "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in asked.items()],
         "requestBody": {
             "required": True,
-            "description": "the file as it is, in one of the formats that `hw3 detect score` reads",
-            "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+            "description": "the file as it is, in one of the formats that `hw3 inspect score` reads, or one in a form",
+            "content": {
+                "*/*": {},
+                "multipart/form-data": {
+                    "schema": {"type": "object", "properties": {"photograph": {"contentMediaType": "image/*"}}}
+                },
+            },
         },
         "responses": {
             "200": json("what the detector says", {"type": "object", "properties": answer, "required": [*answer]}),
@@ -75,12 +89,15 @@ def describe(token: bool, largest: int, queue: int, seconds: float) -> dict[str,
     }
     count = {"type": "integer"}
     health = {"type": "object", "properties": {"status": text, "waiting": count, "answered": count}}
+    ready = {"200": json("yes", health), "503": json("it is loading or ending", health)}
+    metrics = {"200": {"description": "Prometheus's text format", "content": {"text/plain": {"schema": text}}}}
     described: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": "hw3 app", "version": hw3lib.__version__},
+        "info": {"title": "hw3 inspect serve", "version": hw3lib.__version__},
         "paths": {
             "/inspect": {"post": inspect},
-            "/health": {"get": {"summary": "Is it there?", "responses": {"200": json("yes", health)}, "security": []}},
+            "/health": {"get": {"summary": "Does it inspect?", "responses": ready, "security": []}},
+            "/metrics": {"get": {"summary": "Counts since the start", "responses": metrics}},
         },
     }
     if token:

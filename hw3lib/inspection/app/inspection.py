@@ -19,7 +19,9 @@ from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import inspector
 from hw3lib.inspection.inspector import ANOMALOUS, GOOD, IMPLAUSIBLE, Found
+from hw3lib.inspection.monitor import MEAN_TIME, Monitor, properties_of
 from hw3lib.inspection.photographs import Batch, Photograph
+from hw3lib.inspection.score import REGION_COLUMNS, region_rows
 
 from .description import LARGEST
 
@@ -27,7 +29,8 @@ NO_TYPES = (
     "Type of defect: not known, for no labelled defects were learned from. Fit with `hw3 inspect fit`, or start the "
     "app with --types FOLDER, a category with one folder of photographs for each type of defect."
 )
-_VERDICTS = {GOOD: "Good", ANOMALOUS: "Anomalous", IMPLAUSIBLE: "Not to be judged, see the warning"}
+_SAID = {GOOD: "Good", ANOMALOUS: "Anomalous", IMPLAUSIBLE: "Not to be judged, see the warning"}
+_REGION = [column for column in REGION_COLUMNS if column not in ("file", "region", "types")]
 _SIDE = 800  # pixels of the longer side of the pictures on the page
 
 
@@ -60,16 +63,32 @@ def decode(content: bytes, name: str, reading: Reading = PLAIN) -> Decoded:
 
 
 class Inspector(inspector.Inspector):
-    """An inspector of photographs that come as bytes."""
+    """An inspector of photographs that come as bytes.
+
+    Attributes:
+        monitor: watches what is inspected, once it was started.
+    """
+
+    monitor: Monitor | None = None
+
+    def start(self) -> None:
+        """Inspect from now on what production sends: watch it for a drift, and be as fast at once as later."""
+        blank = io.BytesIO()
+        Image.new("RGB", (64, 64)).save(blank, "PNG")
+        self.inspect(blank.getvalue(), "")
+        if self.types is not None:
+            self.types.type_of(np.zeros((64, 64, 3), np.uint8))
+        self.monitor = Monitor.of(self.model, self.threshold)
 
     def inspect(self, content: bytes, name: str, pictures: bool = True) -> dict[str, Any]:
         """Everything that the page shows; strings, numbers and the bytes of two JPEG pictures.
 
         Returns:
-            ``name, width, height, score, threshold, anomalous, p_value``; ``verdict, chance, limit, warning`` and
-            ``type`` (sentences); ``types`` (probability by type, or None); ``type_set`` (those that it may be of, or
-            None); ``photograph`` and ``heat_map`` (JPEG of the
-            same size, or None where they are not asked for or the detector has no maps).
+            ``name, width, height, score, threshold, anomalous, p_value``; ``verdict`` (one of :data:`VERDICTS`);
+            ``regions`` (box, area, peak and outline of each); ``drift`` (see :attr:`.Monitor.level`); ``judgement,
+            chance, limit, warning`` and ``type`` (sentences); ``types`` (probability by type, or None); ``type_set``
+            (those that it may be of, or None); ``photograph`` and ``heat_map`` (JPEG of the same size, or None where
+            they are not asked for or the detector has no maps).
             ``p_value`` is None where the detector is another than the one that was fitted.
 
         Raises:
@@ -81,7 +100,8 @@ class Inspector(inspector.Inspector):
         squares = Squares(geometry.squares(Image.fromarray(image)), geometry, "")
         size = (geometry.width, geometry.height)
         batch = Batch([Photograph(Path(name), name, None)], ImageStack.of([squares], reading), [warning], {}, [size])
-        (found,) = self.look(batch, lambda _: image)
+        (found,) = self.look(batch, lambda _: image, regions=True)
+        drift = self._drift(found, image)
         score, map_, anomalous = found.score, found.anomaly_map, found.above
         p, chance = None, self.model.changed_
         if not chance:
@@ -101,7 +121,10 @@ class Inspector(inspector.Inspector):
             "threshold": self.threshold,
             "anomalous": anomalous,
             "p_value": p,
-            "verdict": f"{_VERDICTS[found.verdict]}: the score {score:.4g} is "
+            "verdict": found.verdict,
+            "regions": [{key: row[key] for key in _REGION} for row in region_rows(found)],
+            "drift": drift,
+            "judgement": f"{_SAID[found.verdict]}: the score {score:.4g} is "
             f"{'above' if anomalous else 'not above'} the threshold {self.threshold:.4g}.",
             "chance": chance,
             "limit": self.said,
@@ -112,6 +135,16 @@ class Inspector(inspector.Inspector):
             "photograph": None if shown is None else _jpeg(shown),
             "heat_map": heat_map,
         }
+
+    def _drift(self, found: Found, image: np.ndarray) -> float:
+        """Evidence of a drift with this photograph; where there is enough its warning says so."""
+        if self.monitor is None:
+            return 0.0
+        level = self.monitor.add(found.score, properties_of(image))
+        if level >= MEAN_TIME:
+            said = "production has drifted since the start: {} of photographs {}".format(*self.monitor.sign)
+            found.warning = "; ".join(filter(None, (found.warning, said)))
+        return level
 
     def _say_type(self, found: Found) -> str:
         """The types that it may be of in a sentence, and how much that is worth."""

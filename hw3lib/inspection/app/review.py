@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import getpass
-import html
 import json
-import secrets
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,9 +19,7 @@ from hw3lib.inspection.corrections.answers import ANSWERS, Store, default_store
 from hw3lib.inspection.corrections.review import queue
 
 from .inspection import Inspector
-from .server import _Handler, listen, page_address
-
-_PAGE = Path(__file__).with_name("review.html")
+from .pages import Handler, listen, page_address
 
 
 class Desk:
@@ -79,23 +75,15 @@ class Desk:
         return {"file": file}
 
 
-class _Asked(_Handler):
-    def initialize(self, desk: Desk, theme: str) -> None:  # type: ignore[override] # has no queue
-        self.desk, self.token, self.theme = desk, "", theme
+class _Asked(Handler):
+    def initialize(self, desk: Desk, **settings: str) -> None:  # type: ignore[override] # a desk
+        super().initialize(**settings)
+        self.desk = desk
 
 
 class _Page(_Asked):
     def get(self) -> None:
-        nonce = secrets.token_urlsafe(16)
-        self.set_header(
-            "Content-Security-Policy",
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
-            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        )
-        page = _PAGE.read_text(encoding="utf-8")
-        for name, value in {"NONCE": nonce, "THEME": self.theme, "REVIEWER": _user()}.items():
-            page = page.replace(f"{{{{{name}}}}}", html.escape(value))
-        self.finish(page)
+        self.show("review.html", REVIEWER=_user())
 
 
 def _user() -> str:

@@ -1,4 +1,5 @@
-"""The server of ``hw3 app``: a page for people, ``POST /inspect`` for programs, ``/health`` and ``/openapi.json``.
+"""The server of ``hw3 inspect serve``: a page for people, ``POST /inspect`` for programs, ``/metrics``, ``/health`` and
+``/openapi.json``.
 
 Tornado, which JupyterLab brings. A thread inspects one photograph after the other, because several at a time would take
 the memory of several and be no sooner done; the event loop stays free to answer, and to refuse what is too much.
@@ -8,135 +9,101 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hmac
-import html
-import ipaddress
 import os
 import secrets
+import signal
 import socket
+import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tornado import httpserver, netutil, web
+from tornado import httpserver, httputil, iostream, web
 from tornado.log import app_log
 
 from hw3lib.errors import Hw3Error
 
 from .description import LARGEST, describe
+from .metrics import Metrics
+from .pages import Handler, is_loopback, listen, page_address
 
 QUEUE = 32  # photographs that are uploaded or wait at once, each of which takes memory
 SECONDS = 60.0  # that a photograph may take to arrive, and that it waits for its answer
 TOKEN = "HW3_APP_TOKEN"  # environment variable
-_PAGE = Path(__file__).with_name("page.html")
 
 Inspect = Callable[[bytes, str, bool], Mapping[str, Any]]
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen there; with port 0 on any that is free.
-
-    Raises:
-        Hw3Error: the port is taken or may not be used, or the host is none of this machine's.
-    """
-    if not 0 <= port <= 65535:
-        raise Hw3Error(f"--port {port}: expected a number of 0 to 65535; 0 takes one that is free")
-    try:
-        return netutil.bind_sockets(port, host)
-    except OSError as error:
-        raise Hw3Error(
-            f"--host {host} --port {port}: cannot be listened on ({error.strerror}); choose another port, or "
-            "--port 0, which takes one that is free"
-        ) from None
-
-
 class Inspections:
-    """Photographs that are being inspected or wait for it, at most :data:`QUEUE`.
+    """Photographs that are being inspected or wait for it.
 
     Args:
-        inspect: gives the answer to a photograph's bytes, its name, and whether pictures are asked for.
+        inspect: gives the answer to a photograph's bytes, its name, and whether pictures are asked for; None: not yet.
+        queue: how many there may be.
 
     Attributes:
         open: requests that take one of the places.
-        answered: number of photographs that were inspected.
+        telling: those whose answer is on its way.
+        ending: no more are taken.
+        metrics: of the answers.
     """
 
-    def __init__(self, inspect: Inspect):
-        self._inspect, self._pool = inspect, ThreadPoolExecutor(1, "hw3-app")
+    def __init__(self, inspect: Inspect | None = None, queue: int = QUEUE):
+        self.inspect, self.queue, self.metrics = inspect, queue, Metrics()
         self.open: set[object] = set()
-        self.answered = 0
+        self.telling: set[object] = set()
+        self.ending = False
+        self._pool = ThreadPoolExecutor(1, "hw3-serve")
 
-    def submit(self, request: object, *photograph: Any) -> Future:
-        """Inspect it in the thread; the request keeps its place until that has ended."""
-        loop = asyncio.get_running_loop()
-        future = self._pool.submit(self._inspect, *photograph)
+    @property
+    def status(self) -> str:
+        """``ok``, or why none are inspected now."""
+        return "ending" if self.ending else "loading" if self.inspect is None else "ok"
 
-        def ended() -> None:
-            self.open.discard(request)
-            self.answered += not future.cancelled()
-
-        future.add_done_callback(lambda _: loop.is_closed() or loop.call_soon_threadsafe(ended))
+    def submit(self, request: object, content: bytes, kind: str, name: str, pictures: bool) -> Future:
+        """Inspect a body in the thread; the request keeps its place until that has ended."""
+        loop, inspect = asyncio.get_running_loop(), self.inspect
+        assert inspect is not None  # or it was refused
+        future = self._pool.submit(lambda: inspect(*_photograph(content, kind, name), pictures))
+        future.add_done_callback(lambda _: loop.is_closed() or loop.call_soon_threadsafe(self.open.discard, request))
         return future
 
-    def close(self) -> None:
+    async def end(self) -> None:
+        """Take no more, and wait until what was taken is answered, for so long as one may wait at most."""
+        self.ending = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SECONDS
+        while (self.open or self.telling) and loop.time() < until:
+            await asyncio.sleep(0.01)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Handler(web.RequestHandler):
-    """Who may ask, and errors as JSON."""
+def _photograph(content: bytes, kind: str, name: str) -> tuple[bytes, str]:
+    """Bytes and name of the photograph that a body of this Content-Type holds.
 
-    open_to_all = False
-    refused: tuple[int, str] | None = None
+    Raises:
+        Hw3Error: a form that holds no file, or several.
+    """
+    if kind.startswith("multipart/form-data"):
+        files: dict[str, list[httputil.HTTPFile]] = {}
+        with suppress(httputil.HTTPInputError):
+            httputil.parse_body_arguments(kind, content, {}, files)
+        parts = [part for each in files.values() for part in each]
+        if len(parts) != 1:
+            raise Hw3Error(f"The form holds {len(parts)} files that can be read; expected one photograph.")
+        content, name = parts[0].body, name or parts[0].filename
+    return content, name[:200] or "The photograph"
 
-    def initialize(self, inspections: Inspections, token: str, theme: str) -> None:
-        self.inspections, self.token, self.theme = inspections, token, theme
 
-    def set_default_headers(self) -> None:
-        self.clear_header("Server")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        self.set_header("Referrer-Policy", "no-referrer")  # the page's address may hold the token
-        self.set_header("X-Content-Type-Options", "nosniff")
-
-    def prepare(self) -> None:
-        if why := "" if self.open_to_all else self._forbidden():
-            self.refused = 403, why
-            if self.request.method != "POST":  # whose body is read first: see _Inspect
-                self.refuse(*self.refused)
-
-    def _forbidden(self) -> str:
-        if self.token:
-            given = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
-            given = given or self.get_query_argument("token", "")
-            right = hmac.compare_digest(given.encode(), self.token.encode())
-            return "" if right else "The token is missing or wrong; take the whole address that `hw3 app` printed."
-        # Without a token nothing but this machine's own page may ask: not a name that another's server made lead here,
-        # nor a page of another's.
-        host, origin = self.request.host, self.request.headers.get("Origin")
-        if not is_loopback(self.request.host_name) or origin not in (None, f"http://{host}"):
-            return f"Asked as {host} by {origin or 'nobody'}; only the page of this machine may ask without a token."
-        return ""
-
-    def refuse(self, status: int, sentence: str) -> None:
-        self.set_status(status)
-        self.finish({"error": sentence})
-
-    def write_error(self, status_code: int, **_: Any) -> None:
-        self.refuse(status_code, f"{self.request.method} {self.request.path}: {self._reason}.")
+class _Handler(Handler):
+    def initialize(self, inspections: Inspections, **settings: str) -> None:  # type: ignore[override] # has a queue
+        super().initialize(**settings)
+        self.inspections = inspections
 
 
 class _Missing(_Handler):
@@ -146,28 +113,27 @@ class _Missing(_Handler):
 
 class _Page(_Handler):
     def get(self) -> None:
-        nonce = secrets.token_urlsafe(16)
-        self.set_header(
-            "Content-Security-Policy",
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data: blob:; "
-            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        )
-        page = _PAGE.read_text(encoding="utf-8")
-        for name, value in {"NONCE": nonce, "THEME": self.theme, "LIMIT": str(LARGEST)}.items():
-            page = page.replace(f"{{{{{name}}}}}", html.escape(value))
-        self.finish(page)
+        self.show("page.html", LIMIT=str(LARGEST))
 
 
 class _Health(_Handler):
     open_to_all = True
 
     def get(self) -> None:
-        self.finish({"status": "ok", "waiting": len(self.inspections.open), "answered": self.inspections.answered})
+        self.set_status(200 if self.inspections.status == "ok" else 503)
+        answered = self.inspections.metrics.requests[200]
+        self.finish({"status": self.inspections.status, "waiting": len(self.inspections.open), "answered": answered})
+
+
+class _Metrics(_Handler):
+    def get(self) -> None:
+        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.finish(self.inspections.metrics.text(len(self.inspections.open), self.inspections.queue))
 
 
 class _Description(_Handler):
     def get(self) -> None:
-        self.finish(describe(bool(self.token), LARGEST, QUEUE, SECONDS))
+        self.finish(describe(bool(self.token), LARGEST, self.inspections.queue, SECONDS))
 
 
 @web.stream_request_body  # so that what is refused is not kept, and a body is never taken for a form
@@ -178,11 +144,15 @@ class _Inspect(_Handler):
         super().prepare()
         self.request.connection.set_max_body_size(2**62)  # type: ignore[union-attr] # see data_received
         self.content = bytearray()
-        if not self.refused:
-            if len(self.inspections.open) >= QUEUE:
-                self.refused = 429, f"{QUEUE} photographs are waiting already; try again in a moment."
-            else:
-                self.inspections.open.add(self)
+        if self.refused:
+            return
+        queue, status = self.inspections.queue, self.inspections.status
+        if status != "ok":
+            self.refused = 503, f"The inspector is {status}; try again in a moment."
+        elif len(self.inspections.open) >= queue:
+            self.refused = 429, f"{queue} photographs are waiting already; try again in a moment."
+        else:
+            self.inspections.open.add(self)
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a part; what is refused is read to its end all the same, or the client would not hear of it."""
@@ -194,23 +164,37 @@ class _Inspect(_Handler):
             self._leave()
 
     async def post(self) -> None:
-        if self.refused:
-            if self.refused[0] == 429:
-                self.set_header("Retry-After", "1")
-            return self.refuse(*self.refused)
-        name, pictures = self._name(), self.get_query_argument("pictures", "0") == "1"
-        self.future = self.inspections.submit(self, bytes(self.content), name, pictures)
-        self.content.clear()
+        name, found = self._name(), {}
+        self.inspections.telling.add(self)
         try:
-            found = await asyncio.wait_for(asyncio.wrap_future(self.future), SECONDS)
-            self.finish({k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in found.items()})
+            if self.refused:
+                status, sentence = self.refused
+            else:
+                status, sentence, found = 200, "", await self._inspected()
         except Hw3Error as error:
-            self.refuse(422, str(error))
-        except (asyncio.TimeoutError, CancelledError):
-            self.refuse(503, f"{name} was not inspected within {SECONDS:.0f} s; try again later.")
+            status, sentence = 422, str(error)
+        except (asyncio.TimeoutError, asyncio.CancelledError):  # the latter of those that wait when the server ends
+            status, sentence = 503, f"{name} was not inspected within {SECONDS:.0f} s; try again later."
         except Exception as error:  # one photograph's sender must hear of it; the others go on
             app_log.exception("%s could not be inspected", name)
-            self.refuse(500, f"{name} could not be inspected: {type(error).__name__}: {error}")
+            status, sentence = 500, f"{name} could not be inspected: {type(error).__name__}: {error}"
+        if status in (429, 503):
+            self.set_header("Retry-After", "1")
+        if self.inspections.ending:
+            self.set_header("Connection", "close")
+        self.inspections.metrics.add(status, self.request.request_time(), found)
+        told = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in found.items()}
+        self.set_status(status)
+        with suppress(iostream.StreamClosedError):  # whoever asked has left
+            await self.finish({"error": sentence} if sentence else told)
+        self.inspections.telling.discard(self)
+
+    async def _inspected(self) -> dict[str, Any]:
+        pictures, kind = self.get_query_argument("pictures", "0") == "1", self.request.headers.get("Content-Type", "")
+        name = self.get_query_argument("name", "")
+        self.future = self.inspections.submit(self, bytes(self.content), kind, name, pictures)
+        self.content.clear()
+        return dict(await asyncio.wait_for(asyncio.wrap_future(self.future), SECONDS))
 
     def _name(self) -> str:
         return self.get_query_argument("name", "")[:200] or "The photograph"
@@ -231,17 +215,20 @@ class _Inspect(_Handler):
 
 @contextmanager
 def serving(
-    inspect: Inspect, sockets: list[socket.socket], token: str = "", theme: str = "auto"
-) -> Iterator[threading.Thread]:
-    """Answer on sockets that listen, in a thread, while the block runs.
+    inspections: Inspections, sockets: list[socket.socket], token: str = "", theme: str = "auto"
+) -> Iterator[threading.Event]:
+    """Answer on sockets that listen, in a thread, while the block runs; at its end what was taken is still answered.
+
+    Gives what is set once the thread has ended. (To join it would not do: in Python 3.11 a signal whose handler raises
+    makes a thread that is being joined look as if it had ended.)
 
     Args:
-        inspect: see :class:`Inspections`.
+        inspections: what answers.
         sockets: of :func:`listen`.
         token: that whoever asks must know; empty: only this machine may ask.
         theme: of the page: ``auto`` (the browser's), ``light`` or ``dark``.
     """
-    inspections, ready = Inspections(inspect), threading.Event()
+    ready, ended = threading.Event(), threading.Event()
     stop: list[Callable[[], object]] = []
 
     async def run() -> None:
@@ -249,9 +236,9 @@ def serving(
         loop = asyncio.get_running_loop()
         stop.append(lambda: loop.call_soon_threadsafe(end.set))
         state = {"inspections": inspections, "token": token, "theme": theme}
-        pages = {"/": _Page, "/inspect": _Inspect, "/health": _Health, "/openapi.json": _Description}
+        pages = {"/": _Page, "/inspect": _Inspect, "/health": _Health, "/metrics": _Metrics}
         application = web.Application(
-            [(path, handler, state) for path, handler in pages.items()],
+            [(path, handler, state) for path, handler in {**pages, "/openapi.json": _Description}.items()],
             default_handler_class=_Missing,
             default_handler_args=state,
             log_function=lambda _: None,
@@ -261,69 +248,92 @@ def serving(
         ready.set()
         await end.wait()
         server.stop()
-        inspections.close()
+        await inspections.end()
         await server.close_all_connections()
 
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="hw3-app-server", daemon=True)
-    thread.start()
+    def work() -> None:
+        try:
+            asyncio.run(run())
+        finally:
+            ended.set()
+
+    threading.Thread(target=work, name="hw3-serve-http", daemon=True).start()
     ready.wait()
     try:
-        yield thread
+        yield ended
     finally:
         stop[0]()
-        thread.join(10)
+        ended.wait(SECONDS + 10)
 
 
-def serve(
-    detector: str | Path,
+def serve(  # noqa: PLR0913, settings by keyword
+    inspector: str | Path,
     *,
     host: str = "127.0.0.1",
     port: int = 8866,
     types: str | Path | None = None,
+    queue: int = QUEUE,
+    token: str | None = None,
     browser: bool = True,
     theme: str = "auto",
     progress: bool = False,
     echo: Callable[[str], None] = print,
 ) -> None:
-    """Serve the page until the process is interrupted.
-
-    Whoever asks must know the token in the environment variable :data:`TOKEN`; on a host that other machines reach one
-    is drawn if there is none.
+    """Serve page and programs until the process is interrupted or asked to end (SIGTERM).
 
     Args:
-        detector: its folder, or an ONNX file.
+        inspector: folder of an inspector or a detector, or an ONNX file.
         host, port: where; port 0 takes one that is free.
         types: a category with labelled defects, see :class:`.DefectTypes`; None: as the folder has them.
+        queue: photographs that may wait at once.
+        token: that whoever asks must know; None: that in the environment variable :data:`TOKEN`, or, on a host that
+            other machines reach, one that is drawn.
         browser: open the page in one.
         theme: of the page: ``auto`` (the browser's), ``light`` or ``dark``.
         progress: show a bar while types are learned.
         echo: receives messages.
 
     Raises:
-        Hw3Error: a host or port that cannot be had, or a broken detector. All this before anything is served.
+        Hw3Error: a queue of none, a host or port that cannot be had, or a broken inspector.
     """
+    if queue < 1:
+        raise Hw3Error(f"--queue {queue}: expected 1 or more photographs that may wait")
     sockets = listen(host, port)
-    try:
+    token = token or os.environ.get(TOKEN) or ("" if is_loopback(host) else secrets.token_urlsafe(24))
+    inspections = Inspections(queue=queue)
+
+    def load() -> None:
         from .inspection import Inspector  # imports PyTorch: host and port are checked before
 
-        inspector = Inspector(detector, types=types, progress=progress, echo=echo)
-        echo(f"{inspector.model.name} of {detector}: {inspector.said}")
-        token = os.environ.get(TOKEN) or ("" if is_loopback(host) else secrets.token_urlsafe(24))
-        if not is_loopback(host):
-            echo(f"warning: what goes to and from {host} is not encrypted, its token included")
-        with serving(inspector.inspect, sockets, token, theme) as thread:
+        made = Inspector(inspector, types=types, progress=progress, echo=echo)
+        echo(f"{made.model.name} of {inspector}: {made.said}")
+        made.start()
+        inspections.inspect = made.inspect
+
+    try:
+        with _ended_by_sigterm(), serving(inspections, sockets, token, theme) as ended:
+            load()
+            if not is_loopback(host):
+                echo(f"warning: what goes to and from {host} is not encrypted, its token included")
             address = page_address(host, sockets, token)
             echo(f"page: {address} (end with Ctrl-C)")
             if browser:
                 webbrowser.open(address)
-            while thread.is_alive():
-                thread.join(1)  # on Windows Ctrl-C interrupts no longer wait
+            while not ended.is_set():
+                time.sleep(1)  # on Windows Ctrl-C interrupts no longer wait
     finally:
         for each in sockets:
             each.close()
 
 
-def page_address(host: str, sockets: list[socket.socket], token: str = "") -> str:
-    """Address of the page, as a browser on this machine takes it."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{sockets[0].getsockname()[1]}/" + (f"?token={token}" if token else "")
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM leaves the block, and the process with exit code 0; a second one does not wait."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears of signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
