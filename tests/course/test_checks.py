@@ -1,6 +1,8 @@
 """Each check takes right answers of any style, and tells each usual mistake and each cheat what it lacks."""
 
 import ast
+import os
+import random
 import re
 
 import numpy as np
@@ -271,17 +273,24 @@ def test_a_capstone_report_has_a_length_and_numbers():
             checks.capstone_report(text)
 
 
+MUTANTS = None if os.environ.get("HW3_MUTANTS") == "all" else 4  # of each solution, drawn; or every one
+
+
 class Mutant(ast.NodeTransformer):
     """One operator, comparison, sign, number or name of a solution changed: the one at ``place``."""
 
     OTHER: dict = {
         ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.BitAnd: ast.BitOr,
         ast.BitOr: ast.BitAnd, ast.GtE: ast.Gt, ast.LtE: ast.Lt, ast.Lt: ast.LtE, ast.USub: ast.UAdd, ast.Pow: ast.Mult,
+        ast.Gt: ast.GtE, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.And: ast.Or, ast.Or: ast.And, ast.Is: ast.IsNot,
+        ast.IsNot: ast.Is, ast.Invert: ast.UAdd, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
     }  # fmt: skip
 
     NAMES: dict = {
         "min": "max", "max": "min", "idxmin": "idxmax", "idxmax": "idxmin", "mean": "sum", "any": "all",
         "train": "test", "test": "train", "val_loss": "train_loss", "low": "high", "rows": "columns", "columns": "rows",
+        "argmax": "argmin", "ceil": "floor", "sum": "mean", "x": "y", "y": "x", "gain_low": "gain_high", "F": "C",
+        "gain_high": "gain_low", "train_loss": "test_accuracy", "validation images": "test images", "epoch": "val_loss",
     }  # fmt: skip
 
     def __init__(self, place):
@@ -299,10 +308,17 @@ class Mutant(ast.NodeTransformer):
             if type(one) in self.OTHER and self.here():
                 other = self.OTHER[type(one)]()
                 setattr(node, field, [other] if isinstance(ops, list) else other)
+        if (
+            isinstance(node, ast.Return)
+            and isinstance(node.value, ast.Call | ast.BinOp | ast.Subscript)
+            and self.here()
+        ):
+            node.value = ast.UnaryOp(ast.USub(), node.value)
         if isinstance(node, ast.Constant) and type(node.value) in (int, float) and self.here():
             node.value += 1 if isinstance(node.value, int) else node.value / 4
-        for field in ("attr", "id"):
-            if getattr(node, field, None) in self.NAMES and self.here():
+        for field in ("attr", "id", "value"):
+            named = getattr(node, field, None)
+            if isinstance(named, str) and named in self.NAMES and self.here():
                 setattr(node, field, self.NAMES[getattr(node, field)])
         return node
 
@@ -329,24 +345,39 @@ def test_a_mutation_of_a_solution_is_refused(name, answer):
     from scipy import ndimage
     from torch import nn
 
-    accepted, tried = [], 0
+    accepted = []
     answer = re.sub(r"# BEGIN SOLUTION: \w+\n.*?# END SOLUTION", "", answer, count=1, flags=re.S)
-    for place in range(100):
-        mutant = Mutant(place)
-        tree = mutant.visit(ast.parse(answer))
-        if mutant.count <= place:
-            break
+    every = Mutant(-1)
+    every.visit(ast.parse(answer))
+    places = list(range(every.count))
+    for place in places if MUTANTS is None else random.sample(places, min(MUTANTS, len(places))):
+        tree = Mutant(place).visit(ast.parse(answer))
         names = {"np": np, "pd": pd, "nn": nn, "ndimage": ndimage, "defects": dataset.DEFECTS}
         exec(compile(ast.fix_missing_locations(tree), "mutant", "exec"), names)
         function = next(v for k, v in reversed(names.items()) if callable(v) and k not in ("np", "nn"))
-        tried += 1
         try:
             ask(name, with_first(name, function))
             if not any(part in ast.unparse(tree) for part in SAME):
                 accepted.append(ast.unparse(tree))
         except CheckFailed:
             pass
-    assert tried and not accepted
+    assert places and not accepted
+
+
+def test_each_part_of_the_capstone_has_three_hints_and_no_solution(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = project_root() / "notebooks/sources/exercises/capstone.py"
+    names = re.findall(r"checks\.(capstone\w+)\(", source.read_text(encoding="utf-8"))
+    assert sorted(names) == sorted(progress.CAPSTONE) and all(len(set(h)) == 3 for h in progress.CAPSTONE.values())
+    for name in names:
+        with pytest.raises(NotAnswered):
+            getattr(checks, name)(...)
+        for number in (1, 2, 3, 3):
+            checks.hint()
+            assert capsys.readouterr().out.startswith(f"hint {number} of 3: ")
+        with pytest.raises(Hw3Error, match="has no solution"):
+            checks.solution()
+    assert progress.asked_hints(tmp_path) == dict.fromkeys(names, 3)
 
 
 def test_hints_come_one_by_one_and_are_remembered(tmp_path, monkeypatch, capsys):

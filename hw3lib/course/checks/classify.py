@@ -38,13 +38,13 @@ def _wald(correct: int, n: int) -> np.ndarray:
 def _wilson_hint(found: np.ndarray, expected: np.ndarray) -> str:
     """What of an interval is right: centre, half-width, or an end."""
     centre_half = [np.stack([ends.mean(1), np.diff(ends)[:, 0] / 2], 1) for ends in (found, expected)]
-    right = parts(*centre_half, ["centre", "half-width"]) or parts(found, expected, ["low end", "high end"])
+    right = parts(*centre_half, ["centre", "half-width"]) or parts(found, expected, ["low", "high"])
     return {
         "centre": "the centre is right; the half-width is not: what stands under the root, and what divides the root?",
         "half-width": "the half-width is right; the centre is not: it is drawn towards one half, by more the fewer "
         "images there are",
-        "low end": "the low end is right; the high one is as far from the centre, on the other side",
-        "high end": "the high end is right; the low one is as far from the centre, on the other side",
+        "low": "the low end is right; the high one is as far from the centre, on the other side",
+        "high": "the high end is right; the low one is as far from the centre, on the other side",
         "": "neither centre nor half-width is right; begin with the centre: it is drawn towards one half, by more the "
         "fewer images there are",
     }[right[0] if right else ""]
@@ -155,22 +155,25 @@ def choose_epoch(rng: np.random.Generator, function: Any) -> str:
         function: ``f(history, axes) -> epoch``, which draws both losses and a vertical line at the epoch.
     """
     histories, found = [], []
-    for _ in range(5):
-        n = int(rng.integers(9, 20))
-        losses = rng.permutation(np.linspace(0.3, 2, n))
-        losses[losses.argmax()] = losses.min()  # two epochs are equally good
+    for turn in range(6):
+        n = int(rng.integers(10, 20))
+        # Two epochs are equally good, neither at the start nor at the end, where other rules would find them by chance.
+        middle = range(n // 4, n // 2) if turn % 2 else range(n // 2, n - 1)
+        losses = np.full(n, 0.3)
+        others = np.setdiff1d(np.arange(n), rng.choice(middle, 2, replace=False))
+        losses[others] = rng.permutation(np.linspace(0.4, 2, n - 2))
         falling = np.sort(4 * rng.random(n))[::-1].copy()
         falling[-2:] = falling[:-3:-1]  # but for the last epoch
         columns = {"train_loss": falling, "val_loss": losses, "test_accuracy": rng.random(n)}
         order = rng.permutation(list(columns))
         histories.append(pd.DataFrame({"epoch": np.arange(1, n + 1), **{name: columns[name] for name in order}}))
-    looked_at, others = _axes(), _axes()
+    looked_at, elsewhere = _axes(), _axes()
     for place, history in enumerate(histories):
         given = f"a history of {len(history)} epochs"
         epochs = []
         for again in range(2):
             history = history.assign(test_accuracy=rng.permutation(history["test_accuracy"].to_numpy()))
-            axes = others if place or again else looked_at
+            axes = elsewhere if place or again else looked_at
             value = call(function, history, axes, given=given)
             if isinstance(value, pd.Series | pd.DataFrame):
                 raise CheckFailed(f"{given}: found a row or column of the table; return the number of one epoch")

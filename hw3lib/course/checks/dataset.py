@@ -59,7 +59,7 @@ def _centres(defects: pd.DataFrame) -> pd.DataFrame:
 def _draw_defects(rng: np.random.Generator) -> Case:
     """Types on a ring, whose mean is in the middle, beside types at one place; a row without a position, too."""
     parts = []
-    counts = rng.permutation([3, 5, 7, 9, 4])[: rng.integers(3, 6)]
+    counts = rng.permutation([3, 5, 7, 9, 4, 6])[: rng.integers(4, 7)]
     for name, n in zip(rng.permutation(_NAMES[1:]), counts, strict=False):
         angle, radius = rng.uniform(0, 6.3), rng.uniform(0.05, 0.35) * rng.uniform(0.5, 1.4, n)
         turns = angle + (np.linspace(0, 6.283, n, endpoint=False) if rng.random() < 0.5 else rng.normal(0, 0.2, n))
@@ -86,7 +86,7 @@ def farthest_type(rng: np.random.Generator, function: Any) -> str:
 
     compare(
         function,
-        [_draw_defects(rng) for _ in range(8)],
+        [_draw_defects(rng) for _ in range(16)],
         lambda table: name(farthest(table), table),
         "average x and y of each type first, then take the distance of that mean from the centre (0.5, 0.5)",
         [

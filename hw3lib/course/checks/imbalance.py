@@ -190,7 +190,7 @@ def cheapest_threshold(rng: np.random.Generator, function: Any) -> str:
     """
     cases = []
     for miss, alarm, rate in rng.permutation(
-        [(400, 2, 0.02), (50, 5, 0.1), (3, 8, 0.02), (900, 1, 0.05), (60, 9, 0.1), (30, 4, 0.25), (40, 8, 0.5)]
+        2 * [(400, 2, 0.02), (50, 5, 0.1), (3, 8, 0.02), (900, 1, 0.05), (60, 9, 0.1), (30, 4, 0.25), (40, 8, 0.5)]
     ).tolist():
         good, bad = map(int, rng.integers(20, 60, 2))
         # Close to each other where they are low: thresholds at equal distances leave some out.
