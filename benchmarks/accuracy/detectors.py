@@ -42,6 +42,10 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "without equation 7": ("patchcore", {"neighbours": 0}),
     "maps not smoothed": ("patchcore", {"smoothing": 0.0}),
     "384 px": ("patchcore", {"image_size": 384}),
+    "EfficientNet-Lite1": ("patchcore", {"arch": "tf_efficientnet_lite1"}),
+    "EfficientNet-Lite2": ("patchcore", {"arch": "tf_efficientnet_lite2"}),
+    "SubspaceAD": ("subspace", {}),
+    "SubspaceAD, 99 % of the variance": ("subspace", {"variance": 0.99}),
     "PaDiM": ("padim", {}),
     "k-nearest neighbours": ("knn", {}),
     "Mahalanobis": ("mahalanobis", {}),
@@ -53,7 +57,14 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "GANomaly": ("ganomaly", {}),
     "autoencoder": ("autoencoder", {}),
 }
-FEW = (*tuple(ROWS)[:6], "PaDiM", "k-nearest neighbours")
+FEW = (
+    *tuple(ROWS)[:6],
+    "EfficientNet-Lite1",
+    "EfficientNet-Lite2",
+    "SubspaceAD",
+    "PaDiM",
+    "k-nearest neighbours",
+)
 
 
 def main(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hw3lib.core.intervals import Interval
+from hw3lib.core.intervals import EQUIVALENT, Interval
 from hw3lib.data.fetch.sources import SYNTHETIC
 from hw3lib.errors import Hw3Error
 from hw3lib.runs.run import run_notebooks
@@ -41,13 +41,14 @@ def verdicts(metrics: dict, number: str) -> pd.Series:
     said = {}
     for _, row in rows.iterrows():
         gain = Interval.read(row, value, limits, "difference")
-        said[row[name]] = f"**{gain.text('.1f', 100)}**" if gain.sign else gain.text(".1f", 100)
-    decided = sum(text.startswith("**") for text in said.values())
+        mark = "**" if gain.sign else "*" * (row["verdict"] == EQUIVALENT)
+        said[row[name]] = f"{mark}{gain.text('.1f', 100)}{mark}"
+    decided = sum(text.startswith("*") for text in said.values())
     return pd.Series({"design": metrics["design"]} | said | {"decided": f"{decided} of {len(said)}"})
 
 
 def table(columns: dict[str, pd.Series]) -> str:
-    """Markdown, a column a category; bold is significant, and empty what was not measured on one."""
+    """Markdown, a column a category; bold is significant, italic equivalent to none, empty what was not measured."""
     found = pd.DataFrame(columns)
     order = list(dict.fromkeys(name for column in columns.values() for name in column.index if name != "decided"))
     found = found.reindex([*order, "decided"]).fillna("")

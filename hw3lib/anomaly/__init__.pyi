@@ -13,6 +13,7 @@ from .coreset.greedy import k_center_greedy as k_center_greedy
 from .detector import Detector as Detector, Scores as Scores, as_images as as_images
 from .detectors.autoencoder import Autoencoder as Autoencoder
 from .detectors.cutpaste import CutPaste as CutPaste
+from .detectors.dino import AnomalyDINO as AnomalyDINO
 from .detectors.ganomaly import GANomaly as GANomaly
 from .detectors.padim import PaDiM as PaDiM
 from .detectors.patchcore import PatchCore as PatchCore
@@ -22,6 +23,7 @@ from .detectors.pooled import (
     NearestImages as NearestImages,
     OneClassSVM as OneClassSVM,
 )
+from .detectors.subspace import Subspace as Subspace
 from .detectors.svdd import DeepSVDD as DeepSVDD
 from .detectors.synthetic_defects import SyntheticDefects as SyntheticDefects
 from .metrics.metrics import PixelMetrics as PixelMetrics, image_metrics as image_metrics

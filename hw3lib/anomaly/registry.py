@@ -21,6 +21,8 @@ _DETECTORS = "hw3lib.anomaly.detectors"
 _TABLE = (
     ("patchcore", "PatchCore", f"{_DETECTORS}.patchcore:PatchCore"),
     ("padim", "PaDiM", f"{_DETECTORS}.padim:PaDiM"),
+    ("subspace", "SubspaceAD", f"{_DETECTORS}.subspace:Subspace"),
+    ("dino", "AnomalyDINO", f"{_DETECTORS}.dino:AnomalyDINO"),
     ("knn", "k-nearest neighbours", f"{_DETECTORS}.pooled:NearestImages"),
     ("mahalanobis", "Mahalanobis", f"{_DETECTORS}.pooled:Mahalanobis"),
     ("ocsvm", "one-class SVM", f"{_DETECTORS}.pooled:OneClassSVM"),

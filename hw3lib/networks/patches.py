@@ -43,12 +43,15 @@ def _only_widens(stage: nn.Module) -> bool:
 def patch_layers(backbone: Backbone) -> list[str]:
     """The stages that patches are compared by: the last of each stride of 4, 8 and 16 pixels.
 
-    Of a ResNet these are layer1, layer2 and layer3, which PaDiM reads; PatchCore's paper reads the last two of them.
+    Of a ResNet these are layer1, layer2 and layer3, which PaDiM reads; PatchCore's paper reads the last two of them. Of
+    a vision transformer, whose blocks are all of one stride, it is the last block (AnomalyDINO: arXiv 2405.14529).
 
     Raises:
         Hw3Error: the network lacks one of these strides.
     """
     last = {stride: name for name, (_, stride) in backbone.stages().items()}
+    if len(last) == 1:
+        return list(last.values())
     if not {4, 8, 16} <= last.keys():
         raise Hw3Error(f"{backbone.name}: its stages have strides {sorted(last)}, expected 4, 8 and 16 among them")
     return [last[4], last[8], last[16]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -37,7 +38,7 @@ class Cluster:
         self._cluster = None if isinstance(address, str) else address
         try:
             self._client = Client(address, timeout=seconds, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
+        except (OSError, ValueError, asyncio.TimeoutError) as error:  # Python 3.10's own TimeoutError is another one
             raise Hw3Error(
                 f"no Dask scheduler answers at {self.address} ({error}); start one with `dask scheduler`, and workers "
                 "with `dask worker ADDRESS --nthreads 1`"
@@ -93,7 +94,8 @@ class Cluster:
             return future.result(timeout=10)
         except KilledWorker as error:
             return CellOutcome(LOST, f"its worker died ({error.last_worker.address})")
-        except (CancelledError, TimeoutError):  # lost with the scheduler or cancelled by others; or with its worker
+        # Lost with the scheduler, cancelled by others, or lost with its worker while the answer was on its way.
+        except (CancelledError, asyncio.TimeoutError):
             return CellOutcome(LOST, "the cluster lost it")
         except Exception as error:
             return CellOutcome(FAILED, f"{type(error).__name__}: {error}")

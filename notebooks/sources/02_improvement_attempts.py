@@ -240,8 +240,10 @@ widgets.in_person(widgets.explore_attempts, results)
 #
 # Four students' reports, on carpet, wood, bottle and capsule, named what helped them. Each measured one split, so each
 # finding is a hypothesis here: two attempts that differ in it, on the same images. It *held* where the paired
-# difference is significantly above zero, it is *refuted* where it is significantly below, and else it is *not
-# significant*. That is no proof that a factor does nothing: the images may be too few to see it.
+# difference is significantly above zero, it is *refuted* where it is significantly below. Else the difference is *not
+# significant*, which is no proof that a factor does nothing: the images may be too few to see it. That takes a test of
+# its own: the two attempts are *equivalent* where their difference is significantly smaller than 5 points either way
+# (two one-sided tests; [Schuirmann 1987](https://doi.org/10.1007/BF01068419)).
 #
 # Real photographs are what they are, and the splits above have to do. Images of a generated category can be painted
 # anew. There each attempt learns from several small sets that share no image, and each set tests what the others
@@ -288,7 +290,7 @@ gains = holm(measured[better].gain(measured[worse]) for *_, better, worse in fin
 hypotheses = pd.DataFrame(
     {"finding": finding, "report": report, "better": better.name, "worse": worse.name}
     | gain.columns("difference", "")
-    | {"verdict": gain.verdict("held", "refuted"), "needed": design.images_needed(gain, len(findings))}
+    | {"verdict": gain.verdict("held", "refuted", "equivalent"), "needed": design.images_needed(gain, len(findings))}
     for (finding, report, better, worse), gain in zip(findings, gains, strict=True)
 )
 print(f"On {design}. {design.power(hypotheses['needed'])}")
@@ -299,7 +301,8 @@ outcome("findings of the seven that hold", (hypotheses["verdict"] == "held").sum
 
 # %% [markdown]
 # Seven tests at 95 % each: if none of the factors mattered, in about three of ten such tables some interval would leave
-# out zero, by chance alone. The verdicts and `p` are Holm's, for all seven together; the intervals are each by itself.
+# out zero, by chance alone. The verdicts and `p` are Holm's, for all seven together, and those of equivalence likewise;
+# the intervals are each by itself.
 #
 # ## Attempt 5, beyond the reports: look again where it is unusual
 #
@@ -523,7 +526,7 @@ text = [
     f"Of the factors named by the reports, tested in pairs and all together ({design}), "
     + "; ".join(
         f"{what}: {', '.join(hypotheses.loc[hypotheses['verdict'] == what, 'finding']) or 'none'}"
-        for what in ("held", "refuted", "not significant")
+        for what in ("held", "refuted", "equivalent", "not significant")
     )
     + ".",
     f"A second look at the most unusual region, against the whole image: {second_look}.",

@@ -50,7 +50,7 @@ out = None  # results folder; None is runs/interactive/03
 seed = 0
 ratio = 10  # of the largest to the smallest defect type in the training parts
 n_splits: int | None = None  # None: 10 in the quick profile, 30 in the full one
-n_sets = 8  # independent sets of a generated category
+n_sets = 10  # independent sets of a generated category
 set_size = 9  # images of each class in one of them
 
 # %% tags=["setup"]
@@ -349,7 +349,10 @@ run.figure(plots.imbalance.ranking(ranking, ceiling), "ranking")
 # these two) share their loss and differ in one term: expect their rows together.
 #
 # Colours are for all methods together: of eighteen without effect, some gain would by chance leave out zero in about
-# one such comparison of six. Holm's method allows for their number; the bars are each by itself.
+# one such comparison of six. Holm's method allows for their number; the bars are each by itself. A gain that is not
+# significant may be none, or one that these images cannot show. *Equivalent* says more: the gain is significantly
+# smaller than 5 points either way (two one-sided tests; [Schuirmann 1987](https://doi.org/10.1007/BF01068419)), so that
+# of such a method at most that much can be hoped for.
 #
 # The black line is no method: it is plain training with all the images that the tail cut away. An answer to imbalance
 # makes up for missing images, so this is about what there is to win. Where the black line itself reaches zero, these

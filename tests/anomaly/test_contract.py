@@ -35,6 +35,8 @@ CASES = {
     "synthetic": {"num_steps": 2, "train_batch_size": 2, "hidden_size": 8},
     "padim": {"dimensions": 10},
     "patchcore": {},
+    "subspace": {},
+    "dino": {"arch": "tf_efficientnet_lite0"},
 }
 WITHOUT_MAPS = {"ocsvm", "iforest", "knn", "mahalanobis", "svdd, whole images", "ganomaly"}
 # So few steps teach nobody to reproduce a plate or to see what was painted on it: the tests of Autoencoder and

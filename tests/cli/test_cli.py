@@ -172,7 +172,7 @@ def test_run_hands_everything_over(monkeypatch, capsys, tmp_path):
     options.pop("echo")
     assert chosen == [] and options == {
         "category": "synthetic/bottle", "data": None, "profile": "quick", "parameters": {}, "name": None,
-        "timeout": 1800, "force": False, "jobs": None, "out": None,
+        "timeout": 1800, "force": False, "jobs": None, "out": None, "notebooks_dir": None,
     }  # fmt: skip
     more = [
         "-p",

@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from hw3lib.core.intervals import (
+    EQUIVALENT,
+    MARGIN,
     NOT_ESTIMABLE,
     NOT_SIGNIFICANT,
     Design,
@@ -208,6 +210,29 @@ def test_the_best_of_eighteen_without_effect_is_seldom_called_significant():
         best_alone += max(one.sign for one in alone)
         best_of_all += max(one.sign for one in holm(alone))
     assert best_alone / times > 0.15 and best_of_all / times < 0.05
+
+
+def test_equivalence_by_hand_and_among_many():
+    values = [-0.01, 0.0, 0.01, 0.02]
+    found = corrected_interval(values, math.inf, 20, kind="difference")
+    error = np.std(values, ddof=1) / 2
+    assert found.p_equivalent == pytest.approx(stats.t.sf((0.05 - 0.005) / error, 3))
+    assert found.verdict(equal=EQUIVALENT) == EQUIVALENT and found.verdict() == NOT_SIGNIFICANT
+    assert holm([found] * 18)[0].verdict(equal=EQUIVALENT) == NOT_SIGNIFICANT  # eighteen times 0.003
+    small = Interval(0.02, 0.01, 0.03, kind="difference", p=0.001, p_equivalent=0.001)
+    assert small.verdict(equal=EQUIVALENT) == "significantly better"
+    assert corrected_interval([0.06, 0.07, 0.08], math.inf, 20, kind="difference").p_equivalent == 1
+    few = corrected_interval([0.0, 0.0, 0.0], math.inf, 20, kind="difference", counted=True)
+    assert few.verdict(equal=EQUIVALENT) == NOT_SIGNIFICANT  # splits that agree on sixty images
+
+
+def test_a_difference_that_matters_is_seldom_called_equivalent_and_none_more_often():
+    rng, times = np.random.default_rng(5), 1000
+    called = {}
+    for true in (MARGIN, -MARGIN, 0.0):
+        found = [crossed_interval(crossed(rng, 12, 16, true, 0.02), 192, kind="difference") for _ in range(times)]
+        called[true] = np.mean([one.verdict("", "", EQUIVALENT) == EQUIVALENT for one in found])
+    assert max(called[MARGIN], called[-MARGIN]) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / times) and called[0.0] > 0.15
 
 
 def test_how_an_interval_is_said_and_stored():

@@ -37,6 +37,8 @@ DETECTOR_CASES = {
     "synthetic": {"num_steps": 2, "train_batch_size": 2, "hidden_size": 8},
     "padim": {"dimensions": 10},
     "patchcore": {},
+    "subspace": {},
+    "dino": {"arch": "tf_efficientnet_lite0"},
     "patchcore, odd side": {"image_size": 72},  # maps of 9 and 5 places: one is no multiple of the other
     "padim, odd side": {"image_size": 72, "dimensions": 10},
 }

@@ -18,6 +18,7 @@ import pytest
 from hw3lib.core.places import project_root
 from hw3lib.errors import Hw3Error
 from hw3lib.sweep import Cluster, Store, load, run_sweep, slurm
+from hw3lib.sweep.work import LOST, Job
 from tests.helpers import sweep_cells
 from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.sweep_results import figures, serial
@@ -59,6 +60,21 @@ def loopback(tmp_path) -> Iterator[Loopback]:
     made = Loopback(tmp_path)
     yield made
     made.close()
+
+
+def test_an_answer_that_does_not_come_is_lost_and_no_failure(monkeypatch, tmp_path):
+    """Dask raises asyncio's TimeoutError, which in Python 3.10 is not the built-in one."""
+    from distributed import Future
+    from distributed.utils import TimeoutError as NoAnswer
+
+    def result(*_: object, **__: object) -> None:
+        raise NoAnswer
+
+    monkeypatch.setattr(Future, "result", result)
+    [cell] = sweep_cells.made("number", tmp_path / "marks", 1)
+    cluster = Cluster.__new__(Cluster)
+    cluster._futures = {}
+    assert cluster._outcome(Job(cell, str(tmp_path), "token"), Future.__new__(Future)).status == LOST
 
 
 def test_a_killed_workers_cells_are_run_elsewhere_and_the_results_are_those_of_a_serial_run(loopback, tmp_path):

@@ -77,7 +77,7 @@ class PaDiM(Detector):
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
         """Patch features, ``(positions, n, dimensions)``."""
         maps = list(self._backbone.feature_maps(images, self._layers).values())
-        features = locally_aware(maps, 1, PATCHES)[:, self._channels]
+        features = locally_aware(maps, min(1, len(maps) - 1), PATCHES)[:, self._channels]
         self._grid = features.shape[-2:]
         return features.flatten(2).permute(2, 0, 1)
 

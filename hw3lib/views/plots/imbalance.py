@@ -186,7 +186,8 @@ def ranking(table: pd.DataFrame, ceiling: pd.Series | None = None) -> Figure:
         ceiling: of :meth:`hw3lib.imbalance.result.MethodComparison.ceiling`, drawn above all methods.
     """
     table = table.iloc[::-1]
-    colours = [{"helps": GREEN, "hurts": ORANGE}.get(verdict, GREY) for verdict in table["verdict"]]
+    verdicts = {"helps": GREEN, "equivalent": BLUE, "hurts": ORANGE, "not significant": GREY}
+    colours = [verdicts.get(verdict, GREY) for verdict in table["verdict"]]
     if ceiling is not None:
         table = pd.concat([table, ceiling.to_frame().T.convert_dtypes()], ignore_index=True)
         colours.append("black")
@@ -198,7 +199,7 @@ def ranking(table: pd.DataFrame, ceiling: pd.Series | None = None) -> Figure:
     left.hlines(y, 100 * table["gain_low"], 100 * table["gain_high"], color=colours, lw=2.5)
     left.scatter(100 * table["gain"].fillna(0), y, color=colours, s=36, zorder=3)
     left.set(yticks=y, yticklabels=table["method"], xlabel="gain in balanced accuracy on plain training, points")
-    for verdict, colour in (("helps", GREEN), ("not significant", GREY), ("hurts", ORANGE)):
+    for verdict, colour in verdicts.items():
         left.plot([], [], "o-", color=colour, lw=2.5, label=verdict)
     if ceiling is not None:
         left.plot([], [], "o-", color="black", lw=2.5, label="nothing cut away")
