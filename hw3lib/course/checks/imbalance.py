@@ -190,9 +190,9 @@ def cheapest_threshold(rng: np.random.Generator, function: Any) -> str:
     """
     cases = []
     for miss, alarm, rate in rng.permutation(
-        2 * [(400, 2, 0.02), (50, 5, 0.1), (3, 8, 0.02), (900, 1, 0.05), (60, 9, 0.1), (30, 4, 0.25), (40, 8, 0.5)]
+        [(400, 2, 0.02), (50, 5, 0.1), (3, 8, 0.02), (60, 9, 0.1), (6, 4, 0.1), (5, 5, 0.25), (4, 3, 0.5), (2, 3, 0.3)]
     ).tolist():
-        good, bad = map(int, rng.integers(20, 60, 2))
+        good, bad = map(int, rng.permutation(rng.integers((20, 45), (30, 60))))
         # Close to each other where they are low: thresholds at equal distances leave some out.
         scores = np.exp(2.5 * np.concatenate([rng.normal(0, 1, good), rng.normal(1.6, 1.2, bad)]).round(3))
         order = rng.permutation(good + bad)
