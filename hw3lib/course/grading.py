@@ -233,7 +233,7 @@ def _predictions(theirs: Sequence[Grade]) -> list[str]:
     if not found:
         return []
     table = pd.concat(found).drop_duplicates("question", ignore_index=True)
-    shown = table.assign(confidence=table["confidence"].map("{:.0%}".format), right=table["right"].map(_RIGHT.get))
+    shown = table.assign(confidence=table["confidence"].map("{:.0%}".format), right=table["right"].map(_RIGHT))
     return ["<h2>Predictions</h2>", f"<p>{html.escape(predictions.describe(table))}</p>", shown.to_html(index=False)]
 
 

@@ -374,7 +374,7 @@ def wrong_reason(rng: np.random.Generator, explanation: Any, function: Any) -> s
     cases = []
     for _ in range(5):
         truth = np.array(["good", "good", "good", *rng.permutation(["dent", "hole"] * int(rng.integers(6, 9)))])
-        n, height, width = len(truth), *map(int, rng.integers(6, 9, 2))
+        n, (height, width) = len(truth), map(int, rng.integers(6, 9, 2))
         masks = np.zeros((n, height, width), bool)
         maps = rng.random((n, height, width))
         said = truth.copy()
