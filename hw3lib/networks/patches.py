@@ -1,8 +1,8 @@
-"""Patches of an image as a convolutional network describes them: which stages to read, and locally aware features."""
+"""Patches of an image as a network describes them: which stages to read, locally aware features, and their moments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from hw3lib.errors import Hw3Error
 
 from .backbones import Backbone
-from .devices import pooled_mean
+from .devices import double, pooled_mean
 
 # Patches across an image and down, at most: those of stride 8 in 224 pixels, for which the methods were published. More
 # pixels then show more within each; more patches, each a smaller share of the image, would know less of what is around.
@@ -80,3 +80,22 @@ def _resized(m: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if m.shape[-1] > size[1]:
         return pooled_mean(m, size)
     return m if m.shape[-2:] == size else interpolate(m, size=size, mode="bilinear", align_corners=False)
+
+
+def moments(parts: Iterable[torch.Tensor]) -> tuple[int, torch.Tensor, torch.Tensor]:
+    """How many vectors there are, their mean and their covariance.
+
+    Args:
+        parts: vectors, ``(..., n, d)``; at least one part, all of the same leading and last sizes.
+
+    Returns:
+        The number, the mean ``(..., d)`` and the covariance ``(..., d, d)``, its sums divided by the number; float64.
+    """
+    count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    for part in map(double, parts):
+        if not count:
+            shift = part.mean(-2, keepdim=True)  # keeps the sums of squares small, and so exact
+        part = part - shift
+        count, total, products = count + part.shape[-2], total + part.sum(-2), products + part.mT @ part
+    mean = total / count
+    return count, mean + shift.squeeze(-2), products / count - mean[..., :, None] * mean[..., None, :]

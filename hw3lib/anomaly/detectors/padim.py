@@ -11,8 +11,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
-from hw3lib.networks.devices import double
-from hw3lib.networks.patches import PATCHES, locally_aware, patch_layers
+from hw3lib.networks.patches import PATCHES, locally_aware, moments, patch_layers
 
 
 @dataclass(kw_only=True)
@@ -46,17 +45,11 @@ class PaDiM(Detector):
     def _fit(self, images: Rows, progress: bool) -> None:
         self._start()
         starts = range(0, len(images), self.batch_size)
-        count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-        for i in tqdm(starts, desc=f"{self.name}: read", unit="batch", disable=not progress):
-            patches = double(self._patches(torch.from_numpy(images[i : i + self.batch_size]).to(self._torch_device)))
-            if not count:
-                self._shift = patches.mean(1, keepdim=True)  # keeps the sums of squares small, and so exact
-            patches = patches - self._shift
-            count += patches.shape[1]
-            total = total + patches.sum(1)
-            products = products + patches.transpose(1, 2) @ patches
-        mean = total / count
-        covariance = (products - count * mean[:, :, None] * mean[:, None]) / (count - 1)
+        batches = tqdm(starts, desc=f"{self.name}: read", unit="batch", disable=not progress)
+        count, mean, covariance = moments(
+            self._patches(torch.from_numpy(images[i : i + self.batch_size]).to(self._torch_device)) for i in batches
+        )
+        covariance *= count / (count - 1)
         covariance.diagonal(dim1=1, dim2=2).add_(self.regularisation)
         # |L^-1 (x - mean)| is the Mahalanobis distance where L L' is the covariance.
         factor = torch.linalg.cholesky(covariance)
@@ -64,7 +57,7 @@ class PaDiM(Detector):
         # In memory as it is when loaded: products of another layout round otherwise.
         whitening = torch.linalg.solve_triangular(factor, eye, upper=False).float().contiguous()
         self._whitening = whitening.to(self._torch_device)
-        self._mean = (mean + self._shift[:, 0]).float().to(self._torch_device)
+        self._mean = mean.float().to(self._torch_device)
 
     def _start(self) -> None:
         self._backbone = backbones.load(self.arch).to(self._torch_device)

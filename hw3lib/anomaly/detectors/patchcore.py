@@ -20,7 +20,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import pick_device
 from hw3lib.networks.nearest import NearestNeighbours
-from hw3lib.networks.patches import PATCHES, locally_aware, patch_layers
+from hw3lib.networks.patches import PATCHES, locally_aware, moments, patch_layers
 
 PATCH = 8  # pixels between patches, at least
 SHRINKAGE = 0.07  # as in anomalib's MH-PatchCore, whose whitening this follows
@@ -129,12 +129,7 @@ class PatchCore(Detector):
     def _learn_whitening(self, images: Rows, progress: bool) -> torch.Tensor:
         """Inverse of the Cholesky factor of the good patches' covariance, from every so many-th image, 64 at most."""
         rows = np.unique(np.linspace(0, len(images) - 1, 64).astype(int))
-        count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-        for part in self._read(images[rows], progress):
-            x = torch.from_numpy(part).double()
-            count, total, products = count + len(x), total + x.sum(0), products + x.T @ x
-        mean = total / count
-        covariance = products / count - mean[:, None] * mean
+        _, mean, covariance = moments(map(torch.from_numpy, self._read(images[rows], progress)))
         level = covariance.diagonal().mean()
         if not level > 0:
             raise Hw3Error(f"{self.name}: all patches of the good images are the same, so nothing shows how they vary")

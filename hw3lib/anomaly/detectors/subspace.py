@@ -11,8 +11,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly.detector import Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
-from hw3lib.networks.devices import double
-from hw3lib.networks.patches import PATCHES, locally_aware, patch_layers
+from hw3lib.networks.patches import PATCHES, locally_aware, moments, patch_layers
 
 
 @dataclass(kw_only=True)
@@ -48,20 +47,16 @@ class Subspace(Detector):
 
     def _fit(self, images: Rows, progress: bool) -> None:
         self._start()
-        count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
         starts = range(0, len(images), self.batch_size)
-        for i in tqdm(starts, desc=f"{self.name}: read", unit="batch", disable=not progress):
-            part = double(self._patches(torch.from_numpy(images[i : i + self.batch_size])).flatten(0, 2))
-            if not count:
-                shift = part.mean(0)  # keeps the sums of squares small, and so exact
-            part = part - shift
-            count, total, products = count + len(part), total + part.sum(0), products + part.T @ part
-        mean = total / count
-        values, vectors = torch.linalg.eigh(products / count - mean[:, None] * mean)
+        batches = tqdm(starts, desc=f"{self.name}: read", unit="batch", disable=not progress)
+        _, mean, covariance = moments(
+            self._patches(torch.from_numpy(images[i : i + self.batch_size])).flatten(0, 2) for i in batches
+        )
+        values, vectors = torch.linalg.eigh(covariance)
         values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
         share = values.cumsum(0) / values.sum()
         kept = int((share < self.variance).sum()) + 1
-        self._mean = (mean + shift).float().to(self._torch_device)
+        self._mean = mean.float().to(self._torch_device)
         # In memory as it is when loaded: products of another layout round otherwise.
         self._components = vectors[:, :kept].T.float().contiguous().to(self._torch_device)
 
