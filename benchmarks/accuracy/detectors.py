@@ -109,6 +109,7 @@ class _Category:
         self.good = table[(table["split"] == "train") & ~table["is_defect"]]
         self.test = table[table["split"] == "test"].reset_index(drop=True)
         self._stacks: dict[int, tuple[ImageStack, ImageStack]] = {}
+        self._pixels: dict[int, list[str]] = {}  # hashes of both
         self._maps: dict[tuple, dict[str, torch.Tensor]] = {}
 
     def figures(self, label: str, number: int | None = None, draw: int = 0) -> dict[str, float]:
@@ -117,8 +118,9 @@ class _Category:
         size = detector.image_size
         if size not in self._stacks:
             self._stacks[size] = ImageStack.load(self.good, size), ImageStack.load(self.test, size)
+            self._pixels[size] = [hashlib.sha256(stack.images.tobytes()).hexdigest() for stack in self._stacks[size]]
         good, test = self._stacks[size]
-        what = [repr(detector), good.key, test.key, number, draw]
+        what = [repr(detector), *self._pixels[size], number, draw]
         kept = Kept(_folder(), "row.json", "anomaly", str(pick_device(detector.device)), "float32", of=what)
         found = kept.read()
         if found is None:
