@@ -37,8 +37,8 @@ def _wald(correct: int, n: int) -> np.ndarray:
 
 def _wilson_hint(found: np.ndarray, expected: np.ndarray) -> str:
     """What of an interval is right: centre, half-width, or an end."""
-    centre_half = [np.stack([ends.mean(1), np.diff(ends)[:, 0] / 2], 1) for ends in (found, expected)]
-    right = parts(*centre_half, ["centre", "half-width"]) or parts(found, expected, ["low", "high"])
+    mine, theirs = (np.stack([ends.mean(1), np.diff(ends)[:, 0] / 2], 1) for ends in (found, expected))
+    right = parts(mine, theirs, ["centre", "half-width"]) or parts(found, expected, ["low", "high"])
     return {
         "centre": "the centre is right; the half-width is not: what stands under the root, and what divides the root?",
         "half-width": "the half-width is right; the centre is not: it is drawn towards one half, by more the fewer "
