@@ -282,15 +282,11 @@ class Mutant(ast.NodeTransformer):
     OTHER: dict = {
         ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.BitAnd: ast.BitOr,
         ast.BitOr: ast.BitAnd, ast.GtE: ast.Gt, ast.LtE: ast.Lt, ast.Lt: ast.LtE, ast.USub: ast.UAdd, ast.Pow: ast.Mult,
-        ast.Gt: ast.GtE, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.And: ast.Or, ast.Or: ast.And, ast.Is: ast.IsNot,
-        ast.IsNot: ast.Is, ast.Invert: ast.UAdd, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
     }  # fmt: skip
 
     NAMES: dict = {
         "min": "max", "max": "min", "idxmin": "idxmax", "idxmax": "idxmin", "mean": "sum", "any": "all",
         "train": "test", "test": "train", "val_loss": "train_loss", "low": "high", "rows": "columns", "columns": "rows",
-        "argmax": "argmin", "ceil": "floor", "sum": "mean", "x": "y", "y": "x", "gain_low": "gain_high", "F": "C",
-        "gain_high": "gain_low", "train_loss": "test_accuracy", "validation images": "test images", "epoch": "val_loss",
     }  # fmt: skip
 
     def __init__(self, place):
@@ -308,17 +304,10 @@ class Mutant(ast.NodeTransformer):
             if type(one) in self.OTHER and self.here():
                 other = self.OTHER[type(one)]()
                 setattr(node, field, [other] if isinstance(ops, list) else other)
-        if (
-            isinstance(node, ast.Return)
-            and isinstance(node.value, ast.Call | ast.BinOp | ast.Subscript)
-            and self.here()
-        ):
-            node.value = ast.UnaryOp(ast.USub(), node.value)
         if isinstance(node, ast.Constant) and type(node.value) in (int, float) and self.here():
             node.value += 1 if isinstance(node.value, int) else node.value / 4
-        for field in ("attr", "id", "value"):
-            named = getattr(node, field, None)
-            if isinstance(named, str) and named in self.NAMES and self.here():
+        for field in ("attr", "id"):
+            if getattr(node, field, None) in self.NAMES and self.here():
                 setattr(node, field, self.NAMES[getattr(node, field)])
         return node
 
