@@ -10,7 +10,7 @@ import inspect
 from hw3lib.core import machine
 
 PACKAGES = {
-    "speed": ("decode_once", "nearest", "sweep", "scale", "imports", "serve"),
+    "speed": ("decode_once", "nearest", "sweep", "scale", "imports", "serve", "grading"),
     "accuracy": (
         "guided",
         "longtail",
@@ -38,12 +38,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(MODULES)}; all if none is given")
     parser.add_argument("--category", default="synthetic/bottle", help="or synthetic: all generated ones, of verdicts")
     parser.add_argument("--data", help="folder that holds the category")
-    parser.add_argument("--count", type=int, help="of repeats of a long tail, or of draws of images")
+    parser.add_argument("--count", type=int, help="of repeats of a long tail, of draws of images, or of notebooks")
     parser.add_argument(
         "--sizes", type=int, nargs="+", metavar="N", help="numbers of images; pixels, of recognition, serve"
     )
     parser.add_argument("--sets", nargs="+", metavar="DIR", help="folders of real categories, of detectors")
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="what is compared, of detectors and painters; or all")
+    parser.add_argument(
+        "--rows", nargs="+", metavar="NAME", help="what is compared, of detectors and painters, or all; chapters"
+    )
     parser.add_argument(
         "--profile", help="of generated categories, of detectors and painters; of notebooks, of verdicts"
     )

@@ -28,7 +28,7 @@ from hw3lib.errors import Hw3Error
 
 from .translation import translated
 
-CAPSTONE = "capstone"  # the last exercise notebook, of no chapter: rubrics, no hints, no solutions
+CAPSTONE = "capstone"  # the last exercise notebook, of no chapter: rubrics, no solutions
 CHAPTERS = "chapters"  # where a student's folder has the chapters, which are no submissions
 _SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION(?:: (\w+))?\n(.*?)^ *# END SOLUTION *$", re.M | re.S)
 _HINT = re.compile(r"^ *# HINT: (.+)\n", re.M)
@@ -182,9 +182,7 @@ def guidance(check: str, language: str = ENGLISH) -> Guidance:
             if kind == "check" and f"checks.{check}(" in source and hints(answer):
                 told_hints = [told(hint, language, path.stem) for hint in hints(answer)]
                 return Guidance(told_hints, _SOLUTION.sub(lambda m: _HINT.sub("", m[3]).rstrip(), answer))
-    raise Hw3Error(
-        f"no notebook in {course_folder()} has hints on {check}; `make notebooks` makes them (the capstone has none)"
-    )
+    raise Hw3Error(f"no notebook in {course_folder()} has hints on {check}; `make notebooks` makes them")
 
 
 def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
@@ -244,13 +242,16 @@ def capstone_notebook(source: NotebookNode) -> NotebookNode:
 def _used(chapter: NotebookNode, code: list[str], tag: str) -> NotebookNode:
     """Of the chapter's parameters, or of the imports in its set-up, those that the code of the exercises uses."""
     names = set().union(*(_names(source, ast.Load) for source in code))
+    names |= {"machine"} if "torch" in names else set()  # which is prepared before PyTorch is loaded
     lines = []
     for source in (cell.source for cell in chapter.cells if tag in cell.metadata.get("tags", [])):
         for node in ast.parse(source).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 node.names = [name for name in node.names if (name.asname or name.name).split(".")[0] in names]
                 lines += [ast.unparse(node)] if node.names else []
-            elif tag == "parameters" and _names(ast.unparse(node), ast.Store) & names:
+            elif (tag == "parameters" and _names(ast.unparse(node), ast.Store) & names) or (
+                isinstance(node, ast.Expr) and _names(ast.unparse(node), ast.Load) == {"machine"} & names
+            ):
                 lines += source.splitlines()[node.lineno - 1 : node.end_lineno]  # with its comment
     return new_code_cell("\n".join(lines), id=tag, metadata={"tags": [tag]})
 

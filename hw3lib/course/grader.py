@@ -18,7 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from . import exercises
-from .checks import hidden
+from .checks import base, hidden
 
 FORKS = sys.platform == "linux" and hasattr(
     os, "fork"
@@ -82,7 +82,8 @@ def _answer(shell: Any, cells: list[NotebookNode], job: Path, course: dict[str, 
             elif type(error).__name__ == "CheckFailed":
                 kind = "failed"
             score = hidden.SCORES.get(names.get(number, ""))
-            line = {"outcome": kind, "message": _said(error), "score": score.columns() if score else None}
+            said = _said(error) or base.PASSED.get(names.get(number, ""), "")
+            line = {"outcome": kind, "message": said, "score": score.columns() if score else None}
             print(json.dumps(line), file=results, flush=True)
     job.with_name("finished").touch()
 

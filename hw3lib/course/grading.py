@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import psutil
 from nbformat import NotebookNode
 
@@ -35,7 +36,7 @@ from hw3lib.core.translation import languages
 from hw3lib.data.fetch.sources import get
 from hw3lib.errors import Hw3Error
 
-from . import exercises, leaderboard
+from . import exercises, leaderboard, predictions
 from .checks import hidden
 from .checks.progress import asked_hints
 from .grader import FORKS
@@ -56,8 +57,11 @@ class Grade:
         status: ``ok``; ``timeout``, ``memory``, ``died`` (the rest of the exercises then count as ``error``);
             ``setup`` (the course's own cells failed); ``unreadable``.
         exercises: ``passed``, ``failed`` (a wrong answer), ``missing`` (none) or ``error``, in order.
-        messages: what each exercise was told, empty where it passed.
+        messages: what each exercise was told, also where it passed.
         scores: what each reached on a hidden test set, as columns of :mod:`.leaderboard`, or None.
+        answers: the code of each.
+        predictions: those handed in beside the notebook that have met their results, as
+            :func:`hw3lib.course.predictions.judged` has them, or None.
         digests: of the code of each answer.
         texts: what each answer says in the student's own words, for a teacher to judge by the exercise's rubric.
         hints: number of hints asked for in this chapter, where ``hints.json`` was handed in beside the notebook.
@@ -71,6 +75,8 @@ class Grade:
     exercises: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     scores: list[dict[str, Any] | None] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    predictions: pd.DataFrame | None = None
     digests: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     hints: int = 0
@@ -187,7 +193,10 @@ def _student(one: Grade) -> str:
 def write_feedback(
     folder: Path, grades: Sequence[Grade], references: dict[str, NotebookNode], solutions: bool = False
 ) -> None:
-    """A page a student: what each exercise came to and what was said, with the solution if it is to be shown."""
+    """A page a student: what each exercise came to, what was said, the answer, and the predictions beside the truth.
+
+    With ``solutions`` also the solution of what did not pass.
+    """
     students: dict[str, list[Grade]] = {}
     for one in grades:
         students.setdefault(_student(one), []).append(one)
@@ -199,9 +208,11 @@ def write_feedback(
             parts.append(f"<h2>{html.escape(one.submission)}: {one.passed} of {len(one.exercises)}{asked}</h2>")
             parts += [f"<p>{html.escape(one.message)}</p>"] if one.message else []
             names = exercises.checks_of(references[one.chapter].cells) if one.chapter in references else {}
-            told = zip_longest(one.exercises, one.messages, one.scores)
-            for number, (outcome, message, score) in enumerate(told, 1):
+            told = zip_longest(one.exercises, one.messages, one.scores, one.answers)
+            for number, (outcome, message, score, answer) in enumerate(told, 1):
                 parts.append(f"<h3>Exercise {number}: {outcome}</h3><p>{html.escape(message)}</p>")
+                if answer and outcome != MISSING:
+                    parts.append(f"<details><summary>the answer</summary><pre>{html.escape(answer)}</pre></details>")
                 if score:
                     own, gain, behind = leaderboard.texts(score)
                     reached = f"{score['figure']} {own}; over the baseline {gain}; over the best known {behind}"
@@ -211,8 +222,22 @@ def write_feedback(
                     parts += _for_the_teacher(one.texts[number - 1], points)
                 if solutions and outcome != PASSED and one.chapter != exercises.CAPSTONE:
                     parts.append(f"<pre>{html.escape(exercises.guidance(names[number]).solution)}</pre>")
+        parts += _predictions(theirs)
         with atomic_path(folder / f"{student}.html") as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _predictions(theirs: Sequence[Grade]) -> list[str]:
+    """What a student predicted, beside what came out, and what that says of how sure they are."""
+    found = [one.predictions for one in theirs if one.predictions is not None]
+    if not found:
+        return []
+    table = pd.concat(found).drop_duplicates("question", ignore_index=True)
+    shown = table.assign(confidence=table["confidence"].map("{:.0%}".format), right=table["right"].map(_RIGHT))
+    return ["<h2>Predictions</h2>", f"<p>{html.escape(predictions.describe(table))}</p>", shown.to_html(index=False)]
+
+
+_RIGHT = {True: "right", False: "not so"}
 
 
 def _for_the_teacher(text: str, points: Sequence[str]) -> list[str]:
@@ -237,12 +262,15 @@ def _grade_one(
         result.status, result.message = "unreadable", str(error)
         return result
     reference = as_given(references[result.chapter], submitted, result.chapter)
+    if len(predicted := predictions.judged(path.parent)):
+        result.predictions = predicted
     asked = asked_hints(path.parent)
     result.hints = sum(asked.get(name, 0) for name in exercises.checks_of(reference.cells).values())
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hw3-grade-", ignore_cleanup_errors=True) as work:
         job = Path(work) / "answers.json"
         given = answers(reference, submitted)
+        result.answers = [sources[-1] for sources in given]
         result.digests = [leaderboard.digest(sources[-1]) for sources in given]
         result.texts = [exercises.written(sources[-1]) for sources in given]
         job.write_text(json.dumps(given), encoding="utf-8")

@@ -170,7 +170,8 @@ def _kept(folder: Path | None) -> dict[str, dict[str, Any]]:
     """For each question what counts: the first answer if no truth came before it, and the first truth."""
     found: dict[str, dict[str, Any]] = {}
     try:
-        text = (folder / FILE).read_text(encoding="utf-8", errors="replace") if folder else ""
+        path = folder / FILE if folder else Path()
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     except OSError:
         text = ""
     for line in text.splitlines():
@@ -192,8 +193,11 @@ def _names(answer: Any) -> list[str] | None:
     return [answer] if isinstance(answer, str) else None
 
 
-def judged() -> pd.DataFrame:
+def judged(folder: Path | None = None) -> pd.DataFrame:
     """The predictions whose results are there, in the order in which they were made.
+
+    Args:
+        folder: a student's; None: the one that this runs in.
 
     Returns:
         Columns ``question``, ``answer``, ``confidence`` (0 to 1), ``truth``, ``right`` (bool), ``time``.
@@ -207,7 +211,7 @@ def judged() -> pd.DataFrame:
             "right": _right(kept["answer"], kept["truth"]),
             "time": kept["time"],
         }
-        for question, kept in _kept(_place()[0]).items()
+        for question, kept in _kept(folder or _place()[0]).items()
         if "answer" in kept and "truth" in kept
     ]
     return pd.DataFrame(rows, columns=["question", "answer", "confidence", "truth", "right", "time"])

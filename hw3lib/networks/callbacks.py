@@ -57,6 +57,11 @@ class Training:
     stopped: bool = False
     is_main: bool = True
 
+    @property
+    def keeping(self) -> list[Callback]:
+        """The callbacks that keep something: what they keep decides about the remaining epochs."""
+        return [callback for callback in self.callbacks if callback.state_dict()]
+
     def state_dict(self) -> dict[str, Any]:
         """All that the remaining epochs depend on, torch's own random state included."""
         return {
@@ -66,13 +71,13 @@ class Training:
             "generator": self.generator.get_state(),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.keeping],
             "history": self.history.rows,
             "stopped": self.stopped,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a state; model, optimiser and callbacks must be of the same kinds."""
+        """Go back to a state; model, optimiser and :attr:`keeping` must be of the same kinds."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.scheduler is not None:
@@ -81,7 +86,7 @@ class Training:
         torch.set_rng_state(state["torch"])
         if len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
-        for callback, own in zip(self.callbacks, state["callbacks"], strict=True):
+        for callback, (_, own) in zip(self.keeping, state["callbacks"], strict=True):
             callback.load_state_dict(own)
         self.history.rows = state["history"]
         self.stopped = state["stopped"]
@@ -91,7 +96,8 @@ class Callback:
     """Does nothing; a callback overrides what it needs.
 
     ``on_start`` is called once before the first epoch (of a resumed training, too), ``on_epoch`` after each epoch,
-    ``on_end`` after the last. What ``state_dict`` returns goes into checkpoints.
+    ``on_end`` after the last. What ``state_dict`` returns goes into checkpoints; one that keeps nothing, such as a
+    picture of the curves, may come and go between an interrupted training and its end.
     """
 
     def on_start(self, training: Training) -> None: ...
@@ -163,19 +169,28 @@ class Checkpoint:
         """Take up what the file holds.
 
         Raises:
-            Hw3Error: the file is damaged, or of another model, optimiser or set of callbacks.
+            Hw3Error: the file is damaged, or of another model or optimiser, or of other callbacks that keep something.
         """
         self._written = time.monotonic()
         if not self.path.is_file():
             return
         try:
-            training.load_state_dict(load_tensors(self.path))
+            state = load_tensors(self.path)
+            kept, given = [name for name, _ in state["callbacks"]], [type(one).__name__ for one in training.keeping]
+            if kept == given:
+                training.load_state_dict(state)
         except Exception as error:  # torch raises many kinds for a damaged file
             raise Hw3Error(
                 f"{self.path}: {training.name} cannot go on from this checkpoint "
                 f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); "
                 "it is damaged or of another training: delete it to start again"
             ) from error
+        if kept != given:
+            raise Hw3Error(
+                f"{self.path}: {training.name} was interrupted with the callbacks {', '.join(kept) or 'none'} that "
+                f"keep something, found {', '.join(given) or 'none'} now; give it the same ones, or delete the file to "
+                "start again"
+            )
 
     def on_epoch(self, training: Training) -> None:
         """Write the file if it is time."""

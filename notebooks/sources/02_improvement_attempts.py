@@ -60,6 +60,10 @@ test_share = 0.2  # share of the images that test in each split
 arch = "tf_efficientnet_lite0"  # pretrained network: a Lite one, or any torchvision name
 
 # %% tags=["setup"]
+from hw3lib.core import machine
+
+machine.prepare()  # as `hw3 run` does, before PyTorch is loaded: on a busy machine its threads wait without spinning
+
 from dataclasses import asdict, replace
 from textwrap import fill
 
@@ -115,7 +119,7 @@ print(f"{n_splits} splits: {len(splits[0][0])} images to train on, {len(splits[0
 # | attempt 3 | its head also reads earlier feature maps, by mean and maximum | small defects are local |
 # | attempt 4 | attempt 2, then its last stages learn too, ten times slower | two-stage fine-tuning |
 #
-# **Predict first.** Rank the five. By how many points will the best beat the baseline?
+# **Predict first.** By how many points will the best of the five beat the baseline?
 
 # %%
 predict("points by which the best of the five beats the baseline", (..., ...), ...)
@@ -346,6 +350,10 @@ else:
 # product. Which these are is not assumed but tested: a symmetry is accepted if it moves the median anomaly of good
 # images by less than half the way to that of defective ones. (The table tests all defective images; each split below
 # makes its own test with those it trains on.)
+#
+# The anomaly of an image is the distance of its farthest patch from the nearest good one, as above; its unit is one
+# standard deviation of a feature among good patches. `good`, `moved` and `defect` are medians of it: over good images
+# that the memory does not hold, over the same ones moved, and over defective ones.
 
 # %%
 good = guided.good_images(table, images)
@@ -362,8 +370,8 @@ run.figure(
     plots.explain.regions(features, images) if enough else plots.nothing("too few images to look twice"), "regions"
 )
 # %% [markdown]
-# The region, a third of the side, is cut out of the file as it is, not of the shrunken image. All maps share one colour
-# scale: where a good image is as bright as a defective one, the anomaly alone does not separate them.
+# The region, a third of the side, is cut out of the file as it is, not of the shrunken image. **Why** all maps share
+# one colour scale: where a good image is as bright as a defective one, the anomaly alone does not separate them.
 #
 # **Predict first.** Does the second look pay? Its rival has the same network, image size and symmetries, but reads the
 # whole image alone. Nothing else differs: both classify by logistic regression. Attempt 5 as `hw3` uses it, with
@@ -437,9 +445,10 @@ run.figure(plots.classify.reliability(calibration.table), "reliability")
 # classifier is right more often than it says, as where probabilities are learned from few images (Platt's method, in
 # the vector machines of attempt 5) and kept from the extremes.
 #
-# And the pictures behind its most confident mistakes. Is the label right? With a person in front, each can be given
-# another one; the choices are kept in `relabelled.json`, and `hw3lib.views.widgets.choices.apply` gives the table with
-# them.
+# And the pictures behind its most confident mistakes: how sure it was is a mean over the splits in which it decided so,
+# and beside it stands in how many of those that tested the image it was wrong. Is the label right? With a person in
+# front, each can be given another one; the choices are kept in `relabelled.json`, and
+# `hw3lib.views.widgets.choices.apply` gives the table with them.
 
 # %%
 run.figure(widgets.mistakes(best, images), "mistakes")

@@ -54,6 +54,10 @@ n_sets = 10  # independent sets of a generated category
 set_size = 9  # images of each class in one of them
 
 # %% tags=["setup"]
+from hw3lib.core import machine
+
+machine.prepare()  # as `hw3 run` does, before PyTorch is loaded: on a busy machine its threads wait without spinning
+
 from textwrap import fill
 
 import matplotlib.pyplot as plt
@@ -149,7 +153,7 @@ print("every parent pair is of one class:", bool((labels[first] == labels[second
 print("the library makes the same codes:", bool(np.allclose(by_hand, deepsmote.generated_latents_, atol=1e-5)))
 
 # %% [markdown]
-# **Predict first.** What will look worse in a generated image than in a real one: colour, outline, or the defect?
+# What looks worse in a generated image than in a real one: colour, outline, or the defect?
 
 # %%
 run.figure(plots.imbalance.made_images(stack.images, labels, made, made_labels), "made_deepsmote")
@@ -302,7 +306,7 @@ outcome("points that the leak adds", 100 * leak.inflation.value)
 #
 # Splits of real photographs share them, however many splits there are, so their intervals are wide. Images of a
 # generated category can be painted anew: there sets that share no image take the place of splits, and each set tests
-# what all others taught. **Predict first**: which kind helps the tail most: weights, sampling, margins, mixing,
+# what all others taught. Which kind would you expect to help the tail most: weights, sampling, margins, mixing,
 # unlabelled or generated images?
 
 # %%
@@ -353,7 +357,7 @@ run.figure(plots.imbalance.ranking(ranking, ceiling), "ranking")
 # The black line is no method: it is plain training with all the images that the tail cut away. An answer to imbalance
 # makes up for missing images, so this is about what there is to win. Where the black line itself reaches zero, these
 # images cannot show that any answer helps: `needed` says how many it takes to find a gain of 5 points in four of five
-# such comparisons. **Predict** which answers help on another category, and how much of the black line they reach.
+# such comparisons. Which answers would help on another category, and how much of the black line would they reach?
 #
 # DeepSMOTE and LRO train a network in each split, and cutmix's images pass through the backbone: the full profile
 # compares them too (`hw3 run 03 --profile full`). Copy-paste alone reads the masks; all others do without. On a frozen

@@ -50,6 +50,10 @@ min_area = 5  # pixels; smaller components of a mask are dropped, and counted
 n_train = 10  # defective images that SAM learns from; in the full profile 20
 
 # %% tags=["setup"]
+from hw3lib.core import machine
+
+machine.prepare()  # as `hw3 run` does, before PyTorch is loaded: on a busy machine its threads wait without spinning
+
 import json
 from dataclasses import replace
 from textwrap import fill
@@ -82,7 +86,7 @@ defective = study.defective
 #
 # A mask says which pixels are defective. A detector wants to know which *objects* there are: what hangs together,
 # diagonal neighbours included, is one instance. SciPy labels the components; each gets the smallest box round it.
-# **Predict first**: will there be more instances than images?
+# **Predict first**: how many instances will there be for every mask?
 #
 # A category without masks or boxes begins with what an anomaly detector, which has seen good images only, marks above
 # its threshold: a first annotation for a person to correct. It says where and not what, so the class is the folder's.

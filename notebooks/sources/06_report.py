@@ -86,8 +86,8 @@ if missing:
 # %% [markdown]
 # ## Build it
 #
-# **Predict first**: how many pages will it take, and which question has most words? The limits are 150 words for
-# questions 2, 3 and 5 and 100 for question 4; tables and captions do not count.
+# **Predict first**: how many pages will it take? The limits are 150 words for questions 2, 3 and 5 and 100 for
+# question 4; tables and captions do not count.
 
 # %%
 predict("pages of the report", ..., ..., among=["1", "2", "3"])

@@ -1,6 +1,8 @@
 """Each check takes right answers of any style, and tells each usual mistake and each cheat what it lacks."""
 
 import ast
+import os
+import random
 import re
 
 import numpy as np
@@ -70,6 +72,23 @@ def test_a_right_answer_passes_with_one_line(name, answer, capsys):
     ask(name, answer)
     *board, last = capsys.readouterr().out.splitlines()
     assert last.startswith("correct: ") and len(board) == (6 if name in HIDDEN else 0)
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "said"),
+    [
+        (0.5, 0.6, ("0.5", "0.6")),
+        (0.123456, 0.123457, ("0.123456", "0.123457")),
+        (1 / 3, 1 / 3 + 1e-7, ("0.333333333", "0.333333433")),
+        (np.float64(2.00001), np.array(2.0), ("2.00001", "2")),
+        (np.arange(99), np.append(np.arange(98), 7), ("[98] from place 98 on", "[7]")),
+        (np.ones((2, 60)), np.ones((2, 60)) + 1e-8 * np.eye(2, 60, 50), ("[1.0, 1.0, ", "[1.00000001, 1.0, ")),
+        ("dent", "hole", ("'dent'", "'hole'")),
+    ],
+)
+def test_two_values_that_differ_are_said_with_what_differs(expected, found, said):
+    one, two = base.apart(expected, found)
+    assert one.startswith(said[0]) and two.startswith(said[1]) and one != two
 
 
 @pytest.mark.parametrize(("name", "answer", "hint"), WRONG, ids=[f"{n}-{k}" for k, (n, *_) in enumerate(WRONG)])
@@ -162,16 +181,19 @@ def test_cases_differ_from_call_to_call(monkeypatch):
 def test_a_board_shows_baseline_best_known_and_own_with_intervals(capsys):
     with pytest.raises(CheckFailed):
         ask("beats_nearest_mean", lambda x, y, t: np.full(len(t), "a"))
+    score = hidden.SCORES["beats_nearest_mean"]
     title, *rows = capsys.readouterr().out.splitlines()
     assert title == "accuracy on 90 hidden images, with 95 % intervals"
     names = [
-        "baseline: nearest class mean", "best known: standardised, logistic regression", "your answer",
+        "baseline: nearest class mean", "best known", "your answer",
         "your answer - baseline, paired", "your answer - best known, paired",
     ]  # fmt: skip
     assert all(row.startswith(f"  {name} ") for row, name in zip(rows, names, strict=True))
     assert "50.0 % (39.9 to 60.1)" in rows[2]
     assert "not significant" in rows[3] and "significantly worse" in rows[4]
-    score = hidden.SCORES["beats_nearest_mean"]
+    assert "logistic" not in title + "".join(rows)  # what is best known is said to who has passed
+    ask("beats_nearest_mean", classify.RIGHT["beats_nearest_mean"][0])
+    assert "the best known: a logistic regression" in capsys.readouterr().out.splitlines()[-1]
     assert (score.own.value, score.own.low, score.own.high) == pytest.approx((0.5, 0.399, 0.601), abs=1e-3)
 
 
@@ -251,6 +273,9 @@ def test_a_capstone_report_has_a_length_and_numbers():
             checks.capstone_report(text)
 
 
+MUTANTS = None if os.environ.get("HW3_MUTANTS") == "all" else 4  # of each solution, drawn; or every one
+
+
 class Mutant(ast.NodeTransformer):
     """One operator, comparison, sign, number or name of a solution changed: the one at ``place``."""
 
@@ -309,24 +334,39 @@ def test_a_mutation_of_a_solution_is_refused(name, answer):
     from scipy import ndimage
     from torch import nn
 
-    accepted, tried = [], 0
+    accepted = []
     answer = re.sub(r"# BEGIN SOLUTION: \w+\n.*?# END SOLUTION", "", answer, count=1, flags=re.S)
-    for place in range(100):
-        mutant = Mutant(place)
-        tree = mutant.visit(ast.parse(answer))
-        if mutant.count <= place:
-            break
+    every = Mutant(-1)
+    every.visit(ast.parse(answer))
+    places = list(range(every.count))
+    for place in places if MUTANTS is None else random.sample(places, min(MUTANTS, len(places))):
+        tree = Mutant(place).visit(ast.parse(answer))
         names = {"np": np, "pd": pd, "nn": nn, "ndimage": ndimage, "defects": dataset.DEFECTS}
         exec(compile(ast.fix_missing_locations(tree), "mutant", "exec"), names)
         function = next(v for k, v in reversed(names.items()) if callable(v) and k not in ("np", "nn"))
-        tried += 1
         try:
             ask(name, with_first(name, function))
             if not any(part in ast.unparse(tree) for part in SAME):
                 accepted.append(ast.unparse(tree))
         except CheckFailed:
             pass
-    assert tried and not accepted
+    assert places and not accepted
+
+
+def test_each_part_of_the_capstone_has_three_hints_and_no_solution(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = project_root() / "notebooks/sources/exercises/capstone.py"
+    names = re.findall(r"checks\.(capstone\w+)\(", source.read_text(encoding="utf-8"))
+    assert sorted(names) == sorted(progress.CAPSTONE) and all(len(set(h)) == 3 for h in progress.CAPSTONE.values())
+    for name in names:
+        with pytest.raises(NotAnswered):
+            getattr(checks, name)(...)
+        for number in (1, 2, 3, 3):
+            checks.hint()
+            assert capsys.readouterr().out.startswith(f"hint {number} of 3: ")
+        with pytest.raises(Hw3Error, match="has no solution"):
+            checks.solution()
+    assert progress.asked_hints(tmp_path) == dict.fromkeys(names, 3)
 
 
 def test_hints_come_one_by_one_and_are_remembered(tmp_path, monkeypatch, capsys):
@@ -341,9 +381,9 @@ def test_hints_come_one_by_one_and_are_remembered(tmp_path, monkeypatch, capsys)
         checks.hint()
         assert capsys.readouterr().out == expected + "\n"
     assert progress.asked_hints(tmp_path) == {"wilson": 3}
-    monkeypatch.setattr(progress, "PASSED", set())
+    monkeypatch.setattr(progress, "PASSED", {})
     with pytest.raises(Hw3Error, match="once the check has passed"):
         checks.solution()
-    progress.PASSED.add("wilson")
+    progress.PASSED["wilson"] = "yes"
     checks.solution()
     assert capsys.readouterr().out == "return 1\n"

@@ -6,6 +6,8 @@ import matplotlib
 import nbformat
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from hw3lib.cli.main import main
 from hw3lib.core.places import project_root
@@ -31,22 +33,6 @@ def data(tmp_path_factory):
 
 def read(source):
     return nbformat.read(exercises.folder() / f"ex{source.stem}.ipynb", as_version=4)
-
-
-def execute(notebook, data):
-    """Run the code cells in one namespace; gives the first error, or None."""
-    names = {"__name__": "exercises"}
-    matplotlib.use("agg")
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        try:
-            exec(compile(cell.source, cell.id, "exec"), names)
-            if "parameters" in cell.metadata.get("tags", []):
-                exec(data, names)
-        except Exception as error:
-            return cell.id, error
-    return None
 
 
 @pytest.mark.parametrize("source", CHAPTERS)
@@ -93,13 +79,43 @@ def bottles_on_disk(rng, product, side, size, counts, painted=hidden._painted):
     return ImageStack.load(rows, size).images, rows["defect"].to_numpy(dtype=str)
 
 
-@pytest.mark.parametrize("source", CHAPTERS)
-def test_with_the_solutions_it_passes(source, data, capsys, monkeypatch):
+@pytest.fixture
+def shell(data, capsys, monkeypatch):
+    """A function that runs a code cell as a notebook does, and gives the lines that are shown."""
+    matplotlib.use("agg")
+    monkeypatch.setenv("HW3_HEADLESS", "1")
     monkeypatch.setattr(hidden, "_painted", bottles_on_disk)
-    notebook = exercises.solved(read(source), convert(source))
-    count = sum((exercises.numbered(c) or ("",))[0] == "check" for c in notebook.cells)
-    assert execute(notebook, data) is None
-    assert capsys.readouterr().out.count("correct: ") == count
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+
+    def run(cell):
+        capsys.readouterr()
+        shell.run_cell(cell.source + (f"\n{data}" if "parameters" in cell.metadata.get("tags", []) else ""))
+        return "".join(capsys.readouterr()).splitlines()
+
+    return run
+
+
+def untouched(notebook, shell):
+    """Run a notebook as a student is given it: each check ends in one sentence, and no cell in a traceback."""
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        shown = shell(cell)
+        if (exercises.numbered(cell) or ("",))[0] == "check":
+            assert len(shown) == 1 and shown[0].startswith("not answered yet: "), shown
+        assert not [line for line in shown if "Traceback" in line or "course/checks" in line], shown
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_untouched_it_shows_no_line_of_a_check_and_with_the_solutions_it_passes(source, shell):
+    notebook = read(source)
+    untouched(notebook, shell)
+    for cell in exercises.solved(notebook, convert(source)).cells:
+        mark = exercises.numbered(cell)
+        shown = shell(cell) if mark else []
+        assert (not mark or mark[0] == "answer") or any(line.startswith("correct: ") for line in shown), shown
+
+
+def test_an_untouched_capstone_shows_no_line_of_a_check(shell):
+    untouched(nbformat.read(exercises.folder() / "capstone.ipynb", as_version=4), shell)
 
 
 def test_a_rubric_and_a_text_are_read_where_they_are_and_nowhere_else():

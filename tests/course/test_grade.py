@@ -1,6 +1,8 @@
 """Submissions are graded one by one, and none of them can stop the rest or pass by editing a check."""
 
 import csv
+import json
+import re
 import time
 
 import nbformat
@@ -289,11 +291,21 @@ def test_hints_are_counted_and_chapters_are_no_submissions(submissions):
     nbformat.write(notebook(checks=named), exercises.folder() / f"ex{CHAPTER}.ipynb")
     submit(submissions, "ada", notebook("one = 1"))
     (submissions / "ada" / "hints.json").write_text('{"wilson": 2, "other": 3}')
+    kept = [
+        {"question": "the <colour>", "answer": "red", "confidence": 0.9},
+        {"question": "the <colour>", "truth": "blue"},
+    ]
+    kept += [{"question": "not yet", "answer": [1, 2], "confidence": 0.5}]
+    (submissions / "ada" / "predictions.jsonl").write_text("\n".join(json.dumps(one | {"time": "t"}) for one in kept))
     (submissions / "ada" / exercises.CHAPTERS).mkdir()
     nbformat.write(notebook("one = 1", "two = 2"), submissions / "ada" / exercises.CHAPTERS / f"{CHAPTER}.ipynb")
     (found,) = grade.grade(submissions, echo=str)
     assert found.hints == 2 and found.passed == 1
-    assert "1 of 2, 2 hints asked for" in (submissions / "feedback" / "ada.html").read_text()
+    page = (submissions / "feedback" / "ada.html").read_text()
+    assert "1 of 2, 2 hints asked for" in page
+    cells = re.findall("<td>(.*?)</td>", page.partition("<h2>Predictions</h2>")[2])
+    assert cells == ["the &lt;colour&gt;", "red", "90%", "blue", "not so", "t"]
+    assert "1 prediction, right: 0 %" in page
 
 
 def test_what_a_student_names_is_text_on_the_page(tmp_path):
@@ -369,6 +381,8 @@ def test_a_class_has_a_leaderboard_on_one_hidden_set(submissions):
     ada = (submissions / "feedback" / "ada.html").read_text()
     assert (
         "over the baseline +" in ada
+        and "passed</h3><p>significantly better than the nearest class mean" in ada
+        and "<summary>the answer</summary><pre>def f(X, y, T):" in ada
         and 'href="../leaderboard.html"' in ada
         and "leaderboard" not in ((submissions / "feedback" / "dan.html").read_text())
     )

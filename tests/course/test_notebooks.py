@@ -55,6 +55,18 @@ def test_every_figure_is_shown_once(source):
         assert pictures or "run.figure(" not in cell.source, cell.source
 
 
+@pytest.mark.parametrize("source", NUMBERED[1:5])
+def test_behind_every_figure_it_says_why(source):
+    waiting = ""
+    for cell in convert(source).cells:
+        if cell.cell_type == "code" and "run.figure(" in cell.source:
+            assert not waiting, f"no **Why** behind {waiting}"
+            waiting = cell.source
+        elif cell.cell_type == "markdown" and "**Why**" in cell.source:
+            waiting = ""
+    assert not waiting
+
+
 @pytest.mark.parametrize("source", NUMBERED)
 def test_notebook_is_small_and_names_no_place_of_one_machine(source):
     path = FOLDER / f"{source.stem}.ipynb"

@@ -236,6 +236,17 @@ def calls(source, name):
     return re.findall(rf'\b{name}\(\s*"([^"]+)",', text)
 
 
+def test_what_a_chapter_says_to_predict_it_asks():
+    """A bold call to predict has a cell behind it, before the next text, that keeps the prediction."""
+    for source in (project_root() / "notebooks/sources").glob("*.py"):
+        cells = convert(source).cells
+        for place, cell in enumerate(cells):
+            if cell.cell_type == "markdown" and "**Predict" in cell.source:
+                behind = [*cells[place + 1 :], cell]
+                end = next(k for k, one in enumerate(behind) if one.cell_type == "markdown")
+                assert any("predict(" in one.source for one in behind[:end]), f"{source.name}: {cell.source}"
+
+
 def test_each_chapter_asks_twice_or_more_before_the_outcome_and_no_question_twice():
     asked = {source: calls(source, "predict") for source in sorted((project_root() / "notebooks/sources").glob("*.py"))}
     for source, questions in asked.items():

@@ -6,7 +6,7 @@ from torch import nn
 
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import callbacks
-from hw3lib.networks.callbacks import Checkpoint, EarlyStopping, History, Training
+from hw3lib.networks.callbacks import Callback, Checkpoint, EarlyStopping, History, Training
 
 
 def training(**changes) -> Training:
@@ -78,6 +78,34 @@ def test_a_damaged_checkpoint_and_one_of_another_model_are_refused(tmp_path):
     other = nn.Linear(2, 2)
     with pytest.raises(Hw3Error, match="of another training"):
         Checkpoint(path).on_start(training(model=other, optimiser=torch.optim.SGD(other.parameters(), lr=0.1)))
+
+
+class Watch(Callback):
+    """Keeps nothing, as a picture of the curves."""
+
+
+@pytest.mark.parametrize("before", [[], [Watch()], [Watch(), EarlyStopping(2), Watch()]])
+def test_what_keeps_nothing_may_come_and_go(tmp_path, before):
+    path, stopping = tmp_path / "c.pt", [one for one in before if isinstance(one, EarlyStopping)]
+    first = training(callbacks=before)
+    epoch(first, val_loss=0.5)
+    for one in before:
+        one.on_epoch(first)
+    Checkpoint(path).on_epoch(first)
+    again = [EarlyStopping(2) for _ in stopping]
+    now = training(callbacks=[Watch(), Watch(), *again])
+    Checkpoint(path).on_start(now)
+    assert now.history.rows == first.history.rows and all(one.best == 0.5 for one in again)
+
+
+def test_another_way_to_stop_is_said_and_not_called_damage(tmp_path):
+    path = tmp_path / "c.pt"
+    Checkpoint(path).on_epoch(training(callbacks=[EarlyStopping(2)], history=History()))
+    with pytest.raises(
+        Hw3Error, match="with the callbacks EarlyStopping that keep something, found none now"
+    ) as caught:
+        Checkpoint(path).on_start(training(callbacks=[Watch()]))
+    assert "damaged" not in str(caught.value) and "the same ones, or delete the file" in str(caught.value)
 
 
 def test_history_is_a_table():

@@ -72,6 +72,17 @@ def test_heat_maps_show_the_chosen_images_and_what_lies_above_the_threshold(imag
     assert len(white) == 1 and any(path.contains_point((x, y)) for path in white[0].get_paths())
 
 
+def test_what_a_threshold_misses_is_shown_lowest_score_first(images, maps, scores):
+    defects = scores[images["is_defect"].to_numpy()]
+    threshold = float(np.sort(defects)[2])  # as high as the third, which is then not above
+    figure = anomaly_plots.missed(images, maps, SCALE, 0.5, scores, threshold)
+    labels = [line[0].get_ylabel().split("score ")[1] for line in tiles(figure, 3)]
+    assert labels == [f"{score:.3g}" for score in np.sort(defects)[:3]]
+    for table, said in ((images, "no defect is missed"), (images.assign(is_defect=False), "no defective image")):
+        figure = anomaly_plots.missed(table, maps, SCALE, 0.5, scores, float(defects.min()) - 1)
+        assert said in [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+
+
 def test_most_and_least_are_ordered_from_both_ends(images, maps, scores):
     p = p_values(np.zeros(9), scores)
     grid = tiles(anomaly_plots.most_and_least(images, maps, scores, p, SCALE, columns=3), 2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from .base import Case, check, compare, near, whole
+from .base import Case, check, compare, near, parts, whole
 
 
 def _runs(pixels: np.ndarray) -> list[int]:
@@ -78,12 +79,18 @@ def _envelope(precisions: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(precisions[::-1])[::-1]
 
 
+_RECALLS = (
+    "that is nearly it: it averages over recalls at equal distances, as VOC 2007 and COCO do; sum over the right boxes"
+)
+
+
 def _draw_boxes(rng: np.random.Generator) -> Case:
-    """Boxes of three images, all at the same places: found well, twice, badly, on another image, or not at all."""
+    """Boxes of some images, all at the same places: found well, twice, badly, on another image, or not at all."""
+    images = range(int(rng.integers(3, 6)))
     places = np.array([[5, 5], [40, 8], [10, 45], [50, 50]]) + rng.uniform(0, 4, (4, 2))
     sizes = rng.uniform(14, 24, (4, 2))
     boxes = np.column_stack([places, places + sizes])
-    truth = np.array([[image, *boxes[k]] for image in range(3) for k in rng.permutation(4)[: rng.integers(2, 4)]])
+    truth = np.array([[image, *boxes[k]] for image in images for k in rng.permutation(4)[: rng.integers(2, 4)]])
     found = []
     for image, *box in truth:
         shift = np.tile(rng.uniform(-1.5, 1.5, 2), 2)
@@ -92,7 +99,7 @@ def _draw_boxes(rng: np.random.Generator) -> Case:
             found.append([image, *(box + (shift if rng.random() < 0.5 else tall)), rng.uniform(0.3, 1)])
         found += [[image, *(box - shift), rng.uniform(0.2, 1)]] if rng.random() < 0.5 else []
         found += [[image, *(np.array(box) + 9), rng.uniform(0.4, 1)]] if rng.random() < 0.5 else []
-    for image in range(3):  # where another image has a defect, and this one has none
+    for image in images:  # where another image has a defect, and this one has none
         free = [k for k in range(4) if not (truth[truth[:, 0] == image, 1:] == boxes[k]).all(1).any()]
         found.append([image, *boxes[free[0]], rng.uniform(0.3, 1)])
     return f"{len(found)} boxes found, {len(truth)} true ones", (rng.permutation(np.array(found)), truth)
@@ -107,6 +114,11 @@ def average_precision(rng: np.random.Generator, function: Any) -> str:
         right = _right(f, t, **how)
         precisions = _precisions(right)
         return float((_envelope(precisions) if envelope else precisions)[right].sum() / len(t))
+
+    def at_recalls(f: np.ndarray, t: np.ndarray, count: int) -> float:
+        right = _right(f[np.argsort(-f[:, 5])], t)
+        recalls, best = np.cumsum(right) / len(t), np.append(_envelope(_precisions(right)), 0)
+        return float(best[np.searchsorted(recalls, np.linspace(0, 1, count) - 1e-9)].mean())
 
     compare(
         function,
@@ -135,6 +147,7 @@ def average_precision(rng: np.random.Generator, function: Any) -> str:
                 lambda f, t: float(_envelope(_precisions(r := _right(f, t)))[r].sum() / len(t)),
                 "these boxes are in no order: sort them by score, the surest first",
             ),
+            *((partial(at_recalls, count=count), _RECALLS) for count in (11, 101)),
         ],
         what="the average precision",
     )
@@ -145,6 +158,12 @@ def _ends(mask: np.ndarray) -> np.ndarray:
     """First and last row and column: top, bottom, left, right."""
     rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
     return np.array([rows[0], rows[-1], columns[0], columns[-1]])
+
+
+def _box_hint(found: np.ndarray, expected: np.ndarray) -> str:
+    """Which of the four are right."""
+    right = ", ".join(parts(found, expected, ["xmin", "ymin", "xmax", "ymax"])) or "none of the four"
+    return f"right each time: {right}; x goes along the columns, pixels count from 1, the last one is included"
 
 
 @check
@@ -168,7 +187,7 @@ def voc_box(rng: np.random.Generator, function: Any) -> str:
         function,
         cases,
         lambda mask: tuple(int(v) for v in _ends(mask)[[2, 0, 3, 1]] + 1),
-        "look at one number after the other: x goes along the columns, pixels count from 1, the last one is included",
+        _box_hint,
         [
             (taken((0, 2, 1, 3), (0, 0, 0, 0)), "x and y are exchanged, and pixels count from 1"),
             (taken((0, 2, 1, 3), (1, 1, 1, 1)), "x and y are exchanged: x goes along the columns"),
@@ -215,7 +234,8 @@ def dropped_components(rng: np.random.Generator, function: Any) -> str:
 
     cases: list[Case] = []
     for _ in range(6):
-        masks = [rng.random((30, 30)) < rng.uniform(0.15, 0.3) for _ in range(int(rng.integers(2, 5)))]
+        shape = rng.integers(25, 36, 2)
+        masks = [rng.random(shape) < rng.uniform(0.15, 0.3) for _ in range(int(rng.integers(2, 5)))]
         cases.append((f"{len(masks)} masks, min_area={(least := int(rng.integers(3, 6)))}", (masks, least)))
     right = over(lambda mask, least: (_areas(mask) < least).sum())
     compare(

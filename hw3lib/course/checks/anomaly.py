@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from . import hidden
 from .base import CheckFailed, call, check, compare, numbers, short, whole
 
 Curve = tuple[np.ndarray, np.ndarray]
+_GRID = "that is nearly it: thresholds at equal distances leave out steps between them; take each score of the maps"
 
 
 def _curve(scores: np.ndarray, regions: np.ndarray, pixels: bool = False, start: bool = True) -> Curve:
@@ -44,15 +46,18 @@ def aupro(rng: np.random.Generator, function: Any) -> str:
     """
     cases: list[tuple[str, tuple]] = []
     for _ in range(5):
-        regions = np.zeros((2, 9, 14), int)
+        regions = np.zeros((2, *rng.integers((9, 14), (13, 18))), int)
         regions[0, 1:6, 1:7] = 1  # large, and found first
         for number, place in enumerate(rng.permutation([8, 11])[: rng.integers(1, 3)], 2):
             regions[rng.integers(0, 2), 2:4, place : place + 2] = number
         regions[regions > 0] = np.unique(regions[regions > 0], return_inverse=True)[1] + 1
         lift = np.append(0, rng.uniform(0.1, 0.5, regions.max()))
         lift[1] += 0.3
-        maps = (rng.beta(2, 3, regions.shape) + lift[regions]).round(1)  # many are equal
+        maps = (rng.beta(2, 3, regions.shape) + lift[regions]).round(2)  # many are equal
         maps.ravel()[rng.choice(np.flatnonzero(regions == 0), 3)] = maps.max()  # good pixels are among the first
+        ranks = np.unique(maps, return_inverse=True)[1].reshape(maps.shape)
+        # Some steps are a ten-thousandth of others: thresholds at equal distances leave them out.
+        maps = np.cumsum(10 ** rng.uniform(-4, 0, ranks.max() + 1))[ranks]
         limit = float(rng.choice([0.2, 0.3, 0.4])) + 0.003
         given = f"2 maps, regions of {np.bincount(regions.ravel())[1:].tolist()} pixels, limit={limit:g}"
         cases.append((given, (maps, regions, limit)))
@@ -64,6 +69,10 @@ def aupro(rng: np.random.Generator, function: Any) -> str:
     def averaged(m: np.ndarray, r: np.ndarray, limit: float) -> float:
         own = [np.unique(one, return_inverse=True)[1].reshape(one.shape) for one in r]
         return float(np.mean([area(one, k, limit) for one, k in zip(m, own, strict=True) if k.any()]))
+
+    def grid(m: np.ndarray, r: np.ndarray, limit: float, count: int) -> float:
+        thresholds = np.linspace(m.min(), m.max(), count)
+        return area(np.append(thresholds, np.inf)[np.searchsorted(thresholds, m, "right") - 1], r, limit)
 
     compare(
         function,
@@ -106,6 +115,7 @@ def aupro(rng: np.random.Generator, function: Any) -> str:
                 lambda m, r, t: _area(*_curve(m, r)[::-1], t) / t,
                 "the axes are exchanged: the overlap is the height",
             ),
+            *((partial(grid, count=count), _GRID) for count in (50, 100, 101, 200, 256, 500, 1000)),
         ],
         what="the area",
     )
@@ -257,7 +267,7 @@ def beats_pooled_features(rng: np.random.Generator, function: Any, good: np.ndar
         "AUROC",
         len(test),
         ("mean vectors, the nearest good one", auroc_interval(is_defect, pooled)),
-        ("patches, the farthest from all good ones", auroc_interval(is_defect, best)),
+        auroc_interval(is_defect, best),
         auroc_interval(is_defect, scores),
         auroc_difference(is_defect, scores, pooled),
         auroc_difference(is_defect, scores, best),
@@ -270,7 +280,7 @@ def beats_pooled_features(rng: np.random.Generator, function: Any, good: np.ndar
             f"AUROC {score.own.text()}, against the mean vectors {hidden.told('AUROC', score.gain)}; a small defect "
             "hardly moves a mean. What does its own patch look like beside those of good images?"
         )
-    return "patches see what their mean has lost"
+    return "patches see what their mean has lost; the best known: an image's patch that is farthest from all good ones"
 
 
 def _farthest_patch(good: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -329,9 +339,13 @@ def shift_padim(
     test, is_defect = (test + 0.02 * good.std() * rng.normal(size=test.shape))[order], np.asarray(is_defect)[order]
     before = _wins(padim(good, test), is_defect).mean()
     after = _wins(padim(good, np.roll(test, (down, right), (1, 2))), is_defect).mean()
-    broken = f"shift: PaDiM's AUROC falls from {before:.2f} to {after:.2f}"
+    broken = f"shift: PaDiM's AUROC falls from {before:.3f} to {after:.3f}"
     if after - 0.5 >= (before - 0.5) / 2:
-        raise CheckFailed(f"{broken}; find one by which it loses more than half of what it is better than guessing")
+        half = 0.5 + (before - 0.5) / 2
+        raise CheckFailed(
+            f"{broken}, expected less than {half:.3f}; find one by which it loses more than half of what it is better "
+            "than guessing"
+        )
     steps = rng.integers(-2, 3, (len(test), 2))
     moved = np.stack([np.roll(one, tuple(step), (0, 1)) for one, step in zip(test, steps, strict=True)])
     given = f"{len(good)} good maps and {len(test)} test maps, each moved by up to 2 cells"
@@ -348,7 +362,7 @@ def shift_padim(
         raise CheckFailed(f"{given}: a score is infinite; expected a finite number for each map")
     wins, plain = _wins(scores, is_defect), _wins(padim(good, moved), is_defect)
     low, high, chance = _gain(rng, wins, plain)
-    said = f"AUROC {wins.mean():.2f}, PaDiM's is {plain.mean():.2f} here, a gain of {low:+.2f} to {high:+.2f}"
+    said = f"AUROC {wins.mean():.3f}, PaDiM's is {plain.mean():.3f} here, a gain of {low:+.3f} to {high:+.3f}"
     if wins.mean() < 0.5 and high < 0:
         raise CheckFailed(f"{given}: {said}; that is worse than guessing: higher must mean more anomalous")
     if low <= 0 or chance <= 0.5:

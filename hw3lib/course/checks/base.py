@@ -18,7 +18,7 @@ from hw3lib.course.exercises import tell
 Case = tuple[str, tuple]  # what is given, in words; the arguments
 Mistake = tuple[Callable, str]  # a usual wrong answer, and the idea that it lacks
 TRIED: list[str] = []  # names of the checks called in this session, in order
-PASSED: set[str] = set()
+PASSED: dict[str, str] = {}  # what was said, by name of each check that has passed in this session
 
 
 class CheckFailed(AssertionError):
@@ -65,7 +65,7 @@ def check(body: Callable[..., str]) -> Callable[..., None]:
         except Exception as error:  # an answer so odd that the check did not foresee it
             failed = CheckFailed(f"this answer cannot be judged ({type(error).__name__}: {error})")
         else:
-            PASSED.add(name)
+            PASSED[name] = said
             print(tell(f"correct: {said}"))
             return
         raise failed from None
@@ -133,7 +133,7 @@ def compare(
     function: Any,
     cases: Iterable[Case],
     reference: Callable,
-    hint: str,
+    hint: str | Callable[[np.ndarray, np.ndarray], str],
     mistakes: Sequence[Mistake] = (),
     *,
     what: str = "the result",
@@ -146,7 +146,8 @@ def compare(
     An idea is named only where the answer is that mistake's in *every* case, so that what is said is true of it.
 
     Args:
-        hint: what is said of an answer that is none of the mistakes.
+        hint: what is said of an answer that is none of the mistakes, or what makes it of all values that were found and
+            expected, stacked case by case.
         read: makes a value of what the answer gave, from it, the expected value and ``what`` in words, or raises
             ``CheckFailed``; None is :func:`numbers`.
         judged: what is compared of a value, from it and the arguments, where several answers are equally good; None
@@ -171,8 +172,11 @@ def compare(
         if all(_agrees(same, value, wrongly, arguments) for _, arguments, _, value in found):
             hint = why
             break
+    if not isinstance(hint, str):
+        hint = hint(np.stack([one[3] for one in found]), np.stack([one[2] for one in found]))
     given, _, expected, value = wrong[0]
-    raise CheckFailed(f"{given}: expected {short(expected)}, found {short(value)}; {hint}")
+    expected, value = apart(expected, value)
+    raise CheckFailed(f"{given}: expected {expected}, found {value}; {hint}")
 
 
 def _judged(mistake: Callable, shown: Callable) -> Callable:
@@ -262,9 +266,27 @@ def within(tolerance: float) -> Callable[[Any, Any], bool]:
     return lambda found, expected: near(found, expected, tolerance)
 
 
-def short(value: Any) -> str:
+def parts(found: np.ndarray, expected: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Names of the columns that are right in every case."""
+    return [name for k, name in enumerate(names) if near(found[:, k], expected[:, k], 1e-4)]
+
+
+def apart(expected: Any, found: Any) -> tuple[str, str]:
+    """Two values that differ as they stand in a message: with as many digits, and from that place on, as shows it."""
+    for digits in (4, 6, 9, 16):
+        said = short(expected, digits), short(found, digits)
+        if said[0] != said[1]:
+            return said
+    flat, other = np.ravel(expected), np.ravel(found)
+    if flat.shape == other.shape and (place := int(np.argmax(flat != other))):
+        one, two = apart(flat[place:], other[place:])
+        return f"{one} from place {place} on", two
+    return said
+
+
+def short(value: Any, digits: int = 4) -> str:
     """A value in a message, of 80 characters at most."""
     if isinstance(value, np.ndarray | np.generic):
-        value = value.astype(float).round(4).tolist() if value.dtype.kind == "f" else value.tolist()
-    said = f"{value:.4g}" if isinstance(value, float) else " ".join(repr(value).split())
+        value = value.astype(float).round(digits).tolist() if value.dtype.kind == "f" else value.tolist()
+    said = f"{value:.{digits}g}" if isinstance(value, float) else " ".join(repr(value).split())
     return said if len(said) <= 80 else f"{said[:77]}..."

@@ -13,9 +13,10 @@ from sklearn.preprocessing import StandardScaler
 from hw3lib.core.intervals import share_difference, wilson_interval
 
 from . import hidden
-from .base import CheckFailed, call, check, compare, number, positions, short, within, written
+from .base import CheckFailed, call, check, compare, number, parts, positions, short, within, written
 
 _Z = 1.959963984540054  # 97.5 % point of the normal distribution
+_BEST = "a logistic regression on standardised features"
 
 
 def _wilson(correct: int, n: int, z: float = _Z) -> np.ndarray:
@@ -34,6 +35,21 @@ def _wald(correct: int, n: int) -> np.ndarray:
     return _between(p, _Z * np.sqrt(p * (1 - p) / n))
 
 
+def _wilson_hint(found: np.ndarray, expected: np.ndarray) -> str:
+    """What of an interval is right: centre, half-width, or an end."""
+    mine, theirs = (np.stack([ends.mean(1), np.diff(ends)[:, 0] / 2], 1) for ends in (found, expected))
+    right = parts(mine, theirs, ["centre", "half-width"]) or parts(found, expected, ["low", "high"])
+    return {
+        "centre": "the centre is right; the half-width is not: what stands under the root, and what divides the root?",
+        "half-width": "the half-width is right; the centre is not: it is drawn towards one half, by more the fewer "
+        "images there are",
+        "low": "the low end is right; the high one is as far from the centre, on the other side",
+        "high": "the high end is right; the low one is as far from the centre, on the other side",
+        "": "neither centre nor half-width is right; begin with the centre: it is drawn towards one half, by more the "
+        "fewer images there are",
+    }[right[0] if right else ""]
+
+
 @check
 def wilson(rng: np.random.Generator, function: Any) -> str:
     """The 95 % Wilson interval of ``correct`` out of ``n`` (Wilson 1927, Journal of the ASA 22)."""
@@ -44,7 +60,7 @@ def wilson(rng: np.random.Generator, function: Any) -> str:
         function,
         [(f"{k} of {n} correct", (k, n)) for k, n in pairs],
         _wilson,
-        "look at the centre first: Wilson's is drawn towards one half, by more the fewer images there are",
+        _wilson_hint,
         [
             (lambda k, n: _wilson(k, n)[::-1], "the ends are exchanged: the low one comes first"),
             (lambda k, n: 100 * _wilson(k, n), "these are per cent; return shares between 0 and 1"),
@@ -72,20 +88,21 @@ def wilson(rng: np.random.Generator, function: Any) -> str:
             (lambda k, n: _wilson(k, n).clip(k / n), "the low end is p itself; the interval lies on both sides"),
         ],
         what="low and high",
-        same=within(4e-4),
+        same=within(1e-4),
     )
     return "7 of 8 correct says: somewhere between 53 and 98 %"
 
 
 @check
 def exchange_head(rng: np.random.Generator, function: Any) -> str:
-    """A pretrained torchvision network with another last layer, which alone learns."""
+    """A pretrained torchvision network, of another width at each call, with another last layer, which alone learns."""
     import torch  # of all checks this one alone needs it, and torchvision
     from torchvision.models import mobilenet_v3_small
 
-    num_classes = int(rng.integers(3, 12))
-    given = f"a MobileNetV3 and {num_classes} classes"
-    start = mobilenet_v3_small(weights=None)
+    num_classes, width = int(rng.integers(3, 12)), float(rng.choice([0.5, 0.625, 0.75, 0.875, 1.25]))
+    start = mobilenet_v3_small(weights=None, width_mult=width)
+    inputs = start.classifier[-1].in_features
+    given = f"a MobileNetV3 of {width:g} times the width and {num_classes} classes"
     place = f"classifier.{len(start.classifier) - 1}."  # where the last layer's tensors are
     before = {name: value.clone() for name, value in start.state_dict().items()}
     model = call(function, start, num_classes, given=given)
@@ -104,8 +121,14 @@ def exchange_head(rng: np.random.Generator, function: Any) -> str:
         )
     if changed := [n for n, v in before.items() if not n.startswith(place) and not torch.equal(v, now[n])]:
         raise CheckFailed(f"{given}: {changed[0]} is not what it was; keep the pretrained features")
-    with torch.no_grad():
-        shape = tuple(model.eval()(torch.zeros(2, 3, 64, 64)).shape)
+    try:
+        with torch.no_grad():
+            shape = tuple(model.eval()(torch.zeros(2, 3, 64, 64)).shape)
+    except RuntimeError as error:  # what torch says of shapes that do not fit
+        raise CheckFailed(
+            f"{given}: the network does not run ({error}); {inputs} features come to the last layer here, as "
+            "model.classifier[-1].in_features says, and other widths have others"
+        ) from None
     if shape != (2, num_classes):
         raise CheckFailed(
             f"{given}: 2 images give an output of shape {shape}, expected (2, {num_classes}); the last layer of "
@@ -132,22 +155,25 @@ def choose_epoch(rng: np.random.Generator, function: Any) -> str:
         function: ``f(history, axes) -> epoch``, which draws both losses and a vertical line at the epoch.
     """
     histories, found = [], []
-    for _ in range(5):
-        n = int(rng.integers(9, 20))
-        losses = rng.permutation(np.linspace(0.3, 2, n))
-        losses[losses.argmax()] = losses.min()  # two epochs are equally good
+    for turn in range(6):
+        n = int(rng.integers(10, 20))
+        # Two epochs are equally good, neither at the start nor at the end, where other rules would find them by chance.
+        middle = range(n // 4, n // 2) if turn % 2 else range(n // 2, n - 1)
+        losses = np.full(n, 0.3)
+        others = np.setdiff1d(np.arange(n), rng.choice(middle, 2, replace=False))
+        losses[others] = rng.permutation(np.linspace(0.4, 2, n - 2))
         falling = np.sort(4 * rng.random(n))[::-1].copy()
         falling[-2:] = falling[:-3:-1]  # but for the last epoch
         columns = {"train_loss": falling, "val_loss": losses, "test_accuracy": rng.random(n)}
         order = rng.permutation(list(columns))
         histories.append(pd.DataFrame({"epoch": np.arange(1, n + 1), **{name: columns[name] for name in order}}))
-    looked_at, others = _axes(), _axes()
+    looked_at, elsewhere = _axes(), _axes()
     for place, history in enumerate(histories):
         given = f"a history of {len(history)} epochs"
         epochs = []
         for again in range(2):
             history = history.assign(test_accuracy=rng.permutation(history["test_accuracy"].to_numpy()))
-            axes = others if place or again else looked_at
+            axes = elsewhere if place or again else looked_at
             value = call(function, history, axes, given=given)
             if isinstance(value, pd.Series | pd.DataFrame):
                 raise CheckFailed(f"{given}: found a row or column of the table; return the number of one epoch")
@@ -257,7 +283,7 @@ def beats_nearest_mean(rng: np.random.Generator, function: Any, features: np.nda
         "accuracy",
         len(truth),
         ("nearest class mean", wilson_interval(int(plain.sum()), len(truth))),
-        ("standardised, logistic regression", wilson_interval(int(best.sum()), len(truth))),
+        wilson_interval(int(best.sum()), len(truth)),
         wilson_interval(int(right.sum()), len(truth)),
         share_difference(right, plain),
         share_difference(right, best),
@@ -268,16 +294,17 @@ def beats_nearest_mean(rng: np.random.Generator, function: Any, features: np.nda
         if score.own.high < 1 / len(names):
             hint = "that is worse than guessing: X_test is to decide, by what X_train and y_train say"
         raise CheckFailed(f"{score.gain.points()} against the nearest class mean, {score.gain.verdict()}; {hint}")
-    return "significantly better than the nearest class mean, on images that nobody has seen"
+    return f"significantly better than the nearest class mean, on images that nobody has seen; the best known: {_BEST}"
 
 
 def _draw_rows(rng: np.random.Generator, signal: float) -> tuple:
-    """Sixty rows of 150 features on scales of their own, four of which say the class if ``signal`` is not 0."""
-    y = rng.permutation(np.repeat(rng.permutation(["dent", "good"]), 30))
-    x = rng.normal(size=(60, 150))
-    x[:, rng.permutation(150)[:4]] += signal * (y == "good")[:, None]
-    x = x * 10 ** rng.uniform(-1, 1, 150) + rng.uniform(-5, 5, 150)
-    order = rng.permutation(60)
+    """About 60 rows of 150 features on scales of their own, four of which say the class if ``signal`` is not 0."""
+    rows, features = 2 * int(rng.integers(28, 34)), int(rng.integers(140, 161))
+    y = rng.permutation(np.repeat(rng.permutation(["dent", "good"]), rows // 2))
+    x = rng.normal(size=(rows, features))
+    x[:, rng.permutation(features)[:4]] += signal * (y == "good")[:, None]
+    x = x * 10 ** rng.uniform(-1, 1, features) + rng.uniform(-5, 5, features)
+    order = rng.permutation(rows)
     return x, y, order[:36], order[36:]
 
 
@@ -328,8 +355,9 @@ def leak_free(rng: np.random.Generator, function: Any) -> str:
     if np.mean(accuracies) < 0.75:
         hint = "worse than guessing" if np.mean(accuracies) < 0.4 else "the classes differ"
         raise CheckFailed(
-            f"nothing leaks, and {np.mean(accuracies):.0%} of the test rows are right where four of 150 features say "
-            f"the class: {hint}; choose features and fit on the training rows, then use these features of the test rows"
+            f"nothing leaks, and {np.mean(accuracies):.1%} of the test rows are right, expected 75% or more: four "
+            f"features say the class; {hint}; choose features and fit on the training rows, then use these features of "
+            "the test rows"
         )
     return "what is learned, even a mean, is learned from the training rows: on pure noise it now says 50 %"
 
@@ -345,20 +373,21 @@ def wrong_reason(rng: np.random.Generator, explanation: Any, function: Any) -> s
     written(explanation, "explanation", 60, 300)
     cases = []
     for _ in range(5):
-        truth = np.array(["good", "good", "good", *rng.permutation(["dent", "hole"] * 6)])
-        masks = np.zeros((15, 6, 7), bool)
-        maps = rng.random((15, 6, 7))
+        truth = np.array(["good", "good", "good", *rng.permutation(["dent", "hole"] * int(rng.integers(6, 9)))])
+        n, (height, width) = len(truth), map(int, rng.integers(6, 9, 2))
+        masks = np.zeros((n, height, width), bool)
+        maps = rng.random((n, height, width))
         said = truth.copy()
-        for image in range(3, 15):
-            top, left = rng.integers(0, 4, 2)
+        for image in range(3, n):
+            top, left = rng.integers(0, height - 2), rng.integers(0, width - 2)
             masks[image, top : top + 3, left : left + 3] = True
             inside, outside = rng.choice(np.flatnonzero(masks[image])), rng.choice(np.flatnonzero(~masks[image]))
             maps[image].ravel()[inside if image % 2 else outside] = 1.5
             maps[image].ravel()[rng.choice(np.flatnonzero(masks[image]), rng.integers(0, 6), replace=False)] -= 1
         said[[0, 5, 6, 9, 10]] = ["dent", "hole", "good", "good", "hole"]  # some of which are right after all
-        order = rng.permutation(15)
+        order = rng.permutation(n)
         arguments = maps[order], masks[order], said[order], truth[order]
-        cases.append((f"15 images, {(said == truth).sum()} decided rightly", arguments))
+        cases.append((f"{n} images, {(said == truth).sum()} decided rightly", arguments))
 
     def peak(maps: np.ndarray, masks: np.ndarray, best: Any = np.argmax) -> np.ndarray:
         return np.array([mask.ravel()[best(one)] for one, mask in zip(maps, masks, strict=True)])

@@ -38,7 +38,8 @@ class Score:
     Attributes:
         figure: ``accuracy`` or ``AUROC``.
         images: number of images of the set.
-        baseline, best: name and figure.
+        baseline: name and figure.
+        best: figure of the best known; what it is a student is told by the check that passes.
         own: the answer's figure.
         gain: over the baseline, paired; it passes where that is significantly better.
         behind: over the best known, paired.
@@ -47,7 +48,7 @@ class Score:
     figure: str
     images: int
     baseline: tuple[str, Interval]
-    best: tuple[str, Interval]
+    best: Interval
     own: Interval
     gain: Interval
     behind: Interval
@@ -55,7 +56,7 @@ class Score:
     def __str__(self) -> str:
         rows = [
             (f"baseline: {self.baseline[0]}", told(self.figure, self.baseline[1])),
-            (f"best known: {self.best[0]}", told(self.figure, self.best[1])),
+            ("best known", told(self.figure, self.best)),
             ("your answer", told(self.figure, self.own)),
             ("your answer - baseline, paired", told(self.figure, self.gain)),
             ("your answer - best known, paired", told(self.figure, self.behind)),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import CheckFailed, call, check, compare, near, short
+from .base import CheckFailed, call, check, compare, short
 
 
 def _scaled(weights: np.ndarray) -> np.ndarray:
@@ -57,11 +57,9 @@ def class_balanced_weights(rng: np.random.Generator, function: Any) -> str:
     return "beta = 0 weighs all classes alike, beta towards 1 by inverse frequency"
 
 
-def _same_decisions(found: Any, expected: Any) -> bool:
-    """Equal up to a constant for all classes of an image, which changes no decision."""
-    return np.shape(found) == np.shape(expected) and near(
-        found - found.mean(1, keepdims=True), expected - expected.mean(1, keepdims=True)
-    )
+def _centred(logits: np.ndarray, *_: Any) -> np.ndarray:
+    """A constant for all classes of an image changes no decision."""
+    return logits - logits.mean(1, keepdims=True)
 
 
 @check
@@ -94,8 +92,8 @@ def logit_adjustment(rng: np.random.Generator, function: Any) -> str:
             (lambda logits, n: logits - 2 * np.log(n), "the prior is in them once, and it was taken out twice"),
             (lambda logits, n: logits / np.log(n), power),
         ],
-        what="up to one constant an image, the logits",
-        same=_same_decisions,
+        what="the logits, less the mean of each image",
+        judged=_centred,
     )
     return "the decision changes, the network does not"
 
@@ -104,9 +102,9 @@ def logit_adjustment(rng: np.random.Generator, function: Any) -> str:
 def oversample_after_split(rng: np.random.Generator, function: Any) -> str:
     """``f(X, y, train, test, oversample) -> X_train, y_train, X_test, y_test``; only training rows are multiplied."""
     for _ in range(3):
-        sizes = rng.permutation([15, 9, 6])
+        sizes = rng.permutation([15, 9, 6]) + 3 * int(rng.integers(0, 3))
         y = rng.permutation(np.repeat(["good", "dent", "hole"], sizes))
-        x = rng.normal(size=(len(y), 3))
+        x = rng.normal(size=(len(y), int(rng.integers(2, 6))))
         by_class = [rng.permutation(np.flatnonzero(y == name)) for name in np.unique(y)]
         test = rng.permutation(np.concatenate([rows[: len(rows) // 3] for rows in by_class]))  # as unbalanced as all
         train = rng.permutation(np.setdiff1d(np.arange(len(y)), test))
@@ -192,10 +190,11 @@ def cheapest_threshold(rng: np.random.Generator, function: Any) -> str:
     """
     cases = []
     for miss, alarm, rate in rng.permutation(
-        [(400, 2, 0.02), (50, 5, 0.1), (3, 8, 0.02), (900, 1, 0.05), (60, 9, 0.1), (30, 4, 0.25), (40, 8, 0.5)]
+        [(400, 2, 0.02), (50, 5, 0.1), (3, 8, 0.02), (60, 9, 0.1), (6, 4, 0.1), (5, 5, 0.25), (4, 3, 0.5), (2, 3, 0.3)]
     ).tolist():
-        good, bad = map(int, rng.integers(20, 60, 2))
-        scores = np.concatenate([rng.normal(0, 1, good), rng.normal(1.6, 1.2, bad)]).round(3)
+        good, bad = map(int, rng.permutation(rng.integers((20, 45), (30, 60))))
+        # Close to each other where they are low: thresholds at equal distances leave some out.
+        scores = np.exp(2.5 * np.concatenate([rng.normal(0, 1, good), rng.normal(1.6, 1.2, bad)]).round(3))
         order = rng.permutation(good + bad)
         given = f"a miss costs {miss:g}, a false alarm {alarm:g}, {rate:.0%} of the products are defective"
         cases.append((given, (scores[order], (np.arange(good + bad) >= good)[order], miss, alarm, rate)))
@@ -287,9 +286,10 @@ def copy_paste(rng: np.random.Generator, function: Any) -> str:
     height, width = map(int, rng.integers(15, 19, 2))
     image, good = (rng.integers(0, 256, (height, width, 3)).astype(np.uint8) for _ in range(2))
     mask, product = np.zeros((height, width), bool), np.zeros((height, width), bool)
-    mask[6:9, 8:12] = rng.random((3, 4)) < 0.6
-    mask[6, 8] = mask[8, 11] = True
-    mask[6, 11] = False
+    top, left = int(rng.integers(5, 9)), int(rng.integers(6, 9))
+    mask[top : top + 3, left : left + 4] = rng.random((3, 4)) < 0.6
+    mask[top, left] = mask[top + 2, left + 3] = True
+    mask[top, left + 3] = False
     product[:4, :5] = product[-3:, -5:] = True  # four places, and two
     product[-2:, :5] = product[:4, -3:] = True  # too narrow, unless a shift goes over the edge
     given = f"a defect of {mask.sum()} pixels and a product of {product.sum()}"

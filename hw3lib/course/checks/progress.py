@@ -9,6 +9,7 @@ from hw3lib.course import exercises
 from hw3lib.errors import Hw3Error
 
 from .base import PASSED, TRIED
+from .report import HINTS as CAPSTONE
 
 HINTS = "hints.json"  # beside the student's notebooks: name of the check, and how many hints were asked for
 
@@ -16,7 +17,7 @@ HINTS = "hints.json"  # beside the student's notebooks: name of the check, and h
 def hint() -> None:
     """Print the next of three hints on the exercise that was checked last; that it was asked is remembered."""
     name = _last()
-    hints = exercises.guidance(name, exercises.language_here()).hints
+    hints = CAPSTONE.get(name) or exercises.guidance(name, exercises.language_here()).hints
     asked = asked_hints(Path.cwd())
     number = min(asked.get(name, 0) + 1, len(hints))
     print(exercises.tell(f"hint {number} of {len(hints)}: {hints[number - 1]}"))
@@ -27,9 +28,13 @@ def solution() -> None:
     """Print the solution of the exercise that was checked last, once it has passed.
 
     Raises:
-        Hw3Error: it has not passed in this session.
+        Hw3Error: it has not passed in this session, or it is a part of the capstone, which has no solution.
     """
     name = _last()
+    if name in CAPSTONE:
+        raise Hw3Error(
+            exercises.tell("the capstone has no solution: its question is yours; checks.hint() gives a hint")
+        )
     if name not in PASSED:
         raise Hw3Error(
             exercises.tell("the solution is shown once the check has passed; checks.hint() gives the next hint")

@@ -251,6 +251,30 @@ def claims(rng: np.random.Generator, letter: Any, function: Any) -> str:
     return "you read tables by what they leave open; your letter is for your teacher"
 
 
+HINTS = {  # of the parts of the capstone, which has no solutions for them to stand in
+    "capstone_question": (
+        "Who would read the answer, and what would they do differently tomorrow if it were another one?",
+        "Write down what a missed defect and a false alarm cost, roughly; the number that decides follows from that.",
+        "The question can be: does a threshold from good photographs alone stop 90 % of the defects at 5 % false "
+        "alarms? Then name the costs, how often each defect occurs, and how the photographs were taken.",
+    ),
+    "capstone_inspection": (
+        "Which photographs show one product, and which part of them may choose a threshold, a method or an epoch?",
+        "Fit on good photographs of the training part, set the threshold on some that were held out, and read the test "
+        "part once: anomaly.evaluate of chapter 04 does all three, classify.run_attempt of chapter 02 for types.",
+        "figures = {'maps': plots.anomaly.heat_maps(...), ...}; results = {'AUROC': (value, low, high), ...} with "
+        "the limits of hw3lib.core.auroc_interval or wilson_interval; draw the photographs that were missed, too.",
+    ),
+    "capstone_report": (
+        "What would the person who asked read if they stopped after two sentences?",
+        "One paragraph each: the answer with its interval, what was measured and how, what it costs, where it fails, "
+        "and what would have to be known.",
+        "Begin so: Of 40 defective caps the inspection stops 36 (90 %, 77 to 96 %). Claim a difference only where an "
+        "interval leaves out zero, and end with the next step and its price.",
+    ),
+}
+
+
 @check
 def capstone_question(rng: np.random.Generator, question: Any) -> str:
     """What is inspected, in 40 to 200 words."""

@@ -83,6 +83,28 @@ def heat_maps(
     return figure
 
 
+def missed(
+    table: pd.DataFrame,
+    maps: Maps,
+    scale: ColourScale,
+    map_threshold: float,
+    scores: np.ndarray,
+    threshold: float,
+) -> Figure:
+    """Defective images that a threshold misses, as :func:`heat_maps`, the lowest score first; or that there are none.
+
+    Args:
+        table: the images, columns ``image, mask, defect, is_defect``.
+        maps, scale, map_threshold, scores: as for :func:`heat_maps`.
+        threshold: in the unit of the scores; an image is called anomalous if its score is above.
+    """
+    is_defect, scores = table["is_defect"].to_numpy(bool), np.asarray(scores)
+    rows = [int(row) for row in np.argsort(scores, kind="stable") if is_defect[row] and scores[row] <= threshold]
+    if not rows:
+        return nothing("no defect is missed" if is_defect.any() else "no defective image")
+    return heat_maps(table, maps, scale, map_threshold, scores, rows[:PAGE])
+
+
 def most_and_least(
     table: pd.DataFrame,
     maps: Maps,

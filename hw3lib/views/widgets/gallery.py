@@ -19,7 +19,7 @@ from .controls import interactive
 
 
 class Mistake(NamedTuple):
-    """An image that was taken for another class: its row, mean probability of that class, and how often that was."""
+    """An image taken for another class: its row, how sure those decisions were, and how often any was wrong."""
 
     row: int
     said: str
@@ -31,8 +31,8 @@ class Mistake(NamedTuple):
 def most_confident_mistakes(result: Result, true: str | None = None) -> list[Mistake]:
     """The mistakes of an attempt, the most confident first, of one true class or of all.
 
-    The confidence is the mean probability of the wrong class over all splits that tested the image; of several wrong
-    classes the one with the highest is taken.
+    The confidence is the mean probability of the wrong class over the splits in which it was decided for; of several
+    wrong classes the one with the highest is taken.
 
     Raises:
         Hw3Error: the result keeps no probabilities.
@@ -46,11 +46,11 @@ def most_confident_mistakes(result: Result, true: str | None = None) -> list[Mis
         wrong &= y == result.classes.index(true)
     found = []
     for row in np.unique(rows[wrong]):
-        tested = rows == row
-        mean = probabilities[tested].mean(0)
-        said = max(np.unique(y_pred[tested & wrong]), key=lambda label: mean[label])
-        times = int((tested & wrong).sum()), int(tested.sum())
-        found.append(Mistake(int(row), result.classes[said], float(mean[said]), *times))
+        mine = (rows == row) & wrong
+        sure = {label: probabilities[mine & (y_pred == label), label].mean() for label in np.unique(y_pred[mine])}
+        said = max(sure, key=lambda label: sure[label])
+        times = int(mine.sum()), int((rows == row).sum())
+        found.append(Mistake(int(row), result.classes[said], float(sure[said]), *times))
     return sorted(found, key=lambda mistake: (-mistake.confidence, mistake.row))
 
 

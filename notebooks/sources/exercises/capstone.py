@@ -17,9 +17,10 @@
 # fifteen with a defect are enough to begin with, one folder a class (`data/mine/good/`, `data/mine/bent/`). Then answer
 # a question that somebody who makes it would ask. All of the course is at your disposal, `hw3lib` too.
 #
-# Three parts. The check below each looks at its form: that it is there, runs, draws, and gives intervals. What it is
-# worth your teacher says, by the rubrics. `hw3 grade` runs your code on the generated bottle, since it does not have
-# your photographs: write it for any category. Hand in the notebook with its figures.
+# Three parts. The check below each looks at its form: that it is there, runs, draws, and gives intervals;
+# `checks.hint()` then gives the next of three hints on that part. What it is worth your teacher says, by the rubrics.
+# `hw3 grade` runs your code on the generated bottle, since it does not have your photographs: write it for any
+# category. Hand in the notebook with its figures.
 
 # %% tags=["parameters"]
 photographs = "synthetic/bottle"  # your folder: the name of one in data/, or a path

@@ -96,6 +96,12 @@ def ap_as_voc(found, truth):
     return ((recall[steps + 1] - recall[steps]) * precision[steps + 1]).sum()
 
 
+def at_recalls(found, truth, count):
+    right = hits(found, truth)
+    recall, precision = np.cumsum(right) / len(truth), np.cumsum(right) / np.arange(1, len(right) + 1)
+    return np.mean([precision[recall >= r - 1e-9].max(initial=0) for r in np.linspace(0, 1, count)])
+
+
 def ap_by_image(found, truth):  # boxes of an image are matched by themselves, then all are put together
     rows = []
     for image in np.unique(found[:, 0]):
@@ -232,6 +238,9 @@ WRONG = {
         (lambda f, t: f[:, 5].mean(), "by falling score"),
         (lambda f, t: parse("0.5"), "calls hw3lib's"),
         (lambda f, t: hits(f, t), "expected one number"),
+        (lambda f, t: at_recalls(f, t, 11), "that is nearly it"),
+        (lambda f, t: at_recalls(f, t, 101), "that is nearly it"),
+        (lambda f, t: ap(f[f[:, 0] < 3], t), "by falling score"),
         (lambda f, t: {9: 0.5}.get(len(t), 1.0), "by falling score"),
     ],
     "voc_box": [
@@ -247,7 +256,8 @@ WRONG = {
         (moved(1, 1, 1, 1, order=(2, 3, 0, 1)), "corners are exchanged"),
         (lambda m: (*(e := ends(m))[:2], e[2] - e[0] + 1, e[3] - e[1] + 1), "COCO's box"),
         (lambda m: (1, 1, *m.shape[::-1]), "whole image"),
-        (lambda m: (2, 10, 9, 12), "look at one number"),
+        (lambda m: (2, 10, 9, 12), "right each time: none of the four"),
+        (moved(1, 1, 5, 1), "right each time: xmin, ymin, ymax"),
         (lambda m: ends(m)[:2], "of the shape (4,)"),
         (lambda m: np.nonzero(m)[0].min, "of the shape (4,)"),
     ],

@@ -126,6 +126,14 @@ def by_roc(maps, regions, limit):
     return below(x, y, limit) / limit
 
 
+def at_thresholds(maps, regions, limit, thresholds):
+    x, y = [0], [0]
+    for t in np.sort(thresholds)[::-1]:
+        x.append((maps >= t)[regions == 0].mean())
+        y.append(np.mean([(maps >= t)[regions == k].mean() for k in range(1, regions.max() + 1)]))
+    return below(np.array(x), np.array(y), limit) / limit
+
+
 def each_map(maps, regions, limit):
     own = [(m, np.unique(r, return_inverse=True)[1].reshape(r.shape)) for m, r in zip(maps, regions, strict=True)]
     return np.mean([pro(m, r, limit) for m, r in own if r.any()])
@@ -266,6 +274,11 @@ WRONG = {
         (lambda m, r, t: curve(m, r)[1][curve(m, r)[0] < t].mean(), "averages over thresholds"),
         (lambda m, r, t: below(*curve(m, r)[::-1], t) / t, "axes are exchanged"),
         (lambda m, r, t: pro(m, r, 0.3), "two rates at each threshold"),
+        (lambda m, r, t: at_thresholds(m, r, t, np.linspace(m.min(), m.max(), 100)), "that is nearly it"),
+        (lambda m, r, t: at_thresholds(m, r, t, np.linspace(m.max(), m.min(), 1000)), "that is nearly it"),
+        (lambda m, r, t: at_thresholds(m, r, t, np.linspace(m.min(), m.max(), 10_000)), "two rates at each threshold"),
+        (lambda m, r, t: at_thresholds(m, r, t, np.quantile(m, np.linspace(0, 1, 100))), "two rates at each threshold"),
+        (lambda m, r, t: round(pro(m, r, t), 4), "two rates at each threshold"),
         (lambda m, r, t: 100 * pro(m, r, t), "two rates at each threshold"),
         (lambda m, r, t: PixelMetrics().aupro(t), "calls hw3lib's"),
         (lambda m, r, t: curve(m, r)[1], "expected one number"),

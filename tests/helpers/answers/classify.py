@@ -56,6 +56,10 @@ def centre_half(k, n):
     return (low + high) / 2, (high - low) / 2
 
 
+def about(centre, half):
+    return centre - half, centre + half
+
+
 def head(model, num_classes):
     model.requires_grad_(False)
     model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, num_classes)
@@ -65,7 +69,7 @@ def head(model, num_classes):
 def by_loop(model, num_classes):
     for parameter in model.parameters():
         parameter.requires_grad = False
-    model.classifier[3] = nn.Linear(1024, num_classes)
+    model.classifier[3] = nn.Linear(model.classifier[0].out_features, num_classes)
     return model
 
 
@@ -75,7 +79,8 @@ def of_a_copy(model, num_classes):
 
 def with_dropout(model, num_classes):
     model.requires_grad_(False)
-    model.classifier[-1] = nn.Sequential(nn.Dropout(0.2), nn.Linear(1024, num_classes))
+    inputs = model.classifier[-1].in_features
+    model.classifier[-1] = nn.Sequential(nn.Dropout(0.2), nn.Linear(inputs, num_classes))
     return model
 
 
@@ -88,7 +93,13 @@ def after(model, num_classes):
 
 def without_bias(model, num_classes):
     model.requires_grad_(False)
-    setattr(model.classifier, "3", nn.Linear(1024, num_classes, bias=False))
+    setattr(model.classifier, "3", nn.Linear(model.classifier[3].in_features, num_classes, bias=False))
+    return model
+
+
+def fixed_width(model, num_classes):
+    model.requires_grad_(False)
+    model.classifier[-1] = nn.Linear(1024, num_classes)
     return model
 
 
@@ -123,7 +134,7 @@ def half_frozen(model, num_classes):
 
 def features_only(model, num_classes):
     model.features.requires_grad_(False)
-    model.classifier[-1] = nn.Linear(1024, num_classes)
+    model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, num_classes)
     return model
 
 
@@ -324,8 +335,14 @@ WRONG = {
         (centre_half, "centre and half-width"),
         (lambda k, n: (k / n - centre_half(k, n)[1], k / n + centre_half(k, n)[1]), "the centre is not p"),
         (lambda k, n: (k / n, wilson(k, n)[1]), "on both sides"),
-        (lambda k, n: (0.0, 1.0), "centre first"),
-        (lambda k, n: {7: (0.529, 0.978), 18: (0.5, 0.835)}.get(k, (0, 1)), "centre first"),
+        (lambda k, n: (0.0, 1.0), "neither centre nor half-width"),
+        (lambda k, n: {7: (0.529, 0.978), 18: (0.5, 0.835)}.get(k, (0, 1)), "neither centre nor half-width"),
+        (lambda k, n: about(centre_half(k, n)[0], 0.1), "the centre is right; the half-width is not"),
+        (lambda k, n: about(centre_half(k, n)[0], wald(k, n)[1] - k / n), "the centre is right; the half-width is not"),
+        (lambda k, n: about(0.5, centre_half(k, n)[1]), "the half-width is right; the centre is not"),
+        (lambda k, n: (wilson(k, n)[0], 1.0), "the low end is right"),
+        (lambda k, n: (0.0, wilson(k, n)[1]), "the high end is right"),
+        (lambda k, n: np.round(wilson(k, n), 3), "the"),
         (lambda k, n: wilson(k, n)[0], "shape (2,)"),
         (wilson_interval, "calls hw3lib's"),
     ],
@@ -333,6 +350,8 @@ WRONG = {
         (lambda m, n: head(m, n).requires_grad_(False), "nothing learns"),
         (lambda m, n: head(m, n).requires_grad_(True), "other tensors learn too"),
         (lambda m, n: m.requires_grad_(False), "expected (2, "),
+        (fixed_width, "as model.classifier[-1].in_features says"),
+        (lambda m, n: head(m, 5), "decides on the number of classes"),
         (appended, "in the place of"),
         (thrown_away, "are gone"),
         (wrapped, "are gone"),

@@ -113,6 +113,11 @@ def four_fifths(table, seed):
     return train, table.drop(train.index)
 
 
+def nearly_half(table, seed):
+    train = table.groupby("defect").sample(frac=0.45, random_state=seed)
+    return train, table.drop(train.index)
+
+
 def standard(images):
     flat = images.reshape(len(images), -1).astype(float)
     return (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
@@ -228,6 +233,7 @@ WRONG = {
         (imbalance_ratio, "calls hw3lib's"),
         (lambda s: sizes(s), "expected one number"),
         (lambda s: np.nan, "found NaN"),
+        (lambda s: round(sizes(s)[-1] / sizes(s)[0], 3), "compare the size"),
     ],
     "farthest_type": [
         (lambda t: distances(t).mean().idxmax(), "mean of the distances"),
@@ -251,6 +257,7 @@ WRONG = {
         (doubled, "twice"),
         (relabelled, "another class than before"),
         (four_fifths, "expected half"),
+        (nearly_half, "expected half"),
         (lambda t, seed: split(t, 0), "four seeds give one split"),
         (lambda t, seed: split(t, seed % 1), "four seeds give one split"),
         (lambda t, seed: split(t, next(one)), "two calls with the seed"),

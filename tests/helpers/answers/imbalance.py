@@ -130,10 +130,11 @@ def by_trial(image, mask, good, product, rng):
 
 
 def by_rolling(image, mask, good, product, rng):
+    (top, left), (bottom, right) = np.argwhere(mask).min(0), np.argwhere(mask).max(0)
     fits = [
         (a, b)
-        for a in range(-6, mask.shape[0] - 8)  # what is cut out lies in rows 6 to 8 and columns 8 to 11
-        for b in range(-8, mask.shape[1] - 11)
+        for a in range(-top, mask.shape[0] - bottom)
+        for b in range(-left, mask.shape[1] - right)
         if (np.roll(mask, (a, b), (0, 1)) & ~product).sum() == 0
     ]
     shift = fits[rng.choice(len(fits))]
@@ -239,6 +240,7 @@ WRONG = {
         (lambda s, d, m, a, p: a / (a + m), "calibrated probabilities"),
         (lambda *x: cost(cheapest(cost)(*x), *x), "which threshold has it"),
         (lambda s, d, *_: np.quantile(s[~d], 0.95), "for each threshold"),
+        (lambda s, *x: min([*np.linspace(s.min(), s.max(), 1000), np.inf], key=lambda t: cost(t, s, *x)), "for each"),
         (lambda *_: np.nan, "found NaN"),
         (lambda s, d, *_: s[d], "expected one number"),
     ],
@@ -294,6 +296,7 @@ WRONG = {
         (lambda f, n: f / np.log(n), "difference here"),
         (lambda f, n: f - np.log(f.mean(0) ** 2), "logarithm of its share"),
         (lambda f, n: (f - np.log(n)).argmax(1), "of the shape"),
+        (lambda f, n: (f - np.log(n)).round(3), "logarithm of its share"),
     ],
     "oversample_after_split": [
         (early, "copies of test rows"),
