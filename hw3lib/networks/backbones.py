@@ -105,9 +105,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         linear = [(n, m.in_features) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
         if not linear:
-            raise Hw3Error(
-                f"architecture {name!r} has no linear layer at its end; choose another torchvision classifier"
-            )
+            raise Hw3Error(f"architecture {name!r} has no linear layer at its end; choose another classifier")
         self.head_name, self.num_features = linear[-1]
         self._extractors: dict[tuple[str, ...], nn.Module] = {}
         self._stages: dict[str, tuple[int, int]] | None = None  # found by a run of the network, once

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,32 @@ class TimmBackbone(Backbone):
         about = network.pretrained_cfg
         mean, std = ([255 * value for value in about[key]] for key in ("mean", "std"))
         super().__init__(name, network, mean, std, pretrained)
-        head = about["classifier"]
-        self.head_name, self.num_features = head if isinstance(head, str) else head[0], network.head_hidden_size
+        self._heads = (about["classifier"],) if isinstance(about["classifier"], str) else tuple(about["classifier"])
+        self.head_name, self.num_features = self._heads[0], network.head_hidden_size
         self._stages = {stage["module"]: (stage["num_chs"], stage["reduction"]) for stage in network.feature_info}
+
+    def replace_head(self, head: nn.Module) -> None:
+        if len(self._heads) > 1:
+            raise Hw3Error(
+                f"{self.name} has {len(self._heads)} classifiers at its end, which cannot be exchanged for one; choose "
+                "another model"
+            )
+        super().replace_head(head)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        with self._sizes(images):
+            return super().forward(images)
+
+    @contextmanager
+    def _sizes(self, images: torch.Tensor) -> Iterator[None]:
+        """Say which parameter it is where timm asserts that images have another size."""
+        try:
+            yield
+        except AssertionError as error:
+            height, width = images.shape[-2:]
+            raise Hw3Error(
+                f"{self.name} takes no images of {width} x {height} pixels ({error}); choose another image_size"
+            ) from None
 
     def feature_maps(self, images: torch.Tensor, layers: list[str]) -> dict[str, torch.Tensor]:
         names = list(self.stages())
@@ -41,9 +66,11 @@ class TimmBackbone(Backbone):
         if wrong:
             raise Hw3Error(f"{self.name} has no layer {wrong[0]!r}; its stages are {', '.join(names)}")
         places = sorted(names.index(layer) for layer in layers)
-        found = self.network.forward_intermediates(
-            self.normalise(images), indices=places, norm=True, stop_early=True, intermediates_only=True
-        )
+        norm = hasattr(self.network, "num_prefix_tokens")  # of vision transformers; others refuse it, or need none
+        with self._sizes(images):
+            found = self.network.forward_intermediates(
+                self.normalise(images), indices=places, norm=norm, stop_early=True, intermediates_only=True
+            )
         maps = dict(zip((names[i] for i in places), found, strict=True))
         return {layer: maps[layer] for layer in layers}
 
@@ -51,14 +78,15 @@ class TimmBackbone(Backbone):
         self, images: torch.Tensor, layers: list[str]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         output, maps = super().forward_with_maps(images, layers)
-        return output, {name: self._on_grid(found, images) for name, found in maps.items()}
+        return output, {name: self._on_grid(name, found, images) for name, found in maps.items()}
 
-    def _on_grid(self, found: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        """Tokens ``(N, tokens, C)`` as maps ``(N, C, h, w)``; maps as they are."""
+    def _on_grid(self, name: str, found: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """What a layer gives, tokens ``(N, tokens, C)`` or maps ``(N, h, w, C)``, as maps ``(N, C, h, w)``."""
+        channels, stride = self.stages()[name]
         if found.ndim == 4:
-            return found
-        height = images.shape[-2] // next(iter(self.stages().values()))[1]
-        return found[:, self.network.num_prefix_tokens :].mT.unflatten(2, (height, -1))
+            return found if found.shape[1] == channels else found.movedim(-1, 1)
+        tokens = found[:, getattr(self.network, "num_prefix_tokens", 0) :]
+        return tokens.mT.unflatten(2, (images.shape[-2] // stride, -1))
 
 
 def load(name: str, pretrained: bool) -> TimmBackbone:

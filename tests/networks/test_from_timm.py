@@ -61,6 +61,32 @@ def test_stages_of_a_convolutional_network_are_its_own(weights):
         backbone.feature_maps(IMAGES, ["layer9"])
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224.ms_in1k", "convnext_atto.d2_in1k"])
+def test_maps_are_channels_first_whatever_the_order_that_a_network_computes_in(name):
+    backbone = backbones.load(f"timm:{name}", pretrained=False)
+    images = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
+    layers = patch_layers(backbone)
+    maps, (_, same) = backbone.feature_maps(images, layers), backbone.forward_with_maps(images, layers)
+    for layer, side in zip(layers, (56, 28, 14), strict=True):
+        assert maps[layer].shape == (1, backbone.stages()[layer][0], side, side)
+        torch.testing.assert_close(maps[layer], same[layer])
+
+
+@pytest.mark.parametrize(("name", "side"), [("vit_tiny_patch16_224", 100), (REGISTERS, 64)])
+def test_a_size_that_a_network_does_not_take_is_named(name, side):
+    backbone = backbones.load(f"timm:{name}", pretrained=False)
+    images = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+    for use in (backbone, lambda x: backbone.feature_maps(x, patch_layers(backbone))):
+        with pytest.raises(Hw3Error, match=f"{name} takes no images of {side} x {side} pixels.*another image_size"):
+            use(images)
+
+
+def test_several_classifiers_are_not_exchanged_for_one():
+    with pytest.raises(Hw3Error, match="has 2 classifiers at its end"):
+        backbones.load("timm:repvit_m0_9.dist_300e_in1k", pretrained=False, num_classes=3)
+
+
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224.augreg_in21k_ft_in1k", CNN])
 @pytest.mark.parametrize("kind", ["patchcore", "padim"])
 def test_a_detector_with_it_is_saved_loaded_and_exported(weights, tmp_path, name, kind):
