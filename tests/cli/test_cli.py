@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,9 +103,10 @@ def test_help_is_quick_and_shows_examples():
     command = [sys.executable, "-X", "importtime", "-m", "hw3lib.cli.main"]
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = os.times()
         done = subprocess.run([*command, "--help"], capture_output=True, text=True)
-        times.append(time.perf_counter() - start)
+        end = os.times()  # of the processor: another program may have the other cores
+        times.append(end.children_user + end.children_system - start.children_user - start.children_system)
     assert done.returncode == 0 and "Examples:\n  hw3 doctor" in done.stdout
     for heavy in ("torch", "papermill", "pandas", "numpy", "nbformat"):
         assert f" {heavy}\n" not in done.stderr
