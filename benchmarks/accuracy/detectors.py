@@ -24,7 +24,7 @@ from hw3lib.core.kept import Kept
 from hw3lib.core.places import project_root
 from hw3lib.data import ImageStack, load_table
 from hw3lib.data.synthetic import make
-from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.backbone import Backbone
 from hw3lib.networks.devices import pick_device
 
 GENERATED = ("bottle", "capsule", "carpet", "wood")

@@ -7,7 +7,7 @@ import re
 import torch
 from torch import nn
 
-from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.backbone import Backbone
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
@@ -39,7 +39,7 @@ def add_adapters(backbone: Backbone, size: int) -> list[str]:
     What learns is the adapters and, as in the paper, the affine parameters of the normalisation layers.
 
     Args:
-        backbone: with stages, see :meth:`hw3lib.networks.backbones.Backbone.stages`.
+        backbone: with stages, see :meth:`hw3lib.networks.backbone.Backbone.stages`.
         size: channels of the bottleneck.
 
     Returns:
@@ -91,7 +91,7 @@ def add_lora(backbone: Backbone, rank: int) -> list[str]:
     """Freeze a backbone and add LoRA (Hu et al., arXiv 2106.09685, equation 3) to its layers, in place, by ``peft``.
 
     To the plain convolutions and linear layers, that is: of a depthwise convolution each filter has few weights
-    already, and TensorFlow's padding (:class:`hw3lib.networks.backbones.SameConv2d`) is not known to ``peft``; both
+    already, and TensorFlow's padding (:class:`hw3lib.networks.backbone.SameConv2d`) is not known to ``peft``; both
     stay as they are. The scale ``alpha / r`` is 1, the second matrix zero at the start.
 
     Args:

@@ -15,7 +15,7 @@ from hw3lib.core.files import expanded
 from hw3lib.core.text import did_you_mean
 from hw3lib.errors import Hw3Error
 
-from .backbones import Backbone
+from .backbone import Backbone
 
 PREFIX = "timm:"
 

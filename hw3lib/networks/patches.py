@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from hw3lib.errors import Hw3Error
 
-from .backbones import Backbone
+from .backbone import Backbone
 from .devices import double, pooled_mean
 
 # Patches across an image and down, at most: those of stride 8 in 224 pixels, for which the methods were published. More

@@ -7,7 +7,7 @@ from torch import nn
 
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
-from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.backbone import Backbone
 from hw3lib.networks.patches import locally_aware, patch_layers, stage_names
 
 

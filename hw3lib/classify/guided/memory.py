@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.backbone import Backbone
 from hw3lib.networks.nearest import NearestNeighbours
 from hw3lib.networks.patches import locally_aware, stage_names
 from hw3lib.networks.symmetries import SYMMETRIES

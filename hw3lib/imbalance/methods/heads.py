@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from hw3lib.core.seeds import spawned
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.augment import RandomView
-from hw3lib.networks.backbones import Backbone
+from hw3lib.networks.backbone import Backbone
 from hw3lib.networks.steps import Steps, shuffled_batches
 from hw3lib.networks.trainer import make_optimiser, predict
 
