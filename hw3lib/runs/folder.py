@@ -107,13 +107,14 @@ class RunFolder:
         The file says where its photographs are and what stands above and beside each, see :func:`photographs`, so that
         the report can lay them out anew, in letters of its own.
         """
+        shown = figure.dpi
         figure.set_dpi(_DPI)
         figure.draw_without_rendering()
         box = figure.get_tightbbox().padded(0.1)
+        said = {PHOTOGRAPHS: json.dumps(photographs(figure, box))}
         with atomic_path(self.folder / "figures" / f"{name}.png") as path:
-            figure.savefig(
-                path, dpi=_DPI, bbox_inches=box, metadata={PHOTOGRAPHS: json.dumps(photographs(figure, box))}
-            )
+            figure.savefig(path, dpi=_DPI, bbox_inches=box, metadata=said)
+        figure.set_dpi(shown)  # of the notebook, which is smaller
         if figure.canvas.manager is None and get_ipython() is not None:  # pyplot shows only what it made
             with io.BytesIO() as picture:
                 figure.savefig(picture, dpi=plt.rcParams["figure.dpi"], bbox_inches="tight")

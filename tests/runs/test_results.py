@@ -68,9 +68,10 @@ def test_a_figure_that_pyplot_does_not_hold_is_shown_once(run, monkeypatch):
 
 
 def test_figures_and_tables(run, tmp_path):
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(dpi=72)
     axes.plot([1, 2])
     run.figure(figure, "line")
+    assert figure.dpi == 72, "the notebook shows it at its own resolution"
     assert run.table(pd.DataFrame({"a": [1]}), "numbers")["a"].tolist() == [1]
     plt.close(figure)
     assert (tmp_path / "out/figures/line.png").read_bytes().startswith(b"\x89PNG")
