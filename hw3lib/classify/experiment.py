@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from hw3lib.core.files import sweep_leftovers
 from hw3lib.core.kept import Kept
+from hw3lib.core.text import first_line
 from hw3lib.data.labels import Split
 from hw3lib.data.splits import repeated_splits, sample_per_class
 from hw3lib.data.table import digest
@@ -149,7 +150,7 @@ def check_attempt(attempt: Attempt, table: pd.DataFrame, splits: Sequence[Split]
         except (RuntimeError, AssertionError) as error:
             raise Hw3Error(
                 f"attempt {attempt.name!r}: {attempt.arch} does not take images of image_size={attempt.image_size}: "
-                f"{str(error).splitlines()[0]} Use another size or another architecture"
+                f"{first_line(error)} Use another size or another architecture"
             ) from None
 
 

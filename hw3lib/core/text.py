@@ -23,6 +23,11 @@ def plural(number: int, what: str) -> str:
     return what if number == 1 else what + ("es" if what.endswith("s") else "s")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in a line; the name of its class where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def counted(number: int, what: str) -> str:
     """``1 image``, ``2 images``."""
     return f"{number} {plural(number, what)}"

@@ -16,6 +16,7 @@ from torch import nn
 
 from hw3lib.core.files import atomic_path
 from hw3lib.core.saved import load_tensors
+from hw3lib.core.text import first_line
 from hw3lib.errors import Hw3Error
 
 
@@ -182,7 +183,7 @@ class Checkpoint:
         except Exception as error:  # torch raises many kinds for a damaged file
             raise Hw3Error(
                 f"{self.path}: {training.name} cannot go on from this checkpoint "
-                f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); "
+                f"({type(error).__name__}: {first_line(error)}); "
                 "it is damaged or of another training: delete it to start again"
             ) from error
         if kept != given:

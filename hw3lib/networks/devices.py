@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from hw3lib.core.text import first_line
 from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def pick_device(device: str = "auto") -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise Hw3Error(
             f"device={device!r} cannot be used: {reason} Take 'auto', or one that this machine has"
         ) from None

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hw3lib.core.files import expanded
-from hw3lib.core.text import did_you_mean
+from hw3lib.core.text import did_you_mean, first_line
 from hw3lib.errors import Hw3Error
 
 from .backbone import Backbone
@@ -112,10 +112,9 @@ def load(name: str, pretrained: bool) -> TimmBackbone:
     except Exception as error:  # of Hugging Face's client, of timm (no weights for it) and of damaged files: many kinds
         if not pretrained:
             raise
-        why = next(iter(str(error).splitlines()), type(error).__name__)
         raise Hw3Error(
-            f"no weights for {name!r} ({why}). Ways out: run again with a connection to the internet, or put "
-            f"{known}.safetensors into a folder and name that folder in HW3_WEIGHTS"
+            f"no weights for {name!r} ({first_line(error)}). Ways out: run again with a connection to the internet, or "
+            f"put {known}.safetensors into a folder and name that folder in HW3_WEIGHTS"
         ) from None
     if not hasattr(network, "forward_intermediates") or not getattr(network, "feature_info", None):
         raise Hw3Error(f"{name}: timm does not give the outputs of its layers; choose another model")

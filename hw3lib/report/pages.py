@@ -176,7 +176,7 @@ def fit(
             compiler: Any = typst.Compiler(folder / "report.typ")
 
             def pages(room: float, folder: Path = folder, compiler: Any = compiler) -> int:
-                (folder / "room.json").write_text(json.dumps(room))
+                (folder / "room.json").write_text(json.dumps(room), encoding="utf-8")
                 return int(json.loads(compiler.query("<pages>", field="value", one=True)))
 
             low, high = ROOMY, 1.0

@@ -74,7 +74,7 @@ def test_onnx_says_the_same(detector, plates, tmp_path):
 def test_the_page_shows_the_whole_photograph(detector, plates, tmp_path, monkeypatch):
     folder, places = plates
     seen, look = [], Inspector.look
-    monkeypatch.setattr(Inspector, "look", lambda *args: seen.extend(look(*args)) or seen[-1:])
+    monkeypatch.setattr(Inspector, "look", lambda *args, **more: seen.extend(look(*args, **more)) or seen[-1:])
     inspector = Inspector(detector)
     results, maps = scored(detector, folder, tmp_path / "results")
     for name in places:

@@ -34,7 +34,7 @@ def built(tmp_path_factory):
     build = "import hatchling.build as b, sys; print(getattr(b, sys.argv[1])(sys.argv[2]))"
     python("-c", build, "build_sdist", folder, cwd=ROOT)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     python("-c", build, "build_wheel", folder, cwd=folder / f"hw3lib-{__version__}")
     return folder
 

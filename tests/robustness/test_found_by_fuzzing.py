@@ -16,6 +16,7 @@ from PIL import Image
 
 from hw3lib.annotate.formats.voc import read_xml
 from hw3lib.annotate.pictures import image_size
+from hw3lib.anomaly import OnnxDetector
 from hw3lib.core.provenance import file_record
 from hw3lib.core.untrusted import parse, parse_value
 from hw3lib.core.values import number
@@ -215,3 +216,15 @@ def test_a_submitted_notebook_with_half_a_character_is_refused(tmp_path):
     (tmp_path / "a.ipynb").write_text(json.dumps(content))
     with pytest.raises(Hw3Error, match="not a notebook"):
         read_submitted(tmp_path / "a.ipynb")
+
+
+def test_a_library_that_says_nothing_of_its_error_is_named(monkeypatch, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    with pytest.raises(Hw3Error, match=r"cannot be read as an ONNX model \(RuntimeError\)"):
+        OnnxDetector(tmp_path / "a.onnx")

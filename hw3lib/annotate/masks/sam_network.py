@@ -15,6 +15,7 @@ from torch.nn.functional import linear
 
 from hw3lib.annotate.weights import find
 from hw3lib.core.saved import load_tensors
+from hw3lib.core.text import first_line
 from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ def from_hub(name: str) -> SamNetwork:
     except Exception as error:  # the hub's client raises many kinds
         raise Hw3Error(
             f"{name}: cannot be loaded as a SAM from Hugging Face's hub, its cache or a folder of that name "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); check the name and the connection, or take "
+            f"({type(error).__name__}: {first_line(error)[:160]}); check the name and the connection, or take "
             f"{MOBILE_SAM}"
         ) from None
     if report["missing_keys"] or report["mismatched_keys"]:

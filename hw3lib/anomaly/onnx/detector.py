@@ -21,6 +21,7 @@ from hw3lib.anomaly.assembly import Maps, of_images, stacked
 from hw3lib.anomaly.calibration import Calibrated, ChangedDetector, probe_images
 from hw3lib.anomaly.thresholds import silence_few_good_images
 from hw3lib.core import optional
+from hw3lib.core.text import first_line
 from hw3lib.data.pixels.reading import Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
@@ -63,8 +64,7 @@ class OnnxDetector(Calibrated):
         try:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
-            reason = str(error).splitlines()[0]
-            raise Hw3Error(f"{file}: cannot be read as an ONNX model ({reason}); export it again") from None
+            raise Hw3Error(f"{file}: cannot be read as an ONNX model ({first_line(error)}); export it again") from None
         try:
             found = self._session.get_modelmeta().custom_metadata_map
             kept = {key.removeprefix(PREFIX): json.loads(text) for key, text in found.items() if key.startswith(PREFIX)}
@@ -92,7 +92,7 @@ class OnnxDetector(Calibrated):
         try:
             self.compare_probe(probe_images(self.image_size))
         except Exception as error:  # as above
-            raise Hw3Error(f"{file}: cannot be run ({str(error).splitlines()[:1]}); export it again") from None
+            raise Hw3Error(f"{file}: cannot be run ({first_line(error)}); export it again") from None
         if self.changed_:
             warnings.warn(f"{file}: {self.changed_}", ChangedDetector, stacklevel=2)
 

@@ -29,6 +29,7 @@ from hw3lib.anomaly.registry import load
 from hw3lib.anomaly.thresholds import silence_few_good_images
 from hw3lib.core import optional
 from hw3lib.core.files import atomic_path, human_bytes
+from hw3lib.core.text import first_line
 from hw3lib.errors import Hw3Error
 
 from .detector import FORMAT, PREFIX, OnnxDetector
@@ -157,7 +158,7 @@ def _write(graph: _Finished, detector: Detector, file: Path) -> int:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = first_line(error.__cause__ or error)
         raise Hw3Error(
             f"{detector.name} cannot be exported to ONNX: torch cannot write its network as a graph ({reason}); take "
             "another architecture, or use the detector's folder"

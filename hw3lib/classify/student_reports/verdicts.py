@@ -14,6 +14,7 @@ from sklearn.utils import resample
 from hw3lib.classify.attempts import Attempt
 from hw3lib.classify.result import Result
 from hw3lib.core.intervals import holm
+from hw3lib.core.text import first_line
 from hw3lib.data.labels import Split
 from hw3lib.data.splits import repeated_splits
 from hw3lib.errors import Hw3Error
@@ -114,7 +115,7 @@ def missing_weights(attempts: Iterable[Attempt]) -> dict[str, str]:
         try:
             backbones.load(arch)
         except Hw3Error as error:
-            missing[arch] = str(error).splitlines()[0].removesuffix(" Three ways out:")
+            missing[arch] = first_line(error).removesuffix(" Three ways out:")
     return missing
 
 
