@@ -15,7 +15,7 @@ UV := $(shell command -v uv 2>/dev/null)
 RUN = .venv/bin/python
 PIP = $(if $(UV),uv pip install --compile-bytecode --python $(RUN),$(RUN) -m pip install)
 INDEX = $(if $(UV),$(TORCH:%=--torch-backend %),$(TORCH:%=--extra-index-url https://download.pytorch.org/whl/%))
-PYTEST = OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist
+PYTEST = OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --no-loadscope-reorder --dist
 # A stamp is written when an installation has come to its end, so that one that was interrupted is repeated.
 READY := .venv/.installed$(subst $() ,,$(patsubst %,-%,$(NAMES) $(TORCH)))
 DEV := $(READY)-dev

@@ -106,7 +106,7 @@ def test_test_installs_all_lints_and_ends_with_the_notebooks(checkout):
     )
     assert len([call for call in calls if "deptry" in call]) == 2
     assert data == "[-m][hw3lib.cli][data][get][synthetic/bottle]"
-    assert tests == "[-m][pytest][-n][3][--dist][loadfile]" and "[--nbval-lax]" in notebooks
+    assert tests == "[-m][pytest][-n][3][--no-loadscope-reorder][--dist][loadfile]" and "[--nbval-lax]" in notebooks
     assert checkout.calls("course") == [COURSE], "what tests need includes what the course needs"
 
 
