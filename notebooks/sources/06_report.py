@@ -100,9 +100,9 @@ words = made.words if made else {}
 limits = made.limits if made else {}
 print("at most three pages:", made is None or made.pages <= 3)
 print("within the words allowed:", all(words[number] <= limit for number, limit in limits.items()))
-outcome("pages of the report", str(made.pages) if made else None)
 
 # %%
+outcome("pages of the report", str(made.pages) if made else None)
 for number, count in words.items():
     print(f"question {number}: {count} words" + (f" of {limits[number]}" if number in limits else ""))
 for what in made.missing if made else missing:
