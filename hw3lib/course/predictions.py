@@ -29,9 +29,10 @@ import pandas as pd
 from hw3lib.core.files import clear_write_errors
 from hw3lib.core.intervals import wilson_interval
 from hw3lib.core.text import counted
+from hw3lib.core.translation import CHAPTERS
 from hw3lib.errors import Hw3Error
 
-from .exercises import CHAPTERS, tell
+from .exercises import tell
 
 FILE = "predictions.jsonl"  # in the student's folder
 _COIN = 0.25  # Brier score of whoever is 50 % sure of everything
