@@ -35,7 +35,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     Shares are per cent, differences of them percentage points, other figures have three digits. A column that is
     followed by its limits, named ``...low`` and ``...high``, takes them in: ``69.3 % (53.8 to 81.4)``.
     """
-    columns = {}
+    columns: dict[str, list[object]] = {}
     for at, name in enumerate(map(str, table.columns)):
         limits = [str(each) for each in table.columns[at + 1 : at + 3]]
         if [each[-3:] for each in limits] == ["low", "igh"]:

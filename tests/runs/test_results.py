@@ -87,7 +87,7 @@ def test_a_figure_is_in_the_language_here_where_a_font_has_it(run, tmp_path, mon
     names = [label.get_text() for label in bars.get_yticklabels()]
     shown = [picture.get_title(), bars.get_xlabel(), *names, bars.get_legend().get_texts()[0].get_text()]
     english = ["true: dent\nsaid: good", "image AUROC (95 % interval)", "PaDiM", "k-nearest neighbours", "median"]
-    chinese = ["實際：dent\n判為：良品", "影像 AUROC（95 % 區間）", "PaDiM", "k 近鄰", "中位數"]
+    chinese = ["真實：dent\n判為：良品", "影像 AUROC（95 % 區間）", "PaDiM", "k 近鄰", "中位數"]
     assert shown == (chinese if fonts else english)
     assert [bar.get_width() for bar in bars.patches] == [3, 5] and bars.get_yticks().tolist() == [0, 1]
     with Image.open(tmp_path / "out/figures/both.png") as file:
