@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from . import optional
-from .translation import COMMANDS, ENGLISH, here, tell
+from .translation import COMMANDS, ENGLISH, here, tell, tell_label
 
 # Fonts with Chinese characters of Linux, Windows and macOS, traditional ones first; matplotlib brings none along.
 CHINESE_FONTS = (
@@ -83,10 +83,10 @@ def tell_figure(figure: Figure) -> None:
     figure.draw_without_rendering()  # which names the ticks
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         names = [label.get_text() for label in axis.get_majorticklabels()]
-        if (told := [tell(name, language=language) for name in names]) != names:
+        if (told := [tell_label(name, language) for name in names]) != names:
             axis.set_ticks(axis.get_majorticklocs(), told)
     for text in figure.findobj(Text):
-        text.set(text=tell(text.get_text(), language=language))
+        text.set(text=tell_label(text.get_text(), language))
 
 
 def pretty(name: str) -> str:

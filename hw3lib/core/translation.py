@@ -138,6 +138,16 @@ def tell(text: str, *names: str, language: str | None = None) -> str:
     return found
 
 
+def tell_label(text: str, language: str) -> str:
+    """A text of a figure; lines that were broken for English are told as one where it is not known otherwise."""
+    lines, letters = text.split("\n"), sum(map(str.isalpha, text))
+    one = " ".join(lines)
+    known = [_taken_apart(line, language, SHOWN)[0][0] >= sum(map(str.isalpha, line)) for line in lines]
+    if len(lines) > 1 and not all(known) and _taken_apart(one, language, SHOWN)[0][0] >= letters:
+        return message(one, language, *SHOWN)
+    return tell(text, language=language)
+
+
 def say(*values: object, width: int = 0) -> None:
     """Print as :func:`print` does, in the language here; in English a paragraph in lines of ``width`` characters."""
     text = " ".join(map(str, values))

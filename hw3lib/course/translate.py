@@ -53,7 +53,8 @@ _JOINED = (  # what joins others, and single words in sentences and tables
     *("{0} epochs", "{0} at rate {1}", "batches of {0}", "then {0} at {1}", "{0} on {1}", "{0} need {1}"),
     *("{0} needs {1}", "True", "False", "held", "refuted", "equivalent", "helps", "hurts", "nothing", "Anomalous"),
     *("head", "medium", "tail", "head {0}", "medium {0}", "tail {0}", "method", "all", "keep", "unsure", "train"),
-    *("test", "images", "class", "attempt", "hits", "misses", "wrong", "baseline", "as photographed"),
+    *("test", "images", "class", "attempt", "hits", "misses", "wrong", "baseline", "as photographed", "as it is"),
+    *("turned {0}", "mirrored"),
 )
 _CALLS = {"nothing", "set_title", "set_ylabel", "set_xlabel", "text", "annotate", "legend", "zip", "_unit_axes"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from hw3lib.core.intervals import Interval
@@ -55,6 +56,10 @@ def _interval(name: str, value: float, low: float, high: float) -> str:
 def _cell(name: str, value: object) -> object:
     if isinstance(value, str):
         return tell(value)
+    if isinstance(value, bool | np.bool_):
+        return tell(str(value))
     if not isinstance(value, float):
         return value
-    return "" if pd.isna(value) else f"{100 * value:.1f} %" if name in _SHARES else f"{value:.3g}"
+    if name in _SHARES and not pd.isna(value):
+        return f"{100 * value:.1f} %"
+    return "" if pd.isna(value) else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -240,7 +240,7 @@ def test_what_chapters_and_commands_print_is_in_the_language_here(tmp_path, monk
     say("every parent pair is of one class:", True)
     say("On /a. Its lead over PaDiM and isolation forest is not significant.")
     assert capsys.readouterr().out == (
-        "所有影像的不平衡比：3.2\n每對父代都屬同一類：是\n根據/a。它領先 PaDiM 與 隔離森林，但不顯著。\n"
+        "所有影像的不平衡比：3.2\n每對父代都屬同一類：是\n根據 /a。它領先 PaDiM 與 隔離森林，但不顯著。\n"
     )
     assert main(["grade", str(tmp_path / "none")]) == 2
     assert (

@@ -78,9 +78,11 @@ def test_a_figure_is_in_the_language_here_where_a_font_has_it(run, tmp_path, mon
     picture.set_title("true: dent\nsaid: good")
     bars.barh([0, 1], [3, 5], label="median")
     bars.set(yticks=[0, 1], yticklabels=["PaDiM", "k-nearest neighbours"], xlabel="image AUROC (95 % interval)")
+    bars.set_title("whole image, equal\nbudget: 69%")
     bars.legend()
     if fonts:
         run.figure(figure, "both")
+        assert bars.get_title() == "整張影像，預算相同：69%", "lines were broken for English"
     else:
         with pytest.warns(MissingFont, match="圖以英文呈現.*fonts-noto-cjk"):
             run.figure(figure, "both")
