@@ -76,7 +76,7 @@ def locally_aware(maps: Sequence[torch.Tensor], grid: int = 0, most: int | None 
     return torch.cat([_resized(m, size) for m in averaged], 1)
 
 
-def read_patches(backbone: Backbone, layers: Sequence[str], images: torch.Tensor) -> torch.Tensor:
+def read_patches(backbone: Backbone, layers: list[str], images: torch.Tensor) -> torch.Tensor:
     """:func:`locally_aware` features of images, of the grid of the second stage, at most :data:`PATCHES` each way.
 
     Args:
