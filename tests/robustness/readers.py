@@ -603,7 +603,7 @@ _ALL = (
         "kept arrays", lambda f: np.savez(put(f / "0/kept.npz", b""), a=np.ones((2, 3)), b=np.ones(4)), _read_outcome, 4
     ),
     Reader("ONNX detectors", files({"detector.onnx": _onnx()}), _read_onnx),
-    Reader("runs, for the report", lambda f: make_run(f / "0"), _report, 2),
+    Reader("runs, for the report", lambda f: make_run(f / "0"), _report),
     Reader("runs, compared", _runs, _compare, 0.8),
     Reader("sweeps' files", _texts("s.yaml", _SPEC), _read_spec, 0.5, pipes=False),
     Reader("sweeps' tables", _tables, load),
