@@ -83,21 +83,6 @@ class Instance:
         return self.x, self.y, self.x + self.crop.shape[1], self.y + self.crop.shape[0]
 
 
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Points on a defect of one image, of which no more is known.
-
-    Attributes:
-        row: position of the image in the table.
-        defect: class.
-        points: float ``(n, 2)``: x and y in pixels.
-    """
-
-    row: int
-    defect: str
-    points: np.ndarray
-
-
 @dataclass(frozen=True)
 class Dropped:
     """A component that was left out because it is smaller than the smallest area asked for."""
@@ -240,15 +225,6 @@ def read_instances(table: pd.DataFrame, *, min_area: int = 1, whole: bool = Fals
             kept.append(Instance(row, label, x, y, crop, sizes[row]))
     kept, dropped = sorted(kept, key=lambda i: i.row), sorted(dropped, key=lambda d: d.row)
     return Instances(kept, dropped, min_area, masked.smoothed)
-
-
-def read_points(table: pd.DataFrame) -> list[Points]:
-    """The points of a table's images in its category's ``annotations.json``, in the table's order.
-
-    Raises:
-        Hw3Error: as :func:`hw3lib.data.regions.annotations.annotations_of`.
-    """
-    return [Points(a.row, a.label, np.array(a.points)) for a in annotations_of(table) if a.points]
 
 
 def from_maps(

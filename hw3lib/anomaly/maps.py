@@ -14,6 +14,7 @@ from .calibration import ColourScale
 
 COLOURS = "inferno"
 _OUTLINE = (255, 230, 0)
+_OPACITY = 0.8  # of the brightest colour
 
 
 def upsample(maps: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
@@ -47,7 +48,6 @@ def overlay(
     anomaly_map: np.ndarray,
     scale: ColourScale,
     threshold: float | None = None,
-    strength: float = 0.8,
 ) -> np.ndarray:
     """An image with its map in colours over it; where the map is dark the image is left as it is.
 
@@ -56,13 +56,12 @@ def overlay(
         anomaly_map: float ``(h, w)``; brought to the image's resolution.
         scale: see :attr:`hw3lib.anomaly.Detector.scale_`.
         threshold: with it, the border of what lies above is drawn in yellow on black.
-        strength: opacity of the brightest colour, 0 to 1.
 
     Returns:
         uint8 ``(H, W, 3)``.
 
     Raises:
-        Hw3Error: another dtype or shape, NaN, a scale of no width, or a strength outside 0 to 1.
+        Hw3Error: another dtype or shape, NaN, or a scale of no width.
     """
     import matplotlib  # for one table of colours
 
@@ -71,12 +70,12 @@ def overlay(
         raise Hw3Error(f"image: found {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
     if np.ndim(anomaly_map) != 2 or not np.isfinite(anomaly_map).all():
         raise Hw3Error(f"anomaly_map: found shape {np.shape(anomaly_map)}, expected (h, w) without NaN and infinity")
-    if not scale.high > scale.low or not 0 <= strength <= 1:
-        raise Hw3Error(f"scale={scale}, strength={strength}: expected low < high, and a strength of 0 to 1")
+    if not scale.high > scale.low:
+        raise Hw3Error(f"scale={scale}: expected low < high")
     full = upsample(anomaly_map, image.shape[:2])
     share = scale.share(full)
     colours = matplotlib.colormaps[COLOURS](share)[..., :3] * 255
-    opacity = (strength * share)[..., None]
+    opacity = (_OPACITY * share)[..., None]
     result = np.round((1 - opacity) * image + opacity * colours).astype(np.uint8)
     if threshold is not None:
         line = contour(full, threshold)

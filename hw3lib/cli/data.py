@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from hw3lib.annotate.imports.registry import SOURCES
 from hw3lib.cli.options import PROFILES, Data, command, group, option
+from hw3lib.data.pixels.reading import FITS
 
 Root = Annotated[
     str | None, option("folder to put it in (default: $HW3_DATA, then data/)", "--data", "--out", metavar="DIR")
@@ -164,9 +165,7 @@ def settings(
     range: Annotated[
         tuple[float, ...] | None, option("pixel values that are black and white", nargs=2, metavar=("LOW", "HIGH"))
     ] = None,
-    fit: Annotated[
-        str | None, option("how a photograph becomes a square for a network", choices=("stretch", "pad", "tile"))
-    ] = None,
+    fit: Annotated[str | None, option("how a photograph becomes a square for a network", choices=FITS)] = None,
     groups: Annotated[
         str | None,
         option(

@@ -46,6 +46,12 @@ def course_folder() -> Path:
     return installed if installed.is_dir() else (checkout() or project_root()) / "notebooks"
 
 
+def weights_folder() -> Path | None:
+    """The folder ``HW3_WEIGHTS``, where published weights are looked for first; None where none is named."""
+    named = os.environ.get("HW3_WEIGHTS")
+    return expanded(named) if named else None
+
+
 def data_roots(data: str | Path | None = None) -> list[Path]:
     """Folders that may hold categories, in search order: ``data``, ``HW3_DATA``, ``data/`` of the project.
 

@@ -246,3 +246,15 @@ def test_metadata_of_another_size_than_the_model_takes_are_refused(exported, tmp
     onnx.save(model, tmp_path / "large.onnx")
     with pytest.raises(Hw3Error, match=r"large\.onnx: its metadata are not those of a detector .*image_size=1000000"):
         OnnxDetector(tmp_path / "large.onnx")
+
+
+def test_a_library_that_says_nothing_of_its_error_is_named(monkeypatch, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    with pytest.raises(Hw3Error, match=r"cannot be read as an ONNX model \(RuntimeError\)"):
+        OnnxDetector(tmp_path / "a.onnx")

@@ -272,3 +272,11 @@ def test_a_run_on_another_category_than_the_one_asked_for_is_no_report(small_run
         build(small_run, tmp_path / "out", category="nuts")
     assert not (tmp_path / "out").exists()
     assert build(small_run, tmp_path / "out", category="bolts").category == "bolts"
+
+
+def test_a_figure_beyond_all_floats_is_refused_in_a_report(tmp_path):
+    (tmp_path / "01").mkdir()
+    (tmp_path / "01/metrics.json").write_text(json.dumps({"category": "a", "images": 10**400}))
+    run = Run(tmp_path)
+    with pytest.raises(Hw3Error, match="expected a number"):
+        run.mark("01/metrics.json", "/images", ".1f", 100.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .style import BLUE, GREY, ORANGE
+from hw3lib.core.fonts import BLUE, GREY, ORANGE
 
 
 def drift(scores: np.ndarray, levels: np.ndarray, limit: float, threshold: float, alarm: int | None = None) -> Figure:
