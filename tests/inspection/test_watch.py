@@ -20,7 +20,7 @@ from hw3lib.inspection import watch as module
 from hw3lib.inspection.watch import watch
 from tests.helpers.launched_watch import Bright
 
-KILLS = int(os.environ.get("HW3_WATCH_KILLS", "3"))
+KILLS = int(os.environ.get("HW3_KILLS", "2"))
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_file_that_is_still_being_written_waits(bright, tmp_path):
 
 
 def test_killed_at_random_moments_nothing_is_lost_and_nothing_twice(tmp_path):
-    """``HW3_WATCH_KILLS`` says how often; photographs come all the while."""
+    """``HW3_KILLS`` says how often; photographs come all the while."""
     place, out, draw, stop = tmp_path / "in", tmp_path / "out", random.Random(0), threading.Event()
     place.mkdir()
 
