@@ -137,14 +137,21 @@ def _coming(
                     del first[key]
                     yield key, row, regions, time.time() - key[2] / 1e9, len(first)
             if len(ready) <= _BATCH:
-                _wait(folder, TICK if first else EVERY)
+                _wait(folder, TICK if any(seconds < WHOLE for seconds in waited.values()) else EVERY)
 
 
 def _wait(folder: Path, seconds: float) -> None:
     """So long, or until a file has come into the folder itself, which changes the folder's own time."""
-    until, before = time.monotonic() + seconds, folder.stat().st_mtime_ns
-    while time.monotonic() < until and folder.stat().st_mtime_ns == before:
+    until, before = time.monotonic() + seconds, _changed(folder)
+    while time.monotonic() < until and _changed(folder) == before:
         time.sleep(TICK)
+
+
+def _changed(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:  # out of reach for a while
+        return 0
 
 
 def _is_whole(path: Path) -> bool:
