@@ -27,6 +27,7 @@ from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.intervals import Interval, Kind, corrected_interval
 from hw3lib.core.text import counted, listed, percent
 from hw3lib.data.folders.find import is_category
+from hw3lib.data.groups import GROUP
 from hw3lib.data.pixels.reading import PLAIN, Reading, shared_reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import load_folder
@@ -37,6 +38,7 @@ from .photographs import good_photographs, with_groups
 
 _PARTS = (8, 4, 2, 1)  # what is learned from: an eighth, ...
 _JUDGED = 0.25  # of the good products
+_FEWEST = 3  # labelled products of a type: one judges, and the others are one doubling
 _RATES = (0.05, 0.02, 0.01, 0.005, 0.001)
 
 FIGURES = {
@@ -155,8 +157,8 @@ def plan(
     said = _say(table, gains.mean(0), doubling, len(products), draws, bool(len(bad)), false_alarm_rate)
     _write(table, name, FIGURES[name], "good products learned from", out, plot, echo)
     curve_of_types, more = None, Interval()
-    if types and len(np.unique(own[bad])) > 1 and is_category(expanded(place)):
-        curve_of_types, more, words = _types(place, images.reading or PLAIN, draws, seed, progress, echo)
+    if types and len(bad):
+        curve_of_types, more, words = _types(expanded(place), images.reading or PLAIN, draws, seed, progress, echo)
         said += words
     if curve_of_types is not None:
         places = [path and expanded(path).with_stem(f"{expanded(path).stem}-types") for path in (out, plot)]
@@ -185,24 +187,20 @@ def _types(
     place: str | Path, reading: Reading, draws: int, seed: int, progress: bool, echo: Echo
 ) -> tuple[pd.DataFrame | None, Interval, list[str]]:
     """The curve over labelled defects, what its last doubling brought, and both in sentences."""
-    try:
-        known = learn_types(place, reading, seed, progress, echo)
-    except Hw3Error as error:
-        return None, Interval(), [f"No curve over labelled defects: {error}"]
-    sizes, found, counts = known.learning_curve(draws, seed, progress)
-    if len(sizes) < 2:
-        each = [f"{name} {count}" for name, count in zip(known.classes, known.counts, strict=True)]
-        return (
-            None,
-            Interval(),
-            [f"No curve over labelled defects: found {listed(each)}; expected 3 of 2 types or more"],
-        )
-    shares = [corrected_interval(found[:, at], *counts, kind="share") for at in range(len(sizes))]
-    table = pd.DataFrame([{"products": n, **share.columns("accuracy")} for n, share in zip(sizes, shares, strict=True)])
-    gains = np.diff(found, axis=1)
-    last = corrected_interval(gains[:, -1], *counts, kind="difference")
+    table = load_folder(place, find_range=False)
+    defects = table[table["is_defect"]]
+    counts = (defects[GROUP] if GROUP in defects else defects["image"]).groupby(defects["defect"]).nunique()
+    if (counts > 1).sum() < 2 or counts[counts > 1].min() < _FEWEST:  # those of one alone are left out
+        found = listed([f"{name} {count}" for name, count in counts.items()])
+        return None, Interval(), [f"No curve over labelled defects: found {found}; expected {_FEWEST} of 2 types each."]
+    known = learn_types(place, reading, seed, progress, echo)
+    sizes, right, judged = known.learning_curve(draws, seed, progress)
+    shares = [corrected_interval(right[:, at], *judged, kind="share") for at in range(len(sizes))]
+    curve = pd.DataFrame([{"products": n, **share.columns("accuracy")} for n, share in zip(sizes, shares, strict=True)])
+    gains = np.diff(right, axis=1)
+    last = corrected_interval(gains[:, -1], *judged, kind="difference")
     said = [f"{n} labelled of each type: types recognised {s.percent()}" for n, s in zip(sizes, shares, strict=True)]
-    return table, last, [*said, _more("the recognition of types", gains.mean(0), last, last.points(), "points", draws)]
+    return curve, last, [*said, _more("the recognition of types", gains.mean(0), last, last.points(), "points", draws)]
 
 
 def _more(what: str, gains: np.ndarray, last: Interval, text: str, unit: str, draws: int) -> str:

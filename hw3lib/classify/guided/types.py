@@ -202,12 +202,11 @@ class DefectTypes(Recognition):
 
         Returns:
             The numbers of products of each type; the balanced accuracy, float ``(draws, numbers)``; the numbers of
-            products that taught last and that judged. No number where a type has fewer than three products, or there
-            is one type.
+            products that taught last and that judged. There must be two types or more, of two products or more.
         """
         least, parts = min(self.counts), self._kernel.parts()
         apart = max(1, round(_JUDGED * least))
-        sizes = [2**i for i in range(16) if 2**i <= least - apart] if least > 2 and len(self.classes) > 1 else []
+        sizes = [2**i for i in range(16) if 2**i <= least - apart]
         views = [part.reshape(-1, len(self.labels), part.shape[-1]) for part in parts]
         found = np.zeros((draws, len(sizes)))
         with tqdm(total=found.size, desc="types of defects", unit="fit", disable=not progress) as bar:
@@ -221,7 +220,7 @@ class DefectTypes(Recognition):
                     right = self._predicted(views, np.flatnonzero(taught), test, seed) == self.labels[test]
                     found[draw, at] = np.mean([right[self.labels[test] == c].mean() for c in range(len(orders))])
                     bar.update()
-        return sizes, found, (len(self.classes) * max(sizes, default=0), len(self.classes) * apart)
+        return sizes, found, (len(self.classes) * sizes[-1], len(self.classes) * apart)
 
     def describe(self, image: np.ndarray) -> list[np.ndarray]:
         """Features of an image, uint8 ``(H, W, 3)``, float32 ``(1, features)`` a part."""
