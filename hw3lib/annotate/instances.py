@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from scipy import ndimage
 
 from hw3lib.anomaly.maps import upsample
 from hw3lib.core.text import counted
 from hw3lib.data.regions.annotations import annotations_of
 from hw3lib.data.regions.masks import read_regions
-from hw3lib.data.regions.shapes import Region, merged
-from hw3lib.data.statistics import EIGHT_CONNECTED
+from hw3lib.data.regions.shapes import EIGHT_CONNECTED, Region, merged
 from hw3lib.errors import Hw3Error
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNKNOWN = "defect"  # the class of what an anomaly map finds: it says where, not what
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from hw3lib import __version__
 from hw3lib.cli.options import Command, examples_text
 from hw3lib.core import machine
+from hw3lib.core.provenance import package_version
 from hw3lib.errors import Hw3Error
 
 # In the order of the help. Each is a Command of this name in a module of this name, which imports what is heavy
@@ -21,6 +22,7 @@ COMMANDS = (
     *("start", "grade", "doctor", "data"),
 )
 
+RUNTIME = "hw3lib-runtime"  # the same modules with fewer packages, see runtime/pyproject.toml
 EXAMPLES = ("hw3 doctor", "hw3 run", "hw3 run 1 2 --category bottle --data ~/mvtec_ad", "hw3 data list")
 
 
@@ -41,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "debug" in options:
             raise
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if "debug" in options or package_version(RUNTIME) == "missing":
+            raise
+        print(f"error: this needs {error.name}, which {RUNTIME} does without: pip install hw3lib", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted{options.command.interrupted}", file=sys.stderr)

@@ -48,6 +48,13 @@ from hw3lib.errors import Hw3Error
 if TYPE_CHECKING:
     from tests.robustness.writers import Writer
 
+# Watch, review, update and serve, killed under load: CI kills each twice.
+LINE = (
+    "tests/inspection/test_watch.py::test_killed_at_random_moments_nothing_is_lost_and_nothing_twice",
+    "tests/inspection/test_review.py::test_killed_at_any_moment_no_answer_is_lost_or_there_twice",
+    "tests/inspection/test_update.py::test_killed_at_any_moment_there_is_the_version_before_or_after",
+    "tests/inspection/test_serve_killed.py::test_who_asks_a_server_that_is_killed_hears_of_it_and_asks_again",
+)
 FORK = multiprocessing.get_context("fork")
 LIMIT, UMASK = 120.0, 0o027  # seconds after which a writer hangs; permissions
 REASONS = {"full": ("the disk is full", "Not enough space", "ulimit -f"), "refused": ("permission denied",)}
@@ -283,7 +290,13 @@ def main() -> int:
     parser.add_argument("--writers", nargs="+", choices=WRITERS, default=list(WRITERS))
     parser.add_argument("--kill", nargs="*", choices=WRITERS, help="kill these alone (default: all of the table)")
     parser.add_argument("--refuse", nargs="*", choices=WRITERS, help="refuse these alone (default: all)")
+    parser.add_argument(
+        "--line", type=int, metavar="N", help="kill watch, review, update and serve so often, shared out, and no writer"
+    )
     chosen = parser.parse_args()
+    if chosen.line:
+        kills = {**os.environ, "HW3_KILLS": str(-(-chosen.line // len(LINE)))}
+        return subprocess.run([sys.executable, "-m", "pytest", "-v", *LINE], env=kills).returncode
     killed = chosen.writers if chosen.kill is None else chosen.kill
     weights = [WRITERS[name].kills for name in killed]
     chances = random.Random(chosen.seed).choices(killed, weights, k=chosen.count) if killed else []

@@ -37,19 +37,20 @@ def drift(scores: np.ndarray, levels: np.ndarray, limit: float, threshold: float
     return figure
 
 
-def learning_curve(table: pd.DataFrame, name: str, label: str) -> Figure:
-    """A figure over the number of good products that were learned from, with its intervals.
+def learning_curve(table: pd.DataFrame, name: str, label: str, what: str) -> Figure:
+    """A figure over the number of products that were learned from, with its intervals.
 
     Args:
         table: of :class:`hw3lib.inspection.plan.Plan`.
         name: column of the figure.
         label: what it is.
+        what: of products.
     """
     figure, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
     x, y = table["products"], table[name]
     low, high = (table[f"{name}_{end}"].fillna(y) for end in ("low", "high"))
     axes.errorbar(x, y, [y - low, high - y], color=BLUE, marker="o", capsize=3)
     axes.set_xscale("log", base=2)
-    axes.set(xlabel="good products learned from", ylabel=label, xticks=x, xticklabels=x)
+    axes.set(xlabel=what, ylabel=label, xticks=x, xticklabels=x)
     axes.minorticks_off()
     return figure
