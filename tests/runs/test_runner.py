@@ -355,7 +355,7 @@ def test_the_longest_starts_first_and_results_of_one_folder_wait_for_each_other(
     assert side_by_side._ready(steps, [1, 4, 3, 2, 0], []) == [1, 0]  # in the order given
     assert side_by_side._ready(steps, [4, 3, 2], [1]) == []
     assert side_by_side._ready(steps, [4, 3, 2], [0]) == [2]
-    assert side_by_side._ready(steps, [4, 3], []) == [3]  # what comes later is not waited for
+    assert side_by_side._ready(steps, [4, 3], []) == [3]  # they read each other
     assert side_by_side._ready(steps, [4], []) == [4]
 
 
