@@ -169,8 +169,9 @@ print(f"{given.sum()} of {shift} answered: {given.to_dict()}")
 # ## Learn on
 #
 # Photographs that were confirmed to be good join the memory and the threshold's scores, without a new fit. But who says
-# that this is better? A third of the answers teaches nothing, ever: it compares the version before with the one after,
-# and a version that is worse beyond chance (McNemar's exact test) is not taken.
+# that this is better? Three in ten answers teach nothing, ever: they compare the version before with the one after, and
+# a version that is worse beyond chance (McNemar's exact test) is not taken. On the line of a real category the same
+# products come along again, so that what it gains there is more than on new ones.
 
 # %%
 said: list[str] = []
@@ -195,9 +196,9 @@ every = run.table(pd.concat([first, rest]).drop(columns=["file", "reason"]), "ph
 run.figure(plots.inspection.scores(every, line.unseen), "scores")
 
 # %% [markdown]
-# **Why** scores rise before anything is stopped: the threshold lies above what good products showed in good light, and
-# the first per cent of light lost is less than what distinguishes two products. **Why** they then rise together: all
-# products lose the same light.
+# **Why** scores can rise before anything is stopped: the threshold lies above what good products showed in good light,
+# and the first per cent of light lost is less than what distinguishes two products. **Why** they need not rise at all:
+# where good products differ much in light, as pieces of carpet do, a darker one lies among those that are remembered.
 #
 # What was said of the defects, in all shifts, and how much of each type was stopped:
 
@@ -440,7 +441,7 @@ checks.drift_alarm(step)
 # ## Summary
 #
 # An inspector is never finished: it stops, a person answers, it learns on, and what judges it never teaches it. What
-# it says of types is a set, and an empty one is an answer. Drift shows in what passes, dozens of photographs before it
-# shows in what is stopped, and the time between false alarms is chosen beforehand.
+# it says of types is a set, and an empty one is an answer. Drift shows in what passes, often dozens of photographs
+# before it shows in what is stopped, and the time between false alarms is chosen beforehand.
 #
 # **Next:** `06_report` reads this run, too; or begin with photographs of your own: `hw3 inspect fit FOLDER`.

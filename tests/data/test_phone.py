@@ -41,7 +41,7 @@ def test_corners_are_dark_and_no_two_are_lit_or_placed_alike():
     ]
     for one in shown:
         assert one[50:70, 70:90].mean() > 1.1 * one[:10, :10].mean()
-        assert 1 < one[50:70, 70:90, 1].std() < 5  # noise
+        assert 0.6 < one[50:70, 70:90, 1].std() < 5  # noise
     warmth = [one[..., 0].mean() / one[..., 2].mean() for one in shown]
     assert 0.01 < np.std(warmth) < 0.06
     edge = np.zeros((200, 200, 3), np.uint8)
