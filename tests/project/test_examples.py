@@ -69,11 +69,6 @@ def test_inspect_phone_photographs(example, tmp_path):
     assert len(list((tmp_path / "phone").rglob("*.jpg"))) == 20
 
 
-def test_inspect_a_category_that_is_there(example, data):
-    out = example("inspect_phone_photographs", str(data / "widget"))
-    assert re.search(r"^again: \d+ of 24 defects and \d+ of 12 good stopped$", out, re.M)
-
-
 def test_compare_attempts(example):
     out = example("compare_attempts")
     assert re.search(r"gain [+-]\d+\.\d points \([+-]\d+\.\d to [+-]\d+\.\d\)", out)
