@@ -15,7 +15,7 @@ from .calibration import ColourScale
 
 _OUTLINE = (255, 230, 0)
 _OPACITY = 0.8  # of the brightest colour
-# Matplotlib's colours of that name, for machines without it.
+# Matplotlib's colours "inferno", for machines without it.
 _INFERNO = np.frombuffer(
     base64.b85decode(
         "000C500jX71_1#G0s#sF0t^BI4g&%Z1OpNT0~7@W7X}0w2L&4l1sw?n9|{K|3kM_&2qp~(DGmuM5D6_23NR81G879m6$>{O3pp4JJQ)l=8w^1l3_"
