@@ -166,9 +166,8 @@ class Threshold:
             "raise a false alarm as long as production looks like those images"
         )
         if self.likely_rate is not None:
-            words += (
-                f"; with {percent(CONFIDENCE)} confidence this threshold raises at most {percent(self.likely_rate)}"
-            )
+            likely = percent(self.likely_rate)
+            words = f"{words}; with {percent(CONFIDENCE)} confidence this threshold raises at most {likely}"
         return words
 
     def _images(self) -> str:

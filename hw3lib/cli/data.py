@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hw3lib.annotate.imports.registry import SOURCES
-from hw3lib.cli.options import PROFILES, Data, command, group, option
+from hw3lib.cli.options import PROFILES, Data, command, group, option, say
 from hw3lib.data.pixels.reading import FITS
 
 Root = Annotated[
@@ -104,7 +104,7 @@ def check(category: Annotated[str, option("for example bottle")], *, data: Data 
     from hw3lib.data.table import load_table
 
     report = check_category(load_table(find_root(category, data), category, strict=False))
-    print(report.summary())
+    say(report.summary())
     return 0 if report.ok else 1
 
 
@@ -144,8 +144,8 @@ def import_(
     from hw3lib.annotate.imports import import_category
 
     done = import_category(source, out, format=format, images=images, several=several, unlabelled=unlabelled, link=link)
-    print(done.summary())
-    print(f"\nfrom {SOURCES[done.format].text}\ncategory: {out}")
+    say(done.summary())
+    say(f"\nfrom {SOURCES[done.format].text}\ncategory: {out}")
     return 0
 
 
@@ -200,11 +200,11 @@ def settings(
             names = find_groups(table["image"].tolist(), groups, folder, readings_of(table))
         print(write_settings(folder, found))
         if names is not None:
-            print(f"{counted(len(names), 'image')} of {counted(len(set(names)), 'product')}")
+            say(f"{counted(len(names), 'image')} of {counted(len(set(names)), 'product')}")
     for name, value in found.said().items():
-        print(f"{name}: {value}")
+        say(f"{name}: {value}")
     if not found.said():
-        print("as the folders say, nothing else")
+        say("as the folders say, nothing else")
     return 0
 
 

@@ -32,5 +32,5 @@ def grade(
     where = Path(out) if out else Path(folder) / "grades.csv"
     board = where.with_name("leaderboard.html")
     made = [str(path) for path in (where, where.parent / "feedback", board) if path.exists()]
-    print(f"{len(grades)} submissions graded, {broken} of them broken: {', '.join(made)}")
+    say(f"{len(grades)} submissions graded, {broken} of them broken: {', '.join(made)}")
     return 0

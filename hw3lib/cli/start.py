@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from hw3lib.cli.options import Language, command, option
+from hw3lib.cli.options import Language, command, option, say
 
 
 @command(
@@ -10,15 +10,13 @@ from hw3lib.cli.options import Language, command, option
     "hw3 start my-course",
     "hw3 start my-course --language zh-TW",
 )
-def start(
-    folder: Annotated[str, option("made if it is not there", metavar="DIR")], *, language: Language = "en"
-) -> int:
+def start(folder: Annotated[str, option("made if it is not there", metavar="DIR")], *, language: Language = "") -> int:
     from hw3lib.course import exercises
 
     made, kept = exercises.start(folder, language)
     for path in made:
         print(path)
     for path in kept:
-        print(f"{path}: was there, left as it is")
-    print(f"Open them: jupyter lab {folder}")
+        say(f"{path}: was there, left as it is")
+    say(f"Open them: jupyter lab {folder}")
     return 0
