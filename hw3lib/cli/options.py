@@ -52,6 +52,9 @@ def parameter(help: str) -> Option:
 
 Data = Annotated[str | None, option("folder that holds categories (default: $HW3_DATA, then data/)", metavar="DIR")]
 Language = Annotated[str, option("of texts and comments in notebooks (default: %(default)s)", choices=languages())]
+Term = Annotated[str | None, option("as the teacher writes it, such as 2026-autumn", metavar="TERM")]
+Key = Annotated[str | None, option("a teacher's secret, without which nobody draws another's images", metavar="FILE")]
+CourseFile = Annotated[str | None, option("a teacher's YAML: roster, points, deadlines", "--course", metavar="FILE")]
 Parameters = tuple[tuple[str, str], ...]  # names and values, as typed
 
 
