@@ -329,7 +329,8 @@ def solutions():
         for (kind, number), answer in cells.items():
             if kind == "answer":
                 (name,) = re.findall(r"checks\.(\w+)\(", cells["check", number])
-                yield name, answer
+                if name != "own_figures":  # which takes numbers
+                    yield name, answer
 
 
 @pytest.mark.parametrize(("name", "answer"), list(solutions()), ids=[name for name, _ in solutions()])
