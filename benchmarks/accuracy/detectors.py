@@ -28,7 +28,8 @@ from hw3lib.networks.backbone import Backbone
 from hw3lib.networks.devices import pick_device
 
 GENERATED = ("bottle", "capsule", "carpet", "wood")
-_FIRST = ["features.2", "features.3", "features.4"]  # of EfficientNet-Lite0: strides 4 and 8, and the first of 16
+LITE0 = "tf_efficientnet_lite0"
+_FIRST = ["features.2", "features.3", "features.4"]  # of EfficientNet-Lite: strides 4 and 8, and the first of 16
 # The name of a row, the detector's on the command line, what differs from its defaults.
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "PatchCore": ("patchcore", {}),
@@ -42,24 +43,30 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "without equation 7": ("patchcore", {"neighbours": 0}),
     "maps not smoothed": ("patchcore", {"smoothing": 0.0}),
     "384 px": ("patchcore", {"image_size": 384}),
-    "EfficientNet-Lite1": ("patchcore", {"arch": "tf_efficientnet_lite1"}),
+    "EfficientNet-Lite0": ("patchcore", {"arch": LITE0}),
     "EfficientNet-Lite2": ("patchcore", {"arch": "tf_efficientnet_lite2"}),
     "SubspaceAD": ("subspace", {}),
+    "SubspaceAD, EfficientNet-Lite0": ("subspace", {"arch": LITE0}),
     "SubspaceAD, 99 % of the variance": ("subspace", {"variance": 0.99}),
     "PaDiM": ("padim", {}),
+    "PaDiM, EfficientNet-Lite0": ("padim", {"arch": LITE0}),
     "k-nearest neighbours": ("knn", {}),
+    "k-nearest neighbours, EfficientNet-Lite0": ("knn", {"arch": LITE0}),
     "Mahalanobis": ("mahalanobis", {}),
     "one-class SVM": ("ocsvm", {}),
     "isolation forest": ("iforest", {}),
     "synthetic defects": ("synthetic", {}),
+    "synthetic defects, EfficientNet-Lite0": ("synthetic", {"arch": LITE0}),
     "Deep SVDD": ("svdd", {}),
+    "Deep SVDD, EfficientNet-Lite0": ("svdd", {"arch": LITE0}),
     "CutPaste": ("cutpaste", {}),
+    "CutPaste, EfficientNet-Lite1": ("cutpaste", {"arch": "tf_efficientnet_lite1"}),
     "GANomaly": ("ganomaly", {}),
     "autoencoder": ("autoencoder", {}),
 }
 FEW = (
     *tuple(ROWS)[:6],
-    "EfficientNet-Lite1",
+    "EfficientNet-Lite0",
     "EfficientNet-Lite2",
     "SubspaceAD",
     "PaDiM",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from hw3lib.anomaly.registry import DETECTORS
-from hw3lib.cli.options import Parameters, byte_count, command, group, option, parameter, say
+from hw3lib.cli.options import Parameters, byte_count, command, group, option, parameter, pixels_or_auto, say
 
 if TYPE_CHECKING:
     from hw3lib.inspection.score import Scored
@@ -30,6 +30,7 @@ ForceResults = Annotated[bool, option("replace the results that are there")]
     "Learn what good products look like, and set a threshold by the good images.",
     "hw3 detect fit photos/good --out bolts-detector",
     "hw3 detect fit ../mvtec_ad/bottle --out bottle --detector padim --image-size 256",
+    "hw3 detect fit photos/good --out bolts --image-size auto --milliseconds 60",
     "hw3 detect fit photos/good --out bolts --ratio 0.01 --memory-limit 2GB -p neighbours 0",
     "hw3 detect fit photos/good --out bolts --groups '^([^_]+)_'",
     "hw3 detect fit photos/good --out bolts --bad photos/bad --cost-miss 100 --cost-alarm 1",
@@ -39,7 +40,17 @@ def fit(
     *,
     out: Annotated[str, option("folder to save the detector in", metavar="DETECTOR")],
     detector: DetectorName = "patchcore",
-    image_size: ImageSize = 224,
+    image_size: Annotated[
+        int | None,
+        option(
+            "images are resized; auto: as the photographs fill and --milliseconds allow (default: %(default)s)",
+            type=pixels_or_auto,
+            metavar="PX",
+        ),
+    ] = 224,
+    milliseconds: Annotated[
+        float, option("that a photograph may take here, for --image-size auto (default: %(default)s)", metavar="MS")
+    ] = 100,
     arch: Annotated[str | None, option("backbone with ImageNet weights (default: the detector's)")] = None,
     ratio: Annotated[float | None, option("share of the patches that PatchCore remembers (default: 0.1)")] = None,
     memory_limit: Annotated[
@@ -141,7 +152,7 @@ def fit(
         costs = Costs(cost_miss, cost_alarm, defect_share)
     elif cost_miss is not None or cost_alarm is not None:
         raise Hw3Error("--cost-miss and --cost-alarm: found one of them, expected both: only their ratio counts")
-    settings = {"image_size": image_size, "seed": seed, "device": device}
+    settings: dict[str, Any] = {"image_size": image_size, "seed": seed, "device": device}
     settings |= {"tolerate": None if tolerate is None else re.split(r"[\s,]+", tolerate.strip(" ,"))}
     settings |= {"arch": arch, "ratio": ratio, "memory_limit": memory_limit}
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -150,6 +161,7 @@ def fit(
         out,
         detector,
         settings | {name: parse_value(text) for name, text in parameters},
+        milliseconds=milliseconds if image_size is None else None,
         groups=groups,
         held_out=held_out,
         folds=folds,

@@ -172,3 +172,17 @@ def byte_count(text: str) -> int:
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; expected a number of bytes, or such as 500MB or 4GB")
     return int(float(match[1]) * _UNITS[match[2] if match[2] != "b" else ""])
+
+
+def pixels_or_auto(text: str) -> int | None:
+    """``224`` as 224, and ``auto`` as None.
+
+    Raises:
+        ArgumentTypeError: neither.
+    """
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected a number of pixels, or auto") from None

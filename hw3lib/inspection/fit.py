@@ -17,6 +17,7 @@ from hw3lib.anomaly.detector import FEWEST, Detector
 from hw3lib.anomaly.onnx.export import Agreement
 from hw3lib.anomaly.onnx.export import export as export_onnx
 from hw3lib.anomaly.registry import load_detector, make_detector
+from hw3lib.anomaly.size import SIZES, TRIALS, filled_by, within
 from hw3lib.anomaly.thresholds import Costs, Errors, Threshold, required_good_images, silence_few_good_images
 from hw3lib.core.files import atomic_folder, atomic_path, expanded, human_bytes, refuse_existing
 from hw3lib.core.text import counted, listed, percent
@@ -50,6 +51,7 @@ def fit(  # noqa: PLR0913, settings by keyword
     detector: str = "patchcore",
     settings: dict[str, Any] | None = None,
     *,
+    milliseconds: float | None = None,
     groups: str | None = None,
     held_out: float | None = None,
     folds: int | None = None,
@@ -76,6 +78,8 @@ def fit(  # noqa: PLR0913, settings by keyword
         out: folder of the detector.
         detector: one of :data:`hw3lib.anomaly.registry.DETECTORS`.
         settings: its hyperparameters, such as ``image_size``.
+        milliseconds: that a photograph may take, by which the size is chosen, see :mod:`hw3lib.anomaly.size`; None: as
+            ``settings`` say.
         groups: which photographs show the same product, see :func:`hw3lib.data.groups.find_groups`; a CSV file is
             looked for here and then in ``folder``. None: as the category says.
         held_out, folds, false_alarm_rate: see :meth:`.Detector.fit`.
@@ -111,8 +115,10 @@ def fit(  # noqa: PLR0913, settings by keyword
     files, sizes, reading = good_photographs(Path(folder), pixel_range, fit, recursive, echo)
     if roi is not None:
         reading = replace(reading, roi=region_of_interest(roi, sizes))
-    n, side = len(files), model.image_size
     table = with_groups(Path(folder), files, sizes, groups)
+    if milliseconds is not None and len(files) >= FEWEST:
+        model = replace(model, image_size=_size(model, table, sizes, reading, milliseconds, echo))
+    n, side = len(files), model.image_size
     echo(f"{n} good images in {folder}, {say_sizes(sizes)}; each is {say_fit(reading.fit, side, sizes)}")
     if squeezed := say_squeezed(reading.fit, sizes):
         echo(f"warning: {squeezed}; --fit pad keeps their shape")
@@ -278,6 +284,36 @@ def _warn(images: ImageStack, reading: Reading, echo: Echo) -> None:
     if images.warnings:
         file, warning = images.warnings[0]
         echo(f"warning: {counted(len(images.warnings), 'good image')} of {len(images)}, first {file}: {warning}")
+
+
+def _size(
+    model: Detector,
+    table: pd.DataFrame,
+    sizes: Sequence[tuple[int, int]],
+    reading: Reading,
+    milliseconds: float,
+    echo: Echo,
+) -> int:
+    """The size that photographs fill and a time allows, by trial, and what of a photograph is seen at it."""
+    some = table.iloc[np.unique(np.linspace(0, len(table) - 1, TRIALS).astype(int))].reset_index(drop=True)
+    filled = filled_by(sizes, reading.fit)
+    with silence_few_good_images():
+        size, taken = within(
+            model, filled, milliseconds, lambda side: _load(some, side, reading, None, False)[0], len(table)
+        )
+    width, height = sorted(sizes)[len(sizes) // 2]
+    frame = Geometry(width, height, size, reading.fit).frame
+    across = max(width / frame[0], height / frame[1])
+    why = f"larger ones take over {milliseconds:g} ms"
+    if size == filled[-1]:
+        why = "the largest there is" if size == SIZES[-1] else "the photographs fill no larger one"
+    echo(
+        f"--image-size auto: {size}, {taken:.0f} ms a photograph on this machine, decoding left out; {why}. What is "
+        f"narrower than {max(across, 1):.1f} pixels of a photograph is averaged away"
+    )
+    if taken > milliseconds:
+        echo(f"warning: {size} is the smallest size, and takes more than the {milliseconds:g} ms asked for")
+    return size
 
 
 def _load(

@@ -111,7 +111,7 @@ test_images = ImageStack.load(test, image_size, tiles=True)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-network = backbones.load("tf_efficientnet_lite0")
+network = backbones.load(anomaly.PatchCore().arch)
 layers = patch_layers(network)
 with torch.no_grad():
     maps = network.feature_maps(torch.from_numpy(good_images[:4]), layers)

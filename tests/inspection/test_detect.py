@@ -603,3 +603,23 @@ def test_copies_of_a_photograph_count_once(good, tmp_path, capsys):
         image.save(folder / "9.bmp")
     assert hw3("fit", folder, "--out", tmp_path / "detector", *QUICK) == 0
     assert "8 good images" in (out := capsys.readouterr().out) and "they show 7 products" in out
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "chosen", "said"),
+    [(1e6, 256, "the photographs fill no larger one"), (1e-6, 224, "takes more than")],
+)
+def test_a_size_is_chosen_by_a_time_and_kept_with_the_detector(tmp_path, capsys, milliseconds, chosen, said):
+    write_photographs(tmp_path / "good", [f"{i}.png" for i in range(6)], size=(300, 280))
+    options = ("--image-size", "auto", "--milliseconds", milliseconds, *QUICK[2:])
+    assert hw3("fit", tmp_path / "good", "--out", tmp_path / "detector", *options) == 0
+    out = capsys.readouterr().out
+    assert f"--image-size auto: {chosen}, " in out and said in out
+    assert f"narrower than {300 / chosen:.1f} pixels of a photograph" in out and f"resized to {chosen}x{chosen}" in out
+    assert load(tmp_path / "detector").image_size == chosen
+
+
+def test_a_size_that_is_none_is_refused(good, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        hw3("fit", good, "--out", tmp_path / "detector", "--image-size", "large")
+    assert "'large' is no size; expected a number of pixels, or auto" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly.detector import Detector, Rows
+from hw3lib.anomaly.detector import BACKBONE, Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.patches import PATCHES, locally_aware, moments, patch_layers
@@ -30,7 +30,7 @@ class PaDiM(Detector):
     name: ClassVar[str] = "PaDiM"
     source: ClassVar[str] = "Defard et al. 2021, arXiv 2011.08785: equations 1 and 2; image score: the map's maximum"
 
-    arch: str = "tf_efficientnet_lite0"
+    arch: str = BACKBONE
     dimensions: int = 100
     regularisation: float = 0.01
 

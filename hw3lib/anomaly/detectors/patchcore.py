@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from hw3lib.anomaly import coreset
-from hw3lib.anomaly.detector import Detector, Rows
+from hw3lib.anomaly.detector import BACKBONE, Detector, Rows
 from hw3lib.core.files import human_bytes
 from hw3lib.core.text import counted
 from hw3lib.data.pixels.geometry import FILL
@@ -56,7 +56,7 @@ class PatchCore(Detector):
     source: ClassVar[str] = "Roth et al. 2022, arXiv 2106.08265: equations 1 to 7, algorithm 1"
     leaves_out: ClassVar[bool] = True
 
-    arch: str = "tf_efficientnet_lite0"
+    arch: str = BACKBONE
     layers: tuple[str, ...] = ()
     whiten: bool = False
     ratio: float = 0.1

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM as SklearnOneClassSVM
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly.detector import Detector, Rows
+from hw3lib.anomaly.detector import BACKBONE, Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.patches import stage_names
@@ -32,7 +32,7 @@ class Pooled(Detector):
 
     no_graph: ClassVar[str] = "scikit-learn computes its scores, which torch cannot write as a graph"
 
-    arch: str = "tf_efficientnet_lite0"
+    arch: str = BACKBONE
 
     @property
     def has_maps(self) -> bool:

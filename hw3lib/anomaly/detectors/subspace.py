@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly.detector import Detector, Rows
+from hw3lib.anomaly.detector import BACKBONE, Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 from hw3lib.networks.patches import PATCHES, locally_aware, moments, patch_layers
@@ -34,7 +34,7 @@ class Subspace(Detector):
         "Lendering et al. 2026, arXiv 2602.23013; features of neighbouring stages as PatchCore's, images not turned"
     )
 
-    arch: str = "tf_efficientnet_lite0"
+    arch: str = BACKBONE
     variance: float = 0.95
     top: float = 0.01
 

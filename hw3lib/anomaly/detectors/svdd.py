@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR
 from tqdm.auto import tqdm
 
-from hw3lib.anomaly.detector import Rows
+from hw3lib.anomaly.detector import BACKBONE, Rows
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import double
 from hw3lib.networks.patches import PATCHES, locally_aware, stage_names
@@ -54,7 +54,7 @@ class DeepSVDD(Trained["_Sphere"]):
 
     num_steps: int = 500
     lr: float = 1e-4
-    arch: str | None = "tf_efficientnet_lite0"
+    arch: str | None = BACKBONE
     latent_size: int = 128
     hidden_size: int = 256
     weight_decay: float = 1e-6

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from hw3lib.anomaly.detector import Rows
+from hw3lib.anomaly.detector import BACKBONE, Rows
 from hw3lib.networks import backbones
 from hw3lib.networks.devices import double
 from hw3lib.networks.losses import squared_dice_loss_of_batch
@@ -49,7 +49,7 @@ class SyntheticDefects(Trained["_DefectHead"]):
     num_steps: int = 150
     lr: float = 3e-3
     train_batch_size: int = 8
-    arch: str = "tf_efficientnet_lite0"
+    arch: str = BACKBONE
     hidden_size: int = 64
 
     def __post_init__(self) -> None:
