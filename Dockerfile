@@ -1,9 +1,7 @@
 # The tool in a container, for use and for grading strangers' notebooks: no network is needed once it is built.
 #
 #   docker build --tag hw3lib .
-#   docker run --rm --init --network none --cap-drop ALL --security-opt no-new-privileges --memory 6g --pids-limit 500 \
-#       --user "$(id -u):$(id -g)" --volume "$PWD/submissions:/work/submissions" \
-#       hw3lib grade submissions --data /data --timeout 300 --memory 4GB
+#   hw3 grade submissions            # finds the image, and grades in it
 #
 # An inspector as a service, for who knows the token; `docker stop` lets it answer what it has taken:
 #

@@ -53,13 +53,15 @@ def make(
     *,
     data: Root = None,
     profile: Annotated[str, option("256 px and few images, or as the original", choices=PROFILES)] = "quick",
-    seed: Annotated[int, option("another seed gives other images (default: 0)")] = 0,
+    seed: Annotated[int | None, option("another seed gives other images (default: the student's own, or 0)")] = None,
     force: Annotated[bool, option("make it again even if it is there")] = False,
 ) -> int:
     from hw3lib.core.places import data_roots
     from hw3lib.data import synthetic
+    from hw3lib.data.fetch.sources import own_seed
 
     root = data_roots(data)[0]
+    seed = own_seed(root) if seed is None else seed
     for each in synthetic.PRODUCTS if name == "all" else [name]:
         folder = synthetic.make(each, root, profile, seed, progress=sys.stderr.isatty(), force=force)
         print(folder, flush=True)

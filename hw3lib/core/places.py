@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hw3lib.core.files import expanded
 
+OWN = "student.json"  # in the folder of a student's own data: ``student``, ``term`` and ``seed``
 _OURS = re.compile(r'^name\s*=\s*"hw3lib"', re.M)
 
 
@@ -52,12 +53,17 @@ def weights_folder() -> Path | None:
     return expanded(named) if named else None
 
 
-def data_roots(data: str | Path | None = None) -> list[Path]:
-    """Folders that may hold categories, in search order: ``data``, ``HW3_DATA``, ``data/`` of the project.
+def own_data() -> Path | None:
+    """``data/`` of the student's folder that this runs in, or in a folder of which; None elsewhere."""
+    return next((place.resolve() for place in (Path("data"), Path("../data")) if (place / OWN).is_file()), None)
 
-    A checkout of somebody else's, which may not be written, is searched last.
+
+def data_roots(data: str | Path | None = None) -> list[Path]:
+    """Folders that may hold categories: ``data``, :func:`own_data`, ``HW3_DATA``, ``data/`` of the project.
+
+    They are in search order. A checkout of somebody else's, which may not be written, is searched last.
     """
-    places = [data, os.environ.get("HW3_DATA"), project_root() / "data"]
+    places = [data, own_data(), os.environ.get("HW3_DATA"), project_root() / "data"]
     if (ours := checkout()) and not _is_writable(ours):
         places.append(ours / "data")
     return list(dict.fromkeys(expanded(place) for place in places if place))

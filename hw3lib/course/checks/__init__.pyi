@@ -2,7 +2,7 @@ from .annotate import average_precision, dropped_components, run_lengths, voc_bo
 from .anomaly import aupro, beats_pooled_features, conformal_threshold, p_value, shift_padim
 from .base import CheckFailed, NotAnswered
 from .classify import beats_nearest_mean, choose_epoch, exchange_head, leak_free, wilson, wrong_reason
-from .dataset import fair_split, farthest_type, imbalance_ratio, same_photograph
+from .dataset import fair_split, farthest_type, imbalance_ratio, own_figures, same_photograph
 from .imbalance import (
     cheapest_threshold,
     class_balanced_weights,
@@ -52,6 +52,7 @@ __all__ = [
     "leak_free",
     "logit_adjustment",
     "oversample_after_split",
+    "own_figures",
     "p_value",
     "points_an_image",
     "run_lengths",
