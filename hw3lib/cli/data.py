@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from hw3lib.annotate.imports.registry import SOURCES
 from hw3lib.cli.options import PROFILES, Data, command, group, option, say
+from hw3lib.data.pixels.reading import FITS
 
 Root = Annotated[
     str | None, option("folder to put it in (default: $HW3_DATA, then data/)", "--data", "--out", metavar="DIR")
@@ -52,13 +53,15 @@ def make(
     *,
     data: Root = None,
     profile: Annotated[str, option("256 px and few images, or as the original", choices=PROFILES)] = "quick",
-    seed: Annotated[int, option("another seed gives other images (default: 0)")] = 0,
+    seed: Annotated[int | None, option("another seed gives other images (default: the student's own, or 0)")] = None,
     force: Annotated[bool, option("make it again even if it is there")] = False,
 ) -> int:
     from hw3lib.core.places import data_roots
     from hw3lib.data import synthetic
+    from hw3lib.data.fetch.sources import own_seed
 
     root = data_roots(data)[0]
+    seed = own_seed(root) if seed is None else seed
     for each in synthetic.PRODUCTS if name == "all" else [name]:
         folder = synthetic.make(each, root, profile, seed, progress=sys.stderr.isatty(), force=force)
         print(folder, flush=True)
@@ -164,9 +167,7 @@ def settings(
     range: Annotated[
         tuple[float, ...] | None, option("pixel values that are black and white", nargs=2, metavar=("LOW", "HIGH"))
     ] = None,
-    fit: Annotated[
-        str | None, option("how a photograph becomes a square for a network", choices=("stretch", "pad", "tile"))
-    ] = None,
+    fit: Annotated[str | None, option("how a photograph becomes a square for a network", choices=FITS)] = None,
     groups: Annotated[
         str | None,
         option(

@@ -12,6 +12,7 @@ from importlib import import_module
 from hw3lib import __version__
 from hw3lib.cli.options import Command, examples_text, say
 from hw3lib.core import machine
+from hw3lib.core.provenance import package_version
 from hw3lib.core.translation import preferred, speaking
 from hw3lib.errors import Hw3Error
 
@@ -22,6 +23,7 @@ COMMANDS = (
     *("start", "grade", "doctor", "data"),
 )
 
+RUNTIME = "hw3lib-runtime"  # the same modules with fewer packages, see runtime/pyproject.toml
 EXAMPLES = ("hw3 doctor", "hw3 run", "hw3 run 1 2 --category bottle --data ~/mvtec_ad", "hw3 data list")
 
 
@@ -49,6 +51,11 @@ def performed(options: argparse.Namespace) -> int:
         if "debug" in options:
             raise
         say(f"error: {error}", sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if "debug" in options or package_version(RUNTIME) == "missing":
+            raise
+        print(f"error: this needs {error.name}, which {RUNTIME} does without: pip install hw3lib", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted{options.command.interrupted}", file=sys.stderr)

@@ -54,6 +54,9 @@ Data = Annotated[str | None, option("folder that holds categories (default: $HW3
 Language = Annotated[
     str, option("of what is written and said (default: HW3_LANGUAGE, the locale's, en)", choices=languages())
 ]
+Term = Annotated[str | None, option("as the teacher writes it, such as 2026-autumn", metavar="TERM")]
+Key = Annotated[str | None, option("a teacher's secret, without which nobody draws another's images", metavar="FILE")]
+CourseFile = Annotated[str | None, option("a teacher's YAML: roster, points, deadlines", "--course", metavar="FILE")]
 Parameters = tuple[tuple[str, str], ...]  # names and values, as typed
 
 

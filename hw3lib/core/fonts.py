@@ -1,4 +1,4 @@
-"""Fonts for names in Chinese, and a sentence where this machine has none."""
+"""What all figures are drawn with: colours, and fonts for names in Chinese, with a sentence where there are none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from matplotlib.text import Text
 
 from . import optional
 from .translation import COMMANDS, ENGLISH, here, tell, tell_label
+
+# Okabe and Ito's, which stay apart in every kind of colour blindness.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
 
 # Fonts with Chinese characters of Linux, Windows and macOS, traditional ones first; matplotlib brings none along.
 CHINESE_FONTS = (

@@ -133,6 +133,16 @@ def without_solution(source: str) -> str:
     return replaced
 
 
+def marked(source: str) -> str:
+    """An answer's code with its solution marked as nbgrader marks it, and without hints."""
+
+    def region(m: re.Match[str]) -> str:
+        empty = f"{m[1]}{m[2]} = ...\n" if m[2] else ""
+        return f"{empty}{m[1]}### BEGIN SOLUTION\n{_HINT.sub('', m[3])}{m[1]}### END SOLUTION"
+
+    return _SOLUTION.sub(region, source)
+
+
 def hints(source: str) -> list[str]:
     """Hints of an answer, from a question to think about to almost the answer."""
     return _HINT.findall(source)

@@ -89,10 +89,10 @@ def texts_of(notebooks: Iterable[NotebookNode]) -> list[str]:
 
 
 def messages(notebooks: Iterable[NotebookNode]) -> list[str]:
-    """What checks, hints and predictions say, with the values of f-strings numbered, and what is to be predicted."""
+    """What checks, hints, predictions and pages for students say, and what is to be predicted; values are numbered."""
     here = Path(__file__).parent
     found: dict[str, None] = {}
-    for path in (*sorted((here / "checks").glob("*.py")), here / "predictions.py"):
+    for path in (*sorted((here / "checks").glob("*.py")), here / "predictions.py", here / "feedback.py"):
         found.update(dict.fromkeys(_said(ast.parse(path.read_text(encoding="utf-8")))))
     for notebook in notebooks:
         for cell in notebook.cells:
@@ -118,7 +118,7 @@ def _said(node: ast.AST, errors: bool = True) -> Iterator[str]:
     if isinstance(node, ast.keyword) and node.arg in _LOOK:
         return
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"[a-z]{2,}\W* \W*\w", node.value):
-        yield node.value
+        yield from () if node.value[0] == "<" else (node.value,)
     if isinstance(node, ast.IfExp):
         words = [part.value for part in (node.body, node.orelse) if isinstance(part, ast.Constant)]
         yield from (word for word in words if isinstance(word, str) and word.isalpha())
@@ -127,7 +127,7 @@ def _said(node: ast.AST, errors: bool = True) -> Iterator[str]:
         values = [part for part in node.values if isinstance(part, ast.FormattedValue)]
         text = _numbered(node)
         if re.search(r"[a-z]{2,}\W* |[ (][a-z]{2,}", text) or re.fullmatch(r"\{0\}\W+\{1\}", text):
-            yield text
+            yield from () if text[0] == "<" else (text,)
         children = [value.value for value in values]
     for child in children:
         yield from _said(child, errors)

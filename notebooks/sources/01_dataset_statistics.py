@@ -358,6 +358,27 @@ def same_photograph(train_images, test_images):
 # NBVAL_CHECK_OUTPUT
 checks.same_photograph(same_photograph)
 
+# %% [markdown] tags=["exercise"]
+# ### Exercise 5 (level 1). Figures of your own
+#
+# `hw3 start --student` gives every student other bottles, so nobody else has your figures. Count the defective pixels
+# of the masks of exercise 2 (each has 256 x 256 pixels, `area` is a share of them): of `all` masks together, of all
+# masks of `contamination`, and of the `largest` mask. Write a dict of these three numbers.
+
+# %% tags=["exercise", "answer-5"]
+# BEGIN SOLUTION: figures
+# HINT: `area` is a share of the image: how many pixels has an image, and how many of them are defective?
+# HINT: pixels = defects["area"] * 256**2 has the defective pixels of each mask.
+# HINT: Sum them, sum those of the rows of contamination, take the largest: {"all": ..., "contamination": ..., ...}.
+pixels = defects["area"] * 256**2
+of_contamination = pixels[defects["defect"] == "contamination"]
+figures = {"all": pixels.sum(), "contamination": of_contamination.sum(), "largest": pixels.max()}
+# END SOLUTION
+
+# %% tags=["exercise", "check-5"]
+# NBVAL_CHECK_OUTPUT
+checks.own_figures(figures, course)
+
 # %% [markdown]
 # **More to try.** Put twenty pictures into `data/mine/good/` and ten into `data/mine/<defect>/` and run this notebook
 # with `category = "mine"`.

@@ -2,7 +2,7 @@
 # jupyter:
 #   hw3lib:
 #     thumbnail: compared
-#     reads: ["01", "02", "03", "04", "05"]
+#     reads: ["01", "02", "03", "04", "05", "07"]
 #     files:
 #       - metrics.json
 #       - report.pdf
@@ -66,8 +66,9 @@ plt.rcParams["figure.dpi"] = 72
 # %% [markdown]
 # ## Which run?
 #
-# Notebooks 01 to 05 leave `metrics.json`, tables and figures in `runs/<name>/01` and so on. The report reads these
-# files and nothing else: no image, no network, nothing that is still in memory. What is not there cannot be in it.
+# Notebooks 01 to 05, and 07, leave `metrics.json`, tables and figures in `runs/<name>/01` and so on. The report reads
+# these files and nothing else: no image, no network, nothing that is still in memory. What is not there cannot be in
+# it. `hw3 run` executes 07 before this one.
 
 # %%
 table = load_table(get(category, data, profile=profile, progress=False), category)

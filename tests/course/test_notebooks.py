@@ -55,7 +55,7 @@ def test_every_figure_is_shown_once(source):
         assert pictures or "run.figure(" not in cell.source, cell.source
 
 
-@pytest.mark.parametrize("source", NUMBERED[1:5])
+@pytest.mark.parametrize("source", [*NUMBERED[1:5], NUMBERED[6]])
 def test_behind_every_figure_it_says_why(source):
     waiting = ""
     for cell in convert(source).cells:

@@ -50,6 +50,7 @@ LIGHT = {
     "names of formats": "from hw3lib.annotate import FORMATS; assert 'coco' in FORMATS",
     "thresholds": "from hw3lib.anomaly import conformal_threshold; conformal_threshold(range(99))",
     "image metrics": "from hw3lib.anomaly import image_metrics; image_metrics([True, False], [1.0, 0.0])",
+    "an exported inspector": "from hw3lib.classify.guided.exported import OnnxTypes; import hw3lib.inspection.watch",
     "an ONNX file": "from hw3lib.anomaly import OnnxDetector; from hw3lib.inspection import score",
 }
 

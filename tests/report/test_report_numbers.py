@@ -96,7 +96,7 @@ def test_the_html_prints_the_traced_values_in_order_and_no_other_number(small_re
     assert page.inside == [row["printed"] for row in small_report.numbers]
     rest = re.sub(r"References.*?From run", " ", " ".join(page.outside), flags=re.S)
     known = (  # files, headings, the date of the run, measures, figures, tables, papers, how many formats
-        r"0[1-5]/\w+\.csv|\b[1-5]\. [A-Z]|\(question 2\)|95 % |notebooks 01, 02, 03, 04 and 05|finished 2025-10-09"
+        r"0[1-5]/\w+\.csv|\b[1-5]\. [A-Z]|\(question 2\)|95 % |notebooks 01, 02, 03, 04, 05 and 07|finished 2025-10-09"
         r"|of 0\.5 |mAP50 |1:|hw3lib|(Figure|Table) \d+|\[\d+\]|in 1 formats"
     )
     assert re.findall(r"\S*\d\S*", re.sub(known, " ", rest)) == []
@@ -117,6 +117,7 @@ def test_the_pdf_prints_every_traced_value(large_report):
         ("03", ("methods", 1, "gain"), 0.33333, "+33.3"),
         ("04", ("detectors", 0, "image_auroc"), 0.98765, "0.988"),
         ("05", ("sam", 0, "iou_after"), 0.87654, "0.877"),
+        ("07", ("drift", "alarm"), 4321, "4321"),
     ],
 )
 def test_a_changed_result_changes_the_report(make, small_report, tmp_path, number, pointer, value, shown):

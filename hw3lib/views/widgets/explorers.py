@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 
 from hw3lib.anomaly.comparison import DetectorEvaluation
 from hw3lib.classify.result import Result
+from hw3lib.core.fonts import BLUE, GREY, ORANGE
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.callbacks import Callback, Training
 from hw3lib.views.plots import anomaly as anomaly_plots
 from hw3lib.views.plots import imbalance as imbalance_plots
-from hw3lib.views.plots.style import BLUE, GREY, ORANGE, nothing
+from hw3lib.views.plots.style import nothing
 
 from .controls import described, headless, in_language, interactive, png, row
 from .parts import Picture
