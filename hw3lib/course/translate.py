@@ -46,7 +46,11 @@ ERRORS = (  # of which students meet some
 _LABELS = {"label", "title", "xlabel", "ylabel", "xticklabels", "yticklabels", "description", "without"}
 _LOOK = {"loc", "textcoords", "xycoords", "flex_flow", "layout", "va"}
 _OPTIONS = {"command", "group", "option", "parameter"}
-_HEADS = ("notebook", "status", "seconds", "results", "category", "where", "ok", "failed", "ended", "unchanged")
+_HEADS = (  # of tables that commands print, and what became of a notebook
+    *("notebook", "status", "seconds", "results", "category", "images", "where", "ran", "failed", "unchanged"),
+    *("{0}: {1} in {2} s", "{0}: {1} after {2} s", "a font that has them, and none of {0} is here"),
+    "a font that has {0}, and none here has",
+)
 _JOINED = (  # what joins others, and single words in sentences and tables
     *("{0} and {1}", "{0}, {1}", "{0}; {1}", "{0}: {1}", "{0}.", "{0} ({1} to {2})", "{0} points ({1} to {2})"),
     *("On {0}.", "On {0}, {1}", "It stops {0} and {1}.", "Figures are in English: {0}", "strategy {0}", "{0} head"),
