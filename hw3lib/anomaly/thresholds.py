@@ -292,6 +292,11 @@ def p_values(good_scores: np.ndarray, scores: np.ndarray, *, groups: np.ndarray 
 
     Raises:
         Hw3Error: no held-out score, NaN or infinity, not one group each.
+
+    Example:
+        >>> import numpy as np
+        >>> p_values(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.5, 9.0])).tolist()
+        [0.6, 0.2]
     """
     good, scores = _good(good_scores), np.asarray(scores)
     weights, n = _weights(groups, len(good))

@@ -221,6 +221,7 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
         that you checked last, `checks.solution()` a solution once yours has passed."""
     cells = [new_markdown_cell(textwrap.dedent(intro), id="title")]
     code = [cell.source for cell in kept if cell.cell_type == "code"]
+    cells += [cell for cell in chapter.cells if cell.id == "install"]
     cells += [_used(chapter, code, "parameters"), _used(chapter, code, "setup")]
     for number, cell in enumerate(kept):
         mark = numbered(cell)
@@ -240,8 +241,8 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
 def capstone_notebook(source: NotebookNode) -> NotebookNode:
     """The capstone as a notebook, from its source, see :func:`hw3lib.course.build.convert`; it has no solutions."""
     for cell in source.cells:
-        cell.metadata.pop("jupyter", None)
         if mark := numbered(cell):
+            cell.metadata.pop("jupyter", None)
             cell["id"] = "-".join(map(str, mark))
     source.metadata["language_info"], source.metadata["hw3lib"] = {"name": "python"}, {"chapter": CAPSTONE}
     return source

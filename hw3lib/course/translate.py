@@ -228,7 +228,10 @@ def _pieces(found: Iterable[str]) -> list[str]:
     return [
         text
         for text in every
-        if re.search("[A-Za-z]{2}", text) and not re.match("[a-z]+_|<|default-src|text/", text) and text not in known
+        if re.search("[A-Za-z]{2}", text)
+        and "://" not in text
+        and not re.match("[a-z]+_|<|default-src|text/", text)
+        and text not in known
     ]
 
 

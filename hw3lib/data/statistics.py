@@ -34,7 +34,12 @@ def image_dimensions(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def imbalance_ratio(table: pd.DataFrame) -> float:
-    """Images of the largest class over images of the smallest one; 1 is balanced."""
+    """Images of the largest class over images of the smallest one; 1 is balanced.
+
+    Example:
+        >>> imbalance_ratio(pd.DataFrame({"defect": ["good"] * 8 + ["hole"] * 2}))
+        4.0
+    """
     counts = table["defect"].value_counts()
     return float(counts.max() / counts.min())
 

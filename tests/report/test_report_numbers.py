@@ -163,7 +163,7 @@ def test_the_cells_of_every_table_by_hand(small_report):
         [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", row)] for row in table.split("\n") if row]
         for table in tables
     ]
-    dataset, attempts, methods, detectors, formats, sam, detection = cells
+    dataset, attempts, methods, detectors, line, formats, sam, detection = cells
     assert dataset[:2] == [["good", "43", "18", "61", "–"], ["bent", "0", "17", "17", "1.23"]]
     assert attempts[0] == [
         "2 transfer (best): simple_cnn stays as ImageNet left it; a new last layer learns.",
@@ -174,6 +174,7 @@ def test_the_cells_of_every_table_by_hand(small_report):
     assert methods[1] == ["SMOTE", "47.2 (38.0 to 57.0)", "+1.1 (-6.1 to +8.0)", "19.3"]
     assert detectors[0] == ["PatchCore", "0.923 (0.854 to 0.974)", "0.978", "0.818", "35"]
     assert detectors[1][3] == "–"
+    assert line == [["bent", "11", "82 (52 to 95)"], ["metal_contamination", "12", "77 (48 to 89)"]]
     assert formats == [["COCO", "34", "0.997"]]
     assert sam == [["box", "0.612", "0.723", "+0.111 (+0.051 to +0.170)"]]
     assert detection == [["YOLO-World", "0.021", "0.413"]]
