@@ -170,10 +170,10 @@ print(f"{given.sum()} of {shift} answered: {given.to_dict()}")
 # ## Learn on
 #
 # Photographs that were confirmed to be good join the memory and the threshold's scores, without a new fit, and defects
-# that were named join the types. But who says that this is better? Three in ten answers teach nothing, ever: they compare
-# the version before with the one after, and a version that is worse beyond chance (McNemar's exact test) is not taken.
-# On the line of a real category the same products come along again, so that what it gains there is more than on new
-# ones.
+# that were named join the types. But who says that this is better? Three in ten answers teach nothing, ever: they
+# compare the version before with the one after, and a version that is worse beyond chance (McNemar's exact test) is not
+# taken. On the line of a real category the same products come along again, so that what it gains there is more than on
+# new ones.
 
 # %%
 said: list[str] = []
