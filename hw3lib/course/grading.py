@@ -32,7 +32,7 @@ from nbformat import NotebookNode
 from hw3lib.core.files import SPREADSHEET, atomic_path, expanded, is_no_regular_file
 from hw3lib.core.listing import list_files
 from hw3lib.core.text import listed, plural
-from hw3lib.core.translation import ENGLISH, languages
+from hw3lib.core.translation import ENGLISH, VARIABLE, languages
 from hw3lib.data.fetch.sources import get
 from hw3lib.data.table import load_table
 from hw3lib.errors import Hw3Error
@@ -439,7 +439,7 @@ def _graders(references: dict[str, NotebookNode], root: Path, seed: int) -> Iter
             source = Path(place) / f"{chapter}.ipynb"
             nbformat.write(references[chapter], source)
             environment = os.environ | {"HW3_HEADLESS": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
-            environment["PYTHONIOENCODING"] = "utf-8"
+            environment |= {"PYTHONIOENCODING": "utf-8", VARIABLE: ENGLISH}  # a page is told in its student's language
             command = [sys.executable, "-m", "hw3lib.course.grader", str(source), str(root), str(seed)]
             pipe = subprocess.PIPE
             process = subprocess.Popen(command, cwd=place, env=environment, stdin=pipe, stdout=pipe, encoding="utf-8")

@@ -34,6 +34,7 @@ PRINTED = (  # sentences and tables that chapters print; of the latter's names s
     *("core/intervals.py", "data/check.py", "imbalance/longtail.py", "imbalance/result.py"),
     *("anomaly/comparison.py", "anomaly/thresholds.py", "annotate/measurement.py", "annotate/instances.py"),
     *("annotate/summary.py", "annotate/boxes/study.py", "classify/student_reports/comparison.py"),
+    *("classify/guided/types.py", "inspection/monitor.py"),
 )
 SAID = (  # what commands print that students use
     *(f"cli/{name}.py" for name in ("start", "run", "grade", "doctor", "report", "data")),
@@ -212,8 +213,7 @@ def app() -> list[str]:
     folder = PACKAGE / "inspection" / "app"
     marked = [text for path in sorted(folder.glob("*.html")) for text in MARKED.findall(path.read_text("utf-8"))]
     said = [text for name in ("inspection", "server", "pages") for text in _said(_tree(folder / f"{name}.py"))]
-    types = _said(_tree(PACKAGE / "classify" / "guided" / "types.py"), errors=False)
-    return list(dict.fromkeys([*marked, *_pieces([*said, *types])]))
+    return list(dict.fromkeys([*marked, *_pieces(said)]))
 
 
 def _pieces(found: Iterable[str]) -> list[str]:
@@ -228,7 +228,10 @@ def _pieces(found: Iterable[str]) -> list[str]:
     return [
         text
         for text in every
-        if re.search("[A-Za-z]{2}", text) and not re.match("[a-z]+_|<|default-src|text/", text) and text not in known
+        if re.search("[A-Za-z]{2}", text)
+        and "://" not in text
+        and not re.match("[a-z]+_|<|default-src|text/", text)
+        and text not in known
     ]
 
 

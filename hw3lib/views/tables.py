@@ -24,10 +24,11 @@ HEADS = (  # of the columns that chapters show, as they are read
         "aupimo",
     ),
     *("f1", "fit seconds", "ms per image", "memory bank", "condition", "false alarm rate", "prompt", "iou before"),
-    *("iou after", "map50 before", "map50 after", "model", "row", "splits"),
+    *("iou after", "map50 before", "map50 after", "model", "row", "splits", "photographs"),
+    *("stopped", "recall"),
 )
 _DIFFERENCES = ("gain", "difference")  # of shares, in percentage points
-_SHARES = ("accuracy", "balanced_accuracy", "tail_recall", "false_alarm_rate", "share", "random", "centre")
+_SHARES = ("accuracy", "balanced_accuracy", "tail_recall", "false_alarm_rate", "share", "random", "centre", "recall")
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

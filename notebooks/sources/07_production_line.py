@@ -51,13 +51,12 @@ unseen: str | None = None  # type of defect that comes along the line alone; Non
 mean_time = 10_000  # photographs between false alarms of drift, at least
 
 # %% tags=["setup"]
-from hw3lib.core import machine
+from hw3lib.core import machine, say
 
 machine.prepare()  # as `hw3 run` does, before PyTorch is loaded: on a busy machine its threads wait without spinning
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -69,7 +68,7 @@ from hw3lib.course import checks, outcome, predict
 from hw3lib.data import get, load_table, production_line
 from hw3lib.inspection import card, corrections, fit, inspector, monitor, score
 from hw3lib.networks import pick_device
-from hw3lib.views import plots
+from hw3lib.views import plots, tables
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -90,14 +89,14 @@ run = RunFolder("07", table, profile, out, seeds={"line": seed}, device=pick_dev
 run.announce()  # what is left out, for want of which images
 length = {"quick": 300, "full": 1000}[profile]
 shift, ages_from = length // 3, 2 * length // 3
-print(f"{length} photographs; the lamp ages from number {ages_from + 1} on")
+say(f"{length} photographs; the lamp ages from number {ages_from + 1} on")
 
 # %%
 work = TemporaryDirectory(ignore_cleanup_errors=True)  # photographs, inspector and answers, until the notebook ends
 place = Path(work.name)
 line = production_line(table, place, length=length, ages_from=ages_from, unseen=unseen, seed=seed)
 photographs = line.photographs
-print(f"never labelled: {line.unseen}")
+say(f"never labelled: {line.unseen}")
 photographs["defect"].value_counts().to_dict()
 
 # %%
@@ -122,8 +121,8 @@ detector = fit.fit(
     echo=lambda text: None,
 )
 known = inspector.Inspector(place / "inspector")
-print(fill(str(detector.thresholds_), 100))
-print(fill(known.types.promise() if known.types else "No labelled defects are known, so no type is named.", 100))
+say(str(detector.thresholds_), width=100)
+say(known.types.promise() if known.types else "No labelled defects are known, so no type is named.", width=100)
 
 # %% [markdown]
 # ## The first shift
@@ -144,7 +143,7 @@ predict("what is said of most stopped products with the unseen defect", ..., ...
 
 # %%
 first = inspect(photographs[:shift], "first")
-print(f"{first['anomalous'].sum()} of {len(first)} stopped")
+say(f"{first['anomalous'].sum()} of {len(first)} stopped")
 pd.crosstab(first["defect"], first["anomalous"].map({False: "passed", True: "stopped"}))
 
 # %% [markdown]
@@ -164,7 +163,7 @@ for file in dict.fromkeys([*stopped, *queue[: shift // 3]]):
     name = "" if defect in ("good", line.unseen) else defect  # nobody has a name for what is new
     store.answer(file, "good" if defect == "good" else "defect", name)
 given = pd.Series([answer.answer for answer in store.answers().values()]).value_counts()
-print(f"{given.sum()} of {shift} answered: {given.to_dict()}")
+say(f"{given.sum()} of {shift} answered: {given.to_dict()}")
 
 # %% [markdown]
 # ## Learn on
@@ -181,8 +180,8 @@ try:
     version = corrections.update.update(place / "inspector", place / "answers.sqlite", echo=said.append)
 except Hw3Error as error:  # nothing to learn from, or worse beyond chance: the inspector stays as it was
     said, version = [*said, str(error).split(": ", 1)[-1], ""], 1
-print(fill(" | ".join(said[:-1]), 100))
-print(f"version {version} is in use")
+say(" | ".join(said[:-1]), width=100)
+say(f"version {version} is in use")
 
 # %% [markdown]
 # ## The other shifts
@@ -212,7 +211,7 @@ rows = [
     for name, each in bad.groupby("defect")["anomalous"]
 ]
 found = run.table(pd.DataFrame(rows), "stopped")
-found.round(2)
+tables.shown(found)
 
 # %%
 told = bad.loc[bad["anomalous"], ["defect", "types"]].fillna("no type is named")
@@ -254,7 +253,7 @@ def evidence(is_stopped, usual=0.2, more=0.4):
 
 rng = np.random.default_rng(seed)
 times = [np.argmax(evidence(rng.random(4000) < 0.2) >= 100) + 1 for _ in range(200)]
-print("100 photographs or more to a false alarm, on average:", bool(np.mean(times) >= 100))
+say("100 photographs or more to a false alarm, on average:", bool(np.mean(times) >= 100))
 
 # %% [markdown]
 # The monitor does the same with what passes: a score, a brightness, a colour and a sharpness become the share of
@@ -267,8 +266,8 @@ watched = monitor.monitor(place / "inspector", [place / "rest"], usual=0.2, mean
 levels = {"what passes": watched.levels, "stopped products alone": evidence(rest["anomalous"])}
 over = {name: np.flatnonzero(each >= mean_time) + 1 - steady for name, each in levels.items()}
 alarms = {name: int(late[0]) if len(late) else None for name, late in over.items()}
-print(fill(watched.said, 100))
-print("photographs from the first dimmer one to the alarm:", alarms)
+say(watched.said, width=100)
+say("photographs from the first dimmer one to the alarm:", alarms)
 run.figure(plots.inspection.evidence(levels, mean_time, shift, ages_from), "evidence")
 outcome("photographs from the first dimmer one to the alarm", alarms["what passes"])
 
@@ -287,7 +286,7 @@ outcome("photographs from the first dimmer one to the alarm", alarms["what passe
 
 # %%
 files = card.card(place / "inspector", run.folder / "card.html", table.attrs["folder"], echo=lambda text: None)
-print("written:", ", ".join(file.name for file in files))
+say("written:", ", ".join(file.name for file in files))
 
 # %%
 light = photographs["light"].iloc[ages_from + alarms["what passes"] - 1] if alarms["what passes"] else None
@@ -439,8 +438,9 @@ checks.drift_alarm(step)
 # %% [markdown]
 # **More to try.** Let the inspector learn from dark photographs and monitor again: what is its threshold then, and
 # which defects does it miss? Name another `unseen` type: which are said to be new, and which pass for a known one?
-#
-# ## Summary
+
+# %% [markdown]
+# ## What to remember
 #
 # An inspector is never finished: it stops, a person answers, it learns on, and what judges it never teaches it. What
 # it says of types is a set, and an empty one is an answer. Drift shows in what passes, often dozens of photographs
