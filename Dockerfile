@@ -1,9 +1,7 @@
 # The tool in a container, for use and for grading strangers' notebooks: no network is needed once it is built.
 #
 #   docker build --tag hw3lib .
-#   docker run --rm --init --network none --cap-drop ALL --security-opt no-new-privileges --memory 6g --pids-limit 500 \
-#       --user "$(id -u):$(id -g)" --volume "$PWD/submissions:/work/submissions" \
-#       hw3lib grade submissions --data /data --timeout 300 --memory 4GB
+#   hw3 grade submissions            # finds the image, and grades in it
 #
 # An inspector as a service, for who knows the token; `docker stop` lets it answer what it has taken:
 #
@@ -13,6 +11,23 @@
 FROM python:3.13-slim AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 1000 hw3
+
+# An exported inspector as a service, without PyTorch:
+#
+#   docker build --target runtime --tag hw3lib-runtime .
+#   docker run --rm --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --publish 8866:8866 \
+#       --env HW3_APP_TOKEN --volume "$PWD/bottle-exported:/inspector:ro" \
+#       hw3lib-runtime inspect serve /inspector --host 0.0.0.0 --no-browser
+FROM base AS runtime
+COPY hw3lib /source/hw3lib
+COPY runtime /source/runtime
+RUN pip install /source/runtime \
+    && rm -rf /source
+ENV HOME=/tmp USER=hw3
+USER 1000
+EXPOSE 8866
+ENTRYPOINT ["hw3"]
+CMD ["--help"]
 
 # What .devcontainer develops in; the checkout is mounted, and make sets up its .venv. Debian keeps no old
 # versions to pin.

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hw3lib.annotate.imports.registry import SOURCES
-from hw3lib.cli.options import PROFILES, Data, command, group, option
+from hw3lib.cli.options import PROFILES, Data, command, group, option, say
+from hw3lib.data.pixels.reading import FITS
 
 Root = Annotated[
     str | None, option("folder to put it in (default: $HW3_DATA, then data/)", "--data", "--out", metavar="DIR")
@@ -52,13 +53,15 @@ def make(
     *,
     data: Root = None,
     profile: Annotated[str, option("256 px and few images, or as the original", choices=PROFILES)] = "quick",
-    seed: Annotated[int, option("another seed gives other images (default: 0)")] = 0,
+    seed: Annotated[int | None, option("another seed gives other images (default: the student's own, or 0)")] = None,
     force: Annotated[bool, option("make it again even if it is there")] = False,
 ) -> int:
     from hw3lib.core.places import data_roots
     from hw3lib.data import synthetic
+    from hw3lib.data.fetch.sources import own_seed
 
     root = data_roots(data)[0]
+    seed = own_seed(root) if seed is None else seed
     for each in synthetic.PRODUCTS if name == "all" else [name]:
         folder = synthetic.make(each, root, profile, seed, progress=sys.stderr.isatty(), force=force)
         print(folder, flush=True)
@@ -103,7 +106,7 @@ def check(category: Annotated[str, option("for example bottle")], *, data: Data 
     from hw3lib.data.table import load_table
 
     report = check_category(load_table(find_root(category, data), category, strict=False))
-    print(report.summary())
+    say(report.summary())
     return 0 if report.ok else 1
 
 
@@ -143,8 +146,8 @@ def import_(
     from hw3lib.annotate.imports import import_category
 
     done = import_category(source, out, format=format, images=images, several=several, unlabelled=unlabelled, link=link)
-    print(done.summary())
-    print(f"\nfrom {SOURCES[done.format].text}\ncategory: {out}")
+    say(done.summary())
+    say(f"\nfrom {SOURCES[done.format].text}\ncategory: {out}")
     return 0
 
 
@@ -164,9 +167,7 @@ def settings(
     range: Annotated[
         tuple[float, ...] | None, option("pixel values that are black and white", nargs=2, metavar=("LOW", "HIGH"))
     ] = None,
-    fit: Annotated[
-        str | None, option("how a photograph becomes a square for a network", choices=("stretch", "pad", "tile"))
-    ] = None,
+    fit: Annotated[str | None, option("how a photograph becomes a square for a network", choices=FITS)] = None,
     groups: Annotated[
         str | None,
         option(
@@ -201,11 +202,11 @@ def settings(
             names = find_groups(table["image"].tolist(), groups, folder, readings_of(table))
         print(write_settings(folder, found))
         if names is not None:
-            print(f"{counted(len(names), 'image')} of {counted(len(set(names)), 'product')}")
+            say(f"{counted(len(names), 'image')} of {counted(len(set(names)), 'product')}")
     for name, value in found.said().items():
-        print(f"{name}: {value}")
+        say(f"{name}: {value}")
     if not found.said():
-        print("as the folders say, nothing else")
+        say("as the folders say, nothing else")
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hw3lib.core.files import expanded
 
+OWN = "student.json"  # in the folder of a student's own data: ``student``, ``term`` and ``seed``
 _OURS = re.compile(r'^name\s*=\s*"hw3lib"', re.M)
 
 
@@ -46,12 +47,23 @@ def course_folder() -> Path:
     return installed if installed.is_dir() else (checkout() or project_root()) / "notebooks"
 
 
-def data_roots(data: str | Path | None = None) -> list[Path]:
-    """Folders that may hold categories, in search order: ``data``, ``HW3_DATA``, ``data/`` of the project.
+def weights_folder() -> Path | None:
+    """The folder ``HW3_WEIGHTS``, where published weights are looked for first; None where none is named."""
+    named = os.environ.get("HW3_WEIGHTS")
+    return expanded(named) if named else None
 
-    A checkout of somebody else's, which may not be written, is searched last.
+
+def own_data() -> Path | None:
+    """``data/`` of the student's folder that this runs in, or in a folder of which; None elsewhere."""
+    return next((place.resolve() for place in (Path("data"), Path("../data")) if (place / OWN).is_file()), None)
+
+
+def data_roots(data: str | Path | None = None) -> list[Path]:
+    """Folders that may hold categories: ``data``, :func:`own_data`, ``HW3_DATA``, ``data/`` of the project.
+
+    They are in search order. A checkout of somebody else's, which may not be written, is searched last.
     """
-    places = [data, os.environ.get("HW3_DATA"), project_root() / "data"]
+    places = [data, own_data(), os.environ.get("HW3_DATA"), project_root() / "data"]
     if (ours := checkout()) and not _is_writable(ours):
         places.append(ours / "data")
     return list(dict.fromkeys(expanded(place) for place in places if place))

@@ -64,6 +64,9 @@ def convert(source: Path) -> NotebookNode:
         cell["metadata"] = NotebookNode({k: v for k, v in cell["metadata"].items() if k == "tags"})
         if (mark := exercises.numbered(cell)) and mark[0] == "answer":
             cell["metadata"]["jupyter"] = {"source_hidden": True}  # folded away until the reader wants it
+    first = next((cell for cell in notebook.cells if "setup" in cell["metadata"].get("tags", [])), None)
+    if first:  # imports: not the first thing to see
+        first["metadata"]["jupyter"] = {"source_hidden": True}
     fold = {"jupyter": {"source_hidden": True}, "tags": ["install"]}
     notebook.cells.insert(1, new_code_cell(INSTALL, id="install", metadata=fold))
     notebook.metadata = NotebookNode({k: v for k, v in notebook.metadata.items() if k in METADATA})

@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from . import exercises
+from . import checks, exercises
 from .checks import base, hidden
 
 FORKS = sys.platform == "linux" and hasattr(
@@ -44,10 +44,9 @@ def main(notebook: str, root: str, seed: str) -> None:
             if error := _run(shell, cell.source):
                 say(_said(error))
                 return
-            if "parameters" in cell.metadata.get("tags", []):
+            if _is_parameters(cell):
                 shell.user_ns |= {"data": root, "out": str(Path(notebook).parent / "run")}
     hidden.keep(exercises.checks_of(cells).values(), int(seed), Path(notebook).parent)
-    course = dict(shell.user_ns)
     say("")
     for line in sys.stdin:
         job = Path(line.strip())
@@ -61,19 +60,40 @@ def main(notebook: str, root: str, seed: str) -> None:
         protocol.close()
         os.dup2(nothing, 0)
         os.chdir(job.parent)
-        _answer(shell, cells, job, course)
+        _answer(shell, cells, job)
         os._exit(0)
 
 
-def _answer(shell: Any, cells: list[NotebookNode], job: Path, course: dict[str, Any]) -> None:
-    """Execute answers and checks, and write what came of each exercise as it comes."""
-    checks = [cell.source for cell in cells if (exercises.numbered(cell) or ("",))[0] == "check"]
+def _answer(shell: Any, cells: list[NotebookNode], job: Path) -> None:
+    """Execute answers and checks, and write what came of each exercise as it comes, each line with the job's token.
+
+    The file of the job, and with it the token, is gone before an answer is executed, and what an answer has put into
+    the place of a check is taken out again. Where the student has images of their own the set-up but for the parameters
+    is executed once more, on these.
+    """
+    asked = [cell.source for cell in cells if (exercises.numbered(cell) or ("",))[0] == "check"]
     names = exercises.checks_of(cells)
-    answers = json.loads(job.read_text(encoding="utf-8"))
+    given = json.loads(job.read_text(encoding="utf-8"))
+    job.unlink()
+    answers, token = given["answers"], given["token"]
+    if given["data"]:
+        shell.user_ns["data"] = given["data"]
+        for cell in cells:
+            if cell.cell_type == "code" and not exercises.numbered(cell) and not _is_parameters(cell):
+                _run(shell, cell.source)
+    course = dict(shell.user_ns)
+    for name in names.values():
+        getattr(checks, name, None)  # loads its module, so that an answer cannot be the first to
+    ours = [vars(module) for name, module in sys.modules.items() if name.startswith("hw3lib.course.checks")]
+    kept = [dict(names) for names in ours]
     with job.with_name("results.jsonl").open("w", encoding="utf-8") as results:
-        for number, (sources, check) in enumerate(zip(answers, checks, strict=True), 1):
+        for number, (sources, check) in enumerate(zip(answers, asked, strict=True), 1):
             shell.user_ns |= course  # an answer before may have used a name of the course for something else
             errors = [error for source in sources if (error := _run(shell, source))]
+            for here, before in zip(ours, kept, strict=True):
+                here.clear()
+                here.update(before)
+            shell.user_ns |= {name: course[name] for name in ("checks",) if name in course}
             kind, error = "error", errors[-1] if errors else _run(shell, check)
             if not error:
                 kind = "passed"
@@ -83,9 +103,14 @@ def _answer(shell: Any, cells: list[NotebookNode], job: Path, course: dict[str, 
                 kind = "failed"
             score = hidden.SCORES.get(names.get(number, ""))
             said = _said(error) or base.PASSED.get(names.get(number, ""), "")
-            line = {"outcome": kind, "message": said, "score": score.columns() if score else None}
+            line = {"token": token, "outcome": kind, "message": said, "score": score.columns() if score else None}
+            line["figures"] = base.FIGURES.get(names.get(number, ""))
             print(json.dumps(line), file=results, flush=True)
-    job.with_name("finished").touch()
+    job.with_name("finished").write_text(token, encoding="utf-8")
+
+
+def _is_parameters(cell: NotebookNode) -> bool:
+    return "parameters" in cell.metadata.get("tags", [])
 
 
 def _run(shell: Any, source: str) -> BaseException | None:

@@ -9,9 +9,9 @@ answers, and run strangers' code in a container or a virtual machine.
 from __future__ import annotations
 
 import csv
-import html
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import zip_longest
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,19 @@ from nbformat import NotebookNode
 from hw3lib.core.files import SPREADSHEET, atomic_path, expanded, is_no_regular_file
 from hw3lib.core.listing import list_files
 from hw3lib.core.text import listed, plural
-from hw3lib.core.translation import languages
+from hw3lib.core.translation import ENGLISH, languages
 from hw3lib.data.fetch.sources import get
+from hw3lib.data.table import load_table
 from hw3lib.errors import Hw3Error
 
-from . import exercises, leaderboard, predictions
+from . import exercises, feedback, leaderboard, predictions, students
 from .checks import hidden
+from .checks.dataset import figures_of
 from .checks.progress import asked_hints
 from .grader import FORKS
 from .translation import translated
 
+DRAWN = ".drawn"  # beside the grades: the images of the students, by their seeds
 MOST_BYTES = 20_000_000  # of a submission; pictures in it are thrown away unread
 PASSED, MISSING, ERROR = "passed", "missing", "error"
 _POLL = 0.02  # seconds between two looks at memory
@@ -64,6 +67,10 @@ class Grade:
             :func:`hw3lib.course.predictions.judged` has them, or None.
         digests: of the code of each answer.
         texts: what each answer says in the student's own words, for a teacher to judge by the exercise's rubric.
+        owner: ID of the student, where the roster or the folder tells.
+        language: in which the student was given the notebook.
+        figures: whose the figures are that were handed in as one's own: ``own``, ``wrong``, ``copied: ...`` (those of
+            another student, or of the course's notebook), or empty.
         hints: number of hints asked for in this chapter, where ``hints.json`` was handed in beside the notebook.
         seconds: wall time.
         message: which answers were not found, or why the rest was not executed.
@@ -79,6 +86,9 @@ class Grade:
     predictions: pd.DataFrame | None = None
     digests: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    owner: str = ""
+    language: str = ENGLISH
+    figures: str = ""
     hints: int = 0
     seconds: float = 0.0
     message: str = ""
@@ -87,6 +97,58 @@ class Grade:
     def passed(self) -> int:
         """Number of exercises passed."""
         return self.exercises.count(PASSED)
+
+    @property
+    def student(self) -> str:
+        """Whose it is: the owner, or else the folder's name, or that of a notebook outside of any."""
+        first, _, below = self.submission.partition("/")
+        return self.owner or (first if below else Path(first).stem)
+
+
+class Sets:
+    """The images of each student of a class, drawn when they are first asked for, and kept beside the grades.
+
+    Args:
+        course: None: everybody has the course's own.
+        root: folder of these.
+        folder: for those of the students.
+    """
+
+    def __init__(self, course: students.Course | None, root: Path, folder: Path) -> None:
+        self.course, self.root, self.folder = course, root, folder
+        self.differ = course is not None and bool(course.term)
+        self._figures: dict[Path, dict[str, float]] = {}
+        self._known: dict[str, students.Student] = {one.id: one for one in course.students.values()} if course else {}
+
+    def of(self, owner: str) -> Path:
+        """Folder that holds the categories of a student."""
+        if not self.differ or self.course is None:
+            return self.root
+        seed = self.course.seed(self.known(owner))
+        return get("synthetic/bottle", self.folder / str(seed), profile="quick", seed=seed, progress=False).resolve()
+
+    def known(self, owner: str) -> students.Student:
+        """A student, who is one of those that others can have copied from now on."""
+        return self._known.setdefault(owner, students.Student(owner))
+
+    def figures(self, root: Path) -> dict[str, float]:
+        """What :func:`figures_of` says of a folder."""
+        if root not in self._figures:
+            self._figures[root] = figures_of(load_table(root, "synthetic/bottle"))
+        return self._figures[root]
+
+    def verdict(self, found: dict[str, float], owner: str) -> str:
+        """Whose figures these are. Two of one other set, which are not one's own, are no coincidence: copied."""
+        own = self.figures(self.of(owner))
+        wrong = [name for name in own if not abs(found[name] - own[name]) <= 0.5]
+        if not wrong:
+            return "own"
+        others = [("the course's notebook", self.root)] if self.of(owner) != self.root else []
+        for whose, root in chain(others, ((one, self.of(one)) for one in list(self._known) if one != owner)):
+            theirs = self.figures(root)
+            if sum(abs(found[name] - theirs[name]) <= 0.5 for name in wrong) >= 2:
+                return f"copied: {whose}"
+        return "wrong"
 
 
 def grade(
@@ -97,6 +159,7 @@ def grade(
     timeout: float = 300.0,
     memory: int = 4_000_000_000,
     solutions: bool = False,
+    course: students.Course | None = None,
     echo: Callable[[str], object] = print,
 ) -> list[Grade]:
     """Grade every notebook below a folder, in the order of their paths, into one CSV file and a page a student.
@@ -112,6 +175,8 @@ def grade(
         timeout: seconds for one submission.
         memory: bytes that its processes may use together.
         solutions: the pages show the solution of each exercise that did not pass.
+        course: term, roster, points and deadlines, see :mod:`.students`; None: there are none of them. With one a
+            gradebook is written, and with a term each student is graded on images of their own.
         echo: gets one line a submission.
 
     Raises:
@@ -134,13 +199,19 @@ def grade(
         path.stem.removeprefix("ex"): nbformat.read(path, as_version=4) for path in exercises.folder().glob("*.ipynb")
     }
     root = Path(get("synthetic/bottle", data, profile="quick", progress=False)).resolve()
+    sets = Sets(course, root, out.absolute().parent / DRAWN)
+    owners = {path: _owner(path.relative_to(folder), course) for path in paths}
+    for owner in owners.values():
+        sets.known(owner)
+    chapters = {name: len(_numbers(reference)) for name, reference in references.items()}
+    found_records = students.records(course, [], chapters, folder) if course else {}  # a wrong file is told first
     grades: list[Grade] = []
     if left := found.say():
         echo(left)
     write(out, grades)
     with _graders(references, root, seed) as grader:
         for number, path in enumerate(paths, 1):
-            one = _grade_one(path, folder, references, grader, timeout, memory)
+            one = _grade_one(path, folder, references, grader, timeout, memory, sets, owners[path])
             grades.append(one)
             write(out, grades)
             if rows := _board_rows(one, references, seed):
@@ -148,9 +219,22 @@ def grade(
                 leaderboard.write(out.with_name(leaderboard.FILE), board)
             score = f"{one.passed} of {len(one.exercises)}" if one.exercises else one.status
             note = "" if one.status == "ok" or not one.exercises else f" ({one.status})"
+            note += f", figures {one.figures}" if one.figures else ""
             echo(f"[{number}/{len(paths)}] {one.submission}: {score}{note}")
-    write_feedback(out.parent / "feedback", grades, references, solutions)
+    if course:
+        found_records = students.records(course, grades, chapters, folder)
+        students.write(out.parent, course, found_records)
+        if strangers := sorted({one.student for one in grades if course.find(one.student) is None}):
+            echo(f"not on the roster, and so not in the gradebook: {listed(strangers)}")
+    feedback.write(out.parent / "feedback", grades, references, solutions, found_records)
     return grades
+
+
+def _owner(path: Path, course: students.Course | None) -> str:
+    """ID of the student whose submission it is."""
+    name = Grade(path.as_posix()).student
+    student = course.find(name) if course else None
+    return student.id if student else name
 
 
 def write(path: Path, grades: Sequence[Grade]) -> None:
@@ -159,10 +243,13 @@ def write(path: Path, grades: Sequence[Grade]) -> None:
     columns = [f"{what} {number}" for what in ("exercise", "message") for number in range(1, most + 1)]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding=SPREADSHEET) as file:
         rows = csv.writer(file)
-        rows.writerow(["submission", "chapter", "status", "passed", "of", "hints", "seconds", *columns, "message"])
+        rows.writerow(
+            ["submission", "chapter", "status", "passed", "of", "hints", "figures", "seconds", *columns, "message"]
+        )
         for g in grades:
             empty = [""] * (most - len(g.exercises))
-            row = [g.submission, g.chapter, g.status, g.passed, len(g.exercises), g.hints, f"{g.seconds:.1f}"]
+            row = [g.submission, g.chapter, g.status, g.passed, len(g.exercises), g.hints, g.figures]
+            row += [f"{g.seconds:.1f}"]
             row += [*g.exercises, *empty, *g.messages, *empty, g.message]
             rows.writerow([leaderboard.quoted(cell) for cell in row])
 
@@ -176,7 +263,7 @@ def _board_rows(one: Grade, references: dict[str, NotebookNode], seed: int) -> l
     found = zip(one.exercises, one.digests, one.scores, strict=True)
     return [
         dict.fromkeys(leaderboard.COLUMNS, "")
-        | {"exercise": f"{one.chapter}, exercise {number}", "student": _student(one), "submission": one.submission}
+        | {"exercise": f"{one.chapter}, exercise {number}", "student": one.student, "submission": one.submission}
         | {"outcome": outcome, "answer": digest, "hidden_set": seed, "graded": now}
         | (score or {})
         for number, (outcome, digest, score) in enumerate(found, 1)
@@ -184,77 +271,21 @@ def _board_rows(one: Grade, references: dict[str, NotebookNode], seed: int) -> l
     ]
 
 
-def _student(one: Grade) -> str:
-    """Whose submission it is: the folder's name, or that of a notebook outside of any."""
-    first, _, below = one.submission.partition("/")
-    return first if below else Path(first).stem
-
-
-def write_feedback(
-    folder: Path, grades: Sequence[Grade], references: dict[str, NotebookNode], solutions: bool = False
-) -> None:
-    """A page a student: what each exercise came to, what was said, the answer, and the predictions beside the truth.
-
-    With ``solutions`` also the solution of what did not pass.
-    """
-    students: dict[str, list[Grade]] = {}
-    for one in grades:
-        students.setdefault(_student(one), []).append(one)
-    for student, theirs in students.items():
-        parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(student)}</title>", leaderboard.STYLE]
-        parts.append(f"<h1>{html.escape(student)}</h1>")
-        for one in theirs:
-            asked = f", {one.hints} {plural(one.hints, 'hint')} asked for" if one.hints else ""
-            parts.append(f"<h2>{html.escape(one.submission)}: {one.passed} of {len(one.exercises)}{asked}</h2>")
-            parts += [f"<p>{html.escape(one.message)}</p>"] if one.message else []
-            names = exercises.checks_of(references[one.chapter].cells) if one.chapter in references else {}
-            told = zip_longest(one.exercises, one.messages, one.scores, one.answers)
-            for number, (outcome, message, score, answer) in enumerate(told, 1):
-                parts.append(f"<h3>Exercise {number}: {outcome}</h3><p>{html.escape(message)}</p>")
-                if answer and outcome != MISSING:
-                    parts.append(f"<details><summary>the answer</summary><pre>{html.escape(answer)}</pre></details>")
-                if score:
-                    own, gain, behind = leaderboard.texts(score)
-                    reached = f"{score['figure']} {own}; over the baseline {gain}; over the best known {behind}"
-                    parts.append(f'<p>{html.escape(reached)}: <a href="../leaderboard.html">leaderboard</a></p>')
-                points = exercises.rubric(references[one.chapter], number) if one.chapter in references else []
-                if points:
-                    parts += _for_the_teacher(one.texts[number - 1], points)
-                if solutions and outcome != PASSED and one.chapter != exercises.CAPSTONE:
-                    parts.append(f"<pre>{html.escape(exercises.guidance(names[number]).solution)}</pre>")
-        parts += _predictions(theirs)
-        with atomic_path(folder / f"{student}.html") as temporary:
-            temporary.write_text("\n".join(parts), encoding="utf-8")
-
-
-def _predictions(theirs: Sequence[Grade]) -> list[str]:
-    """What a student predicted, beside what came out, and what that says of how sure they are."""
-    found = [one.predictions for one in theirs if one.predictions is not None]
-    if not found:
-        return []
-    table = pd.concat(found).drop_duplicates("question", ignore_index=True)
-    shown = table.assign(confidence=table["confidence"].map("{:.0%}".format), right=table["right"].map(_RIGHT))
-    return ["<h2>Predictions</h2>", f"<p>{html.escape(predictions.describe(table))}</p>", shown.to_html(index=False)]
-
-
-_RIGHT = {True: "right", False: "not so"}
-
-
-def _for_the_teacher(text: str, points: Sequence[str]) -> list[str]:
-    """What the student wrote, and a line for each point of the rubric, which no program can give."""
-    said = f"<blockquote style='white-space: pre-line'>{html.escape(text)}</blockquote>" if text else "<p>no text</p>"
-    lines = [f"<li><input type=checkbox> {html.escape(point)}</li>" for point in points]
-    return [said, f"<p>Rubric, of {len(points)} points, for the teacher:</p><ul>", *lines, "</ul>"]
-
-
 def _is_notebook(path: str) -> bool:
     return path.lower().endswith(".ipynb") and os.path.isfile(path)
 
 
-def _grade_one(
-    path: Path, folder: Path, references: dict[str, NotebookNode], grader: Grader, timeout: float, memory: int
+def _grade_one(  # noqa: PLR0913, what one submission meets
+    path: Path,
+    folder: Path,
+    references: dict[str, NotebookNode],
+    grader: Grader,
+    timeout: float,
+    memory: int,
+    sets: Sets,
+    owner: str,
 ) -> Grade:
-    result = Grade(path.relative_to(folder).as_posix())
+    result = Grade(path.relative_to(folder).as_posix(), owner=owner)
     try:
         submitted = _read(path)
         result.chapter = _chapter(submitted, path, references)
@@ -262,6 +293,9 @@ def _grade_one(
         result.status, result.message = "unreadable", str(error)
         return result
     reference = as_given(references[result.chapter], submitted, result.chapter)
+    result.language = reference.metadata.get("hw3lib", {}).get("language", ENGLISH)
+    reads = any("parameters" in cell.metadata.get("tags", []) for cell in reference.cells)
+    root = sets.of(owner) if reads else sets.root
     if len(predicted := predictions.judged(path.parent)):
         result.predictions = predicted
     asked = asked_hints(path.parent)
@@ -273,19 +307,25 @@ def _grade_one(
         result.answers = [sources[-1] for sources in given]
         result.digests = [leaderboard.digest(sources[-1]) for sources in given]
         result.texts = [exercises.written(sources[-1]) for sources in given]
-        job.write_text(json.dumps(given), encoding="utf-8")
-        result.status, why = grader(result.chapter, job, timeout, memory)
+        token = secrets.token_hex()  # what an answer writes does not have it
+        content = {"answers": given, "token": token, "data": None if root == sets.root else str(root)}
+        job.write_text(json.dumps(content), encoding="utf-8")
+        result.status, why = grader(result.chapter, job, timeout, memory, token)
         result.seconds = time.monotonic() - started
         lines = []
         with suppress(OSError):  # it was killed before the first exercise
             lines = (Path(work) / "results.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
     for line in lines:
-        with suppress(ValueError, KeyError):  # it was killed while it wrote
+        with suppress(ValueError, KeyError, TypeError):  # it was killed while it wrote, or answers wrote there
             found = json.loads(line)
+            if found["token"] != token:
+                continue
             outcome, said, score = str(found["outcome"]), str(found["message"]), found["score"]
             result.exercises.append(outcome)
             result.messages.append(said)
             result.scores.append(score)
+            if sets.differ and (said := found.get("figures")):
+                result.figures = sets.verdict({name: float(said[name]) for name in sets.figures(root)}, owner)
     left = len(_numbers(reference)) - len(result.exercises)
     result.exercises += [ERROR] * left
     result.messages += [why] * left
@@ -384,7 +424,7 @@ def answers(reference: NotebookNode, submitted: NotebookNode) -> list[list[str]]
     return list(found.values())
 
 
-Grader = Callable[[str, Path, float, int], tuple[str, str]]
+Grader = Callable[[str, Path, float, int, str], tuple[str, str]]
 
 
 @contextmanager
@@ -406,24 +446,21 @@ def _graders(references: dict[str, NotebookNode], root: Path, seed: int) -> Iter
             running[chapter] = process
             return (_line(process) or ["the set-up ended without a word"])[0]
 
-        def grader(chapter: str, job: Path, timeout: float, memory: int) -> tuple[str, str]:
+        def grader(chapter: str, job: Path, timeout: float, memory: int, token: str) -> tuple[str, str]:
             if (chapter not in running or running[chapter].poll() is not None) and (said := start(chapter)):
                 _end(running.pop(chapter))
                 return "setup", said
-            process = running[chapter]
+            process, finished = running[chapter], False
             with suppress(OSError):
                 print(job, file=process.stdin, flush=True)
             status = _watch(_line(process), timeout, memory)
             if not FORKS or _line(process) != ["ended"]:
                 _end(running.pop(chapter))
-            why = {
-                "timeout": "stopped at the time limit",
-                "memory": "stopped at the memory limit",
-                "died": "the process ended before the last exercise",
-            }
-            if status == "ok" and not job.with_name("finished").exists():
-                status = "died"
-            return status, why.get(status, "")
+            if status == "ok":
+                with suppress(OSError, UnicodeDecodeError):
+                    finished = job.with_name("finished").read_text(encoding="utf-8") == token
+                status = "ok" if finished else "died"
+            return status, feedback.STOPPED.get(status, "")
 
         try:
             yield grader

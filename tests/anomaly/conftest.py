@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hw3lib.anomaly.detector import BACKBONE
 from hw3lib.networks import backbones
 
 
@@ -65,9 +66,7 @@ def upsampled() -> Callable[[np.ndarray, int], np.ndarray]:
 def patches_by_hand() -> Callable[..., np.ndarray]:
     """A function of images, layers, grid and backbone: locally aware features, float64 ``(n, h, w, channels)``."""
 
-    def by_hand(
-        images: np.ndarray, layers: list[str], grid: int = 1, arch: str = "tf_efficientnet_lite0"
-    ) -> np.ndarray:
+    def by_hand(images: np.ndarray, layers: list[str], grid: int = 1, arch: str = BACKBONE) -> np.ndarray:
         with torch.no_grad():
             _, maps = backbones.load(arch).forward_with_maps(torch.from_numpy(images), layers)
         return np.moveaxis(patch_features([m.numpy() for m in maps.values()], grid), 1, -1)

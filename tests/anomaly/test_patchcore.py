@@ -176,7 +176,7 @@ def test_another_network_and_other_layers_are_read_by_name(layers, read, channel
 
 
 def test_a_layer_that_the_network_does_not_have_is_refused_with_those_it_has(images):
-    with pytest.raises(Hw3Error, match="tf_efficientnet_lite0 has no layer 'layer9'; its stages are features.0, "):
+    with pytest.raises(Hw3Error, match="tf_efficientnet_lite1 has no layer 'layer9'; its stages are features.0, "):
         PatchCore(**SMALL, layers=("features.3", "layer9")).fit(images[0], held_out=0)
 
 

@@ -10,6 +10,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import OneClassSVM as SklearnOneClassSVM
 
 from hw3lib.anomaly import IsolationForest, Mahalanobis, NearestImages, OneClassSVM
+from hw3lib.anomaly.detector import BACKBONE
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
 
@@ -27,7 +28,7 @@ def images(plates) -> tuple[np.ndarray, np.ndarray]:
 def embeddings(images) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of both, float64, each feature of mean 0 and variance 1 over those to learn from."""
     with torch.no_grad():
-        good, test = (backbones.load("tf_efficientnet_lite0").embed(torch.from_numpy(x)).numpy() for x in images)
+        good, test = (backbones.load(BACKBONE).embed(torch.from_numpy(x)).numpy() for x in images)
     spread = good.std(0)
     return tuple((x - good.mean(0)).astype(float) / np.where(spread > 0, spread, 1) for x in (good, test))
 
@@ -63,7 +64,7 @@ def test_mahalanobis_sums_the_distances_of_three_levels(images):
     detector = Mahalanobis(**SMALL).fit(images[0], held_out=0)
     expected = np.zeros(6)
     with torch.no_grad():
-        backbone = backbones.load("tf_efficientnet_lite0")
+        backbone = backbones.load(BACKBONE)
         maps = [backbone.forward_with_maps(torch.from_numpy(x), LEVELS)[1] for x in images]
     for level in LEVELS:
         good, test = (m[level].mean((2, 3)).numpy().astype(float) for m in maps)

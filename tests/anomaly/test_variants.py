@@ -87,7 +87,7 @@ def test_what_is_tolerated_looks_good_and_is_kept(kind, tmp_path):
     for tolerate in ((), ("light",)):
         detector = kind(image_size=64, tolerate=tolerate).fit(good[:30])
         times.append(np.median(detector.decision_function(dark)) / np.median(detector.decision_function(new)))
-    assert times[0] > 1.8 and times[1] < 1.7
+    assert times[0] > 1.8 and times[1] - 1 < (times[0] - 1) / 8  # of what the dark adds, an eighth at most is left
     if kind is PatchCore:  # the other one looks at the image as a whole
         defect = new.copy()
         defect[:, :, 20:36, 20:36] = 255 - defect[:, :, 20:36, 20:36]

@@ -17,13 +17,14 @@ from hw3lib.course.checks import CheckFailed, NotAnswered, base, hidden, progres
 from hw3lib.course.exercises import numbered
 from hw3lib.data import ImageStack, get, load_table
 from hw3lib.errors import Hw3Error
-from tests.helpers.answers import annotate, anomaly, classify, dataset, imbalance, report
+from tests.helpers.answers import annotate, anomaly, classify, dataset, imbalance, inspection, report
 
-CHAPTERS = (dataset, classify, imbalance, anomaly, annotate, report)
+CHAPTERS = (dataset, classify, imbalance, anomaly, annotate, report, inspection)
 RIGHT = [(n, answer) for chapter in CHAPTERS for n, answers in chapter.RIGHT.items() for answer in answers]
 WRONG = [(n, *one) for chapter in CHAPTERS for n, answers in chapter.WRONG.items() for one in answers]
 NAMES = list(dict.fromkeys(name for name, _ in RIGHT))
 DATA = {
+    "own_figures": (dataset.MASKS,),
     "beats_nearest_mean": (classify.FEATURES, classify.LABELS),
     "beats_pooled_features": (anomaly.GOOD,),
     "shift_padim": (anomaly.padim, anomaly.GOOD_MAPS, anomaly.TEST_MAPS, anomaly.MAPS_DEFECTIVE),
@@ -50,6 +51,7 @@ def drawn(monkeypatch):
     """Cases of one seed; whoever takes the checks otherwise gets others at each call."""
     monkeypatch.setattr(base, "generator", lambda: np.random.default_rng(0))
     monkeypatch.setattr(hidden, "SETS", HIDDEN)
+    monkeypatch.setattr("hw3lib.course.checks.dataset.figures_of", lambda table: dict(dataset.FIGURES))
 
 
 def test_every_exercise_has_at_least_six_right_and_twelve_wrong_answers():
@@ -115,7 +117,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "own_figures"])  # which takes numbers
 def test_an_odd_answer_is_no_crash(name):
     with pytest.raises(NotAnswered, match="not answered yet"):
         ask(name, with_first(name, unanswered))
@@ -126,6 +128,12 @@ def test_an_odd_answer_is_no_crash(name):
         with pytest.raises(CheckFailed, match=message) as caught:
             ask(name, with_first(name, answer))
         assert caught.value.__suppress_context__ and "cannot be judged" not in str(caught.value)
+
+
+def test_figures_that_are_not_there_yet_are_no_wrong_ones():
+    for answer in (..., {name: ... for name in dataset.FIGURES}):
+        with pytest.raises(NotAnswered):
+            ask("own_figures", answer)
 
 
 def test_a_call_that_is_not_implemented_in_a_library_is_an_error_of_the_answer(monkeypatch):
@@ -312,6 +320,7 @@ SAME = (
     "2 - beta) / (1", "1 + beta) / (1", "counts * counts.sum()", "max_iter=3001", "n_neighbors=2", "reshape(-2",
     "_patches), -2)", "(len(images), -2)", "train_images[1].size", "k=21", "maps > t", "fpr <= limit", "max(width, 1)",
     "max(height, 1)", "overlaps[best] > 0.5", "range(-2, 4)", "range(-3, 3)", "['gain_high'] <= 0",
+    "16) <= share", "maximum(1, levels", "z - 0.625",
 )  # fmt: skip
 
 
@@ -321,7 +330,8 @@ def solutions():
         for (kind, number), answer in cells.items():
             if kind == "answer":
                 (name,) = re.findall(r"checks\.(\w+)\(", cells["check", number])
-                yield name, answer
+                if name != "own_figures":  # which takes numbers
+                    yield name, answer
 
 
 @pytest.mark.parametrize(("name", "answer"), list(solutions()), ids=[name for name, _ in solutions()])

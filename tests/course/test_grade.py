@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.cli.main import main
 from hw3lib.core.intervals import auroc_interval, share_difference, wilson_interval
-from hw3lib.course import exercises, leaderboard
+from hw3lib.course import exercises, feedback, leaderboard
 from hw3lib.course import grading as grade
 from hw3lib.course.checks import hidden
 from hw3lib.errors import Hw3Error
@@ -86,7 +86,9 @@ def test_right_wrong_and_missing_answers(submissions):
     ]  # fmt: skip
     assert [(r["message 1"], r["message 2"]) for r in rows][1] == ("found 3, look again", "NotImplementedError('b')")
     pages = {path.stem: path.read_text() for path in (submissions / "feedback").iterdir()}
-    assert sorted(pages) == ["ada", "bob", "cem"] and "Exercise 1: failed</h3><p>found 3, look again" in pages["bob"]
+    assert (
+        sorted(pages) == ["ada", "bob", "cem"] and "Exercise 1: did not pass</h3><p>found 3, look again" in pages["bob"]
+    )
 
 
 def test_an_edited_check_an_edited_setup_and_deleted_cells_gain_nothing(submissions):
@@ -111,7 +113,7 @@ def test_a_text_and_its_rubric_are_on_the_page_for_the_teacher(submissions):
     grade.grade(submissions, echo=str, solutions=False)
     ada, bob = ((submissions / f"feedback/{name}.html").read_text() for name in ("ada", "bob"))
     assert "because &lt;of&gt; it</blockquote>" in ada and ada.count("type=checkbox") == 2 and "is short." in ada
-    assert "no text" in bob and "Rubric, of 2 points" in bob
+    assert "no text" in bob and "Rubric, for the teacher, points: 2" in bob
 
 
 def test_a_capstone_runs_on_another_category_and_its_form_is_seen_to(tmp_path, monkeypatch):
@@ -302,15 +304,15 @@ def test_hints_are_counted_and_chapters_are_no_submissions(submissions):
     (found,) = grade.grade(submissions, echo=str)
     assert found.hints == 2 and found.passed == 1
     page = (submissions / "feedback" / "ada.html").read_text()
-    assert "1 of 2, 2 hints asked for" in page
-    cells = re.findall("<td>(.*?)</td>", page.partition("<h2>Predictions</h2>")[2])
+    assert "1 of 2 passed, hints asked for: 2" in page
+    cells = re.findall("<td>(.*?)</td>", page.partition("<h2>The predictions</h2>")[2])
     assert cells == ["the &lt;colour&gt;", "red", "90%", "blue", "not so", "t"]
     assert "1 prediction, right: 0 %" in page
 
 
 def test_what_a_student_names_is_text_on_the_page(tmp_path):
     one = grade.Grade("<b>/x.ipynb", exercises=["failed"], messages=["<script>"])
-    grade.write_feedback(tmp_path, [one], {})
+    feedback.write(tmp_path, [one], {})
     page = (tmp_path / "<b>.html").read_text()
     assert "<script>" not in page and "<h1>&lt;b&gt;</h1>" in page
 
@@ -381,7 +383,7 @@ def test_a_class_has_a_leaderboard_on_one_hidden_set(submissions):
     ada = (submissions / "feedback" / "ada.html").read_text()
     assert (
         "over the baseline +" in ada
-        and "passed</h3><p>significantly better than the nearest class mean" in ada
+        and "passed the check</h3><p>significantly better than the nearest class mean" in ada
         and "<summary>the answer</summary><pre>def f(X, y, T):" in ada
         and 'href="../leaderboard.html"' in ada
         and "leaderboard" not in ((submissions / "feedback" / "dan.html").read_text())

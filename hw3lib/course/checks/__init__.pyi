@@ -2,7 +2,7 @@ from .annotate import average_precision, dropped_components, run_lengths, voc_bo
 from .anomaly import aupro, beats_pooled_features, conformal_threshold, p_value, shift_padim
 from .base import CheckFailed, NotAnswered
 from .classify import beats_nearest_mean, choose_epoch, exchange_head, leak_free, wilson, wrong_reason
-from .dataset import fair_split, farthest_type, imbalance_ratio, same_photograph
+from .dataset import fair_split, farthest_type, imbalance_ratio, own_figures, same_photograph
 from .imbalance import (
     cheapest_threshold,
     class_balanced_weights,
@@ -10,6 +10,7 @@ from .imbalance import (
     logit_adjustment,
     oversample_after_split,
 )
+from .inspection import drift_alarm, false_drift_alarms, judges, type_set
 from .progress import hint, solution
 from .report import (
     capstone_inspection,
@@ -37,23 +38,28 @@ __all__ = [
     "class_balanced_weights",
     "conformal_threshold",
     "copy_paste",
+    "drift_alarm",
     "dropped_components",
     "exchange_head",
     "fair_split",
+    "false_drift_alarms",
     "farthest_type",
     "hint",
     "honest_summary",
     "imbalance_ratio",
     "intervals_agree",
+    "judges",
     "leak_free",
     "logit_adjustment",
     "oversample_after_split",
+    "own_figures",
     "p_value",
     "points_an_image",
     "run_lengths",
     "same_photograph",
     "shift_padim",
     "solution",
+    "type_set",
     "voc_box",
     "wilson",
     "wrong_reason",

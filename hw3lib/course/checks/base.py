@@ -18,6 +18,7 @@ from hw3lib.course.exercises import tell
 Case = tuple[str, tuple]  # what is given, in words; the arguments
 Mistake = tuple[Callable, str]  # a usual wrong answer, and the idea that it lacks
 TRIED: list[str] = []  # names of the checks called in this session, in order
+FIGURES: dict[str, dict[str, float]] = {}  # by name of the check, what was said to be measured on one's own images
 PASSED: dict[str, str] = {}  # what was said, by name of each check that has passed in this session
 
 

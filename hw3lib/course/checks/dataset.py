@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from .base import Case, CheckFailed, call, check, compare, positions, text
+from hw3lib.data import read_mask
+
+from .base import FIGURES, Case, CheckFailed, NotAnswered, call, check, compare, number, positions, short, text
 
 _NAMES = ("good", "dent", "scratch", "hole", "stain", "crack", "thread")
 
@@ -238,3 +240,40 @@ def same_photograph(rng: np.random.Generator, function: Any) -> str:
         same=lambda found, expected: sorted(found) == sorted(expected),
     )
     return "a file's name or checksum knows nothing of a mirrored copy; its content does"
+
+
+def figures_of(table: pd.DataFrame) -> dict[str, float]:
+    """Defective pixels of a category's masks: of all, of those of contamination, and of the largest one."""
+    rows = table[table["mask"].notna()]
+    pixels = np.array([int(read_mask(path).sum()) for path in rows["mask"]])
+    of_contamination = pixels[(rows["defect"] == "contamination").to_numpy()]
+    found = {"all": pixels.sum(), "contamination": of_contamination.sum(), "largest": pixels.max(initial=0)}
+    return {name: float(value) for name, value in found.items()}
+
+
+@check
+def own_figures(rng: np.random.Generator, figures: Any, table: pd.DataFrame) -> str:
+    """Three figures of the student's own images, by name; what they are is told by none of the messages."""
+    expected = figures_of(table)
+    names = ", ".join(expected)
+    if not isinstance(figures, dict) or not expected.keys() <= figures.keys():
+        raise CheckFailed(f"expected a dict with {names}, found {short(figures)}")
+    if any(figures[name] is ... for name in expected):
+        raise NotAnswered
+    found = FIGURES["own_figures"] = {name: number(figures[name], name) for name in expected}
+    wrong = [name for name in expected if not abs(found[name] - expected[name]) <= 0.5]
+    if not wrong:
+        return "these three belong to your images alone"
+    size, count = 256**2, int(table["mask"].notna().sum())
+    hints = {
+        "that is a share of an image, times 256 * 256 it is in pixels": lambda value: value / size,
+        "that is in per cent, it was asked for in pixels": lambda value: 100 * value / size,
+        "that is a mean of the masks, it was asked for their sum": lambda value: value / count,
+    }
+    for hint, mistake in hints.items():
+        if all(abs(found[name] - mistake(expected[name])) < 1e-4 * mistake(expected[name]) for name in wrong):
+            raise CheckFailed(f"{wrong[0]}: {hint}")
+    raise CheckFailed(
+        f"{wrong[0]}: {short(found[wrong[0]])} is not what your masks have; were these figures measured on the images "
+        "of this folder?"
+    )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw3lib.core import optional
-from hw3lib.core.files import atomic_folder, existing_parent, expanded
-from hw3lib.core.places import data_roots
+from hw3lib.core.files import atomic_folder, existing_parent, expanded, read_json
+from hw3lib.core.places import OWN, data_roots
 from hw3lib.core.text import did_you_mean
 from hw3lib.data.folders.find import named
 from hw3lib.errors import Hw3Error
@@ -73,13 +73,14 @@ def get(
     accept_license: bool = False,
     archive: str | Path | None = None,
     profile: str = "quick",
-    seed: int = 0,
+    seed: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Folder that holds the category, which is made or fetched when it is not there: ``load_table(get(c), c)``.
 
-    A category is looked for in ``data``, in the folder named by ``HW3_DATA`` and in ``data/`` of the project. One
-    that has to be fetched goes to the first of them (of those that can be written, unless ``data`` was given).
+    A category is looked for in ``data``, in ``data/`` of the student's folder that this runs in, in the folder named
+    by ``HW3_DATA`` and in ``data/`` of the project. One that has to be fetched goes to the first of them (of those that
+    can be written, unless ``data`` was given).
 
     Args:
         category: ``"synthetic/..."``, one of the 15 names of MVTec AD, or a folder of your own that exists.
@@ -88,7 +89,7 @@ def get(
             else the first of official and Kaggle that answers.
         accept_license: the licence of MVTec AD was read and is accepted; nothing is downloaded without it.
         archive: a local tar or zip archive with the category, or with the whole dataset, inside.
-        profile, seed: for synthetic categories, see ``hw3lib.data.synthetic.make``.
+        profile, seed: for synthetic categories, see ``hw3lib.data.synthetic.make``; None: :func:`own_seed`.
 
     Raises:
         Hw3Error: unknown category, wrong folder level, licence not accepted, no source answers (with instructions for
@@ -130,12 +131,28 @@ def official_urls() -> tuple[str, ...]:
     return ((mirror,) if mirror else ()) + SOURCES["official"].urls
 
 
-def _generated(category: str, data: str | Path | None, profile: str, seed: int, progress: bool) -> Path:
+def own_seed(root: Path) -> int:
+    """The seed of the student whose data ``root`` holds, and 0 of any other folder.
+
+    Raises:
+        Hw3Error: the file that says it is damaged.
+    """
+    path = root / OWN
+    if not path.is_file():
+        return 0
+    seed = read_json(path).get("seed")
+    if type(seed) is not int or seed < 0:
+        raise Hw3Error(f"{path}: seed is {seed!r}, expected a whole number; `hw3 start` makes the folder again")
+    return seed
+
+
+def _generated(category: str, data: str | Path | None, profile: str, seed: int | None, progress: bool) -> Path:
     from hw3lib.data import synthetic  # numpy and the painters are not needed for the rest
 
     if data:
         _check_too_low(expanded(data), category)
     root = _root_to_write(data)
+    seed = own_seed(root) if seed is None else seed
     synthetic.make(category, root, profile=profile, seed=seed, progress=progress)
     return root
 

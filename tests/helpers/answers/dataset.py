@@ -9,6 +9,8 @@ from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
 
 from hw3lib.data import imbalance_ratio
 
+MASKS = pd.DataFrame({"mask": ["a", "b", "c", None]})
+FIGURES = {"all": 6001.0, "contamination": 2500.0, "largest": 3001.0}
 DEFECTS = pd.DataFrame({"defect": ["ring", "ring", "spot", "spot"], "x": [0.05, 0.95, 0.6, 0.7], "y": 0.5, "area": 0.1})
 
 
@@ -164,7 +166,19 @@ def equal(train, test):
     return [k for k, image in enumerate(test) if any((image == other).all() for other in train)]
 
 
+def of_figures(change=lambda value: value, **others):
+    return {name: change(value) for name, value in FIGURES.items()} | others
+
+
 RIGHT = {
+    "own_figures": [
+        of_figures(),
+        of_figures(int),
+        of_figures(np.float32),
+        of_figures(lambda value: np.array([value])),
+        of_figures(lambda value: value + 0.3, more="text"),
+        of_figures(lambda value: str(value)),
+    ],
     "same_photograph": [
         by_correlation,
         by_corrcoef,
@@ -197,6 +211,24 @@ RIGHT = {
 }
 one = count()
 WRONG = {
+    "own_figures": [
+        (of_figures(lambda value: value / 256**2), "that is a share of an image, times 256 * 256"),
+        (of_figures(lambda value: 100 * value / 256**2), "that is in per cent"),
+        (of_figures(all=6001 / 3), "all: that is a mean of the masks"),
+        (of_figures(lambda value: value / 3), "that is a mean of the masks"),
+        (of_figures(contamination=2499), "contamination: 2499 is not what your masks have"),
+        (of_figures(lambda value: value + 1), "all: 6002 is not what your masks have"),
+        (of_figures(lambda value: 2 * value), "not what your masks have"),
+        (of_figures(largest=3001.6), "largest: 3002 is not what your masks have"),
+        (of_figures(lambda value: np.inf), "all: inf is not what your masks have"),
+        (of_figures(lambda value: np.nan), "all: found NaN"),
+        (of_figures(lambda value: [value, value]), "all: expected one number"),
+        (of_figures(lambda value: "many"), "all: expected one number"),
+        ([6001, 2500, 3001], "expected a dict with all, contamination, largest"),
+        ({"all": 6001, "contamination": 2500}, "expected a dict with all, contamination, largest"),
+        ("6001", "expected a dict"),
+        (dict, "expected a dict"),
+    ],
     "same_photograph": [
         (equal, "equal in every pixel"),
         (lambda a, b: equal(both(a), b), "another light"),
