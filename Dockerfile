@@ -12,6 +12,23 @@ FROM python:3.13-slim AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 1000 hw3
 
+# An exported inspector as a service, without PyTorch:
+#
+#   docker build --target runtime --tag hw3lib-runtime .
+#   docker run --rm --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --publish 8866:8866 \
+#       --env HW3_APP_TOKEN --volume "$PWD/bottle-exported:/inspector:ro" \
+#       hw3lib-runtime inspect serve /inspector --host 0.0.0.0 --no-browser
+FROM base AS runtime
+COPY hw3lib /source/hw3lib
+COPY runtime /source/runtime
+RUN pip install /source/runtime \
+    && rm -rf /source
+ENV HOME=/tmp USER=hw3
+USER 1000
+EXPOSE 8866
+ENTRYPOINT ["hw3"]
+CMD ["--help"]
+
 # What .devcontainer develops in; the checkout is mounted, and make sets up its .venv. Debian keeps no old
 # versions to pin.
 FROM base AS development

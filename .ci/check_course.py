@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-CHAPTERS = ("01", "02", "03", "04", "05", "06")
+CHAPTERS = ("01", "02", "03", "04", "05", "06", "07")
 
 
 def faults(run: Path) -> list[str]:

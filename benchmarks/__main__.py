@@ -10,7 +10,7 @@ import inspect
 from hw3lib.core import machine
 
 PACKAGES = {
-    "speed": ("decode_once", "nearest", "sweep", "scale", "imports", "serve", "grading"),
+    "speed": ("decode_once", "nearest", "sweep", "scale", "imports", "serve", "latency", "grading"),
     "accuracy": (
         "guided",
         "longtail",
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds the category")
     parser.add_argument("--count", type=int, help="of repeats of a long tail, of draws of images, or of notebooks")
     parser.add_argument(
-        "--sizes", type=int, nargs="+", metavar="N", help="numbers of images; pixels, of recognition, serve"
+        "--sizes", type=int, nargs="+", metavar="N", help="numbers of images; pixels, of recognition, serve, latency"
     )
     parser.add_argument("--sets", nargs="+", metavar="DIR", help="folders of real categories, of detectors")
     parser.add_argument(

@@ -11,6 +11,8 @@ from pathlib import Path
 import nbformat
 from PIL import Image
 
+from hw3lib.course.build import badges
+
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
 README = HERE.parent / "README.md"
@@ -52,6 +54,7 @@ def table() -> str:
     for path, title, time, objectives, _ in rows():
         link = f"notebooks/{path.name}"
         shown = f"[![{title}](docs/thumbnails/{path.stem[:2]}.png)]({link})<br>[{path.stem}]({link})"
+        shown += f"<br>{badges(Path(link))}"
         lines.append(f"| {shown} | {'<br>'.join(objectives)} | {time.rstrip('.')} |")
     return "\n".join(lines) + "\n"
 

@@ -134,7 +134,7 @@ def draw(table, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from hw3lib.views.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE
+    from hw3lib.core.fonts import BLUE, GREEN, GREY, ORANGE, PURPLE
 
     styles = [(GREY, "x"), (BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (PURPLE, "^"), ("black", "v"), ("#D55E00", "P")]
     figure = Figure(figsize=(10, 4.6), layout="constrained")

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count as numbers
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -62,12 +63,17 @@ def main(category: str, data: str | None = None, count: int = 2000, sizes: Seque
 
 
 def send(
-    port: int, photographs: list[bytes], clients: int, count: int, done: Callable[[int], object] = abs
-) -> tuple[list[float], dict[str, float], int]:
-    """Seconds of each of ``count`` photographs, the scores by name, and how often a program was told to come again."""
+    port: int,
+    photographs: list[bytes],
+    clients: int,
+    count: int,
+    done: Callable[[int], object] = abs,
+    what: str = "score",
+) -> tuple[list[float], dict[str, Any], int]:
+    """Seconds of each of ``count`` photographs, what was said by name, and how often a program should come again."""
     todo, lock = numbers(), threading.Lock()
     seconds: list[float] = []
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     told: Counter[int] = Counter()
 
     def client(_: int) -> None:
@@ -87,7 +93,7 @@ def send(
                 if said["name"] in found or said["name"] != str(at):
                     raise RuntimeError(f"photograph {at} was answered as {said['name']}")
                 seconds.append(time.perf_counter() - started)
-                found[said["name"]] = said["score"]
+                found[said["name"]] = said[what]
                 done(len(found))
         connection.close()
 

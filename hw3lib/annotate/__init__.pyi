@@ -28,7 +28,6 @@ from .instances import (
     from_maps as from_maps,
     from_masks as from_masks,
     read_instances as read_instances,
-    read_points as read_points,
 )
 from .masks import (
     FineTuning as FineTuning,

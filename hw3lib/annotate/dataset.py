@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from hw3lib.core.text import file_name
 from hw3lib.data.fetch.official import OFFICIAL
@@ -16,6 +15,9 @@ from hw3lib.errors import Hw3Error
 
 from .instances import Instance, Instances
 from .pictures import kept_suffix
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 
@@ -177,6 +179,8 @@ class Dataset:
         """Instances by class (rows) and split (columns)."""
         counted = Counter((i.defect, self.splits[i.row]) for i in self.instances)
         present = [split for split in SPLITS if split in self.splits]
+        import pandas as pd  # this alone needs it
+
         return pd.DataFrame([[counted[name, s] for s in present] for name in self.classes], self.classes, present)
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from scipy import ndimage
 
 from hw3lib.anomaly.maps import upsample
 from hw3lib.core.text import counted
 from hw3lib.data.regions.annotations import annotations_of
 from hw3lib.data.regions.masks import read_regions
-from hw3lib.data.regions.shapes import Region, merged
-from hw3lib.data.statistics import EIGHT_CONNECTED
+from hw3lib.data.regions.shapes import EIGHT_CONNECTED, Region, merged
 from hw3lib.errors import Hw3Error
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNKNOWN = "defect"  # the class of what an anomaly map finds: it says where, not what
 
@@ -81,21 +82,6 @@ class Instance:
     def xyxy(self) -> tuple[int, int, int, int]:
         """Left, top, right, bottom in pixels; right and bottom are the first ones outside."""
         return self.x, self.y, self.x + self.crop.shape[1], self.y + self.crop.shape[0]
-
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Points on a defect of one image, of which no more is known.
-
-    Attributes:
-        row: position of the image in the table.
-        defect: class.
-        points: float ``(n, 2)``: x and y in pixels.
-    """
-
-    row: int
-    defect: str
-    points: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -240,15 +226,6 @@ def read_instances(table: pd.DataFrame, *, min_area: int = 1, whole: bool = Fals
             kept.append(Instance(row, label, x, y, crop, sizes[row]))
     kept, dropped = sorted(kept, key=lambda i: i.row), sorted(dropped, key=lambda d: d.row)
     return Instances(kept, dropped, min_area, masked.smoothed)
-
-
-def read_points(table: pd.DataFrame) -> list[Points]:
-    """The points of a table's images in its category's ``annotations.json``, in the table's order.
-
-    Raises:
-        Hw3Error: as :func:`hw3lib.data.regions.annotations.annotations_of`.
-    """
-    return [Points(a.row, a.label, np.array(a.points)) for a in annotations_of(table) if a.points]
 
 
 def from_maps(

@@ -15,6 +15,12 @@ def interior_point(mask: np.ndarray) -> tuple[float, float]:
     """x and y of the pixel farthest from the border of a mask, bool ``(H, W)``: where a person would click.
 
     The edge of the image counts as border. Of several such pixels the first is taken.
+
+    Example:
+        >>> mask = np.zeros((7, 9), bool)
+        >>> mask[1:6, 2:7] = True
+        >>> interior_point(mask)
+        (4.0, 3.0)
     """
     distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     y, x = np.unravel_index(distance.argmax(), mask.shape)

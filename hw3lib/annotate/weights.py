@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw3lib.core.files import expanded, file_digest
+from hw3lib.core.files import file_digest
 from hw3lib.core.optional import lacking
+from hw3lib.core.places import weights_folder
 from hw3lib.data.fetch.download import download
 from hw3lib.errors import Hw3Error
 
@@ -53,8 +53,8 @@ def cache_folder() -> Path:
 
 def places() -> list[Path]:
     """Folders that are searched: ``HW3_WEIGHTS``, then the cache."""
-    named = os.environ.get("HW3_WEIGHTS")
-    return ([expanded(named)] if named else []) + [cache_folder()]
+    named = weights_folder()
+    return [named, cache_folder()] if named else [cache_folder()]
 
 
 def find(name: str, *, fetch: bool = True, progress: bool = True) -> Path:

@@ -226,8 +226,10 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
     leads = {row["detector"]: Interval.read(row, "behind", kind="difference") for _, row in table.iloc[1:].iterrows()}
     beaten, level = ([name for name, lead in leads.items() if (lead.sign > 0) == wins] for wins in (True, False))
     level_best = table.loc[table["image_auroc"] == first.image_auroc, "detector"].tolist()
-    ranks = "rank first, each" if len(level_best) > 1 else "ranks first"
-    text = [f"On the test images {listed(level_best)} {ranks} with an image AUROC of {reached[first.detector].text()}."]
+    auroc = reached[first.detector].text()
+    text = [f"On the test images {listed(level_best)} rank first, each with an image AUROC of {auroc}."]
+    if len(level_best) == 1:
+        text = [f"On the test images {level_best[0]} ranks first with an image AUROC of {auroc}."]
     if beaten:
         text.append(f"Its lead over {listed(beaten)} is statistically significant.")
     if level:
@@ -240,7 +242,7 @@ def describe_detectors(table: pd.DataFrame, conditions: pd.DataFrame, false_alar
         where = maps.loc[maps["aupro"].idxmax()]
         said = f"AUPRO {where.aupro:.3f}"
         if not np.isnan(where.aupimo):
-            said += f", and AUPIMO, of hardly any false alarm, {Interval.read(where, 'aupimo').text()}"
+            said = f"{said}, and AUPIMO, of hardly any false alarm, {Interval.read(where, 'aupimo').text()}"
         text.append(f"Where the defect is, {where.detector} shows best: {said}.")
     text.append(
         f"The threshold of {first.detector}, set on good images at {percent(false_alarm_rate)} false alarms, stops "

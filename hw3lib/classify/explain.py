@@ -79,7 +79,6 @@ def explain_attempt(
     *,
     seed: int = 0,
     device: str = "auto",
-    layer: str | None = None,
 ) -> Explanation:
     """Train an attempt on every split, as :func:`hw3lib.classify.run_attempt` does, and explain its test images.
 
@@ -90,7 +89,6 @@ def explain_attempt(
     Args:
         attempt, table, splits, seed, device: as in :func:`hw3lib.classify.run_attempt`; the same ones give the same
             networks.
-        layer: see :func:`grad_cam`.
 
     Raises:
         Hw3Error: as :func:`hw3lib.classify.run_attempt`, or no split, or a network without feature maps.
@@ -109,7 +107,7 @@ def explain_attempt(
         rows = splits[number][1][new]
         probabilities = fitted.probabilities[new]
         y_pred = probabilities.argmax(1)
-        maps = grad_cam(fitted.model, fitted.images[torch.from_numpy(rows)], y_pred, layer)
+        maps = grad_cam(fitted.model, fitted.images[torch.from_numpy(rows)], y_pred)
         parts.append((rows, fitted.labels[rows], y_pred, probabilities, maps))
     rows, y, y_pred, probabilities, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(rows)

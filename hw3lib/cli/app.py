@@ -16,7 +16,10 @@ from hw3lib.cli.options import command, option, say
 def app(
     inspector: Annotated[
         str,
-        option("its folder, as `hw3 inspect fit` or `hw3 detect fit` wrote it, or an ONNX file", metavar="INSPECTOR"),
+        option(
+            "its folder, as `hw3 inspect fit`, `hw3 inspect export` or `hw3 detect fit` wrote it, or an ONNX file",
+            metavar="INSPECTOR",
+        ),
     ],
     *,
     types: Annotated[

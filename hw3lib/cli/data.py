@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hw3lib.annotate.imports.registry import SOURCES
-from hw3lib.cli.options import PROFILES, Data, command, group, option
+from hw3lib.cli.options import PROFILES, Data, command, group, option, say
+from hw3lib.data.pixels.reading import FITS
 
 Root = Annotated[
     str | None, option("folder to put it in (default: $HW3_DATA, then data/)", "--data", "--out", metavar="DIR")
@@ -105,7 +106,7 @@ def check(category: Annotated[str, option("for example bottle")], *, data: Data 
     from hw3lib.data.table import load_table
 
     report = check_category(load_table(find_root(category, data), category, strict=False))
-    print(report.summary())
+    say(report.summary())
     return 0 if report.ok else 1
 
 
@@ -145,8 +146,8 @@ def import_(
     from hw3lib.annotate.imports import import_category
 
     done = import_category(source, out, format=format, images=images, several=several, unlabelled=unlabelled, link=link)
-    print(done.summary())
-    print(f"\nfrom {SOURCES[done.format].text}\ncategory: {out}")
+    say(done.summary())
+    say(f"\nfrom {SOURCES[done.format].text}\ncategory: {out}")
     return 0
 
 
@@ -166,9 +167,7 @@ def settings(
     range: Annotated[
         tuple[float, ...] | None, option("pixel values that are black and white", nargs=2, metavar=("LOW", "HIGH"))
     ] = None,
-    fit: Annotated[
-        str | None, option("how a photograph becomes a square for a network", choices=("stretch", "pad", "tile"))
-    ] = None,
+    fit: Annotated[str | None, option("how a photograph becomes a square for a network", choices=FITS)] = None,
     groups: Annotated[
         str | None,
         option(
@@ -203,11 +202,11 @@ def settings(
             names = find_groups(table["image"].tolist(), groups, folder, readings_of(table))
         print(write_settings(folder, found))
         if names is not None:
-            print(f"{counted(len(names), 'image')} of {counted(len(set(names)), 'product')}")
+            say(f"{counted(len(names), 'image')} of {counted(len(set(names)), 'product')}")
     for name, value in found.said().items():
-        print(f"{name}: {value}")
+        say(f"{name}: {value}")
     if not found.said():
-        print("as the folders say, nothing else")
+        say("as the folders say, nothing else")
     return 0
 
 

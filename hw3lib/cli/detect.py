@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from hw3lib.anomaly.registry import DETECTORS
 from hw3lib.cli.options import Parameters, byte_count, command, group, option, parameter, pixels_or_auto, say
+from hw3lib.data.pixels.reading import FITS
 
 if TYPE_CHECKING:
     from hw3lib.inspection.score import Scored
@@ -105,7 +106,7 @@ def fit(
         option(
             "how a photograph comes to a square: stretch, pad or tile (default: as the category says, or tile where "
             "photographs are long, or stretch)",
-            choices=("stretch", "pad", "tile"),
+            choices=FITS,
         ),
     ] = None,
     tolerate: Annotated[

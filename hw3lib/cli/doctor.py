@@ -16,6 +16,7 @@ from hw3lib.cli.options import Data, command, option
 from hw3lib.core import optional
 from hw3lib.core.files import existing_parent, free_bytes, human_bytes
 from hw3lib.core.places import data_roots, project_root
+from hw3lib.core.translation import COMMANDS, tell
 from hw3lib.errors import Hw3Error
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
@@ -44,7 +45,7 @@ def doctor(
 ) -> int:
     failed = False
     for finding in examine(category, data):
-        print(f"{finding.status:4}  {finding.what:32}  {finding.text}", flush=True)
+        print(f"{finding.status:4}  {finding.what:32}  {tell(finding.text, *COMMANDS)}", flush=True)
         failed |= finding.status == FAIL
     return 1 if failed else 0
 

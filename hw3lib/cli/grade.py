@@ -64,7 +64,7 @@ def grade(
     broken = sum(g.status != "ok" for g in grades)
     names = ("leaderboard.html", *(f"{name}.csv" for name in ("gradebook", "moodle", "canvas") if said))
     made = [str(path) for path in (where, where.parent / "feedback", *map(where.with_name, names)) if path.exists()]
-    print(f"{len(grades)} submissions graded, {broken} of them broken: {', '.join(made)}")
+    say(f"{len(grades)} submissions graded, {broken} of them broken: {', '.join(made)}")
     return 0
 
 

@@ -31,7 +31,7 @@ fit = replace(
     "hw3 inspect score bottle-inspector /line/3 --out line-3 --watch",
 )
 def score(
-    inspector: Annotated[str, option("its folder, or an ONNX file", metavar="INSPECTOR")],
+    inspector: Annotated[str, option("its folder, exported or not, or an ONNX file", metavar="INSPECTOR")],
     places: Places,
     *,
     out: Annotated[str, option("folder for the results; -: write rows to standard output", metavar="RESULTS")],
@@ -115,6 +115,25 @@ def card(
     return 0
 
 
+@command(
+    "Write the whole inspector for a machine without PyTorch, and check that it says the same there. `hw3 inspect\n"
+    "score` and `serve` take the folder in the inspector's place. Needs onnx and onnxscript.",
+    "hw3 inspect export bottle-inspector --check ../mvtec_ad/bottle --out bottle-exported",
+)
+def export(
+    inspector: Annotated[str, option("its folder", metavar="INSPECTOR")],
+    *,
+    out: Annotated[str, option("folder to write", metavar="EXPORTED")],
+    check: Annotated[str, option("photographs, or a category's test images, to check with", metavar="FOLDER")],
+    recursive: Recursive = False,
+    force: Annotated[bool, option("replace the folder that is there")] = False,
+) -> int:
+    from hw3lib.inspection import export as exporting
+
+    exporting.export(inspector, out, check=check, recursive=recursive, force=force, echo=say)
+    return 0
+
+
 serve = replace(
     app,
     name="serve",
@@ -130,7 +149,7 @@ inspect = group(
     "hw3 inspect fit ../mvtec_ad/bottle --out bottle-inspector",
     "hw3 inspect score bottle-inspector photos/today --out results --overlays",
     actions=(
-        *(fit, score, serve, card),
+        *(fit, score, serve, card, export),
         *LOOP,  # what goes round with a person
     ),
 )

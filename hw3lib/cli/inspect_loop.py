@@ -138,8 +138,17 @@ def plan(
         float, option("share of good products that may be called anomalous (default: %(default)s)", metavar="R")
     ] = 0.05,
     groups: Annotated[str | None, option("products, as of `hw3 inspect fit`", metavar="PATTERN")] = None,
-    out: Annotated[str | None, option("write the table", metavar="FILE.csv")] = None,
-    plot: Annotated[str | None, option("draw the curve into a file", metavar="FILE.png")] = None,
+    types: Annotated[
+        str,
+        option(
+            "own: a curve over a category's labelled defects, too; none: without (default: %(default)s)",
+            choices=("own", "none"),
+        ),
+    ] = "own",
+    out: Annotated[
+        str | None, option("write the table; that of the types as FILE-types.csv", metavar="FILE.csv")
+    ] = None,
+    plot: Annotated[str | None, option("draw the curve into a file, likewise", metavar="FILE.png")] = None,
     seed: Annotated[int, option("of everything that is drawn (default: %(default)s)")] = 0,
     parameters: Annotated[Parameters, parameter("set another hyperparameter of the detector")] = (),
 ) -> int:
@@ -153,6 +162,7 @@ def plan(
         groups=groups,
         draws=draws,
         false_alarm_rate=false_alarm_rate,
+        types=types == "own",
         out=out,
         plot=plot,
         seed=seed,

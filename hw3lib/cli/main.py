@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 from hw3lib import __version__
-from hw3lib.cli.options import Command, examples_text
+from hw3lib.cli.options import Command, examples_text, say
 from hw3lib.core import machine
+from hw3lib.core.provenance import package_version
+from hw3lib.core.translation import preferred, speaking
 from hw3lib.errors import Hw3Error
 
 # In the order of the help. Each is a Command of this name in a module of this name, which imports what is heavy
@@ -21,6 +23,7 @@ COMMANDS = (
     *("start", "grade", "doctor", "data"),
 )
 
+RUNTIME = "hw3lib-runtime"  # the same modules with fewer packages, see runtime/pyproject.toml
 EXAMPLES = ("hw3 doctor", "hw3 run", "hw3 run 1 2 --category bottle --data ~/mvtec_ad", "hw3 data list")
 
 
@@ -33,6 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words)
     machine.keep()
     machine.prepare()
+    options.language = getattr(options, "language", None) or preferred()
+    with speaking(options.language):
+        return performed(options)
+
+
+def performed(options: argparse.Namespace) -> int:
+    """Do what was parsed; what goes wrong is said, and gives an exit code."""
     try:
         code = options.command.perform(options)
         sys.stdout.flush()
@@ -40,7 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Hw3Error as error:
         if "debug" in options:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if "debug" in options or package_version(RUNTIME) == "missing":
+            raise
+        print(f"error: this needs {error.name}, which {RUNTIME} does without: pip install hw3lib", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted{options.command.interrupted}", file=sys.stderr)

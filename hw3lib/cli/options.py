@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TextIO, get_args
 
-from hw3lib.core.translation import languages
+from hw3lib.core.translation import COMMANDS, languages, tell
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
@@ -51,7 +51,9 @@ def parameter(help: str) -> Option:
 
 
 Data = Annotated[str | None, option("folder that holds categories (default: $HW3_DATA, then data/)", metavar="DIR")]
-Language = Annotated[str, option("of texts and comments in notebooks (default: %(default)s)", choices=languages())]
+Language = Annotated[
+    str, option("of what is written and said (default: HW3_LANGUAGE, the locale's, en)", choices=languages())
+]
 Term = Annotated[str | None, option("as the teacher writes it, such as 2026-autumn", metavar="TERM")]
 Key = Annotated[str | None, option("a teacher's secret, without which nobody draws another's images", metavar="FILE")]
 CourseFile = Annotated[str | None, option("a teacher's YAML: roster, points, deadlines", "--course", metavar="FILE")]
@@ -157,9 +159,9 @@ def examples_text(*lines: str) -> str:
     return "Examples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def say(text: str) -> None:
-    """Print a line at once, whoever reads it: what runs for hours is watched."""
-    print(text, flush=True)
+def say(text: object, file: TextIO | None = None) -> None:
+    """Print a text in the language here, and at once, whoever reads it: what runs for hours is watched."""
+    print(tell(str(text), *COMMANDS), file=file, flush=True)
 
 
 def byte_count(text: str) -> int:

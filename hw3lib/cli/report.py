@@ -4,8 +4,7 @@ import os
 import subprocess
 from typing import Annotated
 
-from hw3lib.cli.options import command, option
-from hw3lib.core.translation import languages
+from hw3lib.cli.options import Language, command, option, say
 
 
 @command(
@@ -26,7 +25,7 @@ def report(
         str | None,
         option("PDF or HTML file, or a folder (default: report/ in the run's folder)", metavar="FILE_OR_FOLDER"),
     ] = None,
-    language: Annotated[str, option("of the report (default: %(default)s)", choices=languages())] = "en",
+    language: Language = "",
     author: Annotated[
         str | None, option("who hands it in (default: git's user.name, or else a line to be filled in)", metavar="NAME")
     ] = None,
@@ -41,13 +40,13 @@ def report(
     folder = find_run(run, runs_dir)
     refuse_inside_category(out or folder)
     made = build(folder, out, language=language, author=author or git_author(), notes=notes)
-    print(f"{made.category}: {made.pages} pages from {min(str(folder), os.path.relpath(folder), key=len)}")
-    counted = (f"question {n}: {words}" + _of(made.limits.get(n)) for n, words in made.words.items())
-    print(f"words: {', '.join(counted)}")
+    say(f"{made.category}: {made.pages} pages from {min(str(folder), os.path.relpath(folder), key=len)}")
+    counted = (f"question {n}: {words}{_of(made.limits.get(n))}" for n, words in made.words.items())
+    say(f"words: {', '.join(counted)}")
     for note in made.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     if made.missing:
-        print(f"missing: {', '.join(made.missing)}")
+        say(f"missing: {', '.join(made.missing)}")
     for path in (made.pdf, made.html, made.json):
         print(min(str(path), os.path.relpath(path), key=len))
     return 0

@@ -1,7 +1,6 @@
 """``hw3 run``."""
 
 import argparse
-import os
 import sys
 from typing import Annotated
 
@@ -51,7 +50,7 @@ def run(
             metavar="N",
         ),
     ] = None,
-    language: Language = "en",
+    language: Language = "",
 ) -> int:
     from hw3lib.core.fonts import require_font
     from hw3lib.core.optional import Missing
@@ -67,7 +66,6 @@ def run(
             require_font(language)
         except Missing as error:
             say(f"The report will be in English: {error}")
-        os.environ["HW3_LANGUAGE"] = language  # for what checks and predictions say
     with translation.chapters(language) as folder:
         outcomes = runner.run_notebooks(
             notebooks,
@@ -85,8 +83,8 @@ def run(
         )
     failed = summary.failures(outcomes)
     for outcome in failed:
-        print(f"\n{outcome.message}", file=sys.stderr)
+        say(f"\n{outcome.message}", sys.stderr)
     print(f"\n{summary.summary_table(outcomes)}")
     if failed:
-        print(f"\nfailed first: {failed[0].notebook}; why is said above")
+        say(f"\nfailed first: {failed[0].notebook}; why is said above")
     return 1 if failed else 0

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from hw3lib.cli.options import CourseFile, Key, Language, Term, command, option
+from hw3lib.cli.options import CourseFile, Key, Language, Term, command, option, say
 
 
 @command(
@@ -18,7 +18,7 @@ from hw3lib.cli.options import CourseFile, Key, Language, Term, command, option
 def start(
     folder: Annotated[str, option("made if it is not there", metavar="DIR")],
     *,
-    language: Language = "en",
+    language: Language = "",
     student: Annotated[str | None, option("whose images are to be drawn", metavar="ID")] = None,
     term: Term = None,
     key: Key = None,
@@ -45,12 +45,12 @@ def start(
         return _copied(folder, exercises.start(folder, language))
     if student:
         students.enrol(folder, student, said)
-        print(f"{folder}: the generated images are those of {student} in {said.term}")
+        say(f"{folder}: the generated images are those of {student} in {said.term}")
         return _copied(folder, exercises.start(folder, language))
     for one in said.students.values():
         students.enrol(Path(folder) / one.id, one.id, said)
         exercises.start(Path(folder) / one.id, language)
-    print(f"{len(said.students)} folders in {folder}, one a student of the roster; hand each student their own")
+    say(f"{len(said.students)} folders in {folder}, one a student of the roster; hand each student their own")
     return 0
 
 
@@ -58,6 +58,6 @@ def _copied(folder: str, copied: tuple[list, list]) -> int:
     for path in copied[0]:
         print(path)
     for path in copied[1]:
-        print(f"{path}: was there, left as it is")
-    print(f"Open them: jupyter lab {folder}")
+        say(f"{path}: was there, left as it is")
+    say(f"Open them: jupyter lab {folder}")
     return 0

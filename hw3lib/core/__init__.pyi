@@ -11,3 +11,4 @@ from .intervals import (
 )
 from .places import project_root as project_root
 from .scores import balanced_accuracy as balanced_accuracy
+from .translation import here as here, say as say

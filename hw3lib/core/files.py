@@ -246,6 +246,7 @@ def sweep_leftovers(path: Path) -> None:
         if not match or _runs(int(match[1])):
             continue
         leftover = path.with_name(name)
+        sweep_leftovers(leftover)  # of a model that was saved in the folder of a command that was killed
         if match[2] == "old" and not path.exists():
             with suppress(OSError):
                 os.rename(leftover, path)

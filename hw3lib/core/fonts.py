@@ -1,4 +1,4 @@
-"""Fonts for names in Chinese, and a sentence where this machine has none."""
+"""What all figures are drawn with: colours, and fonts for names in Chinese, with a sentence where there are none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import warnings
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from . import optional
-from .translation import ENGLISH
+from .translation import COMMANDS, ENGLISH, here, tell, tell_label
+
+# Okabe and Ito's, which stay apart in every kind of colour blindness.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
 
 # Fonts with Chinese characters of Linux, Windows and macOS, traditional ones first; matplotlib brings none along.
 CHINESE_FONTS = (
@@ -66,6 +71,25 @@ def drawn_language(language: str) -> str:
 
 class MissingFont(UserWarning):
     """No font of this machine has a character that is to be drawn."""
+
+
+def tell_figure(figure: Figure) -> None:
+    """Write the texts of a figure in the language here; they stay in English, which is said, where no font has it."""
+    if (language := here()) == ENGLISH:
+        return
+    try:
+        require_font(language)
+    except optional.Missing as error:
+        said = tell(f"Figures are in English: {error}", *COMMANDS, language=language)
+        warnings.warn(said, MissingFont, stacklevel=3)
+        return
+    figure.draw_without_rendering()  # which names the ticks
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        names = [label.get_text() for label in axis.get_majorticklabels()]
+        if (told := [tell_label(name, language) for name in names]) != names:
+            axis.set_ticks(axis.get_majorticklocs(), told)
+    for text in figure.findobj(Text):
+        text.set(text=tell_label(text.get_text(), language))
 
 
 def pretty(name: str) -> str:

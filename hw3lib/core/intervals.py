@@ -34,6 +34,13 @@ class Interval:
         p_equivalent: of the test that a difference is :data:`MARGIN` or more, either way: the larger of two one-sided
             tests (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987). Where it is small the two are
             equivalent, which a difference that is not significant does not say. NaN: not tested.
+
+    Example:
+        >>> accuracy = Interval(0.91, 0.87, 0.94, kind="share")
+        >>> accuracy.percent()
+        '91 % (87 to 94)'
+        >>> Interval(0.03, -0.01, 0.07, kind="difference").verdict()
+        'not significant'
     """
 
     value: float = math.nan
@@ -126,6 +133,10 @@ def holm(intervals: Iterable[Interval]) -> list[Interval]:
     before it: the chance that any of them is called significant without being so is at most ``1 - confidence``, however
     they depend on each other. The limits stay those of each by itself. The tests of equivalence are a family of their
     own, of which the same holds.
+
+    Example:
+        >>> [one.p for one in holm([Interval(p=0.01), Interval(p=0.03)])]
+        [0.02, 0.03]
     """
     found = list(intervals)
     for field in ("p", "p_equivalent"):
@@ -170,6 +181,10 @@ def corrected_interval(
 
     Raises:
         Hw3Error: fewer than two splits, which leave the spread unknown.
+
+    Example:
+        >>> corrected_interval([0.90, 0.92, 0.94], n_train=80, n_test=20, kind="share").percent()
+        '92 % (80 to 97)'
     """
     values = np.asarray(values, float)
     if len(values) < 2:

@@ -47,6 +47,12 @@ def course_folder() -> Path:
     return installed if installed.is_dir() else (checkout() or project_root()) / "notebooks"
 
 
+def weights_folder() -> Path | None:
+    """The folder ``HW3_WEIGHTS``, where published weights are looked for first; None where none is named."""
+    named = os.environ.get("HW3_WEIGHTS")
+    return expanded(named) if named else None
+
+
 def own_data() -> Path | None:
     """``data/`` of the student's folder that this runs in, or in a folder of which; None elsewhere."""
     return next((place.resolve() for place in (Path("data"), Path("../data")) if (place / OWN).is_file()), None)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from hw3lib.core.files import atomic_folder, file_digest, is_no_regular_file
 from hw3lib.errors import Hw3Error
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -52,11 +53,15 @@ class Saved:
         if replace and folder.is_dir() and any(folder.iterdir()) and not ours:
             raise Hw3Error(f"{folder}: holds other files and no {self.what}; choose a folder that is new or empty")
         with atomic_folder(folder, replace) as temporary:
-            plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-            save_tensors(plain, temporary / self.tensors)
-            told = {"format": self.format, **settings, "sha256": file_digest(temporary / self.tensors)}
-            told["settings_sha256"] = settings_digest(told)
-            (temporary / self.settings).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            self.fill(temporary, settings, tensors)
+
+    def fill(self, folder: Path, settings: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        """Write a model into a folder that is there, which somebody else makes appear whole or not at all."""
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_tensors(plain, folder / self.tensors)
+        told = {"format": self.format, **settings, "sha256": file_digest(folder / self.tensors)}
+        told["settings_sha256"] = settings_digest(told)
+        (folder / self.settings).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
     def read(self, folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """Settings and tensors, checked.
@@ -64,6 +69,17 @@ class Saved:
         Raises:
             Hw3Error: no such folder, a file that is missing, damaged, or of another format.
         """
+        from safetensors.torch import load_file  # brings PyTorch, which this room does without
+
+        return self._read(folder, load_file)
+
+    def read_arrays(self, folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """As :meth:`read`, without PyTorch."""
+        from safetensors.numpy import load_file  # beside the other
+
+        return self._read(folder, load_file)
+
+    def _read(self, folder: str | Path, load_file: Callable[[Path], dict[str, Any]]) -> tuple[dict[str, Any], dict]:
         settings, tensors = (Path(folder) / file for file in (self.settings, self.tensors))
         for file in (settings, tensors):
             if not file.is_file():
@@ -79,8 +95,6 @@ class Saved:
             raise Hw3Error(f"{settings}: is damaged or was changed by hand, by its checksum; {self.again}")
         if told.get("sha256") != file_digest(tensors):
             raise Hw3Error(f"{tensors}: is damaged, its SHA-256 is not the one in {settings.name}; {self.again}")
-        from safetensors.torch import load_file  # as below
-
         try:
             return told, load_file(tensors)
         except (SafetensorError, OSError, ValueError) as error:

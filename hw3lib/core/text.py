@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
+from .translation import COMMANDS, tell
+
 
 def listed(names: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``; one name or more."""
@@ -116,7 +118,16 @@ def one_line(text: str) -> str:
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text as aligned columns, the first row underlined."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    """Rows of text as aligned columns in the language here, the first row underlined."""
+    told = [[tell(cell, *COMMANDS) for cell in row] for row in rows]
+    widths = [max(map(_width, column)) for column in zip(*told, strict=True)]
+    lines = [
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in told
+    ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _width(text: str) -> int:
+    """Columns that a terminal takes for a text: two for a Chinese character."""
+    return len(text) + sum(unicodedata.east_asian_width(character) in "WF" for character in text)

@@ -19,6 +19,7 @@ import numpy as np
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from PIL import Image
 
 from hw3lib.core import optional
@@ -29,13 +30,32 @@ from hw3lib.runs.kernel import this_kernel
 
 from . import exercises
 
+# Where badges and the cell that installs look; GitHub gives nobody a name that begins with a hyphen.
+REPOSITORY = "https://github.com/-OWNER-/hw3lib"
+INSTALL = f"""\
+from importlib.util import find_spec
+
+if find_spec("hw3lib") is None:
+    get_ipython().run_line_magic("pip", "install --quiet git+{REPOSITORY}")"""
 METADATA = ("kernelspec", "language_info", "hw3lib")
 TIMINGS = "timings"  # tag of a cell whose output shows how long something took, in numbers or in a picture
 _SECONDS = re.compile(r"\d+(\.\d+)?(?= ?(s|ms|seconds|minutes)\b)")
 
 
+def badges(path: Path) -> str:
+    """Markdown of the badges that open a notebook, whose path in the repository is given, in Binder and in Colab."""
+    place = REPOSITORY.removeprefix("https://github.com/")
+    binder = f"https://mybinder.org/v2/gh/{place}/HEAD?urlpath=lab/tree/{path.as_posix()}"
+    colab = f"https://colab.research.google.com/github/{place}/blob/HEAD/{path.as_posix()}"
+    images = ("https://mybinder.org/badge_logo.svg", "https://colab.research.google.com/assets/colab-badge.svg")
+    return f"[![Binder]({images[0]})]({binder}) [![Colab]({images[1]})]({colab})"
+
+
 def convert(source: Path) -> NotebookNode:
-    """Notebook of a percent-format source, without outputs; cells are numbered in order."""
+    """Notebook of a percent-format source, without outputs; cells are numbered in order.
+
+    Behind the title comes a cell, folded away, that installs the course where it is not, as in Colab.
+    """
     import jupytext  # of developers alone
 
     notebook = jupytext.read(source)
@@ -44,6 +64,11 @@ def convert(source: Path) -> NotebookNode:
         cell["metadata"] = NotebookNode({k: v for k, v in cell["metadata"].items() if k == "tags"})
         if (mark := exercises.numbered(cell)) and mark[0] == "answer":
             cell["metadata"]["jupyter"] = {"source_hidden": True}  # folded away until the reader wants it
+    first = next((cell for cell in notebook.cells if "setup" in cell["metadata"].get("tags", [])), None)
+    if first:  # imports: not the first thing to see
+        first["metadata"]["jupyter"] = {"source_hidden": True}
+    fold = {"jupyter": {"source_hidden": True}, "tags": ["install"]}
+    notebook.cells.insert(1, new_code_cell(INSTALL, id="install", metadata=fold))
     notebook.metadata = NotebookNode({k: v for k, v in notebook.metadata.items() if k in METADATA})
     notebook.nbformat_minor = 5
     return notebook

@@ -10,7 +10,6 @@ that an exercise uses come along, so that an exercise notebook runs by itself in
 from __future__ import annotations
 
 import ast
-import os
 import re
 import textwrap
 from collections.abc import Sequence
@@ -23,13 +22,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.places import course_folder
-from hw3lib.core.translation import ENGLISH, languages, message, told
+from hw3lib.core.translation import CHAPTERS, ENGLISH, here, message, told
 from hw3lib.errors import Hw3Error
 
 from .translation import translated
 
 CAPSTONE = "capstone"  # the last exercise notebook, of no chapter: rubrics, no solutions
-CHAPTERS = "chapters"  # where a student's folder has the chapters, which are no submissions
 _SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION(?:: (\w+))?\n(.*?)^ *# END SOLUTION *$", re.M | re.S)
 _HINT = re.compile(r"^ *# HINT: (.+)\n", re.M)
 _CHECK = re.compile(r"checks\.(\w+)\(")
@@ -223,6 +221,7 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
         that you checked last, `checks.solution()` a solution once yours has passed."""
     cells = [new_markdown_cell(textwrap.dedent(intro), id="title")]
     code = [cell.source for cell in kept if cell.cell_type == "code"]
+    cells += [cell for cell in chapter.cells if cell.id == "install"]
     cells += [_used(chapter, code, "parameters"), _used(chapter, code, "setup")]
     for number, cell in enumerate(kept):
         mark = numbered(cell)
@@ -242,8 +241,8 @@ def exercise_notebook(chapter: NotebookNode, name: str) -> NotebookNode:
 def capstone_notebook(source: NotebookNode) -> NotebookNode:
     """The capstone as a notebook, from its source, see :func:`hw3lib.course.build.convert`; it has no solutions."""
     for cell in source.cells:
-        cell.metadata.pop("jupyter", None)
         if mark := numbered(cell):
+            cell.metadata.pop("jupyter", None)
             cell["id"] = "-".join(map(str, mark))
     source.metadata["language_info"], source.metadata["hw3lib"] = {"name": "python"}, {"chapter": CAPSTONE}
     return source
@@ -313,22 +312,9 @@ def start(target: str | Path, language: str = ENGLISH) -> tuple[list[Path], list
     return made, kept
 
 
-def language_here() -> str:
-    """That of ``HW3_LANGUAGE``, which ``hw3 run`` sets, or of the student's folder that this runs in."""
-    if (language := os.environ.get("HW3_LANGUAGE")) in languages():
-        return str(language)
-    here = Path.cwd()
-    for path in sorted((here.parent if here.name == CHAPTERS else here).glob("ex[0-9][0-9]_*.ipynb")):
-        try:
-            return str(nbformat.read(path, as_version=4).metadata["hw3lib"].get("language", ENGLISH))
-        except Exception:  # a notebook that was damaged, in any way
-            continue
-    return ENGLISH
-
-
 def tell(text: str) -> str:
     """What a check or a prediction says, in the language of the student's folder that this runs in."""
-    return message(text, language_here())
+    return message(text, here())
 
 
 def _copied(source: Path, path: Path, language: str, link: tuple[str, str] = ("", "")) -> bool:

@@ -26,12 +26,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hw3lib.core import translation
 from hw3lib.core.files import clear_write_errors
 from hw3lib.core.intervals import wilson_interval
 from hw3lib.core.text import counted
 from hw3lib.errors import Hw3Error
 
-from .exercises import CHAPTERS, tell
+from .exercises import tell
 
 FILE = "predictions.jsonl"  # in the student's folder
 _COIN = 0.25  # Brier score of whoever is 50 % sure of everything
@@ -96,7 +97,7 @@ def outcome(question: str, truth: Any) -> None:
     kept = _kept(folder).get(question, {})
     if folder and (asked or kept) and "truth" not in kept:
         _append(folder, question=question, truth=truth)
-    said = f"{question}: {_text(truth)}"
+    said = f"{question}: {translation.tell(_text(truth))}"
     if "answer" in kept:
         said = f"{said} (you predicted {_said(kept)}: {'right' if _right(kept['answer'], truth) else 'not so'})"
     print(tell(said))
@@ -154,8 +155,8 @@ def _place() -> tuple[Path | None, bool]:
     if headless():
         return None, False
     here = Path.cwd()
-    folder = here.parent if here.name == CHAPTERS else here
-    return folder, (folder / CHAPTERS).is_dir()
+    folder = here.parent if here.name == translation.CHAPTERS else here
+    return folder, (folder / translation.CHAPTERS).is_dir()
 
 
 def _append(folder: Path, **record: Any) -> None:

@@ -19,14 +19,48 @@ from nbformat import NotebookNode
 
 from hw3lib.core.files import atomic_path
 from hw3lib.core.places import project_root
-from hw3lib.core.translation import catalogue_path, languages
+from hw3lib.core.text import plural
+from hw3lib.core.translation import COMMANDS, MARKED, MESSAGES, PAGES, SHOWN, catalogue_path, languages, pieces
 from hw3lib.report.names import NAMES
 from hw3lib.report.runs import CATALOGUE
+from hw3lib.views.tables import HEADS
 
 from . import build, exercises
 from .translation import retold
 
-MESSAGES = "messages"  # the catalogue of what checks and predictions print
+PACKAGE = Path(__file__).parents[1]
+DRAWN = ("views/plots/*.py", *(f"views/widgets/{name}.py" for name in ("[bcegrs]*", "controls")))
+PRINTED = (  # sentences and tables that chapters print; of the latter's names see hw3lib.report.names
+    *("core/intervals.py", "data/check.py", "imbalance/longtail.py", "imbalance/result.py"),
+    *("anomaly/comparison.py", "anomaly/thresholds.py", "annotate/measurement.py", "annotate/instances.py"),
+    *("annotate/summary.py", "annotate/boxes/study.py", "classify/student_reports/comparison.py"),
+)
+SAID = (  # what commands print that students use
+    *(f"cli/{name}.py" for name in ("start", "run", "grade", "doctor", "report", "data")),
+    *("runs/step.py", "runs/summary.py", "core/optional.py"),
+)
+ERRORS = (  # of which students meet some
+    *("course/exercises.py", "course/grading.py", "runs/run.py", "report/runs.py", "data/folders/find.py"),
+    *("data/fetch/sources.py", "data/synthetic/__init__.py", "core/files.py"),
+)
+_LABELS = {"label", "title", "xlabel", "ylabel", "xticklabels", "yticklabels", "description", "without"}
+_LOOK = {"loc", "textcoords", "xycoords", "flex_flow", "layout", "va"}
+_OPTIONS = {"command", "group", "option", "parameter"}
+_HEADS = (  # of tables that commands print, and what became of a notebook
+    *("notebook", "status", "seconds", "results", "category", "images", "where", "ran", "failed", "unchanged"),
+    *("{0}: {1} in {2} s", "{0}: {1} after {2} s", "a font that has them, and none of {0} is here"),
+    "a font that has {0}, and none here has",
+)
+_JOINED = (  # what joins others, and single words in sentences and tables
+    *("{0} and {1}", "{0}, {1}", "{0}; {1}", "{0}: {1}", "{0}.", "{0} ({1} to {2})", "{0} points ({1} to {2})"),
+    *("On {0}.", "On {0}, {1}", "It stops {0} and {1}.", "Figures are in English: {0}", "strategy {0}", "{0} head"),
+    *("{0} epochs", "{0} at rate {1}", "batches of {0}", "then {0} at {1}", "{0} on {1}", "{0} need {1}"),
+    *("{0} needs {1}", "True", "False", "held", "refuted", "equivalent", "helps", "hurts", "nothing", "Anomalous"),
+    *("head", "medium", "tail", "head {0}", "medium {0}", "tail {0}", "method", "all", "keep", "unsure", "train"),
+    *("test", "images", "class", "attempt", "hits", "misses", "wrong", "baseline", "as photographed", "as it is"),
+    *("turned {0}", "mirrored"),
+)
+_CALLS = {"nothing", "set_title", "set_ylabel", "set_xlabel", "text", "annotate", "legend", "zip", "_unit_axes"}
 
 
 def sources() -> dict[str, list[NotebookNode]]:
@@ -67,9 +101,21 @@ def messages(notebooks: Iterable[NotebookNode]) -> list[str]:
     return list(found)
 
 
-def _said(node: ast.AST) -> Iterator[str]:
-    """Texts of two words or more, f-strings with a word or of two values, and words to choose from; no docstrings."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+def _said(node: ast.AST, errors: bool = True) -> Iterator[str]:
+    """Texts of two words or more, f-strings with a word or of two values, and words to choose from; no docstrings.
+
+    What commands say of their options is left out, and where no errors are asked for what is raised.
+    """
+    if (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        or isinstance(node, ast.Raise)
+        and not errors
+    ):
+        return
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _OPTIONS:
+        return
+    if isinstance(node, ast.keyword) and node.arg in _LOOK:
         return
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"[a-z]{2,}\W* \W*\w", node.value):
         yield from () if node.value[0] == "<" else (node.value,)
@@ -79,15 +125,111 @@ def _said(node: ast.AST) -> Iterator[str]:
     children: Iterable[ast.AST] = ast.iter_child_nodes(node)
     if isinstance(node, ast.JoinedStr):
         values = [part for part in node.values if isinstance(part, ast.FormattedValue)]
-        text = "".join(
-            f"{{{values.index(part)}}}" if isinstance(part, ast.FormattedValue) else str(ast.literal_eval(part))
-            for part in node.values
-        )
+        text = _numbered(node)
         if re.search(r"[a-z]{2,}\W* |[ (][a-z]{2,}", text) or re.fullmatch(r"\{0\}\W+\{1\}", text):
             yield from () if text[0] == "<" else (text,)
         children = [value.value for value in values]
     for child in children:
-        yield from _said(child)
+        yield from _said(child, errors)
+
+
+def _numbered(node: ast.AST) -> str:
+    """A text, or an f-string with its values numbered; of anything else a value alone."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    values = [part for part in parts if not isinstance(part, ast.Constant)]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else f"{{{values.index(part)}}}" for part in parts)
+
+
+def _called(tree: ast.AST, names: set[str]) -> Iterator[ast.Call]:
+    """Calls of functions and methods of these names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in names:
+            yield node
+
+
+def _texts(node: ast.AST) -> Iterator[ast.AST]:
+    """Texts and f-strings in an expression, the parts of the latter not by themselves."""
+    if isinstance(node, ast.Constant | ast.JoinedStr):
+        yield node
+    inside = (child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.keyword))
+    for child in (part for part in inside if not (isinstance(node, ast.JoinedStr) and isinstance(part, ast.Constant))):
+        yield from _texts(child)
+
+
+def _labels(tree: ast.AST) -> Iterator[str]:
+    """What figures and controls are labelled with, single words, too."""
+    places = [argument for call in _called(tree, _CALLS) for argument in call.args]
+    places += [word.value for word in ast.walk(tree) if isinstance(word, ast.keyword) and word.arg in _LABELS]
+    for node in (node for place in places for node in _texts(place)):
+        if re.search("[a-z]{2}", text := _numbered(node)):
+            yield text
+
+
+def _counted(tree: ast.AST) -> Iterator[str]:
+    """Things that are counted, one and several."""
+    for call in _called(tree, {"counted", "_count"}):
+        one = _numbered(call.args[1])
+        yield from (f"{{0}} {one}", f"{{0}} {plural(2, one)}")
+
+
+def _printed(tree: ast.AST) -> Iterator[str]:
+    """What is given to ``say``: a text, or several values."""
+    for call in _called(tree, {"say"}):
+        if len(call.args) > 1:
+            yield f"{_numbered(call.args[0])} {{0}}"
+
+
+def _tree(path: Path) -> ast.AST:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def shown(notebooks: Iterable[NotebookNode]) -> list[str]:
+    """What chapters print, draw and offer to click: lines and sentences with their values numbered."""
+    cells = [cell for notebook in notebooks for cell in notebook.cells if cell.cell_type == "code"]
+    cells = [cell for cell in cells if "exercise" not in cell.metadata.get("tags", [])]
+    found = [text for tree in (ast.parse(cell.source) for cell in cells) for text in (*_printed(tree), *_said(tree))]
+    for path in (path for pattern in DRAWN for path in sorted(PACKAGE.glob(pattern))):
+        found += [*_said(_tree(path), errors=False), *_labels(_tree(path)), *_counted(_tree(path))]
+    for path in (PACKAGE / name for name in PRINTED):
+        found += [*_said(_tree(path), errors=False), *_counted(_tree(path))]
+    return list(dict.fromkeys([*_pieces(found), *_JOINED, *HEADS]))
+
+
+def commands() -> list[str]:
+    """What the commands of students print, and the errors that they meet."""
+    found = ["error: {0}"]
+    for tree in (_tree(PACKAGE / name) for name in SAID):
+        found += [re.sub(" needs?$", "", text) for text in _said(tree)]
+        found += [*_printed(tree), *_counted(tree)]
+    found += _HEADS
+    for tree in (_tree(PACKAGE / name) for name in ERRORS):
+        found += [text for node in ast.walk(tree) if isinstance(node, ast.Raise) for text in _said(node)]
+    return _pieces(found)
+
+
+def app() -> list[str]:
+    """Texts of the app's pages, and what it says of a photograph or refuses."""
+    folder = PACKAGE / "inspection" / "app"
+    marked = [text for path in sorted(folder.glob("*.html")) for text in MARKED.findall(path.read_text("utf-8"))]
+    said = [text for name in ("inspection", "server", "pages") for text in _said(_tree(folder / f"{name}.py"))]
+    types = _said(_tree(PACKAGE / "classify" / "guided" / "types.py"), errors=False)
+    return list(dict.fromkeys([*marked, *_pieces([*said, *types])]))
+
+
+def _pieces(found: Iterable[str]) -> list[str]:
+    """Lines and sentences of texts, each once, their values numbered from 0; those with a word that no report has."""
+    every: dict[str, None] = {}
+    known = set(of_report())
+    for piece in (piece for text in found for piece in pieces(re.sub(r"(?<=\}) (?=[A-Z][a-z])", "\n", text))):
+        piece = re.sub(r"(?<=\S)\.$", "", piece) if piece[:1].islower() else piece  # inside of another sentence
+        values = list(dict.fromkeys(re.findall(r"\{(\d+)\}", piece)))
+        every[re.sub(r"\{(\d+)\}", lambda place: f"{{{values.index(place[1])}}}", piece)] = None  # noqa: B023
+    known |= {text for text in every if f"{text} {{0}}" in every}  # what is followed by a value
+    return [
+        text
+        for text in every
+        if re.search("[A-Za-z]{2}", text) and not re.match("[a-z]+_|<|default-src|text/", text) and text not in known
+    ]
 
 
 def of_report() -> list[str]:
@@ -107,7 +249,10 @@ def english(every: Mapping[str, list[NotebookNode]]) -> dict[str, list[str]]:
     """The texts of each catalogue, from what :func:`sources` gives."""
     found = {name: texts_of(notebooks) for name, notebooks in every.items()}
     said = messages(notebook for notebooks in every.values() for notebook in notebooks)
-    return found | {MESSAGES: said, CATALOGUE: of_report()}
+    seen = shown(notebooks[0] for notebooks in every.values())
+    printed = [text for text in commands() if text not in seen]
+    asked = [text for text in app() if text not in seen]
+    return found | {MESSAGES: said, CATALOGUE: of_report(), SHOWN[0]: seen, COMMANDS[0]: printed, PAGES[0]: asked}
 
 
 def updated(path: Path, language: str, keys: Iterable[str]) -> Catalog:

@@ -23,4 +23,6 @@ from .statistics import (
     mean_mask as mean_mask,
 )
 from .synthetic.draws import redraw as redraw
+from .synthetic.line import production_line as production_line
+from .synthetic.phone import phone_category as phone_category
 from .table import digest as digest, load_table as load_table

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from hw3lib.core.listing import Listing, list_files
 from hw3lib.core.text import counted
@@ -15,6 +14,9 @@ from hw3lib.data.folders.names import is_junk, is_masks
 from hw3lib.data.folders.settings import FILE
 
 from .table import settings_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # That belong to a category: ours, and what MVTec AD comes with.
 _NO_PHOTOGRAPHS = (FILE, "annotations.json", "manifest.json", "license.txt", "readme.txt")

@@ -17,7 +17,7 @@ from .splits import classification_images, splittable
 FEWEST_TO_FIT = 4  # good images that a detector asks for, see hw3lib.anomaly.detector
 FEWEST_TO_COMPARE = 6  # good images besides those to classify that the second look asks for, see hw3lib.classify.guided
 # Of each chapter the key in metrics.json without which nothing is left of it.
-WHOLE = {"02": "leaderboard", "03": "methods", "04": "detectors", "05": "formats"}
+WHOLE = {"02": "leaderboard", "03": "methods", "04": "detectors", "05": "formats", "07": "line"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def left_out(parts: Parts, chapter: str) -> dict[str, str]:
 
     Args:
         parts: of the category.
-        chapter: its number, ``"01"`` to ``"06"``.
+        chapter: its number, ``"01"`` to ``"07"``.
 
     Returns:
         What it is called to why; the name is a key of ``metrics.json`` where that is empty. The chapter's key in
@@ -170,12 +170,23 @@ def _annotate(parts: Parts) -> dict[str, str]:
     }
 
 
+def _line(parts: Parts) -> dict[str, str]:
+    none = "" if parts.test_good else "no test image is good, so no line can be made of them"
+    return {
+        "line": parts.no_fit or none,
+        "test_good": parts.lent,
+        "types": parts.no_defect and f"{parts.no_defect}: there are false alarms and drift alone",
+        "unseen": "there is one type of defects, so none is new on the line" if len(parts.defects) == 1 else "",
+    }
+
+
 _LACKING: dict[str, Callable[[Parts], dict[str, str]]] = {
     "01": _dataset,
     "02": _classify,
     "03": _imbalance,
     "04": _anomaly,
     "05": _annotate,
+    "07": _line,
 }
 
 

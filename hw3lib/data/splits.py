@@ -78,6 +78,11 @@ def repeated_splits(
 
     Raises:
         Hw3Error: a class too small to stand on both sides, or a ``test_size`` that leaves a side without some class.
+
+    Example:
+        >>> table = pd.DataFrame({"defect": ["good"] * 8 + ["hole"] * 4})
+        >>> [(len(train), len(test)) for train, test in repeated_splits(table, n_splits=2, test_size=0.25)]
+        [(9, 3), (9, 3)]
     """
     if len(table) == 0:
         raise Hw3Error("the table has no rows; expected at least two images a class")

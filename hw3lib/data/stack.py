@@ -12,7 +12,6 @@ from warnings import warn
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from hw3lib.core.files import atomic_path, file_digest
 from hw3lib.data.pixels.decoding import BROKEN_ARRAYS, open_image, upright_size
@@ -261,6 +260,8 @@ def _decode(
 ) -> Iterator[np.ndarray]:
     """Squares in order, uint8 ``(3, size, size)`` each, decoded ahead by threads, a few images at a time."""
     images = in_order(lambda pair: decode_squares(pair[0], size, pair[1]), zip(paths, readings, strict=True), workers)
+    from tqdm.auto import tqdm  # brings asyncio, and who decodes a photograph at a time does without
+
     each = tqdm(images, total=len(paths), unit="image", desc="decode", disable=not progress)
     known: Sequence[Geometry | None] = geometries or [None] * len(paths)
     for path, wanted, (squares, found, warning) in zip(paths, known, each, strict=True):

@@ -9,9 +9,7 @@ import pandas as pd
 from scipy import ndimage
 
 from hw3lib.data.regions.masks import load_masks, read_regions
-
-# Diagonal neighbours belong together, as in the official evaluation of MVTec AD.
-EIGHT_CONNECTED = np.ones((3, 3), int)
+from hw3lib.data.regions.shapes import EIGHT_CONNECTED
 
 
 def class_counts(table: pd.DataFrame) -> pd.DataFrame:
@@ -36,7 +34,12 @@ def image_dimensions(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def imbalance_ratio(table: pd.DataFrame) -> float:
-    """Images of the largest class over images of the smallest one; 1 is balanced."""
+    """Images of the largest class over images of the smallest one; 1 is balanced.
+
+    Example:
+        >>> imbalance_ratio(pd.DataFrame({"defect": ["good"] * 8 + ["hole"] * 2}))
+        4.0
+    """
     counts = table["defect"].value_counts()
     return float(counts.max() / counts.min())
 

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from stat import S_ISREG
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from hw3lib.core.files import expanded, file_digest
@@ -32,6 +31,9 @@ from hw3lib.data.regions.annotations import annotations_path
 from hw3lib.errors import Hw3Error
 
 from .groups import GROUP, NEAR, grouped, products
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ["image", "split", "defect", "is_defect", "mask", "width", "height", "mode"]
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # what such a file begins with
@@ -111,6 +113,8 @@ def load_table(root: str | Path, category: str, *, strict: bool = True, find_ran
     problems += _turned(unsure, sum(row.mask is not None for row in rows))
     columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
     columns["is_defect"] = [row.defect != "good" for row in rows]
+    import pandas as pd  # who has photographs and no category does without
+
     table = pd.DataFrame(columns | {"width": sizes[:, 0], "height": sizes[:, 1], "mode": modes}, columns=COLUMNS)
     unreadable = []
     if not sizes[:, 0].all():
@@ -153,6 +157,8 @@ def _with_groups(
         table = grouped(table, None, folder)
     if GROUP not in table or listed:
         return table
+    import pandas as pd  # as above
+
     folders = table["image"].map(os.path.dirname)
     lends = table.groupby(folders)["split"].transform("nunique") > 1
     for _, part in table[lends].groupby("defect"):

@@ -36,6 +36,12 @@ def effective_classes(counts: Counts, order: int = 1) -> float:
 
     Raises:
         Hw3Error: unknown ``order``, or counts that are empty or negative.
+
+    Example:
+        >>> effective_classes([10, 10, 10, 10])
+        4.0
+        >>> round(effective_classes([97, 1, 1, 1]), 2)
+        1.18
     """
     shares = _values(counts)
     shares = shares[shares > 0] / shares.sum()

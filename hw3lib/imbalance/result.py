@@ -132,15 +132,15 @@ class MethodComparison:
         others = ranked[ranked["method"] != BASELINE]
         ratios = listed([f"1:{r:g}" for r in sorted(self.figures["ratio"].unique())])
         cut = (
-            f"the defect types to train on were cut to a long tail ({ratios}; the tail is another type in each split). "
+            f"the defect types to train on were cut to a long tail ({ratios}; the tail is another type in each split)."
         )
         if self.figures["tail"].nunique() == 1:
-            cut = f"the images of the only defect type to train on were cut to a tail of the good ones ({ratios}). "
+            cut = f"the images of the only defect type to train on were cut to a tail of the good ones ({ratios})."
         said = [
-            f"On {self.design}, {cut}"
+            f"On {self.design}, {cut}",
             f"{_number(len(others), 'method')} compared with plain training on the same frozen features, steps and "
             f"batches. Plain training recognises {Interval.read(base, 'balanced_accuracy', 'ci').percent()} of a class "
-            f"on average (in brackets, 95 % intervals) and {base['tail_recall']:.0%} of the rarest defect type."
+            f"on average (in brackets, 95 % intervals) and {base['tail_recall']:.0%} of the rarest defect type.",
         ]
         if len(others):
             best = others.iloc[0]
@@ -150,14 +150,14 @@ class MethodComparison:
                 f"plain; rarest defect type {best['tail_recall']:.0%}."
             )
             for verdicts, words in (
-                ([HELPS], "Statistically significant gains: "),
-                ([HURTS], "Significantly worse: "),
-                ([EQUIVALENT], "Equivalent to plain training within 5 points: "),
-                ([NOT_SIGNIFICANT, NOT_ESTIMABLE], "No significant difference: "),
+                ([HELPS], "Statistically significant gains"),
+                ([HURTS], "Significantly worse"),
+                ([EQUIVALENT], "Equivalent to plain training within 5 points"),
+                ([NOT_SIGNIFICANT, NOT_ESTIMABLE], "No significant difference"),
             ):
                 names = others.loc[others["verdict"].isin(verdicts), "method"].tolist()
                 few = listed(names) if names else "none"
-                said.append(words + (few if len(names) <= MOST_NAMED else f"{len(names)} methods") + ".")
+                said.append(f"{words}: {few if len(names) <= MOST_NAMED else f'{len(names)} methods'}.")
             costly = others[others["cost"] >= COSTLY].sort_values("cost", ascending=False)
             if len(costly):
                 first = costly.iloc[0]
@@ -168,12 +168,12 @@ class MethodComparison:
         if (ceiling := self.ceiling()) is not None:
             worth = (
                 "With the images that the tail cut away, plain training gains "
-                f"{Interval.read(ceiling, 'gain', kind='difference').points()}: "
+                f"{Interval.read(ceiling, 'gain', kind='difference').points()}"
             )
             if ceiling["verdict"] == HELPS:
-                said.append(worth + "so much could be won back.")
+                said.append(f"{worth}: so much could be won back.")
             else:
-                said.append(worth + "nothing to win back can be shown on these splits.")
+                said.append(f"{worth}: nothing to win back can be shown on these splits.")
         if len(others):
             said.append("Intervals are each by itself, significance is that of all methods together (Holm).")
             said.append(self.design.power(others["needed"]))

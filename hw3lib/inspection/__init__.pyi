@@ -1,3 +1,3 @@
-from . import app, corrections, fit, monitor, photographs, plan, score
+from . import app, card, corrections, export, fit, inspector, monitor, photographs, plan, score
 
-__all__ = ["app", "corrections", "fit", "monitor", "photographs", "plan", "score"]
+__all__ = ["app", "card", "corrections", "export", "fit", "inspector", "monitor", "photographs", "plan", "score"]

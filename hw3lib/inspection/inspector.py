@@ -17,6 +17,7 @@ from hw3lib.anomaly.calibration import ChangedDetector
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import Threshold
+from hw3lib.classify.guided.exported import LOOK, OnnxTypes
 from hw3lib.core.places import project_root
 from hw3lib.core.provenance import code_version, versions
 from hw3lib.data.overlooked import overlooked
@@ -31,9 +32,10 @@ from .plausibility import Plausible, doubt, picture
 if TYPE_CHECKING:
     from hw3lib.annotate.instances import Instance
     from hw3lib.anomaly.detector import Detector
-    from hw3lib.classify.guided.types import DefectTypes, TypeOf
+    from hw3lib.classify.guided.recognition import Recognition, TypeOf
+    from hw3lib.classify.guided.types import DefectTypes
 
-TYPES = "types"  # folder in that of an inspector
+TYPES, DETECTOR = "types", "detector.onnx"  # in the folder of an inspector, the latter of one that was exported
 GOOD, ANOMALOUS, IMPLAUSIBLE = VERDICTS = ("good", "anomalous", "implausible")
 
 Echo = Callable[[str], None]
@@ -74,7 +76,7 @@ class Inspector:
     """A detector with its threshold and, where they are known, the types of defects.
 
     Args:
-        place: folder of an inspector or a detector, or an ONNX file.
+        place: folder of an inspector, exported or not, or of a detector, or an ONNX file.
         false_alarm_rate, threshold: see :meth:`.Calibrated.threshold_at`.
         types: a category with labelled defects, learned from in place of what the folder holds; False: none.
         progress: show a bar while types are learned.
@@ -101,13 +103,11 @@ class Inspector:
         has_limit = self.model.has_maps and len(self.model.good_peaks_) > 0
         self.colours = (self.model.colours(self.chosen), self.model.map_limit(self.chosen)) if has_limit else None
         self.known = Plausible.load(self.place)
-        self.types: DefectTypes | None = None
+        self.types: Recognition | None = None
         if isinstance(types, str | Path):
             self.types = kept_types(types, self.model.reading_, progress, echo)
         elif types is None and (self.place / TYPES).is_dir():
-            from hw3lib.classify.guided.types import DefectTypes  # brings scikit-learn
-
-            self.types = DefectTypes.load(self.place / TYPES)
+            self.types = load_types(self.place / TYPES)
 
     def look(self, batch: Batch, read: Read | None = None, regions: bool = False) -> Iterator[Found]:
         """What is said of each photograph of a batch, in order.
@@ -170,12 +170,24 @@ class Inspector:
 
 
 def load_model(detector: str | Path) -> Detector | OnnxDetector:
-    """A detector's folder or ONNX file; that it is another than the one that was saved, its threshold says."""
-    if not Path(detector).is_file():
+    """A detector's folder or ONNX file, or what holds one; that it is another than was saved, its threshold says."""
+    exported = Path(detector) / DETECTOR
+    if exported.is_file():
+        detector = exported
+    elif not Path(detector).is_file():
         return load_detector(detector)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ChangedDetector)
         return OnnxDetector(detector)
+
+
+def load_types(folder: Path) -> Recognition:
+    """The types of an inspector's folder, exported or not."""
+    if (folder / LOOK).is_file():
+        return OnnxTypes.load(folder)
+    from hw3lib.classify.guided.types import DefectTypes  # brings PyTorch
+
+    return DefectTypes.load(folder)
 
 
 def threshold_of(

@@ -31,12 +31,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from PIL import Image
-from scipy.special import ndtri
 
 from hw3lib.core.files import SPREADSHEET, atomic_path, expanded
 from hw3lib.core.text import counted, listed, percent
@@ -48,6 +47,8 @@ from .inspector import load_model, threshold_of
 from .score import RESULTS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hw3lib.anomaly.detector import Detector
     from hw3lib.anomaly.onnx.detector import OnnxDetector
 
@@ -57,6 +58,7 @@ SHAPES = (*((sign * shift, 1.0) for shift in (0.25, 0.5, 1.0, 2.0) for sign in (
 _SHARES = (1.5, 2.0, 4.0)  # how often more is stopped after a change, in odds
 _USUAL = 0.1  # share that may be stopped at least: a promise of 1 % is broken by every defect
 _FEWEST = 20  # good photographs; a rank among fewer says little
+_NORMAL = NormalDist()
 _LARGEST = 1e250
 _KEPT = 100_000  # photographs that others are compared with: what chance moves their median is far below any of SHAPES
 _SIDE = 256  # pixels at which a photograph's properties are measured
@@ -76,7 +78,7 @@ class _Chart:
         rank = (low + uniform * (high - low + 1)) / (len(self.before) + 1)
         if len(self.before) < _KEPT:
             self.before.insert(high, value)
-        z = ndtri(min(max(rank, 1e-9), 1 - 1e-9))
+        z = _NORMAL.inv_cdf(min(max(rank, 1e-9), 1 - 1e-9))
         factors = np.exp((z**2 - ((z - self.means) / self.widths) ** 2) / 2) / self.widths
         self.sums = np.minimum((1 + self.sums) * factors, _LARGEST)
 
@@ -240,6 +242,8 @@ def monitor(
         raise Hw3Error(f"--mean-time {mean_time:g}: expected 10 photographs or more between false alarms")
     model = load_model(inspector)
     threshold_of(model, inspector)  # says at once if there is none
+    import pandas as pd  # who watches as photographs come does without
+
     rows = pd.concat([read_results(place) for place in results], ignore_index=True)
     rows = rows[rows["score"].notna()]
     if not len(rows):
@@ -291,6 +295,8 @@ def read_results(place: str | Path) -> pd.DataFrame:
     Raises:
         Hw3Error: no such file, or it is no table of results.
     """
+    import pandas as pd  # as above
+
     path = expanded(place)
     path = path / RESULTS if path.is_dir() else path
     if not path.is_file():

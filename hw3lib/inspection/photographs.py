@@ -10,9 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, overload
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from hw3lib.core.files import expanded
 from hw3lib.core.listing import Listing
@@ -29,6 +27,9 @@ from hw3lib.data.pixels.reading import Fit, Reading, shared_reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import NOT_FINITE, found_range, load_folder, read_header, settings_of
 from hw3lib.errors import Hw3Error
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Echo = Callable[[str], None]
 
@@ -343,6 +344,8 @@ def with_groups(folder: Path, files: list[str], sizes: list[tuple[int, int]], gr
     Raises:
         Hw3Error: as :func:`hw3lib.data.groups.find_groups`.
     """
+    import pandas as pd  # who scores does without
+
     folder = expanded(folder).absolute()
     table = pd.DataFrame({"image": files, "width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
     if groups is not None and is_list(groups) and expanded(groups).is_file():

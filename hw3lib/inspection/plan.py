@@ -1,9 +1,10 @@
 """How many photographs? Learning curves over what one has: what ``hw3 inspect plan`` does.
 
 Again and again some good photographs are drawn to judge by, and a detector learns from an eighth, a quarter, a half and
-all of the others. Draws share photographs, which the intervals are widened for (:func:`.corrected_interval`). What
-twice as many would bring is not measured and so a range: gains of a curve that flattens shrink from doubling to
-doubling, so the next is at most the last one, and as much smaller as that was smaller than the one before it.
+all of the others; and types of defects from 1, 2, 4, 8, ... labelled ones of each. Draws share photographs, which the
+intervals are widened for (:func:`.corrected_interval`). What twice as many would bring is not measured, so a range:
+gains of a curve that flattens shrink from doubling to doubling, so the next is at most the last one, and as much
+smaller as that was smaller than the one before it.
 """
 
 from __future__ import annotations
@@ -24,17 +25,20 @@ from hw3lib.anomaly.registry import make_detector
 from hw3lib.anomaly.thresholds import required_good_images, silence_few_good_images
 from hw3lib.core.files import atomic_path, expanded
 from hw3lib.core.intervals import Interval, Kind, corrected_interval
-from hw3lib.core.text import counted, percent
+from hw3lib.core.text import counted, listed, percent
 from hw3lib.data.folders.find import is_category
-from hw3lib.data.pixels.reading import shared_reading
+from hw3lib.data.groups import GROUP
+from hw3lib.data.pixels.reading import PLAIN, Reading, shared_reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import load_folder
 from hw3lib.errors import Hw3Error
 
+from .inspector import learn_types
 from .photographs import good_photographs, with_groups
 
 _PARTS = (8, 4, 2, 1)  # what is learned from: an eighth, ...
 _JUDGED = 0.25  # of the good products
+_FEWEST = 3  # labelled products of a type: one judges, and the others are one doubling
 _RATES = (0.05, 0.02, 0.01, 0.005, 0.001)
 
 FIGURES = {
@@ -56,11 +60,16 @@ class Plan:
             without any.
         doubling: what the last doubling brought, of ``auroc``, or of ``good_score`` without defects, as a share of it.
         said: sentences.
+        types: a row a number of labelled ``products`` of each type, with the balanced ``accuracy`` and its interval; of
+            a category with two types or more of three products or more each, or None.
+        more_types: what the last doubling of them brought.
     """
 
     table: pd.DataFrame
     doubling: Interval
     said: list[str]
+    types: pd.DataFrame | None = None
+    more_types: Interval = Interval()
 
 
 def plan(
@@ -71,6 +80,7 @@ def plan(
     groups: str | None = None,
     draws: int = 5,
     false_alarm_rate: float = 0.05,
+    types: bool = True,
     out: str | Path | None = None,
     plot: str | Path | None = None,
     seed: int = 0,
@@ -85,8 +95,9 @@ def plan(
         groups: which photographs show the same product, likewise.
         draws: of photographs that judge, 2 or more.
         false_alarm_rate: at which defects are counted as found.
-        out: CSV file of the table.
-        plot: file of a figure, by its suffix.
+        types: learn types of labelled defects, too.
+        out: CSV file of the table; that of the types lies beside it, ``NAME-types.csv``.
+        plot: file of a figure, by its suffix, likewise.
         seed: of the draws.
         progress: show a bar.
         echo: receives messages.
@@ -144,6 +155,22 @@ def plan(
     gains = np.diff(curve, axis=1)
     doubling = corrected_interval(gains[:, -1], sizes[-1], sizes_judged, kind="difference")
     said = _say(table, gains.mean(0), doubling, len(products), draws, bool(len(bad)), false_alarm_rate)
+    _write(table, name, FIGURES[name], "good products learned from", out, plot, echo)
+    curve_of_types, more = None, Interval()
+    if types and len(bad):
+        curve_of_types, more, words = _types(expanded(place), images.reading or PLAIN, draws, seed, progress, echo)
+        said += words
+    if curve_of_types is not None:
+        places = [path and expanded(path).with_stem(f"{expanded(path).stem}-types") for path in (out, plot)]
+        what = "labelled products of each type"
+        _write(curve_of_types, "accuracy", "balanced accuracy", what, places[0], places[1], echo)
+    return Plan(table, doubling, said, curve_of_types, more)
+
+
+def _write(
+    table: pd.DataFrame, name: str, label: str, what: str, out: str | Path | None, plot: str | Path | None, echo: Echo
+) -> None:
+    """Table and figure, where they are asked for."""
     if out is not None:
         with atomic_path(expanded(out)) as file:
             table.to_csv(file, index=False)
@@ -152,9 +179,39 @@ def plan(
         from hw3lib.views.plots.inspection import learning_curve  # matplotlib is needed for it alone
 
         with atomic_path(expanded(plot)) as file:
-            learning_curve(table, name, FIGURES[name]).savefig(file, dpi=100)
+            learning_curve(table, name, label, what).savefig(file, dpi=100)
         echo(f"plot: {plot}")
-    return Plan(table, doubling, said)
+
+
+def _types(
+    place: str | Path, reading: Reading, draws: int, seed: int, progress: bool, echo: Echo
+) -> tuple[pd.DataFrame | None, Interval, list[str]]:
+    """The curve over labelled defects, what its last doubling brought, and both in sentences."""
+    table = load_folder(place, find_range=False)
+    defects = table[table["is_defect"]]
+    counts = (defects[GROUP] if GROUP in defects else defects["image"]).groupby(defects["defect"]).nunique()
+    if (counts > 1).sum() < 2 or counts[counts > 1].min() < _FEWEST:  # those of one alone are left out
+        found = listed([f"{name} {count}" for name, count in counts.items()])
+        return None, Interval(), [f"No curve over labelled defects: found {found}; expected {_FEWEST} of 2 types each."]
+    known = learn_types(place, reading, seed, progress, echo)
+    sizes, right, judged = known.learning_curve(draws, seed, progress)
+    shares = [corrected_interval(right[:, at], *judged, kind="share") for at in range(len(sizes))]
+    curve = pd.DataFrame([{"products": n, **share.columns("accuracy")} for n, share in zip(sizes, shares, strict=True)])
+    gains = np.diff(right, axis=1)
+    last = corrected_interval(gains[:, -1], *judged, kind="difference")
+    said = [f"{n} labelled of each type: types recognised {s.percent()}" for n, s in zip(sizes, shares, strict=True)]
+    return curve, last, [*said, _more("the recognition of types", gains.mean(0), last, last.points(), "points", draws)]
+
+
+def _more(what: str, gains: np.ndarray, last: Interval, text: str, unit: str, draws: int) -> str:
+    """What the last doubling changed, and what twice as many would, in sentences."""
+    shrinks = float(np.clip(gains[-1] / gains[-2], 0, 1)) if len(gains) > 1 and gains[-2] else 0.0
+    low, high = shrinks * last.value, last.value
+    return (
+        f"The last doubling changed {what} by {text} in {draws} draws: {last.verdict('an increase', 'a decrease')}. "
+        f"Twice as many again can be expected to change it by {100 * min(low, high):+.1f} to "
+        f"{100 * max(low, high):+.1f} {unit}."
+    )
 
 
 def _load(place: Path, side: int, groups: str | None, echo: Echo) -> tuple[ImageStack, np.ndarray]:
@@ -188,17 +245,11 @@ def _say(
         words.append(f"false alarms {Interval.read(row, 'alarms').percent()},")
         words.append(f"median score of a new good photograph {Interval.read(row, 'good_score').text('.4g')}")
         said.append(" ".join(words))
-    shrinks = float(np.clip(gains[-1] / gains[-2], 0, 1)) if gains[-2] else 0.0
-    what, low, high = "image AUROC", shrinks * last.value, last.value
-    text = last.points()
-    if not defects:
-        what, text = "the score of a new good photograph", last.text(".1f", 100, " %")
-    unit = "points" if defects else "%"
-    said.append(
-        f"The last doubling changed {what} by {text} in {draws} draws: {last.verdict('an increase', 'a decrease')}. "
-        f"Twice as many again can be expected to change it by {100 * min(low, high):+.1f} to "
-        f"{100 * max(low, high):+.1f} {unit}."
-    )
+    if defects:
+        said.append(_more("image AUROC", gains, last, last.points(), "points", draws))
+    else:
+        text = last.text(".1f", 100, " %")
+        said.append(_more("the score of a new good photograph", gains, last, text, "%", draws))
     needs = [(rate, required_good_images(rate)) for rate in _RATES]
     each = [
         f"{percent(rate)} takes {need} ({'enough' if need <= products else f'{need - products} more'})"

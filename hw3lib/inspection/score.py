@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from hw3lib.anomaly.maps import overlay, tiff_bytes, upsample
 from hw3lib.core.files import SPREADSHEET, atomic_folder, expanded, refuse_existing

@@ -2,8 +2,8 @@
 
 What was said of a photograph is one row of a SQLite database, committed before it is told anywhere else. The tables
 that people and programs read are written anew from it at each start and grow by a line a photograph from then on, so
-what a killed process left half-written does not stay. A file is taken once it has not changed for a while; one that
-changes later is another photograph.
+what a killed process left half-written does not stay. A file is taken once it has not changed for a while, which is
+short where its last bytes say that it is whole; one that changes later is another photograph.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from .photographs import Photograph, read_batches
 from .score import COLUMNS, RESULTS, cell, region_rows, row_of
 
 DATABASE, LINES = "watch.sqlite", "regions.jsonl"
-EVERY, SETTLED = 0.2, 0.5  # seconds between two looks at the folder, and that a file must not have changed
+EVERY, TICK = 0.2, 0.01  # seconds between two looks at all files, and at whether any has come
+SETTLED, WHOLE = 0.5, 0.02  # seconds that a file must not have changed; and one that ends as it should
+_ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 _BATCH = 8  # photographs scored before they are told
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS photographs (file TEXT, bytes INTEGER, changed INTEGER, row TEXT, regions TEXT,"
@@ -118,7 +120,9 @@ def _coming(
             now = time.monotonic()
             seen = {key: path for key, path in _present(folder, recursive) if key not in done}
             first = {key: first.get(key, now) for key in seen}
-            ready = sorted((key for key in seen if now - first[key] >= SETTLED), key=lambda key: key[2])
+            waited = {key: now - first[key] for key in seen}
+            settled = (k for k, s in waited.items() if s >= SETTLED or s >= WHOLE and _is_whole(seen[k]))
+            ready = sorted(settled, key=lambda key: key[2])
             if seen:
                 last = now
             elif idle is not None and now - last >= idle:
@@ -133,7 +137,32 @@ def _coming(
                     del first[key]
                     yield key, row, regions, time.time() - key[2] / 1e9, len(first)
             if len(ready) <= _BATCH:
-                time.sleep(EVERY)
+                _wait(folder, TICK if any(seconds < WHOLE for seconds in waited.values()) else EVERY)
+
+
+def _wait(folder: Path, seconds: float) -> None:
+    """So long, or until a file has come into the folder itself, which changes the folder's own time."""
+    until, before = time.monotonic() + seconds, _changed(folder)
+    while time.monotonic() < until and _changed(folder) == before:
+        time.sleep(TICK)
+
+
+def _changed(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:  # out of reach for a while
+        return 0
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file ends as one of its kind does; False where nothing is known of the kind."""
+    end = _ENDS.get(path.suffix.lower())
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(end or b"."), 2)
+            return file.read() == end
+    except OSError:  # empty, or gone
+        return False
 
 
 def _present(folder: Path, recursive: bool) -> Iterator[tuple[Key, Path]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hw3lib.core.files import expanded
+from hw3lib.core.places import weights_folder
 from hw3lib.core.text import did_you_mean, first_line
 from hw3lib.errors import Hw3Error
 
@@ -132,6 +131,6 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 
 def _file(name: str) -> Path | None:
     """The weights in ``HW3_WEIGHTS``; safetensors alone, for other files of weights may execute what they hold."""
-    folder = os.environ.get("HW3_WEIGHTS")
-    path = expanded(folder) / f"{name}.safetensors" if folder else None
+    folder = weights_folder()
+    path = folder / f"{name}.safetensors" if folder else None
     return path if path and path.is_file() else None

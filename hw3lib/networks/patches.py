@@ -76,6 +76,20 @@ def locally_aware(maps: Sequence[torch.Tensor], grid: int = 0, most: int | None 
     return torch.cat([_resized(m, size) for m in averaged], 1)
 
 
+def read_patches(backbone: Backbone, layers: list[str], images: torch.Tensor) -> torch.Tensor:
+    """:func:`locally_aware` features of images, of the grid of the second stage, at most :data:`PATCHES` each way.
+
+    Args:
+        layers: stages to read, finest first; of one alone the grid is its own.
+        images: as :meth:`.Backbone.feature_maps` takes them, on the backbone's device.
+
+    Returns:
+        float32 ``(n, channels, h, w)``.
+    """
+    maps = list(backbone.feature_maps(images, layers).values())
+    return locally_aware(maps, min(1, len(maps) - 1), PATCHES)
+
+
 def _resized(m: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if m.shape[-1] > size[1]:
         return pooled_mean(m, size)

@@ -15,14 +15,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hw3lib.core.fonts import chinese_fonts, literal
+from hw3lib.core.fonts import BLUE, GREY, ORANGE, chinese_fonts, literal
 
 from .document import Block
 from .pictures import tile
 
 WIDTH = 87  # mm, of a column
 POINTS = 7.5  # of letters
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#7F7F7F"  # Okabe and Ito's
 
 
 def number(value: object, default: float = math.nan) -> float:

@@ -89,7 +89,7 @@ def build(
     """Answer the assignment's five questions on at most three pages A4 from what a run measured.
 
     Args:
-        run_folder: ``runs/<name>`` with ``01`` to ``05``, as far as there are; what is missing is named.
+        run_folder: ``runs/<name>`` with ``01`` to ``05`` and ``07``, as far as there are; what is missing is named.
         out: a folder for report.pdf, report.html and report.json (where each number came from), or the PDF or HTML
             file, with the others beside it; ``report`` in the run's folder if None.
         dpi: of :attr:`Report.pictures`; none are drawn at 0.

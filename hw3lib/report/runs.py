@@ -22,8 +22,8 @@ from hw3lib.core.text import composed, listed
 from hw3lib.core.translation import ENGLISH, UNTRANSLATED, languages, message, texts, told
 from hw3lib.errors import Hw3Error
 
-MEASURED = ("01", "02", "03", "04", "05")  # chapters that measure; 06 is the report
-COMPLETE = MEASURED[:4]  # without annotations and fine-tuning a report still answers most questions
+MEASURED = ("01", "02", "03", "04", "05", "07")  # chapters that measure; 06 is the report
+COMPLETE = MEASURED[:4]  # without annotations, fine-tuning and a line a report still answers most questions
 MARK = re.compile("\ue000(\\d+)\ue001")
 SEE = re.compile("\ue002(.+?)\ue003")  # a reference to a figure, a table or a paper, until these have numbers
 CATALOGUE = "report"
@@ -76,7 +76,7 @@ class Run:
     """What the notebooks of one run wrote, and what was printed of it.
 
     Args:
-        folder: ``runs/<name>``, with ``01`` to ``05`` below it as far as there are.
+        folder: ``runs/<name>``, with ``01`` to ``05`` and ``07`` below it as far as there are.
         language: in which :meth:`say` and what is quoted are written.
 
     Raises:

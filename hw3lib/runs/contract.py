@@ -10,6 +10,7 @@ CHAPTER_KEYS = {
     "04": ("detectors", "threshold", "false_alarm_rate"),
     "05": ("formats", "sam", "detection"),
     "06": ("pages", "words", "missing"),
+    "07": ("line", "unseen", "drift"),
 }
 ENDED = "ended"  # true where a chapter had nothing to do: its keys are null, and ``left_out`` says why
 PHOTOGRAPHS = "hw3lib.photographs"  # in a figure's PNG: where its photographs are, and what stands around each

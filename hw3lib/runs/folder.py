@@ -7,7 +7,6 @@ import json
 import math
 import time
 from pathlib import Path
-from textwrap import fill
 from typing import Any, NoReturn
 
 import matplotlib.pyplot as plt
@@ -20,9 +19,11 @@ from matplotlib.transforms import Bbox
 
 from hw3lib.core import machine
 from hw3lib.core.files import SPREADSHEET, atomic_path
+from hw3lib.core.fonts import tell_figure
 from hw3lib.core.places import project_root
 from hw3lib.core.provenance import code_version, package_version, versions
 from hw3lib.core.text import printable, sentence
+from hw3lib.core.translation import say
 from hw3lib.data.parts import WHOLE, left_out, parts_of
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
@@ -99,19 +100,21 @@ class RunFolder:
 
     def _say(self, left_out: dict[str, str]) -> None:
         for why in left_out.values():
-            print(fill(printable(sentence(why)), 100))
+            say(printable(sentence(why)), width=100)
 
     def figure(self, figure: Figure, name: str) -> None:
         """Save a figure as ``figures/<name>.png`` at 100 dpi; the notebook shows it at the end of the cell.
 
         The file says where its photographs are and what stands above and beside each, see :func:`photographs`, so that
-        the report can lay them out anew, in letters of its own.
+        the report can lay them out anew, in letters of its own. There it is English, whatever language is drawn.
         """
         shown = figure.dpi
+        english = [(axes.get_title(), axes.get_ylabel(), axes.get_xlabel()) for axes in figure.axes]
+        tell_figure(figure)
         figure.set_dpi(_DPI)
         figure.draw_without_rendering()
         box = figure.get_tightbbox().padded(0.1)
-        said = {PHOTOGRAPHS: json.dumps(photographs(figure, box))}
+        said = {PHOTOGRAPHS: json.dumps(photographs(figure, box, english))}
         with atomic_path(self.folder / "figures" / f"{name}.png") as path:
             figure.savefig(path, dpi=_DPI, bbox_inches=box, metadata=said)
         figure.set_dpi(shown)  # of the notebook, which is smaller
@@ -137,25 +140,26 @@ class RunFolder:
             path.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def photographs(figure: Figure, box: Bbox) -> list[dict[str, Any]]:
+def photographs(figure: Figure, box: Bbox, names: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
     """Where the photographs of a figure are in its file, and the texts around each.
 
     Args:
         figure: drawn at the file's resolution.
         box: the part of it that is written, inches.
+        names: title, label of the y axis and of the x axis of each axes.
 
     Returns:
         One a photograph, line by line: ``box`` (left, top, right, bottom, pixels), ``title``, ``label`` and ``below``,
         what stands above, at the left and under it, ``line`` and ``column`` in the figure's grid.
     """
     found = []
-    for axes in figure.axes:
+    for axes, (title, label, below) in zip(figure.axes, names, strict=True):
         place = axes.get_subplotspec()
         if axes.images and place is not None:
             extent = axes.get_window_extent()
             x, y = extent.intervalx - box.x0 * figure.dpi, box.y1 * figure.dpi - extent.intervaly
             sides = [math.ceil(x[0]) + 2, math.ceil(y[1]) + 2, math.floor(x[1]) - 2, math.floor(y[0]) - 2]
-            said = {"title": axes.get_title(), "label": axes.get_ylabel(), "below": axes.get_xlabel()}
+            said = {"title": title, "label": label, "below": below}
             found.append({"box": sides, **said, "line": place.rowspan.start, "column": place.colspan.start})
     return found
 

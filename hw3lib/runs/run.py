@@ -153,9 +153,9 @@ def read_notebook(path: Path) -> Notebook:
         cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
         ours = dict(notebook.metadata.get("hw3lib", {}))
         named = [list(ours.get(key, [])) for key in ("files", "reads")]
-        if not all(isinstance(text, str) for text in (*cells, *named[0], *named[1])):
-            raise TypeError("sources and names of files are texts")
         content = [[cell.cell_type, cell.source] for cell in notebook.cells]
+        if not all(isinstance(text, str) for text in (*(source for _, source in content), *named[0], *named[1])):
+            raise TypeError("sources and names of files are texts")
     except (AttributeError, TypeError, ValueError) as error:
         raise Hw3Error(f"{path}: not a sound notebook ({error})") from None
     parameters, kinds = read_literals(path, "\n".join(cells))

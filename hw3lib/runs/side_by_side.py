@@ -17,7 +17,7 @@ from .step import Notebook, Outcome, Step
 # Bytes for each notebook. In the quick profile most take 1.4 to 2.6 GB, and chapter 02 for a moment 3.8.
 MEMORY = {"quick": 3e9, "full": 6e9}
 # About how many seconds of one core the chapters take. Only which is longer matters, where no earlier run tells.
-TYPICAL = {"01": 20, "02": 280, "03": 200, "04": 150, "05": 120, "06": 20}
+TYPICAL = {"01": 20, "02": 280, "03": 200, "04": 150, "05": 120, "06": 20, "07": 100}
 _TICK = 1.0  # seconds
 
 
@@ -45,7 +45,7 @@ def run(
     """Run the steps, ``jobs`` at a time, and give their outcomes in the order in which they end.
 
     Args:
-        steps: in the order of their numbers. One starts when those before it that it reads have ended, well or not.
+        steps: in the order of their numbers. One starts when those that it reads have ended, well or not.
         jobs: how many at once.
         expected: seconds that notebooks took before, by number.
         progress: shows what happens.
@@ -82,14 +82,17 @@ def run(
 def _ready(steps: Sequence[Step], waiting: Sequence[int], running: Sequence[int]) -> list[int]:
     """Those of ``waiting``, in its order, that nothing keeps from starting.
 
-    Results of the same number would go to the same folder, so these wait for each other as well.
+    Results of the same number would go to the same folder, so these wait for each other as well. Of notebooks that
+    read each other the first begins.
     """
 
-    def needs(i: int) -> set[str]:
-        return {*steps[i].notebook.reads, steps[i].notebook.number}
+    def waits(i: int, j: int) -> bool:
+        one, other = steps[i].notebook, steps[j].notebook
+        return other.number in one.reads and i != j or j < i and other.number == one.number
 
     unfinished = [*waiting, *running]
-    return [i for i in waiting if not any(j < i and steps[j].notebook.number in needs(i) for j in unfinished)]
+    free = [i for i in waiting if not any(waits(i, j) for j in unfinished)]
+    return free if free or running or not waiting else [min(waiting)]
 
 
 def _step(step: Step, processes: NotebookProcesses, events: queue.SimpleQueue[Any]) -> Outcome:

@@ -121,7 +121,8 @@ class Step:
         resumed = self._prepare_work({"status": "started", "started": started, "fingerprint": due})
         why = "forced" if self.force else ", ".join(reasons) if record else ""
         again = f" again ({why})" if why else ""
-        echo(f"{name}: running{again}{', going on from an interrupted run' if resumed else ''}")
+        starts = f"{name}: running{again}"
+        echo(f"{starts}, going on from an interrupted run" if resumed else starts)
         on_cells(0)
         try:
             processes.execute(self._process_work(), on_cells)

@@ -23,7 +23,7 @@ def key_figures(number: str, metrics: Mapping[str, Any]) -> str:
     if metrics.get(ENDED):
         return printable(f"nothing to measure: {'; '.join(map(str, metrics['left_out'].values()))}")
     known = {"01": _figures_01, "02": _figures_02, "03": _figures_03}
-    known |= {"04": _figures_04, "05": _figures_05, "06": _figures_06}
+    known |= {"04": _figures_04, "05": _figures_05, "06": _figures_06, "07": _figures_07}
     try:
         found = known.get(number, _figures)(metrics)
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration, OverflowError):
@@ -83,6 +83,13 @@ def _figures_05(metrics: Mapping[str, Any]) -> str:
 def _figures_06(metrics: Mapping[str, Any]) -> str:
     missing = f", missing: {', '.join(metrics['missing'])}" if metrics["missing"] else ""
     return f"report of {metrics['pages']} pages{missing}"
+
+
+def _figures_07(metrics: Mapping[str, Any]) -> str:
+    alarm = metrics["drift"]["alarm"]
+    drift = "no alarm" if alarm is None else f"alarm {alarm} photographs after the lamp began to age"
+    stopped, bad = (sum(row[key] for row in metrics["line"]) for key in ("stopped", "photographs"))
+    return f"{stopped} of {counted(bad, 'defect')} stopped, {drift}"
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:

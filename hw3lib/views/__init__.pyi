@@ -1,1 +1,1 @@
-from . import plots as plots, widgets as widgets
+from . import plots as plots, tables as tables, widgets as widgets

@@ -51,6 +51,7 @@ import numpy as np
 import pandas as pd
 
 from hw3lib import RunFolder
+from hw3lib.core import say
 from hw3lib.course import checks, outcome, predict
 from hw3lib.data import (
     check_category,
@@ -94,7 +95,7 @@ view.drop(columns="mask").groupby(["split", "defect"], sort=False).head(1).reset
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(check_category(table).summary())
+say(check_category(table).summary())
 
 # %% [markdown]
 # ## Which classes are there, and how many images?
@@ -103,7 +104,7 @@ print(check_category(table).summary())
 # NBVAL_CHECK_OUTPUT
 counts = run.table(class_counts(table), "classes")
 print(counts)
-print("defect classes:", (counts.index != "good").sum())
+say("defect classes:", (counts.index != "good").sum())
 outcome("the split that holds the defects", table.loc[table["is_defect"], "split"].unique())
 
 # %%
@@ -116,8 +117,8 @@ run.figure(plots.dataset.class_distribution(table), "class_distribution")
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(f"imbalance ratio of all images:      {imbalance_ratio(table):.1f}")
-print(f"imbalance ratio of the test images: {imbalance_ratio(table[table['split'] == 'test']):.1f}")
+say(f"imbalance ratio of all images:      {imbalance_ratio(table):.1f}")
+say(f"imbalance ratio of the test images: {imbalance_ratio(table[table['split'] == 'test']):.1f}")
 
 # %% [markdown]
 # ## Image dimensions
@@ -163,11 +164,11 @@ if len(one):
     area = mask.mean()
     rows, columns = np.nonzero(mask)
     centre = (columns.mean() + 0.5) / mask.shape[1], (rows.mean() + 0.5) / mask.shape[0]
-    print(f"{one['defect'].iloc[0]}: {area:.2%} of the image, centre at x={centre[0]:.2f}, y={centre[1]:.2f}")
+    say(f"{one['defect'].iloc[0]}: {area:.2%} of the image, centre at x={centre[0]:.2f}, y={centre[1]:.2f}")
     library = defect_statistics(one).iloc[0]
     assert np.allclose([area, *centre], [library["area"], library["x"], library["y"]])
 else:
-    print("this category has no masks")
+    say("this category has no masks")
 
 # %%
 defects = defect_statistics(table)
@@ -184,7 +185,7 @@ if len(defects):
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(f"{len(defects)} masks")
+say(f"{len(defects)} masks")
 outcome("the type with the largest median area", defects.groupby("defect")["area"].median())
 
 # %%
@@ -211,7 +212,7 @@ run.figure(plots.dataset.working_sizes(rows, [32, 64, 128, 224]), "working_sizes
 # %%
 sizes = [32, 64, 128, 224]
 pixels = pd.DataFrame({f"{s} px": (defects["area"] * s * s).groupby(defects["defect"]).min().round() for s in sizes})
-print("pixels of the smallest defect at each working size")
+say("pixels of the smallest defect at each working size")
 print(pixels.astype(int).to_string())
 outcome("pixels of the smallest defect at 32 x 32", pixels["32 px"].min())
 
@@ -381,10 +382,12 @@ checks.own_figures(figures, course)
 # %% [markdown]
 # **More to try.** Put twenty pictures into `data/mine/good/` and ten into `data/mine/<defect>/` and run this notebook
 # with `category = "mine"`.
-#
-# ## Summary
+
+# %% [markdown]
+# ## What to remember
 #
 # A category is a table of images with split, class and mask. Training holds good products only; defects are few, small
-# and come in types. Working size decides whether they are visible at all.
+# and come in types. Working size decides whether they are visible at all. Check a data set before you count it: a leak
+# or a wrong mask spoils every number that follows.
 #
 # **Next:** `02_improvement_attempts` trains a classifier of the defect types and tries to improve it in four ways.

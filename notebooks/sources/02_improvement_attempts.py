@@ -65,7 +65,6 @@ from hw3lib.core import machine
 machine.prepare()  # as `hw3 run` does, before PyTorch is loaded: on a busy machine its threads wait without spinning
 
 from dataclasses import asdict, replace
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -75,11 +74,11 @@ from torch import nn
 
 from hw3lib import RunFolder
 from hw3lib.classify import Attempt, explain_attempt, guided, leaderboard, pointing_game, run_attempt
-from hw3lib.core import Interval, corrected_interval, holm
+from hw3lib.core import Interval, corrected_interval, holm, say
 from hw3lib.course import checks, outcome, predict
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, redraw, splittable
 from hw3lib.networks import backbones, pick_device
-from hw3lib.views import plots, widgets
+from hw3lib.views import plots, tables, widgets
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -103,7 +102,7 @@ run.announce(n_splits=n_splits, test_size=test_share, random_state=seed)  # what
 images, splits, _ = splittable(images, n_splits, test_share, random_state=seed)
 smallest = min(images["defect"].iloc[train].value_counts().min() for train, _ in splits)
 print(class_counts(images)["total"].to_dict())
-print(f"{n_splits} splits: {len(splits[0][0])} images to train on, {len(splits[0][1])} to test on")
+say(f"{n_splits} splits: {len(splits[0][0])} images to train on, {len(splits[0][1])} to test on")
 
 # %% [markdown]
 # ## An attempt is a value
@@ -150,7 +149,7 @@ transfer.differences(baseline)
 stack = ImageStack.load(images, 224)  # uint8 (N, 3, 224, 224): decoded once, for every epoch and every split
 network = backbones.load(arch)
 weights = "ImageNet weights" if network.pretrained else "random weights"
-print(f"{arch}: torchvision's {type(network.network).__name__}, {network.num_features} features, {weights}")
+say(f"{arch}: torchvision's {type(network.network).__name__}, {network.num_features} features, {weights}")
 with torch.no_grad():
     features = torch.cat([network.embed(batch) for batch in torch.from_numpy(stack.images).split(32)])
 
@@ -166,7 +165,7 @@ for _ in range(30):
     optimiser.step()
 head.eval()
 correct = (head(features[test_rows]).argmax(1) == labels[test_rows]).float().mean().item()
-print(f"first split: {correct:.0%} of {len(test_rows)} test images correct")
+say(f"first split: {correct:.0%} of {len(test_rows)} test images correct")
 
 # %% [markdown]
 # ## Run them all
@@ -180,7 +179,7 @@ for explorer in live:
     explorer.show()
 results = [run_attempt(a, images, splits, keep=keep, seed=seed, callbacks=live) for a in attempts]
 columns = ["attempt", "accuracy", "ci_low", "ci_high", "gain", "gain_low", "gain_high", "verdict", "needed"]
-leaderboard(results, "baseline")[columns].round(3)
+tables.shown(leaderboard(results, "baseline")[columns])
 
 # %%
 outcome("points by which the best of the five beats the baseline", 100 * leaderboard(results, "baseline")["gain"].max())
@@ -197,10 +196,10 @@ accuracies = results[-1].accuracies
 n_train, n_test = len(splits[0][0]), len(splits[0][1])
 variance = accuracies.var(ddof=1) * (1 / len(accuracies) + n_test / n_train)
 naive = accuracies.var(ddof=1) / len(accuracies)
-print(f"one split at a time: {np.sort(accuracies).round(2)}")
-print(f"mean {accuracies.mean():.3f}, standard error {variance**0.5:.3f} (uncorrected {naive**0.5:.3f})")
-print("as a figure without limits:", corrected_interval(accuracies, n_train, n_test).text())
-print("as a share of images:      ", results[-1].interval().text())
+say(f"one split at a time: {np.sort(accuracies).round(2)}")
+say(f"mean {accuracies.mean():.3f}, standard error {variance**0.5:.3f} (uncorrected {naive**0.5:.3f})")
+say("as a figure without limits:", corrected_interval(accuracies, n_train, n_test).text())
+say("as a share of images:      ", results[-1].interval().text())
 
 # %% [markdown]
 # Near 0 and 1 that interval would reach beyond them, or have no width at all where all splits agree. The second line
@@ -219,7 +218,7 @@ print("as a share of images:      ", results[-1].interval().text())
 # NBVAL_CHECK_OUTPUT
 by_name = {r.attempt.name: r for r in results}
 gain = by_name["2 transfer"].gain(by_name["baseline"])
-print("attempt 2, transfer, is significantly better than the baseline:", gain.sign > 0)
+say("attempt 2, transfer, is significantly better than the baseline:", gain.sign > 0)
 
 # %% [markdown]
 # ## Training curves
@@ -293,8 +292,8 @@ hypotheses = pd.DataFrame(
     | {"verdict": gain.verdict("held", "refuted", "equivalent"), "needed": design.images_needed(gain, len(findings))}
     for (finding, report, better, worse), gain in zip(findings, gains, strict=True)
 )
-print(f"On {design}. {design.power(hypotheses['needed'])}")
-run.table(hypotheses, "hypotheses").round(3)
+say(f"On {design}. {design.power(hypotheses['needed'])}")
+tables.shown(run.table(hypotheses, "hypotheses"))
 
 # %%
 outcome("findings of the seven that hold", (hypotheses["verdict"] == "held").sum())
@@ -340,10 +339,10 @@ if len(usual):
     side = round(distances.shape[1] ** 0.5)
     unusual = nn.functional.interpolate(distances.view(-1, 1, side, side), size=224, mode="bilinear")[:, 0].numpy()
     found = pointing_game(unusual, load_masks(defective, 224), np.ones(len(defective), bool)).loc[0]
-    hits = f"{found['hits']} of {found['images']} images"
-    print(f"the patch farthest from {len(memory)} good ones is on the defect in {hits}")
+    hits, of = found["hits"], found["images"]
+    say(f"the patch farthest from {len(memory)} good ones is on the defect in {hits} of {of} images")
 else:
-    print("this category has no good image")
+    say("this category has no good image")
 
 # %% [markdown]
 # `guided` does the same with a larger network and finer patches, and averages what it sees over the symmetries of the
@@ -363,7 +362,7 @@ features = guided.extract_features(method, images, good, keep=keep, seed=seed) i
 symmetries = (
     features.symmetries if enough else pd.DataFrame(columns=["symmetry", "good", "moved", "defect", "accepted"])
 )
-run.table(symmetries, "symmetries").round(3)
+tables.shown(run.table(symmetries, "symmetries"))
 
 # %%
 run.figure(
@@ -393,7 +392,7 @@ all_three = (whole, look, method) if enough else ()
 looks = [guided.run_guided(m, images, good, splits, keep=keep, seed=seed) for m in all_three]
 results += looks
 second_look = points(looks[1].gain(looks[0])) if looks else "not measured, for want of images"
-print(f"A second look, against the whole image: {second_look}.")
+say(f"A second look, against the whole image: {second_look}.")
 outcome("a second look, against the whole image", looks[1].gain(looks[0]).verdict() if looks else None)
 
 # %% [markdown]
@@ -401,7 +400,7 @@ outcome("a second look, against the whole image", looks[1].gain(looks[0]).verdic
 
 # %%
 board = leaderboard(results, "baseline")
-run.table(board, "leaderboard")[[*columns, "balanced_accuracy"]].round(3)
+tables.shown(run.table(board, "leaderboard")[[*columns, "balanced_accuracy"]])
 
 # %%
 run.figure(plots.classify.leaderboard(board, "baseline"), "leaderboard")
@@ -493,7 +492,7 @@ widgets.in_person(widgets.browse_grad_cams, [explanation], images)
 
 # %%
 pointing = run.table(explanation.pointing(), "pointing")
-pointing.round(2)
+tables.shown(pointing)
 
 # %%
 outcome("per cent of correct decisions with their peak on the defect", 100 * pointing.loc[0, "share"])
@@ -515,6 +514,10 @@ def percent(share):
 
 
 row, how = board.loc[0], best.attempt
+outcomes = "; ".join(
+    f"{what}: {', '.join(hypotheses.loc[hypotheses['verdict'] == what, 'finding']) or 'none'}"
+    for what in ("held", "refuted", "equivalent", "not significant")
+)
 text = [
     f"On {category} ({len(images)} images, {len(classes)} classes) the best of {len(board)} attempts is "
     f"'{how.name}': {best.interval().percent(1)} correct ({n_splits} splits into {best.n_train} training and "
@@ -523,12 +526,7 @@ text = [
     if how is not baseline
     else "No attempt exceeds the baseline in the mean, so none of the changes pays here.",
     f"Hyperparameters: {how.hyperparameters()}.",
-    f"Of the factors named by the reports, tested in pairs and all together ({design}), "
-    + "; ".join(
-        f"{what}: {', '.join(hypotheses.loc[hypotheses['verdict'] == what, 'finding']) or 'none'}"
-        for what in ("held", "refuted", "equivalent", "not significant")
-    )
-    + ".",
+    f"Of the factors named by the reports, tested in pairs and all together ({design}), {outcomes}.",
     f"A second look at the most unusual region, against the whole image: {second_look}.",
 ]
 
@@ -546,7 +544,8 @@ if game["images"]:
     )
 power = results[0].design.power(board["needed"])
 text.append(power)
-print("\n".join(fill(sentence, 100) for sentence in text))
+for sentence in text:
+    say(sentence, width=100)
 
 # %%
 run.table(pd.DataFrame([asdict(a) for a in dict.fromkeys([*measured, *(r.attempt for r in results)])]), "attempts")
@@ -816,8 +815,9 @@ checks.wrong_reason(explanation, wrong_reason)
 # %% [markdown]
 # **More to try.** Run attempt 2 at 128 and at 320 pixels: which defects come and go in the confusion matrix? Change
 # `n_splits` to 30: which findings that were not significant now are?
-#
-# ## Summary
+
+# %% [markdown]
+# ## What to remember
 #
 # With tens of images a network from scratch learns them by heart. Features learnt on ImageNet carry over; one linear
 # layer on them trains in seconds. An accuracy without an interval says little on a test set this small, a comparison is

@@ -54,11 +54,9 @@ n_sets = 10  # independent sets of a generated category
 set_size = 9  # images of each class in one of them
 
 # %% tags=["setup"]
-from hw3lib.core import machine
+from hw3lib.core import machine, say
 
 machine.prepare()  # as `hw3 run` does, before PyTorch is loaded: on a busy machine its threads wait without spinning
-
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -69,7 +67,7 @@ from hw3lib import RunFolder, imbalance
 from hw3lib.course import checks, outcome, predict
 from hw3lib.data import ImageStack, class_counts, classification_images, get, load_masks, load_table, redraw, splittable
 from hw3lib.networks import backbones, pick_device
-from hw3lib.views import plots, widgets
+from hw3lib.views import plots, tables, widgets
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -92,7 +90,7 @@ images, splits, _ = splittable(classification_images(table, random_state=seed), 
 print(class_counts(table)["total"].to_dict())
 
 # %%
-print(fill(imbalance.describe_long_tail(table), 100))
+say(imbalance.describe_long_tail(table), width=100)
 run.figure(plots.imbalance.long_tail(table), "long_tail")
 
 # %% [markdown]
@@ -142,15 +140,15 @@ stack = ImageStack.load(tail, 64)
 labels = tail["defect"].to_numpy()
 deepsmote = imbalance.DeepSmote(random_state=seed)
 made, made_labels = deepsmote.fit_resample(stack.images, labels)
-print(f"{len(stack.images)} real images, {len(made) - len(stack.images)} generated")
+say(f"{len(stack.images)} real images, {len(made) - len(stack.images)} generated")
 
 # %%
 # NBVAL_CHECK_OUTPUT
 codes = deepsmote.latents_
 first, second = deepsmote.parents_.T  # two neighbours of one class for each new image
 by_hand = codes[first] + deepsmote.gaps_[:, None] * (codes[second] - codes[first])
-print("every parent pair is of one class:", bool((labels[first] == labels[second]).all()))
-print("the library makes the same codes:", bool(np.allclose(by_hand, deepsmote.generated_latents_, atol=1e-5)))
+say("every parent pair is of one class:", bool((labels[first] == labels[second]).all()))
+say("the library makes the same codes:", bool(np.allclose(by_hand, deepsmote.generated_latents_, atol=1e-5)))
 
 # %% [markdown]
 # What looks worse in a generated image than in a real one: colour, outline, or the defect?
@@ -257,7 +255,7 @@ if can_paste:
 real_features, real_labels = features(ImageStack.load(images, 64).images), images["defect"].to_numpy()
 given = tail.index.to_numpy()
 recognition = imbalance.recognised(real_features, real_labels, given, judged, groups=products(images), seed=seed)
-run.table(recognition.table, "recognition").round(2)
+tables.shown(run.table(recognition.table, "recognition"))
 
 # %%
 recognised = recognition.shares
@@ -292,8 +290,8 @@ leak = imbalance.leak_experiment(
     groups=products(mild),
 )
 run.table(leak.table, "leak")
-print(f"balanced accuracy, honest {leak.table['honest'].mean():.0%}, with the leak {leak.table['leaky'].mean():.0%}")
-print(f"inflated by {leak.inflation.points(0)}")
+say(f"balanced accuracy, honest {leak.table['honest'].mean():.0%}, with the leak {leak.table['leaky'].mean():.0%}")
+say(f"inflated by {leak.inflation.points(0)}")
 outcome("points that the leak adds", 100 * leak.inflation.value)
 
 # %% [markdown]
@@ -334,9 +332,9 @@ compared = imbalance.compare_methods(
     seed=seed,
 )
 ranking = run.table(compared.ranking(), "ranking")
-print(compared.design)
+say(compared.design)
 columns = ["method", "balanced_accuracy", "gain", "gain_low", "gain_high", "gain_p", "verdict", "needed", "tail_recall"]
-ranking[columns].round(3)
+tables.shown(ranking[columns])
 
 # %%
 ceiling = compared.ceiling()
@@ -374,7 +372,7 @@ text = (
     f"{recognised['copies']:.0%} of copies and {recognised['real images, not seen']:.0%} of real images that they have "
     f"not seen. Oversampled before the split, a test seems to gain {leak.inflation.points(0)}."
 )
-print(fill(text, 100))
+say(text, width=100)
 
 # %%
 run.metrics(
@@ -552,8 +550,9 @@ checks.copy_paste(copy_paste)
 # %% [markdown]
 # **More to try.** Set `ratio = 3`: from which ratio on does anything help? Combine balanced batches with post-hoc logit
 # adjustment: should that help, and does it?
-#
-# ## Summary
+
+# %% [markdown]
+# ## What to remember
 #
 # A long tail is measured, not felt: ratio, Gini, effective number of classes. Answers change the samples, the loss, the
 # features or the decision. On frozen features and few images most of them move errors from the tail to the head; what

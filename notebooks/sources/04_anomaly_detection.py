@@ -55,13 +55,12 @@ false_alarm_rate = 0.1  # share of good products that may be stopped
 held_out = None  # share of the good images that only set the threshold; None: what each detector does by itself
 
 # %% tags=["setup"]
-from hw3lib.core import machine
+from hw3lib.core import machine, say
 
 machine.prepare()  # as `hw3 run` does, before PyTorch is loaded: on a busy machine its threads wait without spinning
 
 from dataclasses import replace
 from functools import partial
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -72,7 +71,7 @@ from hw3lib import RunFolder, anomaly
 from hw3lib.course import checks, outcome, predict
 from hw3lib.data import ImageStack, get, load_table, synthetic
 from hw3lib.networks import NearestNeighbours, backbones, locally_aware, patch_layers, pick_device
-from hw3lib.views import plots, widgets
+from hw3lib.views import plots, tables, widgets
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -90,8 +89,8 @@ run = RunFolder("04", table, profile, out, seeds={"detectors": seed}, device=pic
 run.announce()  # what is left out, for want of which images
 good = table[(table["split"] == "train") & ~table["is_defect"]]
 test = table[table["split"] == "test"].reset_index(drop=True)
-print(f"{len(good)} good images to learn from")
-print(f"{len(test)} to test on: {(~test['is_defect']).sum()} good, {test['is_defect'].sum()} defective")
+say(f"{len(good)} good images to learn from")
+say(f"{len(test)} to test on: {(~test['is_defect']).sum()} good, {test['is_defect'].sum()} defective")
 
 # %%
 good_images = ImageStack.load(good, image_size, tiles=True)  # a detector can do with several squares an image
@@ -117,7 +116,7 @@ with torch.no_grad():
     maps = network.feature_maps(torch.from_numpy(good_images[:4]), layers)
 patches = locally_aware(list(maps.values()), grid=1).movedim(1, -1).flatten(0, 2).numpy()
 print({name: tuple(m.shape[1:]) for name, m in maps.items()})
-print(f"4 images, {len(patches)} patches of {patches.shape[1]} features")
+say(f"4 images, {len(patches)} patches of {patches.shape[1]} features")
 
 # %% [markdown]
 # ## The coreset by hand
@@ -142,8 +141,8 @@ def greedy(vectors, size, start=0):
 
 by_hand, radius = greedy(patches.astype(np.float64), 60)
 library = anomaly.k_center_greedy(patches, 60, start=0)
-print("the library picks the same patches:", bool((by_hand == library.indices).all()))
-print("and leaves none further than ours:", bool(abs(library.radius - radius) < 1e-3 * radius))
+say("the library picks the same patches:", bool((by_hand == library.indices).all()))
+say("and leaves none further than ours:", bool(abs(library.radius - radius) < 1e-3 * radius))
 
 # %% [markdown]
 # The library's picks are those of the loop above, only faster: distances only shrink, so an old one is an upper bound,
@@ -211,7 +210,7 @@ for name, make in detectors.items():
     evaluations[name] = anomaly.evaluate(
         make(), good_images, test, test_images, label=name, held_out=held_out, false_alarm_rate=false_alarm_rate
     )
-    print(f"{name}: {evaluations[name].metrics['fit_seconds']:.1f} s to fit")
+    say(f"{name}: {evaluations[name].metrics['fit_seconds']:.1f} s to fit")
 
 # %%
 board = run.table(anomaly.compare_detectors(list(evaluations.values()), seed), "detectors")
@@ -227,7 +226,7 @@ columns = [
     "ms_per_image",
     "memory_bank",
 ]
-board.set_index("detector")[columns].round(3)
+tables.shown(board.set_index("detector")[columns])
 
 # %%
 outcome("the detector with the highest image AUROC", board.set_index("detector")["image_auroc"])
@@ -257,7 +256,7 @@ run.figure(plots.anomaly.detectors(board), "detectors")
 # %%
 # NBVAL_CHECK_OUTPUT
 patchcore = evaluations["PatchCore"]
-print("PatchCore is significantly better than guessing:", anomaly.beats_guessing(board, "PatchCore"))
+say("PatchCore is significantly better than guessing:", anomaly.beats_guessing(board, "PatchCore"))
 
 # %% [markdown]
 # A mean hides. Which type of defect does the best detector find worst, and is it the same one for the others? Each type
@@ -270,7 +269,7 @@ found.reindex(board["detector"]).round(2)
 
 # %%
 of_first = by_type[by_type["detector"] == board.loc[0, "detector"]]
-of_first.round(3)
+tables.shown(of_first)
 
 # %%
 outcome("the type that the first detector finds worst", -of_first.set_index("defect")["image_auroc"])
@@ -305,17 +304,17 @@ run.figure(plots.anomaly.heat_maps(test, patchcore.maps, scale, threshold, patch
 # holds exactly for a memory of all patches, and nearly for a coreset, which is why the sentence says "about".
 
 # %%
-print(fill(str(patchcore.detector.thresholds_), 100))
-print(fill(anomaly.describe_alarms(patchcore), 100))
+say(str(patchcore.detector.thresholds_), width=100)
+say(anomaly.describe_alarms(patchcore), width=100)
 for rate in (0.1, 0.05, 0.01, 0.001):
-    print(f"  {100 * rate:g} % false alarms takes {anomaly.required_good_images(rate)} good images")
+    say(f"  {100 * rate:g} % false alarms takes {anomaly.required_good_images(rate)} good images")
 
 # %% [markdown]
 # The usual practice is another one: the threshold with the best F1 on the test images. It uses the labels that it is
 # then judged by, needs defects, and promises nothing. Here it is for comparison, marked as what it is.
 
 # %%
-print(fill(anomaly.describe_best_f1(patchcore), 100))
+say(anomaly.describe_best_f1(patchcore), width=100)
 
 # %%
 page = plots.anomaly.threshold_page(
@@ -334,7 +333,7 @@ widgets.in_person(widgets.explore_threshold, patchcore, test)
 # %%
 above = patchcore.scores > patchcore.detector.threshold_
 missed = np.flatnonzero(test["is_defect"] & ~above)
-print(f"{len(missed)} of {test['is_defect'].sum()} defective test images are not above the threshold")
+say(f"{len(missed)} of {test['is_defect'].sum()} defective test images are not above the threshold")
 page = plots.anomaly.missed(test, patchcore.maps, scale, threshold, patchcore.scores, patchcore.detector.threshold_)
 run.figure(page, "missed")
 
@@ -399,7 +398,7 @@ changed = run.table(
 changed.pivot(index="condition", columns="detector", values="image_auroc").loc[changed["condition"].unique()].round(2)
 
 # %%
-changed[["condition", "detector", "images", "image_auroc", "auroc_low", "auroc_high", "false_alarm_rate"]].round(3)
+tables.shown(changed[["condition", "detector", "images", "image_auroc", "auroc_low", "auroc_high", "false_alarm_rate"]])
 
 # %%
 run.figure(plots.anomaly.robustness(changed), "robustness")
@@ -441,7 +440,7 @@ beside.pivot(index="condition", columns="detector", values=["image_auroc", "fals
 
 # %%
 text = anomaly.describe_detectors(board, changed, false_alarm_rate)
-print(fill(text, 100))
+say(text, width=100)
 
 # %%
 patchcore.detector.save(run.folder / "detector")
@@ -667,8 +666,9 @@ checks.shift_padim(shift, mended, padim, good_maps, test_maps, is_defect)
 # **More to try.** Set `ratio=0.01` in PatchCore: what happens to AUROC, AUPRO and milliseconds? Put three defective
 # images among the good ones: which detectors notice, which learn them? Let PatchCore
 # tolerate `colour` as well: which defects of a category of yours would that hide?
-#
-# ## Summary
+
+# %% [markdown]
+# ## What to remember
 #
 # Good images alone are enough to find most defects, if patches are compared rather than images. A memory of patches is
 # large; a greedy coreset keeps a tenth of it and loses little. A threshold from good images comes with a

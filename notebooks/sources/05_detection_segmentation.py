@@ -50,13 +50,12 @@ min_area = 5  # pixels; smaller components of a mask are dropped, and counted
 n_train = 10  # defective images that SAM learns from; in the full profile 20
 
 # %% tags=["setup"]
-from hw3lib.core import machine
+from hw3lib.core import machine, say
 
 machine.prepare()  # as `hw3 run` does, before PyTorch is loaded: on a busy machine its threads wait without spinning
 
 import json
 from dataclasses import replace
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -67,7 +66,7 @@ from hw3lib import RunFolder, annotate
 from hw3lib.course import checks, outcome, predict
 from hw3lib.data import get, load_table, read_mask
 from hw3lib.networks import pick_device
-from hw3lib.views import plots, widgets
+from hw3lib.views import plots, tables, widgets
 
 plt.rcParams["figure.dpi"] = 72
 
@@ -104,8 +103,8 @@ for row, path in enumerate(defective["mask"].dropna()):
         if area >= min_area:
             found.append((row, across.start, down.start, across.stop, down.stop))
 made = study.annotated
-print(study.compared(found))
-print(made.summary())
+say(study.compared(found))
+say(made.summary())
 outcome("instances for every mask", len(found) / defective["mask"].notna().sum() if found else None)
 
 # %% [markdown]
@@ -137,8 +136,8 @@ formats.round(4)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print("instances agree across formats:", formats["instances"].nunique() == 1)
-print("read back as written:", ", ".join(formats.index[formats["exact"]]))
+say("instances agree across formats:", formats["instances"].nunique() == 1)
+say("read back as written:", ", ".join(formats.index[formats["exact"]]))
 
 # %% [markdown]
 # The same object, as each format says it. Pascal VOC counts pixels from 1 and includes the last one; YOLO divides by
@@ -160,7 +159,7 @@ folder = annotations.folder
 coco = json.loads((folder / "coco" / "annotations" / f"instances_{split}.json").read_text())
 image_id = next(image["id"] for image in coco["images"] if image["file_name"] == name)
 entry = next(a for a in coco["annotations"] if a["image_id"] == image_id)
-print(f"{name} ({split}), box from {first.xyxy[:2]} up to, not including, {first.xyxy[2:]}, {first.area} pixels\n")
+say(f"{name} ({split}), box from {first.xyxy[:2]} up to, not including, {first.xyxy[2:]}, {first.area} pixels\n")
 print("COCO:      ", {k: entry[k] for k in ("category_id", "bbox", "area", "iscrowd")})
 box = (folder / "voc" / "Annotations" / f"{stem}.xml").read_text().partition("<bndbox>")[2].partition("</bndbox>")[0]
 print("Pascal VOC:", " ".join(box.split()))
@@ -211,7 +210,7 @@ masks = study.fine_tune(
     cache=run.folder / "embeddings",
 )
 kept = run.table(masks.scores.set_index("method"), "segmentation")  # with Dice, too
-kept[["prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"]].round(3)
+tables.shown(kept[["prompt", "iou_before", "iou_after", "gain", "gain_low", "gain_high"]])
 
 # %%
 outcome("the prompt that gains most from fine-tuning", kept.set_index("prompt")["gain"].astype(float))
@@ -264,7 +263,7 @@ models = {
 alone = {"YOLO-World-s, embeddings alone": replace(world, train="embeddings", lr=2e-3)}
 boxes = study.detect(models | {"quick": {}, "full": alone}[profile], n_splits={"quick": 1, "full": 5}[profile])
 board = run.table(boxes.board.set_index("model"), "detection")
-board.round(3)
+tables.shown(board)
 
 # %% [markdown]
 # What a fine-tuned model has gained on your classes it may have lost on all others. Two everyday photographs tell:
@@ -272,7 +271,7 @@ board.round(3)
 
 # %%
 vocabulary = boxes.vocabulary()
-print(boxes.describe_vocabulary(vocabulary))
+say(boxes.describe_vocabulary(vocabulary))
 
 # %%
 run.figure(plots.boxes.boxes_on_images(**boxes.looks()), "detections")
@@ -316,7 +315,7 @@ widgets.segment(masks.answer, part, run.folder / "clicked.json")
 text = annotate.describe_annotation(
     made, annotations.rows(), masks.scores, boxes.board, curve, origin=study.origin, left_out=study.left_out
 )
-print(fill(text, 100))
+say(text, width=100)
 
 # %%
 run.metrics(
@@ -473,8 +472,9 @@ outcome("components of fewer than 100 pixels", count_small([read_mask(path) for 
 # %% [markdown]
 # **More to try.** Ask with boxes that are 20 pixels off: what does jitter in training buy? Annotate ten of your own
 # photographs by clicks, and train a detector on them.
-#
-# ## Summary
+
+# %% [markdown]
+# ## What to remember
 #
 # Masks become instances, instances become files; formats differ in what they cannot hold, and what is lost can be
 # counted. A model that has seen millions of images may need only a few of yours, since only its last step has to learn;

@@ -2,7 +2,7 @@
 # jupyter:
 #   hw3lib:
 #     thumbnail: compared
-#     reads: ["01", "02", "03", "04", "05"]
+#     reads: ["01", "02", "03", "04", "05", "07"]
 #     files:
 #       - metrics.json
 #       - report.pdf
@@ -49,27 +49,26 @@ run: str | None = (
 )
 
 # %% tags=["setup"]
-from textwrap import fill
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image
 
 from hw3lib import RunFolder, report
 from hw3lib.classify import compared, verdicts
-from hw3lib.core import atomic_path, drawn_language
-from hw3lib.course import checks, exercises, outcome, predict, predictions
+from hw3lib.core import atomic_path, drawn_language, here, say
+from hw3lib.course import checks, outcome, predict, predictions
 from hw3lib.data import get, load_table
 from hw3lib.report import Run, stacked
-from hw3lib.views import plots
+from hw3lib.views import plots, tables
 
 plt.rcParams["figure.dpi"] = 72
 
 # %% [markdown]
 # ## Which run?
 #
-# Notebooks 01 to 05 leave `metrics.json`, tables and figures in `runs/<name>/01` and so on. The report reads these
-# files and nothing else: no image, no network, nothing that is still in memory. What is not there cannot be in it.
+# Notebooks 01 to 05, and 07, leave `metrics.json`, tables and figures in `runs/<name>/01` and so on. The report reads
+# these files and nothing else: no image, no network, nothing that is still in memory. What is not there cannot be in
+# it. `hw3 run` executes 07 before this one.
 
 # %%
 table = load_table(get(category, data, profile=profile, progress=False), category)
@@ -77,11 +76,9 @@ results = RunFolder("06", table, profile, out)
 folder = report.chosen_run(run, out, category)
 there = [n for n in report.MEASURED if (folder / n / "metrics.json").is_file()]
 missing = [n for n in report.MEASURED if n not in there]
-print(f"run {folder.resolve().name}: {', '.join(there) or 'nothing'} measured")
+say(f"run {folder.resolve().name}: {', '.join(there) or 'nothing'} measured")
 if missing:
-    print(
-        f"to measure the rest: hw3 run {' '.join(missing)} --category {category}, or open those notebooks and run them"
-    )
+    say(f"to measure the rest: hw3 run {' '.join(missing)} --category {category}, or open those notebooks and run them")
 
 # %% [markdown]
 # ## Build it
@@ -94,21 +91,22 @@ predict("pages of the report", ..., ..., among=["1", "2", "3"])
 
 # %%
 # NBVAL_CHECK_OUTPUT
-language = drawn_language(exercises.language_here())
+language = drawn_language(here())
 made = report.build(folder, results.folder, dpi=85, category=category, language=language) if there else None
 words = made.words if made else {}
 limits = made.limits if made else {}
-print("at most three pages:", made is None or made.pages <= 3)
-print("within the words allowed:", all(words[number] <= limit for number, limit in limits.items()))
+say("at most three pages:", made is None or made.pages <= 3)
+say("within the words allowed:", all(words[number] <= limit for number, limit in limits.items()))
 
 # %%
 outcome("pages of the report", str(made.pages) if made else None)
 for number, count in words.items():
-    print(f"question {number}: {count} words" + (f" of {limits[number]}" if number in limits else ""))
+    allowed = f" of {limits[number]}" if number in limits else ""
+    say(f"question {number}: {count} words{allowed}")
 for what in made.missing if made else missing:
-    print(fill(f"missing: {what}", 100))
+    say(f"missing: {what}", width=100)
 for note in made.notes if made else []:
-    print(fill(f"note: {note}", 100))
+    say(f"note: {note}", width=100)
 
 # %% [markdown]
 # ## The pages
@@ -144,7 +142,7 @@ board.set_index("pointer")[["printed", "value", "scale", "spec", "file"]]
 # NBVAL_CHECK_OUTPUT
 reader = Run(folder) if there else None
 wrong = sum(not reader.agrees(row) for row in (made.numbers if made else []))
-print("numbers that differ from their file:", wrong)
+say("numbers that differ from their file:", wrong)
 
 # %% [markdown]
 # ## Beside the four reports
@@ -159,7 +157,7 @@ predict("reports whose best attempt is clear of the baseline", ..., ..., among=l
 # %%
 measured = "02" in there
 comparison = compared(reader.metrics["02"]) if measured else pd.DataFrame()
-results.table(comparison, "compared").round(3)
+tables.shown(results.table(comparison, "compared"))
 
 # %%
 results.figure(
@@ -167,7 +165,7 @@ results.figure(
 )
 
 # %%
-print(verdicts(comparison) if measured else "run notebook 02 first")
+say(verdicts(comparison) if measured else "run notebook 02 first")
 ends = comparison.iloc[:8].pivot(index="source", columns="row", values=["low", "high"]) if measured else None
 outcome(
     "reports whose best attempt is clear of the baseline",
@@ -186,7 +184,7 @@ outcome(
 
 # %%
 mine = results.table(predictions.judged(), "predictions")
-print(fill(predictions.describe(mine), 100))
+say(predictions.describe(mine), width=100)
 mine.drop(columns="time")
 
 # %%
@@ -345,10 +343,12 @@ checks.claims(letter, follows)
 # **More to try.** Copy your run's folder, change one accuracy in `02/metrics.json` of the copy, and build its report
 # with `hw3 report COPY`: where does the change show, and where does it not? Delete one figure: what does the report
 # say?
-#
-# ## Summary
+
+# %% [markdown]
+# ## What to remember
 #
 # A report is a view of files: build it again and it is the same, change a result and it changes. Every number carries
-# its source, every accuracy its interval, and what was not measured is named.
+# its source, every accuracy its interval, and what was not measured is named. What a figure is worth is said by how it
+# was measured, so a reader must be able to find that.
 #
 # **Next:** hand it in, or start again with your own photographs: `hw3 run --category FOLDER`.

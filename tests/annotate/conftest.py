@@ -31,23 +31,9 @@ def ultralytics():
 
 @pytest.fixture
 def small_network():
-    """A SAM of the same classes with random weights, for images of 64 pixels."""
-    import torch
+    from tests.helpers import small_sam
 
-    from hw3lib.annotate.masks.sam_network import SamNetwork, Size
-
-    size = Size(
-        image_size=64,
-        embed_dims=(8, 16, 16, 32),
-        depths=(1, 1, 1, 1),
-        num_heads=(1, 2, 2, 2),
-        hidden_size=32,
-        mlp_dim=32,
-        decoder_heads=2,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return SamNetwork.build(size)
+    return small_sam.small_network()
 
 
 @pytest.fixture

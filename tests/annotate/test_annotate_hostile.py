@@ -14,6 +14,8 @@ from hw3lib.annotate.formats.coco import read_coco
 from hw3lib.annotate.formats.voc import read_xml
 from hw3lib.annotate.instances import components
 from hw3lib.core.untrusted import read_json
+from hw3lib.core.values import number
+from hw3lib.data.regions.shapes import run_lengths
 from hw3lib.errors import Hw3Error
 
 
@@ -287,3 +289,15 @@ def test_wrong_prompts_are_refused(change, said, written):
 def test_an_empty_folder_is_refused(name, tmp_path):
     with pytest.raises(Hw3Error, match=re.escape(str(tmp_path))):
         FORMATS[name].read(tmp_path)
+
+
+def test_run_lengths_whose_sum_overflows_to_the_right_one_are_refused():
+    counts = [2**53 - 1] * 2048 + [2048 + 600]
+    assert int(np.array(counts, np.int64).sum()) == 600
+    with pytest.raises(Hw3Error, match="a run length of"):
+        run_lengths({"size": [20, 30], "counts": counts}, (20, 30), "here")
+
+
+def test_an_integer_beyond_all_floats_is_no_finite_number():
+    with pytest.raises(Hw3Error, match="finite"):
+        number(10**400, "here")

@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from hw3lib.annotate.imports import import_category
-from hw3lib.annotate.instances import read_instances, read_points
+from hw3lib.annotate.instances import read_instances
 from hw3lib.data import load_table
+from hw3lib.data.regions.annotations import annotations_of
 from hw3lib.errors import Hw3Error
 from tests.helpers.annotated import (
     HEIGHT,
@@ -39,7 +40,7 @@ def taken(source, tmp_path, **options):
     done = import_category(source, tmp_path / "bolts", **options)
     photograph(tmp_path / "bolts/good/good.png")
     table = load_table(tmp_path, "bolts", strict=False)
-    return list(read_instances(table)), read_points(table), done.summary()
+    return list(read_instances(table)), [a.points for a in annotations_of(table) if a.points], done.summary()
 
 
 def only(source, tmp_path, **options):
@@ -95,7 +96,7 @@ def test_labelme_rectangles_are_boxes_and_points_and_lines_points(folder, tmp_pa
     )
     found, points, said = taken(folder, tmp_path)
     assert [(i.kind, i.xyxy) for i in found] == [("box", (10, 8, 30, 20)), ("box", (10, 10, 30, 30))]
-    assert [p.points.tolist() for p in points] == [[[5, 6]], [[1, 2], [3, 4]], [[7, 7]]]
+    assert points == [[(5, 6)], [(1, 2), (3, 4)], [(7, 7)]]
     assert "1, lines, taken as points" in said and "kind 'sphere'" in said and "1, turned boxes" in said
     assert not (tmp_path / "bolts/masks").exists()
 
@@ -180,7 +181,7 @@ def test_cvat_boxes_points_lines_and_skeletons_make_no_masks(folder, tmp_path):
     found, points, said = taken(folder, tmp_path)
     # The second, 20 x 4 around (20, 20), stands upright after a quarter turn.
     assert [(i.kind, i.xyxy) for i in found] == [("box", (10, 8, 30, 20)), ("box", (18, 10, 22, 30))]
-    assert [p.points.tolist() for p in points] == [[[1, 2], [3, 4]], [[5, 6], [7, 8]], [[9, 9]]]
+    assert points == [[(1, 2), (3, 4)], [(5, 6), (7, 8)], [(9, 9)]]
     assert "<cuboid>" in said and "skeletons" in said and "lines" in said
 
 
@@ -257,7 +258,7 @@ def test_label_studio_points_and_labels_apart_from_what_was_drawn(folder, tmp_pa
     put(folder / "p.json", [task("a.png", drawn, named, region("keypoint", x=50, y=50, width=1), relation)])
     found, points, _ = taken(folder, tmp_path)
     assert [(i.defect, i.xyxy) for i in found] == [("hole", (0, 0, 30, 20))]
-    assert points[0].points.tolist() == [[30, 20]]
+    assert points[0] == [(30, 20)]
 
 
 def test_label_studio_choices_are_the_class_of_an_image(folder, tmp_path):
@@ -351,7 +352,7 @@ def test_coco_polygons_run_lengths_boxes_and_keypoints(folder, tmp_path):
     assert [i.kind for i in found] == ["mask"] * 3  # of an image with masks the boxes stay in annotations.json
     assert found[0].area == 240 + 50 and found[0].xywh == (10, 8, 40, 27)
     assert found[1].defect == "hole" and all(np.array_equal(i.mask, square()) for i in found[1:])
-    assert points[0].points.tolist() == [[1, 2]]
+    assert points[0] == [(1, 2)]
 
 
 @pytest.mark.parametrize("said", [True, False])
@@ -519,7 +520,7 @@ def test_yolo_keypoints_are_points(tmp_path):
     yolo(tmp_path / "in", {"a": f"{BOX} 0.5 0.5 2 0.1 0.1 0"}, ["dent"])
     (tmp_path / "in/data.yaml").write_text("names: [dent]\nkpt_shape: [2, 3]\n")
     found, points, _ = taken(tmp_path / "in", tmp_path)
-    assert found[0].xyxy == (10, 8, 30, 20) and points[0].points.tolist() == [[30, 20]]
+    assert found[0].xyxy == (10, 8, 30, 20) and points[0] == [(30, 20)]
 
 
 def test_yolo_images_that_share_a_stem_share_their_label(tmp_path):

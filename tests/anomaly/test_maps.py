@@ -36,12 +36,11 @@ def test_what_cannot_be_upsampled_is_refused(shape, size):
 def test_the_overlay_leaves_what_is_dark_and_colours_what_is_bright():
     values = np.zeros((12, 16), np.float32)
     values[:, 8:] = 1
-    shown = overlay(GREY, values, ColourScale(0, 1), strength=0.8)
+    shown = overlay(GREY, values, ColourScale(0, 1))
     assert shown.dtype == np.uint8 and shown.shape == GREY.shape
     assert (shown[:, :8] == 100).all()
     brightest = np.array(matplotlib.colormaps["inferno"](1.0)[:3]) * 255
     assert shown[5, 12] == pytest.approx(0.2 * 100 + 0.8 * brightest, abs=1)
-    assert np.array_equal(overlay(GREY, values, ColourScale(0, 1), strength=0), GREY)
 
 
 def test_the_same_value_has_the_same_colour_in_every_image():
@@ -86,7 +85,6 @@ def test_the_overlay_draws_the_contour_in_yellow_on_black():
         ({"anomaly_map": np.full((4, 4), np.nan)}, "without NaN"),
         ({"anomaly_map": np.zeros((1, 4, 4))}, "expected"),
         ({"scale": ColourScale(1, 1)}, "low < high"),
-        ({"strength": 2}, "strength"),
     ],
 )
 def test_what_cannot_be_overlaid_is_refused(change, words):

@@ -15,11 +15,12 @@ from scipy.ndimage import gaussian_filter
 
 from hw3lib.anomaly import Autoencoder, ChangedDetector, Costs, GANomaly, Mahalanobis, PaDiM, PatchCore, p_values
 from hw3lib.anomaly.maps import upsample
-from hw3lib.anomaly.onnx import export as module
+from hw3lib.anomaly.onnx import export as export_module
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.onnx.export import export
 from hw3lib.anomaly.onnx.graphs import PatchCoreGraph
 from hw3lib.errors import Hw3Error
+from hw3lib.networks import onnx_file
 from hw3lib.networks.nearest import product_slack
 
 onnx = pytest.importorskip("onnx", reason="export needs onnx, onnxscript and onnxruntime")
@@ -61,7 +62,7 @@ def exported(tmp_path_factory):
 def test_onnxruntime_gives_the_scores_and_maps_of_the_detector_for_any_number_of_images(exported, name):
     detector, file, measured = exported(name)
     found = OnnxDetector(file, threads=1)
-    assert measured.opset == module.OPSET and measured.size == file.stat().st_size
+    assert measured.opset == onnx_file.OPSET and measured.size == file.stat().st_size
     assert 0 <= measured.scores <= 1e-5
     for n in (1, 5):
         images = pictures(n, detector.image_size, n)
@@ -104,7 +105,7 @@ def test_scoring_needs_no_torch(exported, tmp_path):
         f"np.save('scores.npy', OnnxDetector({str(file)!r}, threads=1).decision_function(np.load('images.npy'))); "
         "print([name for name in ('torch', 'sklearn', 'pandas') if name in sys.modules])"
     )
-    root = Path(module.__file__).parents[3]
+    root = Path(export_module.__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(root)}
     )
@@ -116,7 +117,7 @@ def test_scoring_needs_no_torch(exported, tmp_path):
 @pytest.mark.parametrize(("length", "smoothing"), [(7, 4.0), (7, 0.0), (40, 2.5)])
 def test_enlarging_and_the_gaussian_with_its_reflecting_border_are_one_matrix(length, smoothing):
     raw = np.random.default_rng(0).normal(size=(length, length)).astype(np.float32)
-    matrix = module._finishing_matrix(length, 40, smoothing).numpy()
+    matrix = export_module._finishing_matrix(length, 40, smoothing).numpy()
     wanted = upsample(raw, 40)
     wanted = gaussian_filter(wanted, smoothing) if smoothing else wanted
     np.testing.assert_allclose(matrix @ raw @ matrix.T, wanted, atol=2e-6)
@@ -146,8 +147,8 @@ def test_the_search_finds_the_nearest_vector_up_to_the_bound_on_a_product_s_erro
 
 def test_results_that_differ_leave_no_file(tmp_path, monkeypatch):
     detector = MAKE["autoencoder"]().fit(pictures(8, 48, 0))
-    kept = module._finishing_matrix
-    monkeypatch.setattr(module, "_finishing_matrix", lambda length, side, smoothing: kept(length, side, 0.0))
+    kept = export_module._finishing_matrix
+    monkeypatch.setattr(export_module, "_finishing_matrix", lambda length, side, smoothing: kept(length, side, 0.0))
     (tmp_path / "a.onnx").write_bytes(b"before")
     with pytest.raises(Hw3Error, match=r"a\.onnx: not written.*scores differ by up to .* and maps by up to"):
         export(detector, tmp_path / "a.onnx")
@@ -179,7 +180,7 @@ def test_a_missing_onnxruntime_is_named(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_for_an_onnx_file_is_refused_before_anything_is_written(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_LARGEST", 1000)
+    monkeypatch.setattr(onnx_file, "_LARGEST", 1000)
     with pytest.raises(Hw3Error, match="ONNX file holds less than"):
         export(exported("autoencoder")[0], tmp_path / "a.onnx")
 
@@ -246,3 +247,15 @@ def test_metadata_of_another_size_than_the_model_takes_are_refused(exported, tmp
     onnx.save(model, tmp_path / "large.onnx")
     with pytest.raises(Hw3Error, match=r"large\.onnx: its metadata are not those of a detector .*image_size=1000000"):
         OnnxDetector(tmp_path / "large.onnx")
+
+
+def test_a_library_that_says_nothing_of_its_error_is_named(monkeypatch, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    with pytest.raises(Hw3Error, match=r"cannot be read as an ONNX model \(RuntimeError\)"):
+        OnnxDetector(tmp_path / "a.onnx")

@@ -10,7 +10,8 @@ from PIL import Image
 from hw3lib.classify.guided.classifier import DefectGuided
 from hw3lib.classify.guided.conformal import ERROR, level, p_values
 from hw3lib.classify.guided.kernel import KernelClassifier, PartsKernel
-from hw3lib.classify.guided.types import NEW, DefectTypes
+from hw3lib.classify.guided.recognition import NEW
+from hw3lib.classify.guided.types import DefectTypes
 from hw3lib.data import read_image
 from hw3lib.errors import Hw3Error
 

@@ -84,6 +84,12 @@ def test_key_figures():
     assert summary.key_figures("05", fifth) == f"{expected}, left out: yolo, as the notebook and the report say"
     none = {"formats": [{}], "sam": None, "detection": None, "left_out": {"sam": "no masks", "detection": "no masks"}}
     assert summary.key_figures("05", none) == "1 formats, not measured: no masks"
+    seventh = {"line": [{"stopped": 9, "photographs": 11}, {"stopped": 7, "photographs": 8}], "drift": {"alarm": 18}}
+    assert (
+        summary.key_figures("07", seventh)
+        == "16 of 19 defects stopped, alarm 18 photographs after the lamp began to age"
+    )
+    assert summary.key_figures("07", seventh | {"drift": {"alarm": None}}) == "16 of 19 defects stopped, no alarm"
     assert summary.key_figures("01", {}) == ""
     assert summary.key_figures("05", {"formats": [], "sam": [], "detection": [], "left_out": "x"})[-10:] == "left_out x"
     assert summary.key_figures("01", {"note": "\ud800"}) == "note \\ud800"

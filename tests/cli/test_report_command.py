@@ -86,9 +86,9 @@ def test_notebook_06_says_what_to_run_where_nothing_was_measured(headless, categ
     folder = tmp_path / "runs/empty"
     run_notebook(category="widget", data=str(category.parent), out=str(folder / "06"))
     said = capsys.readouterr().out
-    assert "hw3 run 01 02 03 04 05 --category widget" in said and "missing: 05" in said
+    assert "hw3 run 01 02 03 04 05 07 --category widget" in said and "missing: 05" in said
     metrics = json.loads((folder / "06/metrics.json").read_text())
-    assert metrics["pages"] == 0 and metrics["missing"] == ["01", "02", "03", "04", "05"]
+    assert metrics["pages"] == 0 and metrics["missing"] == ["01", "02", "03", "04", "05", "07"]
     assert (folder / "06/figures/pages.png").is_file()
 
 

@@ -22,6 +22,7 @@ from hw3lib.core.files import (
     refuse_existing,
 )
 from hw3lib.core.places import checkout, course_folder, data_roots, project_root
+from hw3lib.core.provenance import file_record
 from hw3lib.errors import Hw3Error
 
 PACKAGE = str(Path(paths.__file__).parents[2])
@@ -418,3 +419,7 @@ def test_what_would_never_end_is_no_regular_file(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "good").symlink_to(tmp_path / "file")
     assert not any(map(is_no_regular_file, (tmp_path / "file", tmp_path / "good", tmp_path / "nothing")))
+
+
+def test_no_record_of_a_file_whose_name_is_too_long(tmp_path):
+    assert file_record(tmp_path / ("a" * 5000)) is None

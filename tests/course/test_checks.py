@@ -17,9 +17,9 @@ from hw3lib.course.checks import CheckFailed, NotAnswered, base, hidden, progres
 from hw3lib.course.exercises import numbered
 from hw3lib.data import ImageStack, get, load_table
 from hw3lib.errors import Hw3Error
-from tests.helpers.answers import annotate, anomaly, classify, dataset, imbalance, report
+from tests.helpers.answers import annotate, anomaly, classify, dataset, imbalance, inspection, report
 
-CHAPTERS = (dataset, classify, imbalance, anomaly, annotate, report)
+CHAPTERS = (dataset, classify, imbalance, anomaly, annotate, report, inspection)
 RIGHT = [(n, answer) for chapter in CHAPTERS for n, answers in chapter.RIGHT.items() for answer in answers]
 WRONG = [(n, *one) for chapter in CHAPTERS for n, answers in chapter.WRONG.items() for one in answers]
 NAMES = list(dict.fromkeys(name for name, _ in RIGHT))
@@ -320,6 +320,7 @@ SAME = (
     "2 - beta) / (1", "1 + beta) / (1", "counts * counts.sum()", "max_iter=3001", "n_neighbors=2", "reshape(-2",
     "_patches), -2)", "(len(images), -2)", "train_images[1].size", "k=21", "maps > t", "fpr <= limit", "max(width, 1)",
     "max(height, 1)", "overlaps[best] > 0.5", "range(-2, 4)", "range(-3, 3)", "['gain_high'] <= 0",
+    "16) <= share", "maximum(1, levels", "z - 0.625",
 )  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 """Translations are of the English that there is now, keep what is not text, and use the glossary's terms."""
 
 import ast
+import os
 import re
+import textwrap
 from collections import Counter
 
 import nbformat
@@ -12,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hw3lib.cli.main import main
 from hw3lib.core import translation as catalogues
 from hw3lib.core.places import course_folder, project_root
-from hw3lib.core.translation import UNTRANSLATED, catalogue_path, languages, message, texts, told
+from hw3lib.core.translation import UNTRANSLATED, catalogue_path, here, languages, message, preferred, say, texts, told
 from hw3lib.course import checks, exercises, grading, translate
 from hw3lib.course.checks import progress
 from hw3lib.course.checks.base import CheckFailed
@@ -25,7 +27,7 @@ EVERY = [pytest.param(language, name, id=f"{language}-{name}") for language in l
 ALL = [pytest.param(language, name, id=f"{language}-{name}") for language in languages()[1:] for name in SOURCES]
 CODE = re.compile(r"``.+?``|`[^`]+`")
 VALUE = re.compile(r"\{\w+\}")
-FORMULA = re.compile(r"\$[^$]+\$")
+FORMULA = re.compile(r"\$\{[^}]+\}|\$[^$]+\$")  # or what a page's script puts in
 LINK = re.compile(r"\]\(((?:[^()]|\([^()]*\))+)\)")
 
 
@@ -38,7 +40,7 @@ def test_every_text_is_translated_from_the_english_of_now(language, name):
 
 
 def forget():
-    for kept in (texts, catalogues._patterns, catalogues._taken_apart):
+    for kept in (texts, catalogues._all, catalogues._patterns, catalogues._taken_apart):
         kept.cache_clear()
 
 
@@ -177,7 +179,7 @@ def test_a_folder_in_another_language_has_its_texts_hints_and_links(tmp_path, mo
     shown = failed.value._render_traceback_()[0]
     assert re.match(r"還不對：標籤計數為 \{.*\}：預期 [\d.]+，得到 0.*；比較最大類別與最小類別的大小", shown)
     (tmp_path / "mine" / "ex01_dataset_statistics.ipynb").write_text("{")
-    assert exercises.language_here() == "zh-TW"
+    assert here() == "zh-TW"
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -219,6 +221,40 @@ def test_a_run_in_another_language_gets_its_chapters(monkeypatch):
     assert told_in == ["the ratio", "比值"]
     assert seen[0].keys() == seen[1].keys() == {p.name for p in course_folder().glob("*.ipynb")}
     assert "## 有哪些類別" in seen[1]["01_dataset_statistics.ipynb"] and seen[0] != seen[1]
+
+
+def test_what_chapters_and_commands_print_is_in_the_language_here(tmp_path, monkeypatch, capsys):
+    printed = (
+        "imbalance ratio of all images:      3.2",
+        "On 2 sets. Its lead over A and B is not significant. " + "x " * 60,
+    )
+    monkeypatch.setenv("HW3_LANGUAGE", "en")
+    say(printed[0])
+    say("every parent pair is of one class:", True)
+    say(printed[1], width=100)
+    assert capsys.readouterr().out == (
+        f"{printed[0]}\nevery parent pair is of one class: True\n{textwrap.fill(printed[1], 100)}\n"
+    )
+    monkeypatch.setenv("HW3_LANGUAGE", "zh-TW")
+    say(printed[0])
+    say("every parent pair is of one class:", True)
+    say("On /a. Its lead over PaDiM and isolation forest is not significant.")
+    assert capsys.readouterr().out == (
+        "所有影像的不平衡比：3.2\n每對父代都屬同一類：是\n根據 /a。它領先 PaDiM 與 隔離森林，但不顯著。\n"
+    )
+    assert main(["grade", str(tmp_path / "none")]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"錯誤：{tmp_path / 'none'}：沒有這個資料夾；預期一個含有繳交筆記本（.ipynb）的資料夾，可分子資料夾\n"
+    )
+    monkeypatch.delenv("HW3_LANGUAGE")
+    monkeypatch.setenv("LC_ALL", "zh_TW.UTF-8")
+    assert preferred() == "zh-TW" and main(["report", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("錯誤：") and "HW3_LANGUAGE" not in os.environ
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert preferred() == "en"
+    assert main(["start", str(tmp_path / "mine"), "--language", "zh-TW"]) == 0
+    assert capsys.readouterr().out.endswith(f"打開它們：jupyter lab {tmp_path / 'mine'}\n")
 
 
 def read(folder):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw3lib.annotate.instances import read_instances, read_points
+from hw3lib.annotate.instances import read_instances
 from hw3lib.data import check_category, digest, load_table
 from hw3lib.data.regions.annotations import FILE, annotation_kinds, annotations_of, names_below
 from hw3lib.errors import Hw3Error
@@ -74,8 +74,8 @@ def test_instances_are_the_regions_that_were_drawn_and_may_overlap(annotated):
     (mask,) = found.of(rows["test/dent/003.png"])
     assert mask.kind == "mask" and mask.xywh[2:] == (8, 6)
     assert [i.row for i in found] == sorted(i.row for i in found)
-    (points,) = read_points(table)
-    assert points.row == rows["test/dent/002.png"] and points.points.tolist() == [[7.5, 8]]
+    (points,) = (found for found in annotations_of(table) if found.points)
+    assert points.row == rows["test/dent/002.png"] and points.points == [(7.5, 8)]
 
 
 def test_boxes_small_regions_and_wholes_are_left_out_or_joined_on_request(annotated):
@@ -103,7 +103,7 @@ def test_a_part_of_a_table_has_its_own_annotations(annotated):
     part = table[table["defect"] == "dent"].iloc[1:3]
     assert [i.row for i in read_instances(part)] == [0]
     assert annotation_kinds(part).index.equals(part.index)
-    assert read_points(part)[0].row == 1
+    assert [found.row for found in annotations_of(part) if found.points] == [1]
 
 
 def test_a_name_is_the_same_however_its_accents_are_written(annotated):
@@ -140,7 +140,7 @@ def test_a_wrong_annotation_is_refused_by_name_and_check_says_so(record, said, a
     change(annotated, **record)
     table = table_of(annotated)
     with pytest.raises(Hw3Error, match=said) as caught:
-        read_instances(table), read_points(table)
+        read_instances(table), [found.points for found in annotations_of(table)]
     assert str(annotated / FILE) in str(caught.value)
     assert "annotations" in list(check_category(table).problems["kind"])
 

@@ -385,3 +385,20 @@ def test_safe_parts_stay_inside(name):
     if parts is not None:
         assert os.path.normpath(os.path.join("/jail", *parts)).startswith("/jail")
         assert len(Path("/jail", *parts).parts) == 2 + len(parts)
+
+
+def test_a_tar_with_an_impossible_number_in_an_extension_is_damaged(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as file:
+        for name in ("a", "b"):
+            made = tarfile.TarInfo(name)
+            made.pax_headers = {"GNU.sparse.map": "../x"} if name == "b" else {}
+            file.addfile(made)
+    with pytest.raises(Hw3Error, match=r"a\.tar"):
+        extract(tmp_path / "a.tar", tmp_path / "out", progress=False)
+
+
+def test_an_entry_without_a_name_in_a_zip_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr(zipfile.ZipInfo(""), b"x")
+    with pytest.raises(Hw3Error, match=r"a\.zip"):
+        extract(tmp_path / "a.zip", tmp_path / "out", progress=False)

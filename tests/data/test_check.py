@@ -1,6 +1,7 @@
 """hw3lib.data.check: silent on sound data, and each planted fault found."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from hw3lib.data import check_category, load_table
+from hw3lib.errors import Hw3Error
 
 
 def report(category: Path):
@@ -190,3 +192,17 @@ def test_faults_planted_in_the_real_bottle_are_found(real_data, tmp_path):
         "empty mask": "005_mask.png",
         "duplicate across splits": "001.png",
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not take such names")
+def test_a_name_that_is_no_utf8_is_a_problem_of_its_category_and_not_its_end(tmp_path):
+    for i, name in enumerate(("good/0.png", "good/1.png", "dent/0.png", "dent/\udcff.png", "\udcfe/0.png")):
+        (tmp_path / "w" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (i, i, i)).save(tmp_path / "w" / name)
+    (tmp_path / "w" / "\udcfd").mkdir()
+    with pytest.raises(Hw3Error, match="no UTF-8"):
+        load_table(tmp_path, "w")
+    table = load_table(tmp_path, "w", strict=False)
+    assert [Path(file).name for file in table["image"]] == ["1.png", "0.png", "0.png"]
+    report = check_category(table)
+    assert (report.problems["kind"] == "odd name").sum() == 2 and "\\udcff" in report.summary()

@@ -1,6 +1,9 @@
 """hw3lib.data.pixels.images: what is decoded is what a person sees, and a cache never serves other images."""
 
 import errno
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,3 +140,35 @@ def test_thin_defect_survives_in_a_small_mask(tmp_path):
     Image.fromarray(mask).save(tmp_path / "line.png")
     small = read_mask(tmp_path / "line.png", 32)
     assert small[:, 12].all() and small.sum() == 32
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_values_of_16_bits_are_scaled_the_same_wherever_they_stand_in_a_large_image(kind, tmp_path):
+    values = np.zeros((1500, 1200), kind)
+    values[0, 0], values[700, 3], values[-1, -1] = 200, 65535, 32896
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    found = read_image(tmp_path / "a.tiff")[..., 0]
+    assert (found[0, 0], found[700, 3], found[-1, -1], found.max()) == (1, 255, 128, 255)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+def test_a_large_transparent_picture_of_few_bytes_takes_no_gigabyte(tmp_path):
+    # Not ru_maxrss, which begins at the most that the process had which started this one.
+    program_text = (
+        "import sys; from hw3lib.data import read_image;"
+        "peak = lambda: int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]);"
+        "before = peak(); found = read_image(sys.argv[1]); assert (found == 255).all(), found;"
+        "print((peak() - before) / 1e6)"
+    )
+    Image.new("LA", (100, 900_000), (7, 0)).save(tmp_path / "a.png")
+    program = [sys.executable, "-c", program_text, str(tmp_path / "a.png")]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.0
+
+
+def test_an_image_of_several_strips_is_read_as_one(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 1100, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    white = Image.new("RGBA", (1100, 1500), "white")
+    expected = np.asarray(Image.alpha_composite(white, Image.fromarray(pixels)).convert("RGB"))
+    assert np.array_equal(read_image(tmp_path / "a.png"), expected)

@@ -18,7 +18,7 @@ def said(tmp_path, make_category):
         shutil.rmtree(tmp_path / "widget", ignore_errors=True)
         spoil(make_category(tmp_path / "widget", counts))
         parts = parts_of(load_table(tmp_path, "widget"), **splits)
-        return {chapter: left_out(parts, chapter) for chapter in ("01", "02", "03", "04", "05", "06")}
+        return {chapter: left_out(parts, chapter) for chapter in ("01", "02", "03", "04", "05", "06", "07")}
 
     return make
 
@@ -36,7 +36,8 @@ def without_masks_of_dents(folder):
         shutil.rmtree(folder / part)
 
 
-GOOD_ONLY = {"02": {"leaderboard"}, "03": {"methods"}, "05": {"formats"}}
+GOOD_ONLY = {"02": {"leaderboard"}, "03": {"methods"}, "05": {"formats"}, "07": {"types"}}
+NO_FIT = {"02": {"second_look"}, "04": {"detectors"}, "05": {"prompts"}, "07": {"line"}}
 
 
 @pytest.mark.parametrize(
@@ -46,16 +47,25 @@ GOOD_ONLY = {"02": {"leaderboard"}, "03": {"methods"}, "05": {"formats"}}
         (
             {"train/good": 10},
             lambda _: None,
-            GOOD_ONLY | {"01": {"test_good", "defects"}, "04": {"test_good", "image_auroc"}},
+            GOOD_ONLY
+            | {"01": {"test_good", "defects"}, "04": {"test_good", "image_auroc"}, "07": {"test_good", "types"}},
         ),
         ({"train/good": 10, "test/good": 3}, lambda _: None, GOOD_ONLY | {"01": {"defects"}, "04": {"image_auroc"}}),
-        ({**FULL, "train/good": 0}, lambda _: None, {"02": {"second_look"}, "04": {"detectors"}, "05": {"prompts"}}),
-        ({**FULL, "train/good": 3}, lambda _: None, {"02": {"second_look"}, "04": {"detectors"}, "05": {"prompts"}}),
+        ({**FULL, "train/good": 0}, lambda _: None, NO_FIT),
+        ({**FULL, "train/good": 3}, lambda _: None, NO_FIT),
         ({**FULL, "train/good": 4}, lambda _: None, {"02": {"second_look"}}),
-        ({**FULL, "train/good": 20, "test/good": 0}, lambda _: None, {"01": {"test_good"}, "04": {"test_good"}}),
-        ({"train/good": 10, "test/good": 5, "test/dent": 5}, lambda _: None, {}),
+        (
+            {**FULL, "train/good": 20, "test/good": 0},
+            lambda _: None,
+            {"01": {"test_good"}, "04": {"test_good"}, "07": {"test_good"}},
+        ),
+        ({"train/good": 10, "test/good": 5, "test/dent": 5}, lambda _: None, {"07": {"unseen"}}),
         ({**FULL, "test/hole": 1}, lambda _: None, {"02": {"classes"}, "03": {"classes"}}),
-        ({**FULL, "test/hole": 0, "test/dent": 1}, lambda _: None, {"02": {"leaderboard"}, "03": {"methods"}}),
+        (
+            {**FULL, "test/hole": 0, "test/dent": 1},
+            lambda _: None,
+            {"02": {"leaderboard"}, "03": {"methods"}, "07": {"unseen"}},
+        ),
         (FULL, without_masks, {"01": {"masks"}, "02": {"pointing"}, "03": {"copy_paste"}, "04": {"aupro"}}),
         (
             {**FULL, "test/good": 30},
@@ -71,6 +81,7 @@ GOOD_ONLY = {"02": {"leaderboard"}, "03": {"methods"}, "05": {"formats"}}
                 "03": {"copy_paste"},
                 "04": {"detectors"},
                 "05": {"formats"},
+                "07": {"line"},
             },
         ),
     ],

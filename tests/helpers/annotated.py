@@ -156,3 +156,48 @@ def brush_rle(mask: np.ndarray) -> list[int]:
         at += run
     bits += "0" * (-len(bits) % 8)
     return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+
+
+def example(place: Path, kind: str) -> None:
+    """A small export of a tool or in a format, with every kind of shape that it has."""
+    _, b = (photograph(place / f"{stem}.png") for stem in "ab")
+    ring, marked = [value for point in SQUARE for value in point], square()
+    if kind == "labelme":
+        shapes = [{"shape_type": name, "points": SQUARE[:2]} for name in ("rectangle", "circle", "line", "point")]
+        mask = {"shape_type": "mask", "points": [[10, 8], [29, 19]], "mask": png(marked[8:20, 10:30])}
+        labelme(place / "a.json", {"points": SQUARE, "group_id": 1}, *shapes, mask)
+        packed = base64.b64encode(b.read_bytes()).decode()
+        labelme(place / "c.json", {"points": SQUARE, "label": "hole"}, image="d\\e.png", imageData=packed)
+    elif kind == "cvat":
+        drawn = (
+            f'<polygon label="dent" points="{cvat_points(SQUARE)}" z_order="1" group_id="1"/>',
+            '<box label="dent" xtl="1" ytl="2" xbr="30" ybr="20.5" rotation="12" z_order="0"/>',
+            '<ellipse label="hole" cx="30" cy="20" rx="8" ry="4" rotation="30"/>',
+            '<points label="dent" points="1,2"/>',
+            '<mask label="dent" rle="3, 4, 1, 5, 2" left="40" top="30" width="5" height="3"/><tag label="bad"/>',
+        )
+        cvat(place / "annotations.xml", cvat_image("a.png", *drawn), cvat_image("b.png"))
+    elif kind == "labelstudio":
+        results = (
+            region("brush", format="rle", rle=brush_rle(marked)),
+            region("polygon", "hole", points=[(x * 100 / WIDTH, y * 100 / HEIGHT) for x, y in SQUARE]),
+            region("ellipse", x=50, y=50, radiusX=10, radiusY=20, rotation=5),
+            region("rectangle", x=10, y=10, width=30, height=30, rotation=45),
+            region("keypoint", x=10, y=10, width=1),
+        )
+        tasks = [task("/data/upload/1/1a2b3c4d-a.png", *results), task("b.png", predictions=[])]
+        put(place / "p.json", tasks)
+    elif kind == "coco":
+        crowd = {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [400, 1000, 1000]}, "iscrowd": 1}
+        pose = {"bbox": [1, 2, 3, 4], "keypoints": [1, 2, 2]}
+        coco(place / "a.json", ["a.png", "b.png"], {"segmentation": [ring]}, crowd, pose)
+    elif kind == "voc":
+        voc(place / "Annotations/a.xml", voc_object(11, 9, 30, 20), voc_object(1, 1, 4, 4, "hole"))
+        values = Image.fromarray(marked.astype(np.uint8))
+        values.putpalette([0, 0, 0, 9, 8, 7])
+        for name in ("SegmentationObject", "SegmentationClass"):
+            (place / name).mkdir()
+            values.save(place / name / "a.png")
+        (place / "labelmap.txt").write_text("background:0,0,0::\ndent:9,8,7::\n")
+    else:
+        yolo(place, {"c": "0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.9 0.1 0.5 0.9\n", "d": ""}, ["dent", "hole"])

@@ -276,6 +276,22 @@ def test_a_program_asks_and_is_told_of_errors_in_a_sentence():
         assert ask("/health") == (200, {"status": "ok", "waiting": 0, "answered": 5})
 
 
+def test_page_and_sentences_are_in_the_language_that_the_browser_asks_for():
+    pages = {}
+    with Asked(named) as ask:
+        for wanted in ("zh-TW,zh;q=0.9,en;q=0.8", "zh-Hant-TW", "de, en;q=0.5", ""):
+            pages[wanted] = ask("/", Accept_Language=wanted)[1]
+            refused = ask("/inspect?name=big.png", bytes(server.LARGEST + 1), Accept_Language=wanted)[1]["error"]
+            chinese = wanted.startswith("zh")
+            assert refused == (
+                "big.png 超過 30 MB；請縮小它。" if chinese else "big.png is larger than 30 MB; make it smaller."
+            )
+    asked, other, german, none = (re.sub(r"nonce[-=]\S+", "", page) for page in pages.values())
+    assert asked == other != german == none and "{{" not in asked + none and "未譯" not in asked
+    assert '<html lang="zh-TW"' in asked and "把照片拖到這裡" in asked and "`照片 ${found.name}`" in asked
+    assert '<html lang="en"' in none and "Drop a photograph here" in none and "`The photograph ${found.name}`" in none
+
+
 def fits(value, schema):
     """Whether a value is as a JSON schema says, as far as the description uses these."""
     kinds = {"number": (int, float), "integer": int, "string": str, "boolean": bool, "object": dict, "array": list,

@@ -11,8 +11,6 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
 from hw3lib.anomaly.registry import load
-from hw3lib.classify.guided.classifier import DefectGuided
-from hw3lib.classify.guided.types import DefectTypes
 from hw3lib.cli.main import main
 from hw3lib.data import read_image
 from hw3lib.data.pixels.reading import Reading
@@ -21,56 +19,13 @@ from hw3lib.inspection import inspector as module
 from hw3lib.inspection.fit import region_of_interest
 from hw3lib.inspection.inspector import Inspector
 from hw3lib.inspection.plausibility import Look, Plausible, doubt, doubt_batch
+from tests.helpers.plates import SIDE, part
 
-SIDE = 64
-COLOURS = {"rust": (120, 0, 0), "ink": (0, 0, 120)}
 pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
 
 
 def hw3(*arguments: object) -> int:
     return main(["inspect", *map(str, arguments)])
-
-
-def part(rng, defect="good", at=None):
-    """A green plate of 96 x 80 pixels, and a blot on it."""
-    pixels = np.full((80, 96, 3), (90, 140, 90)) + rng.normal(0, 4, (80, 96, 3))
-    if defect in COLOURS:
-        top, left = at or rng.integers(10, 50, 2)
-        pixels[top : top + 20, left : left + 20] += COLOURS[defect]
-    return pixels.clip(0, 255).astype(np.uint8)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A category of plates, and an inspector that learned from it."""
-    home, rng = tmp_path_factory.mktemp("line"), np.random.default_rng(0)
-    for place, count in {"train/good": 19, "test/good": 2, "test/rust": 3, "test/ink": 3}.items():
-        (home / "plates" / place).mkdir(parents=True)
-        for i in range(count):
-            Image.fromarray(part(rng, place.split("/")[1])).save(home / "plates" / place / f"{i}.png")
-    method = DefectGuided(arch="tf_efficientnet_lite0", image_size=SIDE, region_size=64, memory=400, good_images=9)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DefectTypes, "learned", _with(DefectTypes.learned, method))
-        assert hw3("fit", home / "plates", "--out", home / "inspector", "--image-size", SIDE) == 0
-    return home
-
-
-def _with(learned, method):
-    return lambda *given, **named: learned(*given, **named, method=method)
-
-
-@pytest.fixture
-def today(tmp_path):
-    """A good photograph, one of each type of defect, a black one, a grey one, one of another shape, a damaged one."""
-    rng, folder = np.random.default_rng(9), tmp_path / "today"
-    folder.mkdir()
-    pictures = {"a_good": part(rng), "b_rust": part(rng, "rust", (30, 40)), "c_ink": part(rng, "ink")}
-    pictures |= {"d_black": np.zeros((80, 96, 3), np.uint8), "e_shape": part(rng)[:40]}
-    pictures["f_grey"] = np.repeat(part(rng, "rust").mean(2, keepdims=True).astype(np.uint8), 3, 2)
-    for name, pixels in pictures.items():
-        Image.fromarray(pixels).save(folder / f"{name}.png")
-    (folder / "g_damaged.png").write_bytes((folder / "a_good.png").read_bytes()[:200])
-    return folder
 
 
 def test_a_row_a_photograph_and_a_row_a_region_say_what_and_where(home, today, tmp_path, capsys):

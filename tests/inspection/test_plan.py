@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 
 from hw3lib.cli.main import main
+from hw3lib.data.pixels.reading import PLAIN
 from hw3lib.errors import Hw3Error
+from hw3lib.inspection import plan as module
 from hw3lib.inspection.plan import plan
+from tests.helpers.plates import small_types
 from tests.helpers.shots import plate
 
 FAST = {"image_size": 32, "ratio": 0.5}
@@ -59,3 +62,17 @@ def test_too_few_are_refused_before_the_work(category, tmp_path):
         plan(tmp_path, settings=FAST)
     with pytest.raises(Hw3Error, match="--draws 1: expected 2 or more"):
         plan(category, settings=FAST, draws=1)
+
+
+def test_labelled_defects_have_a_curve_of_their_own(home, monkeypatch):
+    small_types(monkeypatch)
+    said = []
+    table, more, words = module._types(home / "plates", PLAIN, 3, 0, False, said.append)
+    assert table["products"].tolist() == [1, 2] and (table["accuracy"] > 0.9).all()  # red and blue blots
+    assert more.value == pytest.approx(table["accuracy"][1] - table["accuracy"][0])
+    assert words[0].startswith("1 labelled of each type: types recognised") and "recognition of types" in words[-1]
+
+
+def test_a_category_of_one_type_has_no_curve_over_types(category):
+    found = plan(category, settings=FAST, draws=2, echo=lambda _: None)
+    assert found.types is None and found.said[-1].startswith("No curve over labelled defects: found spot 12;")

@@ -21,7 +21,7 @@ from hw3lib.errors import Hw3Error
 from hw3lib.inspection.corrections.answers import Answer, Store, take_answers
 from hw3lib.inspection.corrections.review import defect_probability, ranked
 
-_KILLS = int(os.environ.get("HW3_KILLS", "6"))  # 100 were survived
+_KILLS = int(os.environ.get("HW3_KILLS", "2"))  # 100 were survived
 _REVIEWER = """
 import sys
 from hw3lib.inspection.corrections.answers import Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,12 @@ from PIL import Image
 from hw3lib.anomaly import PaDiM, PatchCore
 from hw3lib.anomaly.coreset import k_center_greedy
 from hw3lib.anomaly.registry import load
+from hw3lib.classify.guided.types import DefectTypes
 from hw3lib.cli.main import main
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.corrections.answers import Store, default_store
 from hw3lib.inspection.corrections.update import Verdicts, rollback, update, versions
+from tests.helpers.plates import COLOURS, part, small_types
 from tests.helpers.shots import plate
 
 pytestmark = pytest.mark.filterwarnings("ignore::hw3lib.anomaly.FewGoodImages")
@@ -54,12 +57,13 @@ def inspector(fitted, tmp_path) -> Path:
 
 
 def answered(inspector: Path, good: np.ndarray, bad: np.ndarray, kind: str = "a") -> Store:
+    """Answers, none of which names a type."""
     store = Store(default_store(inspector))
     for said, images in (("good", good), ("defect", bad)):
         for i, image in enumerate(images):
             file = inspector.parent / f"{kind}-{said}-{i}.png"
             Image.fromarray(image.transpose(1, 2, 0)).save(file)
-            store.answer(str(file), said, "spot")
+            store.answer(str(file), said)
     return store
 
 
@@ -164,6 +168,67 @@ def test_what_changed_or_is_not_agreed_on_teaches_nothing(inspector):
     update(inspector, echo=said.append)
     assert any(line.startswith("2 photographs left out about which nobody is sure") for line in said)
     assert any(line.startswith("2 photographs left out that changed or went") for line in said)
+
+
+def named(store: Store, folder: Path, name: str, count: int, seed: int, said: str = "") -> None:
+    """Answers to photographs of plates with such a blot."""
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        file = folder / f"{name}-{seed}-{i}.png"
+        Image.fromarray(part(rng, name)).save(file)
+        store.answer(str(file), "good" if name == "good" else "defect", "" if name == "good" else said or name)
+
+
+def test_labelled_defects_join_the_types_and_a_new_type_takes_two(home, tmp_path, monkeypatch):
+    monkeypatch.setitem(COLOURS, "chalk", (120, 120, 120))
+    monkeypatch.setitem(COLOURS, "hole", (-90, -140, -90))
+    place, said = Path(shutil.copytree(home / "inspector", tmp_path / "inspector")), []
+    store, before = Store(default_store(place)), DefectTypes.load(place / "types")
+    for name, count in {"rust": 4, "chalk": 3, "hole": 1}.items():
+        named(store, tmp_path, name, count, 1)
+    detector = (place / "detector.json").read_bytes()
+    assert update(place, held_out=1e-6, echo=said.append) == 2
+    assert any("labelled defects joined the types: chalk 0 to 3, ink 3 to 3 and rust 3 to 7" in line for line in said)
+    types = DefectTypes.load(place / "types")
+    assert types.classes == ["chalk", "ink", "rust"] and types.counts == [3, 3, 7]
+    assert (place / "detector.json").read_bytes() == detector  # nothing good was new
+    new = part(np.random.default_rng(5), "chalk", (30, 40))
+    chances = types.type_of(new).probabilities
+    assert max(chances, key=chances.get) == "chalk" and "chalk" not in before.type_of(new).probabilities
+    with pytest.raises(Hw3Error, match="no defect with a type that it knows or that is named twice"):
+        update(place, held_out=1e-6, echo=said.append)
+    named(store, tmp_path, "hole", 1, 2)
+    assert update(place, held_out=1e-6, echo=said.append) == 3
+    assert DefectTypes.load(place / "types").classes == ["chalk", "hole", "ink", "rust"]
+    assert rollback(place) == 2 and DefectTypes.load(place / "types").counts == [3, 3, 7]
+    assert rollback(place) == 1 and DefectTypes.load(place / "types").classes == ["ink", "rust"]
+
+
+def test_types_that_are_worse_on_what_is_held_out_are_refused(home, tmp_path):
+    place = Path(shutil.copytree(home / "inspector", tmp_path / "inspector"))
+    right, store = Store(tmp_path / "right.sqlite"), Store(default_store(place))
+    for name, other in (("rust", "ink"), ("ink", "rust")):
+        named(right, tmp_path, name, 20, 3)
+        for file, answer in right.answers().items():
+            if answer.type == name:  # who judges is named as it is, who teaches is not
+                store.answer(file, "defect", name if int(answer.digest[:8], 16) < 2**31 else other)
+    kept = (place / "types/types.json").read_bytes()
+    with pytest.raises(Hw3Error, match=r"worse beyond chance, so the version in use stays: wrong types \d before"):
+        update(place, held_out=0.5, echo=lambda _: None)
+    assert (place / "types/types.json").read_bytes() == kept and versions(place) == []
+
+
+def test_the_first_types_are_learned_beside_good_photographs(home, tmp_path, monkeypatch):
+    small_types(monkeypatch)
+    place = Path(shutil.copytree(home / "inspector", tmp_path / "inspector"))
+    shutil.rmtree(place / "types")
+    store = Store(default_store(place))
+    for name, count in {"good": 8, "rust": 2, "ink": 2}.items():
+        named(store, tmp_path, name, count, 4)
+    assert update(place, held_out=1e-6, echo=lambda _: None) == 2
+    types = DefectTypes.load(place / "types")
+    assert types.classes == ["ink", "rust"] and types.method.parts != ("whole",)
+    assert rollback(place) == 1 and not (place / "types").exists()
 
 
 def test_worse_is_worse_beyond_chance():

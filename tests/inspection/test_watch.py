@@ -20,7 +20,7 @@ from hw3lib.inspection import watch as module
 from hw3lib.inspection.watch import watch
 from tests.helpers.launched_watch import Bright
 
-KILLS = int(os.environ.get("HW3_WATCH_KILLS", "3"))
+KILLS = int(os.environ.get("HW3_KILLS", "2"))
 
 
 @pytest.fixture
@@ -75,8 +75,22 @@ def test_a_file_that_is_still_being_written_waits(bright, tmp_path):
     assert rows(out)[0]["verdict"] == "good"
 
 
+def test_a_whole_file_is_taken_at_once_and_another_after_half_a_second(bright, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "EVERY", 0.05)
+    for name, least, most in (("a.png", 0, 0.3), ("a.bmp", 0.5, 5)):
+        place, said = tmp_path / name.replace(".", "-"), []
+        write(place, name)
+        started = time.monotonic()
+        watch("x", place, tmp_path / f"out-{name}", idle=0, echo=lambda _, told=said: told.append(time.monotonic()))
+        assert least <= said[-1] - started < most, name
+    write(tmp_path / "b", "b.png")
+    (tmp_path / "b/cut.png").write_bytes((tmp_path / "b/b.png").read_bytes()[:-1])
+    assert module._is_whole(tmp_path / "b/b.png") and not module._is_whole(tmp_path / "b/cut.png")
+    assert not module._is_whole(tmp_path / "b/none.png")
+
+
 def test_killed_at_random_moments_nothing_is_lost_and_nothing_twice(tmp_path):
-    """``HW3_WATCH_KILLS`` says how often; photographs come all the while."""
+    """``HW3_KILLS`` says how often; photographs come all the while."""
     place, out, draw, stop = tmp_path / "in", tmp_path / "out", random.Random(0), threading.Event()
     place.mkdir()
 

@@ -28,7 +28,7 @@ def write_run(folder: Path, status: dict[str, str], missing: list[str], left_out
     return folder
 
 
-ALL = {f"{number:02d}": "ran" for number in range(1, 7)}
+ALL = {f"{number:02d}": "ran" for number in range(1, 8)}
 SAID = {"sam": "the weights of SAM are not here"}
 
 

@@ -50,6 +50,7 @@ LIGHT = {
     "names of formats": "from hw3lib.annotate import FORMATS; assert 'coco' in FORMATS",
     "thresholds": "from hw3lib.anomaly import conformal_threshold; conformal_threshold(range(99))",
     "image metrics": "from hw3lib.anomaly import image_metrics; image_metrics([True, False], [1.0, 0.0])",
+    "an exported inspector": "from hw3lib.classify.guided.exported import OnnxTypes; import hw3lib.inspection.watch",
     "an ONNX file": "from hw3lib.anomaly import OnnxDetector; from hw3lib.inspection import score",
 }
 
@@ -98,7 +99,7 @@ def _exported(stub: Path) -> Iterator[tuple[str | None, str]]:
 
 def test_a_notebook_imports_one_room_a_line():
     sources = sorted((PACKAGE.parent / "notebooks" / "sources").glob("*.py"))
-    assert len(sources) == 6
+    assert len(sources) == 7
     for source in sources:
         deep = re.findall(r"^\s*(?:from|import) hw3lib(?:\.\w+){2,}.*", source.read_text(), flags=re.M)
         assert not deep, f"{source.name}: {deep}"

@@ -108,3 +108,11 @@ def test_version_and_licence_are_the_same_everywhere():
     assert metadata.version("hw3lib") == __version__, "install again: pip install -e ."
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
     assert citation["license"] == (ROOT / "LICENSE").read_text().split()[0] == "MIT"
+
+
+def test_the_runtime_is_the_same_package_without_notebooks(tmp_path):
+    python("-c", "import hatchling.build as b, sys; b.build_wheel(sys.argv[1])", tmp_path, cwd=ROOT / "runtime")
+    with zipfile.ZipFile(next(tmp_path.glob("hw3lib_runtime-*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    assert {p.relative_to(ROOT).as_posix() for p in (ROOT / "hw3lib").rglob("*.py")} <= names
+    assert not any(name.endswith((".ipynb", ".pyc")) for name in names)

@@ -97,3 +97,10 @@ def test_nbval_finds_a_wrong_output_under_this_pytest(tmp_path, stored, code):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done.stdout + done.stderr
     assert ("41" in done.stdout) == (code == 1)
+
+
+def test_the_runtime_asks_for_the_versions_that_hw3lib_asks_for():
+    whole, small = _read("pyproject.toml")["project"], _read("runtime/pyproject.toml")["project"]
+    assert set(small["dependencies"]) <= {*whole["dependencies"], *whole["optional-dependencies"]["onnx"]}
+    assert not any("torch" in each for each in small["dependencies"])
+    assert all(small[key] == whole[key] for key in ("scripts", "requires-python", "license"))

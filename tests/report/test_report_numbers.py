@@ -96,7 +96,7 @@ def test_the_html_prints_the_traced_values_in_order_and_no_other_number(small_re
     assert page.inside == [row["printed"] for row in small_report.numbers]
     rest = re.sub(r"References.*?From run", " ", " ".join(page.outside), flags=re.S)
     known = (  # files, headings, the date of the run, measures, figures, tables, papers, how many formats
-        r"0[1-5]/\w+\.csv|\b[1-5]\. [A-Z]|\(question 2\)|95 % |notebooks 01, 02, 03, 04 and 05|finished 2025-10-09"
+        r"0[1-5]/\w+\.csv|\b[1-5]\. [A-Z]|\(question 2\)|95 % |notebooks 01, 02, 03, 04, 05 and 07|finished 2025-10-09"
         r"|of 0\.5 |mAP50 |1:|hw3lib|(Figure|Table) \d+|\[\d+\]|in 1 formats"
     )
     assert re.findall(r"\S*\d\S*", re.sub(known, " ", rest)) == []
@@ -117,6 +117,7 @@ def test_the_pdf_prints_every_traced_value(large_report):
         ("03", ("methods", 1, "gain"), 0.33333, "+33.3"),
         ("04", ("detectors", 0, "image_auroc"), 0.98765, "0.988"),
         ("05", ("sam", 0, "iou_after"), 0.87654, "0.877"),
+        ("07", ("drift", "alarm"), 4321, "4321"),
     ],
 )
 def test_a_changed_result_changes_the_report(make, small_report, tmp_path, number, pointer, value, shown):
@@ -162,7 +163,7 @@ def test_the_cells_of_every_table_by_hand(small_report):
         [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", row)] for row in table.split("\n") if row]
         for table in tables
     ]
-    dataset, attempts, methods, detectors, formats, sam, detection = cells
+    dataset, attempts, methods, detectors, line, formats, sam, detection = cells
     assert dataset[:2] == [["good", "43", "18", "61", "–"], ["bent", "0", "17", "17", "1.23"]]
     assert attempts[0] == [
         "2 transfer (best): simple_cnn stays as ImageNet left it; a new last layer learns.",
@@ -173,6 +174,7 @@ def test_the_cells_of_every_table_by_hand(small_report):
     assert methods[1] == ["SMOTE", "47.2 (38.0 to 57.0)", "+1.1 (-6.1 to +8.0)", "19.3"]
     assert detectors[0] == ["PatchCore", "0.923 (0.854 to 0.974)", "0.978", "0.818", "35"]
     assert detectors[1][3] == "–"
+    assert line == [["bent", "11", "82 (52 to 95)"], ["metal_contamination", "12", "77 (48 to 89)"]]
     assert formats == [["COCO", "34", "0.997"]]
     assert sam == [["box", "0.612", "0.723", "+0.111 (+0.051 to +0.170)"]]
     assert detection == [["YOLO-World", "0.021", "0.413"]]

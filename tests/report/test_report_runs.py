@@ -111,7 +111,7 @@ def test_nothing_measured_is_no_report(tmp_path):
         build(tmp_path)
 
 
-@pytest.mark.parametrize("number", ["01", "02", "03", "04", "05"])
+@pytest.mark.parametrize("number", ["01", "02", "03", "04", "05", "07"])
 def test_a_missing_chapter_is_named_and_the_rest_is_reported(make, tmp_path, number):
     made = build(make(tmp_path / "r", without=(number,)))
     assert number in made.missing
@@ -122,9 +122,9 @@ def test_a_missing_chapter_is_named_and_the_rest_is_reported(make, tmp_path, num
 
 
 def test_chapters_beside_missing_ones_invent_nothing(make, tmp_path):
-    made = build(make(tmp_path / "r", without=("01", "02", "03", "05")))
+    made = build(make(tmp_path / "r", without=("01", "02", "03", "05", "07")))
     assert {row["file"] for row in made.numbers} == {"04/metrics.json"}
-    assert [what for what in made.missing if len(what) == 2] == ["01", "02", "03", "05"]
+    assert [what for what in made.missing if len(what) == 2] == ["01", "02", "03", "05", "07"]
 
 
 def test_a_missing_figure_and_empty_lists_are_named(make, tmp_path):
@@ -195,7 +195,7 @@ def test_detectors_that_good_images_alone_cannot_rank_are_given_with_their_false
 
 def test_what_else_a_chapter_left_out_is_printed_beside_what_it_measured(make, tmp_path):
     folder = make(tmp_path / "r")
-    said = {number: f"chapter {number} had 3 images without masks" for number in ("01", "02", "03", "04", "05")}
+    said = {number: f"chapter {number} had 3 images without masks" for number in ("01", "02", "03", "04", "05", "07")}
     for number, why in said.items():
         change(folder, number, left_out={"masks": why})
     made = build(folder)
@@ -213,6 +213,31 @@ def test_what_a_table_lacks_is_printed_and_what_brings_it_is_told(make, tmp_path
     assert "SAM before and after fine-tuning, because SAM needs weights." in text
     assert "Left out: YOLO needs version 8." in text and "To have it" not in text
     assert made.notes == ["To have it: ask", "To have it: pip"]
+
+
+def test_a_line_is_told_with_what_the_monitor_noticed(make, tmp_path):
+    folder = make(tmp_path / "r")
+
+    def said(**values):
+        change(folder, "07", **values)
+        made = build(folder)
+        assert all(Run(folder).agrees(number) for number in made.numbers) and not made.missing and made.pages <= 3
+        return re.sub("<[^>]*>", "", made.html.read_text())
+
+    text = said()
+    assert "A simulated line of 317 photographs" in text and "noticed the lamp 19 photographs after" in text
+    assert "tells it after 53." in text and "metal_contamination: 6 of 8 were said to be new." in text
+    text = said(drift={"alarm": None, "stopped_alone": None, "light": None}, unseen={"type": None})
+    assert "The monitor did not notice the lamp." in text and "tells it" not in text and "to be new" not in text
+
+
+def test_a_line_that_could_not_run_says_why(make, tmp_path):
+    folder = make(tmp_path / "r", without=("07",))
+    write(folder, "07", "bolts", {"line": None, "unseen": None, "drift": None, "left_out": {"line": "no good ones"}})
+    made = build(folder)
+    assert made.missing == ["07: line"] and "Not possible: no good ones." in re.sub(
+        "<[^>]*>", "", made.html.read_text()
+    )
 
 
 def test_names_that_no_font_can_draw_are_reported(make, tmp_path, monkeypatch):
@@ -272,3 +297,11 @@ def test_a_run_on_another_category_than_the_one_asked_for_is_no_report(small_run
         build(small_run, tmp_path / "out", category="nuts")
     assert not (tmp_path / "out").exists()
     assert build(small_run, tmp_path / "out", category="bolts").category == "bolts"
+
+
+def test_a_figure_beyond_all_floats_is_refused_in_a_report(tmp_path):
+    (tmp_path / "01").mkdir()
+    (tmp_path / "01/metrics.json").write_text(json.dumps({"category": "a", "images": 10**400}))
+    run = Run(tmp_path)
+    with pytest.raises(Hw3Error, match="expected a number"):
+        run.mark("01/metrics.json", "/images", ".1f", 100.0)

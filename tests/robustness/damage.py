@@ -1,10 +1,13 @@
-"""Small folders of files, broken by hypothesis: bytes, values, structure, names, and what their entries are."""
+"""Small folders of files, broken by hypothesis: bytes, values, parts of containers, names and kinds of entries."""
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import io
 import json
+import lzma
 import os
 import re
 import struct
@@ -13,21 +16,24 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from copy import deepcopy
+from copy import copy, deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import onnx
 from hypothesis import strategies as st
 
 Files = dict[str, bytes | tuple[str, ...]]  # content by path; ("link", TARGET), ("pipe",) and ("folder",) as well
+Parts = list[tuple[Any, bytes]]  # of a container: what has a part's name and kind, and its content
 Draw = Callable[[st.SearchStrategy], Any]
 
 _DEEP = "\u2603deep"  # stands for brackets nested deeper than json.dumps goes
-_TEXTS = ("", "x", "\ud800", "\0", "../../x", "/etc/passwd", "a" * 5000, "NaN", "1e999", "=1+1", "<script>", "{0}%s\n")
-_NUMBERS = (0, -1, 1, 2, 0.5, -0.0, 1e308, -1e308, 5e-324, 2**31, 2**63, -(2**63), 2**64, 10**9, 10**400)
-_OTHERS = (None, True, False, float("nan"), float("inf"), float("-inf"), [], {}, [[]], {"": None}, [1, 2], _DEEP)
 _ALIASES = (f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12))
 BOMB = "\n".join(["a0: &a0 [x]", *_ALIASES, "names: *a11"])  # a YAML of nine to the eleventh values
+_NUMBERS = (0, -1, 1, 2, 0.5, -0.0, 1e308, -1e308, 5e-324, 2**31, 2**63, -(2**63), 2**64, 10**9, 10**400)
+_TEXTS = ("", "x", "\ud800", "\0", "../../x", "/etc/passwd", "a" * 5000, "NaN", "1e999", "=1+1", "<script>", "{0}%s\n")
+_OTHERS = (None, True, False, float("nan"), float("inf"), float("-inf"), [], {}, [[]], {"": None}, [1, 2], _DEEP)
 # What YAML, XML and CSV trip over, one a line.
 _TOKENS = """\
 -1|0|1e308|1e999|nan|-inf|9223372036854775808||\0|&#0;|\ufeff|%|\t|"|'|,,,,,,|\r|&a [*a, *a]|!!int ''|!!float ''
@@ -41,8 +47,11 @@ NAMES = (
 _WAYS_OUT = ("../up", "/abs", "a/../../b", "c:/x", "c:\\x", "a\\b", "./a", "a//b", "a/./b", "", "a\0b", "x" * 300)
 _TIMES = st.sampled_from((1, 1, 1, 2, 3))
 _VALUE = st.one_of(*map(st.sampled_from, (_NUMBERS, _TEXTS, _OTHERS))).map(deepcopy)  # they may be changed in place
-_SIZES = st.sampled_from((0, 1, 7, 9000, 13000, 16383, 20000, 65535))
-_SIZE = st.builds(struct.pack, st.sampled_from(("<I", ">I", "<H", ">H")), _SIZES)
+_SIZE = st.builds(
+    struct.pack,
+    st.sampled_from(("<I", ">I", "<H", ">H")),
+    st.sampled_from((0, 1, 7, 9000, 13000, 16383, 20000, 65535)),
+)
 _NEW = st.one_of(st.binary(max_size=4), _SIZE, st.sampled_from((b"", b"\0", b"\xff" * 4, b"9" * 12, b"~" * 4096)))
 
 
@@ -66,8 +75,8 @@ def write(files: Files, folder: Path) -> None:
                 (os.mkfifo if content[0] == "pipe" else os.mkdir)(path)
 
 
-def damaged(draw: Draw, corpus: list[Files], finish: Callable[[Draw, Files], None] | None, pipes: bool) -> Files:
-    """One to three things broken in a copy of one of the sound folders; ``finish`` see :class:`.readers.Reader`."""
+def damaged(draw: Draw, corpus: list[Files], pipes: bool) -> Files:
+    """One to three things broken in a copy of one of the sound folders."""
     files = dict(draw(st.sampled_from(corpus)))
     for _ in range(draw(_TIMES)):
         name = draw(st.sampled_from(sorted(files))) if files else ""
@@ -76,8 +85,6 @@ def damaged(draw: Draw, corpus: list[Files], finish: Callable[[Draw, Files], Non
         elif isinstance(content := files.get(name), bytes):
             others = [c for other in corpus for n, c in other.items() if isinstance(c, bytes) and n[-4:] == name[-4:]]
             files[name] = change(draw, name, content, draw(st.sampled_from(others or [b""])))
-    if finish is not None:
-        finish(draw, files)
     return files
 
 
@@ -88,10 +95,10 @@ def _entry(draw: Draw, files: Files, name: str, pipes: bool) -> None:
         parts = name.split("/")
         at = draw(st.integers(0, len(parts) - 1))
         suffix = Path(name).suffix if at == len(parts) - 1 and draw(st.booleans()) else ""
-        parts[at], old = draw(st.sampled_from(NAMES))[: 251 - len(suffix)] + suffix, "/".join(parts[: at + 1])
+        old, new = "/".join(parts[: at + 1]), draw(st.sampled_from(NAMES))[: 251 - len(suffix)] + suffix
         for path in [p for p in files if p == old or p.startswith(f"{old}/")]:
             content = files[path] if kind == 0 else files.pop(path)
-            files["/".join(parts[: at + 1]) + path[len(old) :]] = content
+            files["/".join((*parts[:at], new)) + path[len(old) :]] = content
     elif kind == 3:
         del files[name]
     elif kind == 4:
@@ -108,8 +115,8 @@ def change(draw: Draw, name: str, content: bytes, other: bytes = b"") -> bytes:
     if structured and draw(st.integers(0, 9)) < 7:
         with contextlib.suppress(Exception):  # what was broken before may have no structure any more
             return structured(draw, content)
-    for _ in range(draw(st.sampled_from((1, 1, 2, 4, 8)))):
-        end = draw(st.sampled_from((64, 1200, 10**9)))  # headers more often than contents
+    for _ in range(draw(_TIMES)):
+        end = draw(st.sampled_from((16, 64, len(content), len(content))))
         at = draw(st.integers(0, min(len(content), end)))
         cut, kind = draw(st.sampled_from((0, 1, 1, 4, 64, 10**9))), draw(st.integers(0, 9))
         new = content[at : at + cut] * 2 if kind == 8 else other[at:] if kind == 9 else draw(_NEW)
@@ -127,25 +134,21 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _value(draw: Draw, content: Any) -> Any:
-    """A JSON value with one or a few of its values replaced, removed, doubled, wrapped, renamed or moved."""
+    """A JSON value with one or a few of its values removed, doubled, renamed, moved, wrapped or replaced."""
     for _ in range(draw(_TIMES)):
         places = list(_places(content)) if isinstance(content, dict | list) else []
         if not places:
             return draw(_VALUE)
-        (place, key), kind = draw(st.sampled_from(places)), draw(st.integers(0, 8))
-        if kind < 5:
-            place[key] = draw(_VALUE)
-        elif kind == 5:
+        ((place, key), (other, at)), kind = draw(st.tuples(*[st.sampled_from(places)] * 2)), draw(st.integers(0, 8))
+        if kind == 0:
             del place[key]
-        elif kind == 6:
-            other, at = draw(st.sampled_from(places))
-            place[key] = deepcopy(other[at])
-        elif kind == 8:
-            place[key] = [place[key]] if draw(st.booleans()) else {"": place[key]}
-        elif isinstance(place, list):
+        elif kind == 1 and isinstance(place, list):
             place.insert(key, deepcopy(place[key]))
-        else:
+        elif kind == 1:
             place[draw(st.sampled_from(_TEXTS))] = place.pop(key)
+        else:
+            moved = (deepcopy(other[at]), [place[key]], {"": place[key]})
+            place[key] = moved[kind - 2] if kind < 5 else draw(_VALUE)
     return content
 
 
@@ -170,82 +173,67 @@ def _text(draw: Draw, content: bytes) -> bytes:
     return (text[:start] + new + text[end:]).encode("utf-8", "surrogatepass" if "\ud800" in new else "replace")
 
 
-def _altered(draw: Draw, parts: list[tuple[str, bytes]], names: tuple[str, ...]) -> list[tuple[str, bytes]]:
-    """One of the parts of a file removed, doubled, renamed, followed by another or changed."""
-    at, kind = draw(st.integers(0, len(parts) - 1)), draw(st.integers(0, 6))
-    name, data = parts[at]
-    other = draw(st.sampled_from(names))
-    new = ([], [parts[at]] * 2, [(other, data)], [parts[at], (other, draw(st.binary(max_size=20)))])
-    return parts[:at] + (new[kind] if kind < 4 else [(name, change(draw, name, data))]) + parts[at + 1 :]
+def _parts(draw: Draw, parts: Parts, odd: tuple[tuple[str, Any], ...]) -> Parts:
+    """One part of a container removed, doubled in some place, with another attribute or, mostly, changed."""
+    at, kind = draw(st.integers(0, len(parts) - 1)), draw(st.integers(0, 5))
+    info, data = copy(parts[at][0]), parts[at][1]
+    if kind == 0:
+        return parts[:at] + parts[at + 1 :]
+    if kind == 1:
+        place = draw(st.integers(0, len(parts)))
+        return [*parts[:place], (info, data), *parts[place:]]
+    if kind == 2:
+        setattr(info, *draw(st.sampled_from(odd)))
+    else:
+        data = change(draw, getattr(info, "filename", None) or info.name, data)
+    return [*parts[:at], (info, data), *parts[at + 1 :]]
 
 
 def png(*chunks: tuple[str, bytes]) -> bytes:
-    """A PNG of chunks, each with its right checksum."""
-    named = [(name.encode("latin-1")[:4], data) for name, data in chunks]
-    made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in named]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
-
-
-_CHUNKS = ("eXIf", "tRNS", "PLTE", "acTL", "fcTL", "iTXt", "zTXt", "iCCP", "gAMA", "IEND", "IDAT")
-_TURNED = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    """A PNG of chunks, whose pixels are not compressed yet, each with its right checksum, so that decoders go on."""
+    made = b"\x89PNG\r\n\x1a\n"
+    for name, data in chunks:
+        data, kind = zlib.compress(data, 1) if name == "IDAT" else data, name.encode("latin-1")
+        made += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return made
 
 
 def _png(draw: Draw, content: bytes) -> bytes:
-    """Change a chunk, the sizes of the header or the pixels, with the right checksum, so that decoders go on."""
-    chunks, at, kind = [], 8, draw(st.integers(0, 4))
+    chunks, at = [], 8
     while at + 12 <= len(content):
-        size = struct.unpack(">I", content[at : at + 4])[0]
-        chunks.append((content[at + 4 : at + 8].decode("latin-1"), content[at + 8 : at + 8 + size]))
+        size, name = struct.unpack(">I", content[at : at + 4])[0], content[at + 4 : at + 8].decode("latin-1")
+        data = content[at + 8 : at + 8 + size]
+        chunks.append((SimpleNamespace(name=name), zlib.decompress(data) if name == "IDAT" else data))
         at += 12 + size
-    if kind == 0:
-        header, where = chunks[0][1], draw(st.sampled_from((0, 4)))
-        chunks[0] = ("IHDR", header[:where] + struct.pack(">I", draw(_SIZES)) + header[where + 4 :])
-    elif kind == 1:
-        pixels = zlib.compress(change(draw, "", zlib.decompress(dict(chunks)["IDAT"])))
-        chunks = [(name, pixels if name == "IDAT" else data) for name, data in chunks]
-    elif kind == 2:
-        chunks.insert(draw(st.integers(1, len(chunks))), ("eXIf", _TURNED))
-    else:
-        chunks = _altered(draw, chunks, _CHUNKS)
-    return png(*chunks)
+    return png(*((info.name, data) for info, data in _parts(draw, chunks, _CHUNKS)))
 
 
 def _zip(draw: Draw, content: bytes) -> bytes:
-    """Change one entry or its name in an archive that stays sound: weights, arrays, photographs."""
-    made, kinds = io.BytesIO(), st.sampled_from((0,) * 9 + (0o120777, 0o010644, 0o060644))
+    made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as packed, zipfile.ZipFile(made, "w") as new, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that stand twice
-        for name, data in _altered(draw, [(i.filename, packed.read(i)) for i in packed.infolist()], _WAYS_OUT + NAMES):
-            info = zipfile.ZipInfo(name.encode("utf-8", "replace").decode())
-            info.external_attr = draw(kinds) << 16
+        for info, data in _parts(draw, [(info, packed.read(info)) for info in packed.infolist()], _IN_ZIP):
             new.writestr(info, data)
     return made.getvalue()
 
 
-_ENTRIES = (
-    *(("type", kind) for kind in (*map(bytes, (b"1", b"2", b"3", b"6")), tarfile.GNUTYPE_SPARSE)),
-    *(("pax_headers", {key: value}) for key in ("path", "size", "GNU.sparse.map") for value in ("../x", "-1")),
-    *(("mode", mode) for mode in (0o000, 0o7777)),
-)
-
-
 def _tar(draw: Draw, content: bytes) -> bytes:
-    """Change entries, and pack all of them in some format."""
     made, format = io.BytesIO(), draw(st.sampled_from((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT)))
     with (
         tarfile.open(fileobj=io.BytesIO(content)) as packed,
         tarfile.open(fileobj=made, mode="w", format=format) as new,
     ):
-        parts = [(info.name, packed.extractfile(info).read()) for info in packed if info.isreg()]
-        for name, data in _altered(draw, parts, _WAYS_OUT + NAMES):
-            info = tarfile.TarInfo(name)
-            info.size, info.linkname = len(data), draw(st.sampled_from(("/etc/passwd", "..", "0.txt")))
-            if draw(st.integers(0, 4)) == 0:
-                setattr(info, *draw(st.sampled_from(_ENTRIES)))
-                info.size = len(data) if info.isreg() else 0
+        parts = [(info, packed.extractfile(info).read()) for info in packed if info.isreg()]
+        for info, data in _parts(draw, parts, _IN_TAR):
+            info.size = len(data) if info.isreg() else 0
             with contextlib.suppress(ValueError):  # this name cannot be written in this format
                 new.addfile(info, io.BytesIO(data))
     return made.getvalue()
+
+
+def _packed(module: Any) -> Callable[[Draw, bytes], bytes]:
+    """Of a compressed tar, which stays a sound one of its kind."""
+    return lambda draw, content: module.compress(change(draw, "a.tar", module.decompress(content)))
 
 
 def _safetensors(draw: Draw, content: bytes) -> bytes:
@@ -256,9 +244,29 @@ def _safetensors(draw: Draw, content: bytes) -> bytes:
     return struct.pack("<Q", length) + header + content[8 + size :]
 
 
+def _onnx(draw: Draw, content: bytes) -> bytes:
+    """Change an entry of the metadata, and leave the network as it is."""
+    network = onnx.ModelProto.FromString(content)
+    entry = draw(st.sampled_from(network.metadata_props))
+    entry.value = change(draw, "a.json", entry.value.encode()).decode("utf-8", "replace")
+    return network.SerializeToString()
+
+
+_CHUNKS = tuple(("name", name) for name in ("eXIf", "tRNS", "PLTE", "acTL", "fcTL", "iTXt", "iCCP", "gAMA", "IDAT"))
+_IN_ZIP = (
+    *(("filename", name) for name in _WAYS_OUT),
+    *(("external_attr", kind << 16) for kind in (0o120777, 0o010644, 0o060644)),
+)
+_IN_TAR = (
+    *(("name", name) for name in (*_WAYS_OUT, "\udcff")),
+    *(("type", kind) for kind in (b"1", b"2", b"3", b"6", tarfile.GNUTYPE_SPARSE)),
+    *(("pax_headers", {key: value}) for key in ("path", "size", "GNU.sparse.map") for value in ("../x", "-1")),
+    *(("mode", mode) for mode in (0o000, 0o7777)),
+)
 _BY_SUFFIX: dict[str, Callable[[Draw, bytes], bytes]] = {
     **dict.fromkeys((".json", ".ipynb"), _json),
     **dict.fromkeys((".xml", ".yaml", ".txt", ".csv"), _text),
     **dict.fromkeys((".zip", ".npz", ".pt"), _zip),
-    **{".png": _png, ".tar": _tar, ".safetensors": _safetensors},
+    **{".png": _png, ".tar": _tar, ".safetensors": _safetensors, ".onnx": _onnx},
+    **{".gz": _packed(gzip), ".bz2": _packed(bz2), ".xz": _packed(lzma)},
 }

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import bz2
 import contextlib
-import gzip
-import hashlib
 import io
 import json
-import lzma
 import os
 import shutil
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import cv2
 import nbformat
 import numpy as np
 import onnx
 import pandas as pd
 import torch
-from hypothesis import strategies as st
 from PIL import Image
-from torch import nn
 
 from hw3lib.annotate import FORMATS, Dataset
 from hw3lib.annotate.boxes.base import SAVED, BoxDetector
@@ -42,20 +33,16 @@ from hw3lib.annotate.weights import places
 from hw3lib.anomaly import Autoencoder, DeepSVDD
 from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load as load_detector
+from hw3lib.core import kept, saved
 from hw3lib.core.files import read_json
-from hw3lib.core.kept import read as read_kept
 from hw3lib.core.places import data_roots
-from hw3lib.core.saved import settings_digest
 from hw3lib.core.untrusted import parse_value
-from hw3lib.course.grading import _chapter, _read
-from hw3lib.course.grading import answers as graded_answers
-from hw3lib.data import Reading, check_category, digest, load_masks, load_table, read_image, read_mask
+from hw3lib.course import grading
+from hw3lib.data import Reading, check_category, digest, groups, load_masks, load_table, read_image, read_mask, stack
 from hw3lib.data.fetch.archive import extract
 from hw3lib.data.folders.find import find_root, list_categories
-from hw3lib.data.groups import _listed
 from hw3lib.data.pixels.images import decode_image
 from hw3lib.data.regions.masks import read_regions
-from hw3lib.data.stack import _map
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection.app.inspection import decode
@@ -71,13 +58,15 @@ from hw3lib.sweep.results import gather, load, table
 from hw3lib.sweep.spec import read_spec
 from hw3lib.sweep.store import Cell
 from hw3lib.views.widgets.choices import Choices, apply
-from tests.helpers import annotated as drawn
+from tests.helpers import annotated
 from tests.helpers.categories import write_category
 from tests.helpers.heic import HEIC
 from tests.helpers.report_runs import make_run
-from tests.robustness.damage import Draw, Files, change, png
+from tests.robustness.damage import png
 
 SIZE, SIDE = (20, 30), 32  # height and width of annotated images; side of those that detectors see
+COUNTS = {"train/good": 2, "test/good": 2, "test/dent": 2}
+CELL = Cell("attempt", "a", "wood", "quick", 0, {"lr": 0.1})
 
 
 @dataclass(frozen=True)
@@ -89,7 +78,6 @@ class Reader:
         make: writes sound inputs, each into a folder of its own below the given one.
         read: reads a folder; anything but a sane result or an ``Hw3Error`` is a finding.
         weight: share of the inputs, 1 for most.
-        finish: mends what would stop a broken input at the door, such as checksums.
         pipes: whether its files may be replaced by pipes; not where the user names the file, who may mean one.
         names_file: whether the error must name the file or folder; not where the input is no file.
     """
@@ -98,9 +86,8 @@ class Reader:
     make: Callable[[Path], object]
     read: Callable[[Path], object]
     weight: float = 1.0
-    finish: Callable[[Draw, Files], None] | None = None
-    names_file: bool = True
     pipes: bool = True
+    names_file: bool = True
 
 
 def sane(holds: bool, what: str) -> None:
@@ -111,79 +98,82 @@ def sane(holds: bool, what: str) -> None:
 
 def only_file(folder: Path) -> Path:
     """The one file of a folder, whatever it is called by now and whatever it is."""
-    found = sorted(p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
-    return found[0] if found else folder / "gone"
+    return next((p for p in sorted(folder.rglob("*")) if p.is_symlink() or not p.is_dir()), folder / "gone")
 
 
-def put(path: Path, content: bytes | str) -> Path:
+def _bytes(folder: Path) -> bytes:
+    """Of the one file, or nothing where it is a link out of the folder."""
+    path = only_file(folder)
+    return path.read_bytes() if path.is_file() and path.resolve().is_relative_to(folder) else b""
+
+
+def put(path: Path, content: bytes | str | Image.Image, kind: str = "PNG", **options: object) -> Path:
     """Write a file and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    if isinstance(content, Image.Image):
+        content.save(path, kind, **options)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
-def _files(*contents: dict[str, bytes | str]) -> Callable[[Path], None]:
-    """Sound inputs that are texts: a folder for each, of files by name."""
+def files(*contents: dict[str, bytes | str]) -> Callable[[Path], None]:
+    """Sound inputs of files by name, a folder for each."""
 
     def make(folder: Path) -> None:
-        for number, files in enumerate(contents):
-            for name, content in files.items():
+        for number, named in enumerate(contents):
+            for name, content in named.items():
                 put(folder / str(number) / name, content)
 
     return make
 
 
 def _again(folder: Path, found: object) -> None:
+    """Of what is kept: what cannot be read is computed again, in silence."""
     if found is None:
         raise Hw3Error(f"{folder}: computed again")
 
 
-def picture(size: tuple[int, int] = (12, 9), seed: int = 0, mode: str = "RGB") -> Image.Image:
-    """Noise; ``size`` is (width, height)."""
-    noise = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-    return Image.fromarray(noise).convert(mode)
+# Images and masks
 
 
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """An image file's bytes."""
-    made = io.BytesIO()
-    image.save(made, kind, **options)
-    return made.getvalue()
+def noise(size: tuple[int, int] = (12, 9), seed: int = 0) -> Image.Image:
+    """``size`` is (width, height)."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8))
 
 
-def _black(width: int, height: int, depth: int, colour: int, row: bytes) -> bytes:
+def rows(width: int, height: int, depth: int, colour: int, row: bytes) -> bytes:
     """A PNG of equal rows, which may be large when it is decoded."""
-    packer = zlib.compressobj(9)
-    pixels = b"".join(packer.compress(b"\0" + row) for _ in range(height)) + packer.flush()
-    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return png(("IHDR", size + bytes((depth, colour, 0, 0, 0))), ("IDAT", pixels), ("IEND", b""))
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((depth, colour, 0, 0, 0))
+    return png(("IHDR", header), ("IDAT", (b"\0" + row) * height), ("IEND", b""))
+
+
+def _pictures(folder: Path, image: Image.Image, kinds: tuple[str, ...], **options: object) -> None:
+    """An image in all modes of all kinds; what a kind does not have is left out."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    more: tuple[dict, ...] = ({"exif": exif, "progressive": True, "comment": b"x"}, options)
+    for kind, mode, asked in ((k, m, a) for k in kinds for m in ("RGB", "RGBA", "P", "1", "LA", "CMYK") for a in more):
+        made = io.BytesIO()
+        with contextlib.suppress(Exception):  # this kind cannot hold that
+            image.convert(mode).save(made, kind, **asked)
+            put(folder / f"{kind} {mode} {len(asked)}/a.{kind.replace('jpeg2000', 'jp2')}", made.getvalue())
+    grey = np.arange(96, dtype=np.uint16).reshape(8, 12) * 600
+    for kind, pixels in (
+        ("png", grey),
+        ("tiff", grey),
+        ("tiff", grey.astype(np.int32)),
+        ("tiff", grey / np.float32(9)),
+    ):
+        put(folder / f"deep {pixels.dtype} {kind}/a.{kind}", Image.fromarray(pixels), kind)
 
 
 def _images(folder: Path) -> None:
-    exif, grey, noise = Image.Exif(), np.arange(96, dtype=np.uint16).reshape(8, 12), np.random.default_rng(0)
-    exif[0x0112] = 6
-    made = {
-        f"deep{kind}.png": _black(12, 9, 16, kind, noise.bytes(24 * count)) for kind, count in ((2, 3), (4, 2), (6, 4))
-    }
-    made |= {"deep.pgm": b"P5 12 8 4095\n" + (grey * 40).astype(">u2").tobytes(), "telephone.heic": HEIC}
-    turned, two, jpeg = {"exif": exif}, {"append_images": [picture(seed=1)], "save_all": True}, {"compression": "jpeg"}
-    kinds = {
-        "png": (("RGB", turned), ("RGBA", {}), ("P", {"transparency": 3}), ("1", {}), ("LA", {}), ("RGB", two)),
-        "jpeg": (("RGB", turned), ("CMYK", {}), ("RGB", {"progressive": True, "comment": b"x"})),
-        "tiff": (("RGB", turned), ("RGB", {"compression": "tiff_lzw"}), ("CMYK", {}), ("RGB", two | jpeg)),
-        "webp": (("RGB", turned), ("RGBA", two)),
-        "gif": (("P", two),),
-        "bmp": (("RGB", {}), ("P", {})),
-        **dict.fromkeys(("ppm", "jpeg2000"), (("RGB", {}),)),
-        "avif": (("RGB", turned),),
-    }
-    for kind, mode, options in ((kind, *each) for kind, several in kinds.items() for each in several):
-        made[f"{len(made)}.{kind.replace('jpeg2000', 'jp2')}"] = encoded(picture(mode=mode), kind, **options)
-    for pixels in (grey * 600, grey.astype(np.int32) - 48, np.linspace(0, 1, 96, dtype=np.float32).reshape(8, 12)):
-        made[f"{len(made)}.tiff"] = encoded(Image.fromarray(pixels), "TIFF")
-    made["deep grey.png"] = encoded(Image.fromarray(grey * 600), "PNG")
-    _files(*({name: content} for name, content in made.items()))(folder)
-    cv2.imwrite(str(put(folder / "deep/colour.tiff", b"")), np.stack([grey * 600] * 3, -1))
+    two = {"append_images": [noise(seed=1)], "save_all": True, "compression": "tiff_lzw"}
+    _pictures(folder, noise(), ("png", "jpeg", "tiff", "webp", "gif", "bmp", "ppm", "jpeg2000", "avif"), **two)
+    for colour, values in ((2, 3), (4, 2), (6, 4)):
+        put(folder / f"deep {colour}/a.png", rows(12, 9, 16, colour, bytes(range(24 * values))))
+    files({"deep.pgm": b"P5 12 8 4095\n" + bytes(range(192))}, {"telephone.heic": HEIC})(folder)
 
 
 def _read_image(folder: Path) -> None:
@@ -195,36 +185,21 @@ def _read_image(folder: Path) -> None:
     for reading in (Reading((0, 4095)), Reading((0, 100))):
         image, warning = decode_image(path, 16, reading)
         sane(image.shape == (16, 16, 3) and isinstance(warning, str), "an image of another shape than asked for")
-    small = read_image(path, 16)
+    small, large = read_image(path, 16), read_image(path)
     sane(small.shape == (16, 16, 3) and small.dtype == np.uint8, "an image of another shape than asked for")
-    large = read_image(path)
     if header is not None:
         sane(large.shape[:2] == header[1::-1], f"its header says {header}, it is decoded as {large.shape}")
 
 
 def _read_upload(folder: Path) -> None:
-    path = only_file(folder)
-    content = path.read_bytes() if path.is_file() and path.resolve().is_relative_to(folder) else b""
-    image = decode(content, path.name).pixels
+    image = decode(_bytes(folder), only_file(folder).name).pixels
     sane(image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, "a photograph of another shape")
-
-
-def _bombs(folder: Path) -> None:
-    kinds = ((13_000, 1, 0, 1 / 8), (13_000, 8, 0, 1), (9_000, 16, 0, 2), (7_000, 16, 2, 6), (20_000, 8, 0, 1))
-    for number, (side, depth, colour, bytes_each) in enumerate((*kinds, (65_000, 1, 0, 1 / 8))):
-        put(folder / f"{number}/bomb.png", _black(side, side, depth, colour, bytes(int(side * bytes_each))))
 
 
 def _masks(folder: Path) -> None:
     marked = np.zeros((9, 12), np.uint8)
     marked[2:5, 3:8] = 255
-    mask = Image.fromarray(marked)
-    kinds = {f"{mode}.png": mask.convert(mode) for mode in ("L", "1", "RGB", "P")}
-    kinds |= {"deep.png": Image.fromarray(marked.astype(np.uint16) * 257), "alpha.png": Image.merge("LA", (mask,) * 2)}
-    kinds |= {"clear.png": Image.merge("RGBA", (mask,) * 4), "lossy.jpeg": mask, "lossy.webp": mask.convert("RGBA")}
-    kinds |= {"share.tiff": Image.fromarray(marked.astype(np.float32) / 255)}
-    _files(*({name: encoded(image, name.split(".")[1])} for name, image in kinds.items()))(folder)
-    put(folder / "half/half.png", encoded(mask.convert("P"), "PNG", transparency=0))
+    _pictures(folder, Image.fromarray(marked), ("png", "jpeg", "webp"), transparency=0)
 
 
 def _read_mask(folder: Path) -> None:
@@ -236,50 +211,34 @@ def _read_mask(folder: Path) -> None:
         read_indexed(path, mask.shape, path)
 
 
-_COUNTS = {"train/good": 2, "test/good": 2, "test/dent": 2}
-
-
-def _folders_of_masks(folder: Path) -> None:
-    """A category in which one image has a mask for each of its defects, as in MVTec LOCO."""
-    place = write_category(folder / "0/widget", _COUNTS, (12, 9)) / "ground_truth/dent"
-    content = (place / "000_mask.png").read_bytes()
-    (place / "000_mask.png").unlink()
-    for name in ("000.png", "001.png"):
-        put(place / "000" / name, content)
-
-
-def _read_folder_of_masks(folder: Path) -> None:
-    found = _read_category(folder)
-    for mask in found["mask"].dropna():
-        union = np.logical_or.reduce([region.marked for region in read_regions(mask)])
-        sane(np.array_equal(read_mask(mask), union), "regions that are not the mask")
-    sane(all(0 <= i.row < len(found) and i.area > 0 for i in from_masks(found)), "an instance of nothing")
+# Categories
 
 
 def _categories(folder: Path) -> None:
-    """MVTec AD's layout, the simple one, one of 16 bits, VisA's, and one with settings."""
-    write_category(folder / "0/widget", _COUNTS, (12, 9))
-    write_category(folder / "1/made", _COUNTS, (12, 9))
+    """MVTec AD's layout, MVTec LOCO's, the simple one, one of 16 bits, VisA's, and one with settings."""
+    for number in range(4):
+        made = write_category(folder / f"{number}/widget", COUNTS, (12, 9))
+    truth = folder / "1/widget/ground_truth/dent"
+    for mask in ("000", "001"):
+        put(truth / "000" / f"{mask}.png", (truth / "000_mask.png").read_bytes())
+    (truth / "000_mask.png").unlink()
     for old, new in (("train/good", "good"), ("test/dent", "dent"), ("ground_truth/dent", "masks/dent")):
-        shutil.copytree(folder / "1/made" / old, folder / "1/widget" / new)
-    shutil.rmtree(folder / "1/made")
-    shutil.copytree(folder / "0/widget", folder / "2/widget")
-    for at, path in enumerate(sorted((folder / "2/widget").glob("t*/*/*.png"))):
-        put(path, _black(12, 9, 16, 2, np.random.default_rng(at).bytes(72)))
-    rows = "".join(f"widget,{split},,widget/Data/Images/{place},\n" for split, place in _VISA)
-    put(folder / "3/split_csv/1cls.csv", f"object,split,label,image,mask\n{rows}")
-    for seed, (_, place) in enumerate(_VISA):
-        put(folder / "3/widget/Data/Images" / place, encoded(picture(seed=seed), "JPEG"))
-    put(folder / "4/widget/category.json", '{"good": "fine", "groups": "^(.)"}')
+        shutil.move(folder / "2/widget" / old, folder / "2/widget" / new)
+    shutil.rmtree(folder / "2/widget/test")
+    for at, path in enumerate(sorted(made.glob("t*/*/*.png"))):
+        put(path, rows(12, 9, 16, 2, bytes([at]) * 72))
+    visa = {"Normal/0.JPG": "train", "Normal/1.JPG": "test", "Anomaly/0.JPG": "test"}
+    listed = "".join(f"widget,{split},,widget/Data/Images/{place},\n" for place, split in visa.items())
+    put(folder / "4/split_csv/1cls.csv", f"object,split,label,image,mask\n{listed}")
+    for seed, place in enumerate(visa):
+        put(folder / "4/widget/Data/Images" / place, noise(seed=seed), "JPEG")
     for seed, place in enumerate(("train/fine", "validation/fine", "test/fine", "test/dent")):
-        put(folder / "4/widget" / place / "rgb/0.png", encoded(picture(seed=seed), "PNG"))
-    put(folder / "4/widget/runs/widget-quick/01/metrics.json", '{"data_digest": ""}')
+        put(folder / "5/widget" / place / "rgb/0.png", noise(seed=seed))
+    put(folder / "5/widget/category.json", '{"good": "fine", "groups": "^(.)"}')
+    put(folder / "5/widget/runs/widget-quick/01/metrics.json", '{"data_digest": ""}')
 
 
-_VISA = (("train", "Normal/0.JPG"), ("test", "Normal/1.JPG"), ("test", "Anomaly/0.JPG"))
-
-
-def _read_category(folder: Path) -> pd.DataFrame:
+def _read_category(folder: Path) -> None:
     list_categories(folder)
     found = load_table(folder, "widget", strict=False)
     check_category(found).summary().encode()
@@ -287,30 +246,24 @@ def _read_category(folder: Path) -> pd.DataFrame:
     with contextlib.suppress(Hw3Error):
         load_masks(found, 8)
     sane(found[["width", "height"]].gt(0).all(axis=None), "an image without a size is in the table")
-    return load_table(folder, "widget")
+    found = load_table(folder, "widget")
+    for mask in found["mask"].dropna():
+        union = np.logical_or.reduce([region.marked for region in read_regions(mask)])
+        sane(np.array_equal(read_mask(mask), union), "regions that are not the mask")
+    sane(all(0 <= i.row < len(found) and i.area > 0 for i in from_masks(found)), "an instance of nothing")
 
 
 def _read_product_list(folder: Path) -> None:
-    found = _listed(["0.png", "1.png", "2.png"], only_file(folder))
+    found = groups._listed(["0.png", "1.png", "2.png"], only_file(folder))
     sane(len(found) == 3 and all(found), "an image without a product")
 
 
 def _archives(folder: Path) -> None:
-    content = folder.parent / "content"
-    for i, size in enumerate((0, 1, 80)):
-        put(content / f"widget/{i}.txt", bytes(range(9)) * size)
-    for number, kind in enumerate(("tar", "gztar", "bztar", "xztar", "zip")):
-        (folder / str(number)).mkdir(parents=True)
-        shutil.make_archive(str(folder / str(number) / "a"), kind, content)
-
-
-def _repack(draw: Draw, files: Files) -> None:
-    """Break what is in a compressed archive too, which stays a sound one of its kind."""
-    for name, content in files.items():
-        packer = {".gz": gzip, ".bz2": bz2, ".xz": lzma}.get(Path(name).suffix)
-        if packer and isinstance(content, bytes) and draw(st.booleans()):
-            with contextlib.suppress(Exception):  # it may be broken already
-                files[name] = packer.compress(change(draw, "a.tar", packer.decompress(content)))
+    for number in range(3):
+        put(folder.parent / f"content/widget/{number}.txt", bytes(range(9)) * number**4)
+    for kind in ("tar", "gztar", "bztar", "xztar", "zip"):
+        (folder / kind).mkdir(parents=True)
+        shutil.make_archive(str(folder / kind / "a"), kind, folder.parent / "content")
 
 
 def _extract(folder: Path) -> None:
@@ -319,23 +272,13 @@ def _extract(folder: Path) -> None:
         sane(not path.is_symlink() and (path.is_file() or path.is_dir()), f"{path} is neither a file nor a folder")
 
 
-def _stacks(folder: Path) -> None:
-    np.save(put(folder / "0/stack.npy", b""), np.zeros((2, 3, 4, 4), np.uint8))
-
-
 def _read_stack(folder: Path) -> None:
-    found = _map(folder / "stack.npy", (2, 3, 4, 4))
+    found = stack._map(folder / "stack.npy", (2, 3, 4, 4))
     _again(folder, found)
     np.asarray(found).sum()
 
 
-def _dataset(folder: Path) -> Dataset:
-    square, ring = np.zeros((2, *SIZE), bool)
-    square[4:9, 6:16], ring[2:18, 3:25], ring[6:12, 8:18] = True, True, False
-    files = [str(put(folder / f"{at}.png", encoded(picture(SIZE[::-1], at), "PNG"))) for at in range(3)]
-    found = components([(0, "dent", square), (1, "hole", ring), (2, "dent", square)])
-    names = [Path(file).name for file in files]
-    return Dataset(names, files, [SIZE] * 3, ["train", "val", "test"], found, ["dent", "hole"])
+# Annotations
 
 
 def _sane_instance(instance, size: tuple[int, int], classes) -> None:
@@ -346,11 +289,27 @@ def _sane_instance(instance, size: tuple[int, int], classes) -> None:
 
 
 def _format(name: str) -> Reader:
+    """With splits and, where the format has that, beside images that stayed where they were."""
+
     def make(folder: Path) -> None:
-        FORMATS[name].write(folder / "0", _dataset(folder.parent / f"{name}-images"))
+        square, ring = np.zeros((2, *SIZE), bool)
+        square[4:9, 6:16], ring[2:18, 3:25], ring[6:12, 8:18] = True, True, False
+        found = components([(0, "dent", square), (1, "hole", ring), (2, "dent", square)])
+        paths = [str(put(folder / f"1/images/{at}.png", noise(SIZE[::-1], at))) for at in range(3)]
+        names, splits = [Path(path).name for path in paths], ["train", "val", "test"]
+        data = Dataset(names, paths, [SIZE] * 3, splits, found, ["dent", "hole"])
+        FORMATS[name].write(folder / "0", data)
+        if name in ("voc", "yolo", "yolo-seg"):
+            FORMATS[name].write(folder / "1/made", data.with_own_names(folder / "1/images"), beside=True)
+        else:
+            shutil.rmtree(folder / "1")
 
     def read(folder: Path) -> None:
-        found = FORMATS[name].read(folder)
+        found = (
+            FORMATS[name].read(folder / "made", folder / "images")
+            if (folder / "made").is_dir()
+            else FORMATS[name].read(folder)
+        )
         sane(len(found) > 0, "no image and no error")
         for instance in found.instances:
             _sane_instance(instance, found.sizes[instance.row], found.classes)
@@ -358,118 +317,43 @@ def _format(name: str) -> Reader:
     return Reader(name, make, read, 2)
 
 
-def _beside(name: str) -> Reader:
-    """Annotations without splits, of images that stayed where they were."""
+def _import(name: str) -> Reader:
+    def read(folder: Path) -> None:
+        done = import_category(folder / "in", folder / "out", format=name)
+        sane(bool(done.counts and done.summary()), "nothing was imported and no error")
+        put(folder / "out/good/good.png", noise((annotated.WIDTH, annotated.HEIGHT)))
+        for instance in read_instances(load_table(folder, "out", strict=False)):
+            _sane_instance(instance, instance.size, [instance.defect])
 
-    def make(folder: Path) -> None:
-        data = _dataset(folder / "0/images")
-        FORMATS[name].write(folder / "0/made", data.with_own_names(folder / "0/images"), beside=True)
-
-    return Reader(f"{name} beside images", make, lambda f: FORMATS[name].read(f / "made", f / "images"), 0.3)
+    return Reader(f"import of {name}", lambda folder: annotated.example(folder / "0/in", name), read)
 
 
-def table_of_two() -> pd.DataFrame:
-    """Two images that need not exist."""
+def _images_of_two() -> pd.DataFrame:
+    """A table of two images that need not exist."""
     made = pd.DataFrame({"image": [f"/c/w/test/dent/{i}.png" for i in range(2)], "defect": "dent", "mask": None})
     made = made.assign(split="test", is_defect=True, width=SIZE[1], height=SIZE[0], mode="RGB")
     made.attrs = {"root": "/c", "category": "w"}
     return made
 
 
-def _marked() -> np.ndarray:
-    mask = np.zeros(SIZE, bool)
-    mask[3:9, 4:20] = True
-    return mask
-
-
-def _coco_files(folder: Path) -> None:
-    for number in range(2):
-        path = folder / str(number) / "annotations.json"
-        path.parent.mkdir(parents=True)
-        for row in range(number + 1):
-            AnnotationsFile(path, table_of_two()).add(row, _marked(), "dent")
+def _corrected(folder: Path) -> None:
+    (folder / "0").mkdir(parents=True)
+    AnnotationsFile(folder / "0/annotations.json", _images_of_two()).add(0, np.eye(*SIZE, dtype=bool), "dent")
 
 
 def _continue_coco(folder: Path) -> None:
-    kept = AnnotationsFile(folder / "annotations.json", table_of_two())
-    kept.classes()
-    count, number = len(kept), kept.add(0, _marked(), "scratch")
-    sane(len(kept) == count + 1 and number in [found["id"] for found in kept.of_image(0)], "an annotation was lost")
-    kept.remove(number)
-    sane(len(kept) == count, "an annotation was not removed")
+    kept_file = AnnotationsFile(folder / "annotations.json", _images_of_two())
+    kept_file.classes()
+    count, number = len(kept_file), kept_file.add(0, np.eye(*SIZE, dtype=bool), "scratch")
+    sane(number in [found["id"] for found in kept_file.of_image(0)], "an annotation was lost")
+    kept_file.remove(number)
+    sane(len(kept_file) == count, "an annotation was not removed")
     read_coco(folder / "annotations.json")
 
 
-def _corrected(folder: Path) -> None:
-    found = load_table(write_category(folder / "0/widget", _COUNTS, (12, 9)).parent, "widget")
+def _beside(folder: Path) -> None:
+    found = load_table(write_category(folder / "0/widget", COUNTS, (12, 9)).parent, "widget")
     AnnotationsFile(folder / "0/widget/annotations.json", found).add(0, np.ones((9, 12), bool), "dent")
-
-
-def _annotated_elsewhere(name: str) -> Callable[[Path], None]:
-    """A sound input of a format that annotations are taken from, with every kind of shape that it has."""
-
-    def make(folder: Path) -> None:
-        place, square = folder / "0/in", drawn.SQUARE
-        a, b = (drawn.photograph(place / f"{stem}.png") for stem in "ab")
-        ring, marked = [value for point in square for value in point], drawn.square()
-        if name == "labelme":
-            shapes = [{"shape_type": kind, "points": square[:2]} for kind in ("rectangle", "circle", "line", "point")]
-            mask = {"shape_type": "mask", "points": [[10, 8], [29, 19]], "mask": drawn.png(marked[8:20, 10:30])}
-            drawn.labelme(place / "a.json", {"points": square, "group_id": 1}, *shapes, mask)
-            data = base64.b64encode(b.read_bytes()).decode()
-            drawn.labelme(place / "c.json", {"points": square, "label": "hole"}, image="d\\e.png", imageData=data)
-        elif name == "cvat":
-            shapes = (
-                f'<polygon label="dent" points="{drawn.cvat_points(square)}" z_order="1" group_id="1"/>',
-                '<box label="dent" xtl="1" ytl="2" xbr="30" ybr="20.5" rotation="12" z_order="0"/>',
-                '<ellipse label="hole" cx="30" cy="20" rx="8" ry="4" rotation="30"/>',
-                '<points label="dent" points="1,2"/>',
-                '<mask label="dent" rle="3, 4, 1, 5, 2" left="40" top="30" width="5" height="3"/><tag label="bad"/>',
-            )
-            drawn.cvat(place / "annotations.xml", drawn.cvat_image("a.png", *shapes), drawn.cvat_image("b.png"))
-        elif name == "labelstudio":
-            percent = [(x * 100 / drawn.WIDTH, y * 100 / drawn.HEIGHT) for x, y in square]
-            shapes = (
-                drawn.region("brush", format="rle", rle=drawn.brush_rle(marked)),
-                drawn.region("polygon", "hole", points=percent),
-                drawn.region("ellipse", x=50, y=50, radiusX=10, radiusY=20, rotation=5),
-                drawn.region("rectangle", x=10, y=10, width=30, height=30, rotation=45),
-                drawn.region("keypoint", x=10, y=10, width=1),
-            )
-            tasks = [drawn.task("/data/upload/1/1a2b3c4d-a.png", *shapes), drawn.task("b.png", predictions=[])]
-            drawn.put(place / "p.json", tasks)
-        elif name == "coco":
-            rle = {"size": [drawn.HEIGHT, drawn.WIDTH], "counts": [400, 1000, 1000]}
-            crowd, keypoints = {"segmentation": rle, "iscrowd": 1}, {"bbox": [1, 2, 3, 4], "keypoints": [1, 2, 2]}
-            drawn.coco(place / "a.json", ["a.png", "b.png"], {"segmentation": [ring]}, crowd, keypoints)
-        elif name == "voc":
-            drawn.voc(
-                place / "Annotations/a.xml", drawn.voc_object(11, 9, 30, 20), drawn.voc_object(1, 1, 4, 4, "hole")
-            )
-            values = Image.fromarray(marked.astype(np.uint8))
-            values.putpalette([0, 0, 0, 9, 8, 7])
-            for kind in ("SegmentationObject", "SegmentationClass"):
-                put(place / kind / "a.png", encoded(values, "PNG"))
-            put(place / "labelmap.txt", "background:0,0,0::\ndent:9,8,7::\n")
-        else:
-            drawn.yolo(place, {"c": "0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.9 0.1 0.5 0.9\n", "d": ""}, ["dent", "hole"])
-
-    return make
-
-
-def _import(name: str) -> Callable[[Path], None]:
-    def read(folder: Path) -> None:
-        done = import_category(folder / "in", folder / "out", format=name)
-        sane(bool(done.counts and done.summary()), "nothing was imported and no error")
-        put(folder / "out/good/good.png", encoded(picture((drawn.WIDTH, drawn.HEIGHT)), "PNG"))
-        for instance in read_instances(load_table(folder, "out", strict=False)):
-            _sane_instance(instance, instance.size, [instance.defect])
-
-    return read
-
-
-_CHOSEN = {f"test/dent/{i}.png": {"was": "dent", "choice": c} for i, c in enumerate(("good", "unsure", "hole"))}
-_CHOICES = _files({"choices.json": json.dumps({"format": 1, "choices": _CHOSEN})})
 
 
 def _continue_choices(folder: Path) -> None:
@@ -478,8 +362,23 @@ def _continue_choices(folder: Path) -> None:
 
 
 def _apply_choices(folder: Path) -> None:
-    found = apply(table_of_two(), folder / "choices.json")
+    found = apply(_images_of_two(), folder / "choices.json")
     sane(len(found) == 2 and bool(found["defect"].map(lambda name: isinstance(name, str)).all()), "a label is no text")
+
+
+# Models, with and without their checksums, which somebody who means harm would make right
+
+
+def _unsigned(read: Callable[[Path], object]) -> Callable[[Path], None]:
+    def twice(folder: Path) -> None:
+        with contextlib.suppress(Hw3Error):
+            read(folder)
+        told = read_json(next(iter(folder.glob("*.json")), folder))
+        says = {"settings_digest": told.get("settings_sha256"), "file_digest": told.get("sha256")}
+        with mock.patch.multiple(saved, **{name: lambda _, value=value: value for name, value in says.items()}):
+            read(folder)
+
+    return twice
 
 
 def _detectors(folder: Path) -> None:
@@ -489,26 +388,14 @@ def _detectors(folder: Path) -> None:
     Autoencoder(working_size=SIDE, **small).fit(images).save(folder / "1")
 
 
-def _sign(draw: Draw, files: Files) -> None:
-    """Make the checksums right again, as somebody who means harm would."""
-    settings, state = files.get("detector.json"), next((c for n, c in files.items() if n.endswith("safetensors")), None)
-    if not (isinstance(settings, bytes) and isinstance(state, bytes)) or draw(st.integers(0, 4)) == 4:
-        return
-    with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):  # no settings any more
-        found = json.loads(settings)
-        found.pop("settings_sha256", None)
-        found["sha256"] = hashlib.sha256(state).hexdigest()
-        files["detector.json"] = json.dumps(found | {"settings_sha256": settings_digest(found)}).encode()
-
-
 def _read_detector(folder: Path) -> None:
     found = load_detector(folder)
     sane(found.good_scores_.ndim == 1 and bool(np.isfinite(found.good_scores_).all()), "scores that are none")
     sane(found.thresholds_ is None or found.threshold_ == found.threshold_, "a threshold that is NaN")
 
 
-def _tiny() -> nn.Module:
-    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+def _tiny() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
 
 
 def box_detector(folder: Path, **changes: object) -> None:
@@ -524,26 +411,24 @@ def _read_boxes(folder: Path) -> None:
 
 
 def _training() -> Training:
-    model, generator = _tiny(), torch.Generator()
+    model = _tiny()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     model(torch.zeros(4, 3)).sum().backward()
     optimizer.step()
-    return Training("a training", model, optimizer, None, generator, [EarlyStopping(3)], 3)
+    return Training("a training", model, optimizer, None, torch.Generator(), [EarlyStopping(3)], 3)
 
 
 def _read_training(folder: Path) -> None:
-    path, before = only_file(folder), torch.get_rng_state()
+    path = only_file(folder)
     _again(path, path.is_file() or None)
-    try:
+    with torch.random.fork_rng(devices=[]):
         Checkpoint(path).on_start(_training())
-    finally:
-        torch.set_rng_state(before)
 
 
 def _weights(folder: Path) -> None:
-    for number, new in enumerate((True, False)):
+    for number in range(2):
         path = put(folder / f"{number}/w.pt", b"")
-        torch.save(_tiny().state_dict(), path, _use_new_zipfile_serialization=new)
+        torch.save(_tiny().state_dict(), path, _use_new_zipfile_serialization=number == 0)
 
 
 def _read_weight_files(folder: Path) -> None:
@@ -553,15 +438,10 @@ def _read_weight_files(folder: Path) -> None:
 
 
 def _read_outcome(folder: Path) -> None:
-    found = read_kept(only_file(folder))
+    found = kept.read(only_file(folder))
     _again(folder, found)
     sane(isinstance(found, dict), f"an outcome that is a {type(found).__name__}")
     sane(only_file(folder).suffix != ".npz" or all(isinstance(a, np.ndarray) for a in found.values()), "no arrays")
-
-
-def _arrays(folder: Path) -> None:
-    path = put(folder / "0/kept.npz", b"")
-    np.savez(path, plain=np.ones((2, 3), np.float32), weak=np.zeros((2, 2, 3), np.float32))
 
 
 def _onnx() -> bytes:
@@ -575,24 +455,17 @@ def _onnx() -> bytes:
     promise = {"good_scores_": [1.0, 2.0], "good_peaks_": [], "bad_scores_": [3.0], "probe_": [127.0, 127.0, 127.0]}
     promise |= {"good_groups_": None, "peak_groups_": None, "good_level_": None, "calibration_": "held-out"}
     promise |= {"proven_": True, "false_alarm_rate": 0.05, "costs": None}
-    kept = {"format": 2, "detector": "x", "image_size": SIDE, "batch_size": 2, "reading": {}, "promise": promise}
-    for key, value in kept.items():
-        model.metadata_props.add(key=f"hw3.{key}", value=json.dumps(value))
+    told = {"format": 2, "detector": "x", "image_size": SIDE, "batch_size": 2, "reading": {}, "promise": promise}
+    onnx.helper.set_model_props(model, {f"hw3.{key}": json.dumps(value) for key, value in told.items()})
     return model.SerializeToString()
-
-
-def _break_metadata(draw: Draw, files: Files) -> None:
-    """Half of the files are sound models whose metadata say something else."""
-    if draw(st.booleans()):
-        model = onnx.ModelProto.FromString(_onnx())
-        entry = draw(st.sampled_from(model.metadata_props))
-        entry.value = change(draw, "a.json", entry.value.encode()).decode("utf-8", "replace")
-        files["detector.onnx"] = model.SerializeToString()
 
 
 def _read_onnx(folder: Path) -> None:
     found = OnnxDetector(folder / "detector.onnx", threads=1)
     sane(isinstance(found.image_size, int) and isinstance(found.batch_size, int), "an image size that is no integer")
+
+
+# Runs, sweeps, notebooks and the command line
 
 
 def _report(folder: Path) -> None:
@@ -602,37 +475,27 @@ def _report(folder: Path) -> None:
             run.plain(paragraph).encode()
 
 
-def _two_runs(folder: Path) -> None:
+def _runs(folder: Path) -> None:
+    record = {"status": "ran", "seconds": 3.5, "files": {"metrics.json": {"bytes": 3, "sha256": "0" * 64}}}
     for side in "ab":
-        make_run(folder / "0" / side)
-        fingerprint = {"hw3lib": "x", "notebook": "y", "parameters": {"seed": 0, "side": side}}
-        put(folder / "0" / side / "02/run.json", json.dumps({"status": "ran", "fingerprint": fingerprint}))
+        make_run(folder / "0" / side, without=("01", "03", "04", "05"))
+        known = {"hw3lib": "x", "notebook": "y", "parameters": {"seed": 0, "side": side}}
+        put(folder / "0" / side / "02/run.json", json.dumps(record | {"fingerprint": known}))
 
 
 def _compare(folder: Path) -> None:
     text(compare_runs(folder / "a", folder / "b"), "a", "b", every=True).encode()
-
-
-def _records(folder: Path) -> None:
-    make_run(folder / "0", without=("01", "03", "04", "05"))
-    record = {"status": "ran", "seconds": 3.5, "fingerprint": {"notebook": "y", "parameters": {"seed": 0}}}
-    record["files"] = {"metrics.json": {"bytes": 3, "sha256": "0" * 64}}
-    put(folder / "0/02/run.json", json.dumps(record))
-
-
-def _summary(folder: Path) -> None:
-    number = "02" if (folder / "02").is_dir() else "01"
-    record = read_json(folder / number / RECORD)
+    record = read_json(folder / "a/02" / RECORD)
     changes(record.get("fingerprint", {}), {"notebook": "y", "parameters": {"seed": 0}})
-    changed_files(record, folder / number)
-    key_figures(number, read_json(folder / number / METRICS)).encode()
+    changed_files(record, folder / "a/02")
+    key_figures("02", read_json(folder / "a/02" / METRICS)).encode()
 
 
 _SPEC = """categories: [synthetic/bottle, synthetic/wood]
 profiles: [quick]
 seeds: 3
 attempts:
-  - {name: baseline, epochs: 30, lr: 1e-3}
+  - {name: baseline, epochs: 30, lr: 1e-3, flip: true}
   - {name: transfer, arch: tf_efficientnet_lite0, strategy: transfer, image_size: 224}
 detectors:
   - padim
@@ -644,8 +507,6 @@ test_size: 0.2
 held_out: 0.2
 false_alarm_rate: 0.05
 """
-_OTHER_SPEC = "categories: wood\nseeds: [4, 5]\nattempts:\n  - name: a\n    flip: true\n"
-CELL = Cell("attempt", "a", "wood", "quick", 0, {"lr": 0.1})
 
 
 def _read_spec(folder: Path) -> None:
@@ -655,8 +516,8 @@ def _read_spec(folder: Path) -> None:
 
 
 def _tables(folder: Path) -> None:
-    rows = [{"category": "a", "seed": i, "accuracy": 0.5 + i / 10, "settings": "{}"} for i in range(4)]
-    pd.DataFrame(rows).to_parquet(put(folder / "0/results.parquet", b""), engine="pyarrow", index=False)
+    found = [{"category": "a", "seed": i, "accuracy": 0.5 + i / 10, "settings": "{}"} for i in range(4)]
+    pd.DataFrame(found).to_parquet(put(folder / "0/results.parquet", b""), engine="pyarrow", index=False)
 
 
 def _read_cells(folder: Path) -> None:
@@ -664,28 +525,29 @@ def _read_cells(folder: Path) -> None:
     gather([CELL], folder)
 
 
-def _notebook(cells: list[tuple[str, str]], **metadata: object) -> str:
+def _notebook(*cells: tuple[str, str]) -> str:
     made = [
-        nbformat.v4.new_code_cell(source, id=f"c{i}", metadata={"tags": [tag] if tag else []})
-        for i, (tag, source) in enumerate(cells)
+        nbformat.v4.new_code_cell(said, id=tag or "c", metadata={"tags": [tag] if tag else []}) for tag, said in cells
     ]
-    return json.dumps(nbformat.v4.new_notebook(cells=made, metadata={"hw3lib": metadata}))
+    about = {"chapter": "04_a", "files": ["a.csv"], "reads": ["01"]}
+    return json.dumps(nbformat.v4.new_notebook(cells=made, metadata={"hw3lib": about}))
 
 
 _PARAMETERS = 'category = "synthetic/bottle"\ndata = None\nout = "runs/x"\nprofile = "quick"\nseed = 0'
-_CELLS = [("parameters", _PARAMETERS), ("", "import math"), ("answer-1", "x = 1"), ("check-1", "assert x")]
-_NOTEBOOK = {"04_a.ipynb": _notebook(_CELLS, chapter="04_a", files=["a.csv"], reads=["01"])}
-# As an editor leaves it that drops tags and writes a mark at the start.
-_UNTAGGED = {"04_a.ipynb": _notebook([("", source) for _, source in _CELLS], chapter="04_a").encode("utf-8-sig")}
+_ANSWERED = _notebook(("parameters", _PARAMETERS), ("", "import math"), ("answer-1", "x = 1"), ("check-1", "assert x"))
+# The second as an editor leaves it that drops tags and writes a mark at the start.
+_NOTEBOOKS = files(
+    {"04_a.ipynb": _ANSWERED}, {"04_a.ipynb": b"\xef\xbb\xbf" + _ANSWERED.replace('"tags"', '"x"').encode()}
+)
 
 
 def _submitted(folder: Path) -> None:
-    reference = nbformat.reads(_notebook([("answer-1", "raise"), ("check-1", "assert x")]), as_version=4)
+    reference = nbformat.reads(_notebook(("answer-1", "raise"), ("check-1", "assert x")), as_version=4)
     path = only_file(folder)
-    submitted = _read(path)
-    sane(_chapter(submitted, path, {"04_a": reference}) == "04_a", "another chapter")
-    found = graded_answers(reference, submitted)
-    sane(len(found) == 1 and all(isinstance(source, str) for source in found[0]), "answers that are not code")
+    found = grading._read(path)
+    sane(grading._chapter(found, path, {"04_a": reference}) == "04_a", "another chapter")
+    given = grading.answers(reference, found)
+    sane(len(given) == 1 and all(isinstance(source, str) for source in given[0]), "answers that are not code")
 
 
 def _read_notebook(folder: Path) -> None:
@@ -694,10 +556,7 @@ def _read_notebook(folder: Path) -> None:
 
 
 def _command(folder: Path) -> None:
-    path = only_file(folder)
-    real = path.is_file() and path.resolve().is_relative_to(folder)
-    said = path.read_bytes().decode("utf-8", "surrogateescape") if real else path.name
-    said = said.replace("\0", "")  # no argument and no variable holds it
+    said = (_bytes(folder).decode("utf-8", "surrogateescape") or only_file(folder).name).replace("\0", "")
     json.dumps(parse_value(said))
     said = said[:100_000]
     with mock.patch.dict(os.environ, {"HW3_DATA": said, "HW3_WEIGHTS": said}):
@@ -708,46 +567,49 @@ def _command(folder: Path) -> None:
         load_table(folder, said)
 
 
-_VALUES = ("1e-3", "[1, {a: b}]", "text", "{'a': (1, 2)}", "true", "~/data", "https://a.b/c.tar")
-_OUTCOME = {"probabilities": [[0.25, 0.75], [0.5, 0.5]], "history": {"epoch": [1], "loss": [0.5]}, "seconds": 1.5}
+def _texts(name: str, *contents: str) -> Callable[[Path], None]:
+    return files(*({name: content} for content in contents))
+
+
 _LISTS = ("image,group\n0.png,a\n1.png,a\n2.png,b\n", "\ufeffgroup;image\n1;.\\0.png\n1;./1.png\n2;2.png\n")
-_LISTS += ('image\tgroup\n"0.png"\t"a\tb"\n1.png\tc\n2.png\tc\n',)
-_CELL_FILE = {f"cells/{CELL.key}/metrics.json": json.dumps({"accuracy": 0.5, "seconds": 1.0, "host": "h"})}
+_CHOICES = {f"test/dent/{i}.png": {"was": "dent", "choice": c} for i, c in enumerate(("good", "unsure", "hole"))}
+_CHOSEN = _texts("choices.json", json.dumps({"format": 1, "choices": _CHOICES}))
+_OUTCOME = {"probabilities": [[0.25, 0.75], [0.5, 0.5]], "history": {"epoch": [1], "loss": [0.5]}, "seconds": 1.5}
+_FIGURES = json.dumps({"accuracy": 0.5, "seconds": 1.0, "host": "h"})
+_VALUES = ("1e-3", "[1, {a: b}]", "text", "{'a': (1, 2)}", "true", "~/data", "https://a.b/c.tar")
 
 _ALL = (
     Reader("images", _images, _read_image, 5),
-    Reader("masks", _masks, _read_mask, 3),
-    Reader("folders of masks", _folders_of_masks, _read_folder_of_masks, 0.5),
-    Reader("mask bombs", _bombs, lambda f: sane(not read_mask(only_file(f), 16).any(), "a black mask marks"), 0.005),
-    Reader("picture bombs", _bombs, _read_image, 0.005),
-    Reader("categories", _categories, _read_category, 0.2),
-    Reader("lists of products", _files(*({"products.csv": t} for t in _LISTS)), _read_product_list),
-    Reader("archives", _archives, _extract, 3, _repack),
-    Reader("image stacks", _stacks, _read_stack, 2),
     Reader("uploads", _images, _read_upload, 4, names_file=False),
-    Reader("uploaded bombs", _bombs, _read_upload, 0.005, names_file=False),
+    Reader("masks", _masks, _read_mask, 3),
+    Reader("categories", _categories, _read_category, 0.5),
+    Reader("lists of products", _texts("products.csv", *_LISTS, _LISTS[0].replace(",", "\t")), _read_product_list),
+    Reader("archives", _archives, _extract, 3),
+    Reader(
+        "image stacks", lambda f: np.save(put(f / "0/stack.npy", b""), np.zeros((2, 3, 4, 4), np.uint8)), _read_stack, 2
+    ),
     *map(_format, FORMATS),
-    *map(_beside, ("voc", "yolo", "yolo-seg")),
-    *(Reader(f"import of {name}", _annotated_elsewhere(name), _import(name)) for name in SOURCES),
-    Reader("COCO that is continued", _coco_files, _continue_coco, 2),
-    Reader("COCO beside images", _corrected, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),
-    Reader("choices, continued", _CHOICES, _continue_choices),
-    Reader("choices, applied", _CHOICES, _apply_choices),
-    Reader("saved detectors", _detectors, _read_detector, 0.3, _sign),
-    Reader("saved box detectors", lambda folder: box_detector(folder / "0"), _read_boxes, 2, _sign),
+    *map(_import, SOURCES),
+    Reader("COCO that is continued", _corrected, _continue_coco, 2),
+    Reader("COCO beside images", _beside, lambda f: read_coco(f / "widget/annotations.json", f / "widget"), 0.3),
+    Reader("choices, continued", _CHOSEN, _continue_choices),
+    Reader("choices, applied", _CHOSEN, _apply_choices),
+    Reader("saved detectors", _detectors, _unsigned(_read_detector), 0.3),
+    Reader("saved box detectors", lambda f: box_detector(f / "0"), _unsigned(_read_boxes), 2),
     Reader("checkpoints", lambda f: torch.save(_training().state_dict(), put(f / "0/kept.pt", b"")), _read_training),
     Reader("weights", _weights, _read_weight_files, 2),
-    Reader("kept outcomes", _files({"kept.json": json.dumps(_OUTCOME)}), _read_outcome, 3),
-    Reader("kept arrays", _arrays, _read_outcome, 4),
-    Reader("ONNX detectors", _files({"detector.onnx": _onnx()}), _read_onnx, 1, _break_metadata),
-    Reader("runs, for the report", lambda folder: make_run(folder / "0"), _report, 2),
-    Reader("runs, compared", _two_runs, _compare, 0.3),
-    Reader("records of runs", _records, _summary, 0.5),
-    Reader("sweeps' files", _files({"s.yaml": _SPEC}, {"s.yaml": _OTHER_SPEC}), _read_spec, 0.5, pipes=False),
+    Reader("kept outcomes", _texts("kept.json", json.dumps(_OUTCOME)), _read_outcome, 3),
+    Reader(
+        "kept arrays", lambda f: np.savez(put(f / "0/kept.npz", b""), a=np.ones((2, 3)), b=np.ones(4)), _read_outcome, 4
+    ),
+    Reader("ONNX detectors", files({"detector.onnx": _onnx()}), _read_onnx),
+    Reader("runs, for the report", lambda f: make_run(f / "0"), _report),
+    Reader("runs, compared", _runs, _compare, 0.8),
+    Reader("sweeps' files", _texts("s.yaml", _SPEC), _read_spec, 0.5, pipes=False),
     Reader("sweeps' tables", _tables, load),
-    Reader("sweeps' cells", _files(_CELL_FILE), _read_cells, 0.3),
-    Reader("submitted notebooks", _files(_NOTEBOOK, _UNTAGGED), _submitted, 2),
-    Reader("notebooks to run", _files(_NOTEBOOK), _read_notebook),
-    Reader("command line", _files(*({"value.txt": value} for value in _VALUES)), _command, 0.5, None, False),
+    Reader("sweeps' cells", _texts(f"cells/{CELL.key}/metrics.json", _FIGURES), _read_cells, 0.3),
+    Reader("submitted notebooks", _NOTEBOOKS, _submitted, 2),
+    Reader("notebooks to run", files({"04_a.ipynb": _ANSWERED}), _read_notebook),
+    Reader("command line", _texts("value.txt", *_VALUES), _command, 0.5, pipes=False),
 )
 READERS = {reader.name: reader for reader in _ALL}

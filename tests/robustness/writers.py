@@ -6,14 +6,10 @@ import hashlib
 import os
 import shutil
 import sys
-import threading
-import time
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
 
@@ -27,7 +23,6 @@ from hw3lib.annotate.boxes.fcos import Fcos
 from hw3lib.annotate.export import export as export_annotations
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.annotate.masks.sam import Segmenter, embed_files
-from hw3lib.annotate.masks.sam_network import SamNetwork, Size
 from hw3lib.annotate.masks.saved import save as save_sam
 from hw3lib.classify import Attempt, run_attempt
 from hw3lib.classify.guided.classifier import DefectGuided, extract_features, good_images
@@ -56,6 +51,8 @@ from hw3lib.sweep import Cell, local, run_sweep
 from hw3lib.views.widgets.choices import Choices
 from tests.helpers.categories import write_category
 from tests.helpers.report_runs import make_run
+from tests.helpers.server import serving
+from tests.helpers.small_sam import small_network
 
 FORMATS = ("coco", "voc", "yolo", "yolo-seg", "indexed-png", "sam")
 COUNTS = {"train/good": 12, "test/good": 8, "test/dent": 8, "test/scratch": 8}
@@ -191,10 +188,7 @@ def boxes(out: Path, given: Path, version: int) -> None:
 
 
 def _segmenter() -> Segmenter:
-    sides = {"embed_dims": (8, 16, 16, 32), "depths": (1, 1, 1, 1), "num_heads": (1, 2, 2, 2)}
-    torch.manual_seed(0)
-    network = SamNetwork.build(Size(image_size=64, **sides, hidden_size=32, mlp_dim=32, decoder_heads=2))
-    return Segmenter(network, "small", device="cpu")
+    return Segmenter(small_network(), "small", device="cpu")
 
 
 def sam(out: Path, given: Path, version: int) -> None:
@@ -221,43 +215,17 @@ def unpacked(out: Path, given: Path, version: int, suffix: str) -> None:
         extract(given / f"{version}{suffix}", out / f"bottle{version}", "bottle", progress=False)
 
 
-@contextmanager
-def served(content: bytes) -> Iterator[str]:
-    """The address of an HTTP server that takes its time and knows ranges; it ends with this process."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range")
-            at = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-            self.send_response(206 if asked else 200)
-            if asked:
-                self.send_header("Content-Range", f"bytes {at}-{len(content) - 1}/{len(content)}")
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("Content-Length", str(len(content) - at))
-            self.end_headers()
-            for position in range(at, len(content), 1 << 14):
-                self.wfile.write(content[position : position + (1 << 14)])
-                time.sleep(0.01)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/archive.tar.gz"
-        server.shutdown()
-
-
 def fetched(out: Path, given: Path, version: int) -> None:
     if not version:
         return
     content = (given / "1.tar.gz").read_bytes()
     with (
-        served(content) as address,
+        serving() as server,
         mock.patch("hw3lib.data.fetch.sources.ARCHIVE_SHA256", hashlib.sha256(content).hexdigest()),
         mock.patch("hw3lib.data.fetch.download._SPARE_DISK", -(10**9)),
-        mock.patch.dict(os.environ, {"HW3_MVTEC_URL": address, "no_proxy": "127.0.0.1"}),
+        mock.patch.dict(os.environ, {"HW3_MVTEC_URL": f"{server.url}/a.tar.gz", "no_proxy": "127.0.0.1"}),
     ):
+        server.files["/a.tar.gz"], server.pace = content, 0.01
         hw3("data", "get", "bottle", "--accept-license", "--source", "official", "--data", str(out))
 
 

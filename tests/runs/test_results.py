@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
+from hw3lib.core.fonts import MissingFont
 from hw3lib.core.provenance import code_version
 from hw3lib.data import digest, load_table
 from hw3lib.errors import Hw3Error
-from hw3lib.runs.contract import ENDED, ChapterEnds
+from hw3lib.runs.contract import ENDED, PHOTOGRAPHS, ChapterEnds
 from hw3lib.runs.folder import RunFolder
 from hw3lib.runs.step import COMMON_KEYS, Notebook, fingerprint
 
@@ -65,6 +67,34 @@ def test_a_figure_that_pyplot_does_not_hold_is_shown_once(run, monkeypatch):
     run.figure(held, "held")
     plt.close(held)
     assert [image.data[:4] for image in shown] == [b"\x89PNG"]
+
+
+@pytest.mark.parametrize("fonts", [["a font"], []], ids=["a font", "no font"])
+def test_a_figure_is_in_the_language_here_where_a_font_has_it(run, tmp_path, monkeypatch, fonts):
+    monkeypatch.setenv("HW3_LANGUAGE", "zh-TW")
+    monkeypatch.setattr("hw3lib.core.fonts.chinese_fonts", lambda: fonts)
+    figure, (picture, bars) = plt.subplots(2, 1)
+    picture.imshow(np.zeros((4, 4)))
+    picture.set_title("true: dent\nsaid: good")
+    bars.barh([0, 1], [3, 5], label="median")
+    bars.set(yticks=[0, 1], yticklabels=["PaDiM", "k-nearest neighbours"], xlabel="image AUROC (95 % interval)")
+    bars.set_title("whole image, equal\nbudget: 69%")
+    bars.legend()
+    if fonts:
+        run.figure(figure, "both")
+        assert bars.get_title() == "整張影像，預算相同：69%", "lines were broken for English"
+    else:
+        with pytest.warns(MissingFont, match="圖以英文呈現.*fonts-noto-cjk"):
+            run.figure(figure, "both")
+    names = [label.get_text() for label in bars.get_yticklabels()]
+    shown = [picture.get_title(), bars.get_xlabel(), *names, bars.get_legend().get_texts()[0].get_text()]
+    english = ["true: dent\nsaid: good", "image AUROC (95 % interval)", "PaDiM", "k-nearest neighbours", "median"]
+    chinese = ["真實：dent\n判為：良品", "影像 AUROC（95 % 區間）", "PaDiM", "k 近鄰", "中位數"]
+    assert shown == (chinese if fonts else english)
+    assert [bar.get_width() for bar in bars.patches] == [3, 5] and bars.get_yticks().tolist() == [0, 1]
+    with Image.open(tmp_path / "out/figures/both.png") as file:
+        assert json.loads(file.info[PHOTOGRAPHS])[0]["title"] == english[0], "for a report in any language"
+    plt.close(figure)
 
 
 def test_figures_and_tables(run, tmp_path):

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import nbclient.exceptions
@@ -355,8 +356,11 @@ def test_the_longest_starts_first_and_results_of_one_folder_wait_for_each_other(
     assert side_by_side._ready(steps, [1, 4, 3, 2, 0], []) == [1, 0]  # in the order given
     assert side_by_side._ready(steps, [4, 3, 2], [1]) == []
     assert side_by_side._ready(steps, [4, 3, 2], [0]) == [2]
-    assert side_by_side._ready(steps, [4, 3], []) == [3]  # what comes later is not waited for
+    assert side_by_side._ready(steps, [4, 3], []) == [3]  # they read each other
     assert side_by_side._ready(steps, [4], []) == [4]
+    steps[4] = replace(steps[4], notebook=replace(steps[4].notebook, reads=()))
+    assert side_by_side._ready(steps, [3, 4], []) == [4]  # what is read comes first, whatever its number
+    assert side_by_side._ready(steps, [3], [4]) == []
 
 
 def record(runs: Path, name: str, **changes) -> None:

@@ -340,3 +340,18 @@ def test_a_widget_for_a_person_is_shown_only_where_there_is_one(set_to, shown, m
     called = []
     widgets.in_person(lambda *arguments: called.append(arguments), 1, 2)
     assert called == shown
+
+
+def test_controls_are_labelled_in_the_language_here_and_keep_their_values(shown, monkeypatch):
+    monkeypatch.delenv("HW3_HEADLESS", raising=False)
+    monkeypatch.setenv("HW3_LANGUAGE", "zh-TW")
+    seen = []
+    split = ipywidgets.Dropdown(options=["all splits", "1"], value="1", description="split")
+    page = ipywidgets.IntSlider(1, 1, 3, description="page")
+    interactive(
+        lambda split, page: seen.append(split) or Figure(), lambda **_: "No image is like this.", split=split, page=page
+    )
+    split.value = "all splits"
+    assert seen[-1] == "all splits" and [label for label, _ in split.options] == ["所有切分", "1"]
+    assert (split.description, page.description) == ("切分", "頁")
+    assert "沒有這樣的影像。" in shown[0].children[-1].value

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from hw3lib.annotate.instances import Instance
-from hw3lib.data.statistics import EIGHT_CONNECTED
+from hw3lib.data.regions.shapes import EIGHT_CONNECTED
 
 _REACH = 0.49  # pixels from a pixel's centre to the outline around it: all but its edge
 

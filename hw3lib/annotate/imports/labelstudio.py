@@ -23,7 +23,6 @@ from .labelme import picture
 
 _WORDS = ("rectangle", "ellipse", "polygon", "keypoint", "brush", "bitmask")
 _BESIDE = ("choices", "taxonomy", "textarea", "rating", "number", "relation", "pairwise", "datetime")  # nothing drawn
-_HEADER = 32 + 5 + 4 * 4  # bits before the runs of a brush
 
 
 def read(source: Path, images: ImageFiles, told: Told) -> Iterator[Entry]:

@@ -189,7 +189,7 @@ def _parts(region: Region) -> list[Region]:
     """The 8-connected parts: a class's pixels may be several objects."""
     from scipy import ndimage  # here, for most files need none of it
 
-    from hw3lib.data.statistics import EIGHT_CONNECTED  # here, for few files need it
+    from hw3lib.data.regions.shapes import EIGHT_CONNECTED  # here, for few files need it
 
     labels, _ = ndimage.label(region.crop, EIGHT_CONNECTED)
     return [

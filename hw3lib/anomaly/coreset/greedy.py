@@ -96,6 +96,11 @@ def k_center_greedy(
     Raises:
         Hw3Error: not two-dimensional, empty, NaN, infinite or above 1e15; ``size`` or ``start`` out of range; more
             memory than the limit.
+
+    Example:
+        >>> import numpy as np
+        >>> k_center_greedy(np.array([[0.0], [1.0], [5.0], [9.0]], np.float32), 3, start=0).indices.tolist()
+        [0, 3, 2]
     """
     vectors = _as_array(vectors, "vectors")
     count, dim = vectors.shape

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly.detector import BACKBONE, Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
-from hw3lib.networks.patches import PATCHES, locally_aware, moments, patch_layers
+from hw3lib.networks.patches import moments, patch_layers, read_patches
 
 
 @dataclass(kw_only=True)
@@ -69,8 +69,7 @@ class PaDiM(Detector):
     @torch.no_grad()
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
         """Patch features, ``(positions, n, dimensions)``."""
-        maps = list(self._backbone.feature_maps(images, self._layers).values())
-        features = locally_aware(maps, min(1, len(maps) - 1), PATCHES)[:, self._channels]
+        features = read_patches(self._backbone, self._layers, images)[:, self._channels]
         self._grid = features.shape[-2:]
         return features.flatten(2).permute(2, 0, 1)
 

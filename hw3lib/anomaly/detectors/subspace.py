@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from hw3lib.anomaly.detector import BACKBONE, Detector, Rows
 from hw3lib.errors import Hw3Error
 from hw3lib.networks import backbones
-from hw3lib.networks.patches import PATCHES, locally_aware, moments, patch_layers
+from hw3lib.networks.patches import moments, patch_layers, read_patches
 
 
 @dataclass(kw_only=True)
@@ -67,8 +67,7 @@ class Subspace(Detector):
     @torch.no_grad()
     def _patches(self, images: torch.Tensor) -> torch.Tensor:
         """Patch features, ``(n, h, w, channels)``."""
-        maps = list(self._backbone.feature_maps(images.to(self._torch_device), self._layers).values())
-        return locally_aware(maps, min(1, len(maps) - 1), PATCHES).movedim(1, -1)
+        return read_patches(self._backbone, self._layers, images.to(self._torch_device)).movedim(1, -1)
 
     def _score(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         centred = self._patches(images) - self._mean

@@ -54,6 +54,12 @@ def image_metrics(is_defect: np.ndarray, scores: np.ndarray) -> ImageMetrics:
 
     Raises:
         Hw3Error: lengths differ, a score is NaN or infinite, or only good or only defective images.
+
+    Example:
+        >>> import numpy as np
+        >>> metrics = image_metrics(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.3, 0.9]))
+        >>> metrics.auroc, metrics.f1_max
+        (0.75, 0.8)
     """
     is_defect, scores = check_scores(is_defect, scores)
     precision, recall, cuts = precision_recall_curve(is_defect, scores)
@@ -101,12 +107,14 @@ def _just_below(cut: float, scores: np.ndarray) -> float:
 class PixelMetrics:
     """Pixel AUROC, average precision, best F1, AUPRO and AUPIMO over images that come one at a time, exact, with ties.
 
-    Example::
-
-        metrics = PixelMetrics()
-        for mask, anomaly_map in pairs:
-            metrics.update(mask, anomaly_map)
-        metrics.aupro()
+    Example:
+        >>> import numpy as np
+        >>> mask = np.zeros((4, 4), bool)
+        >>> mask[1:3, 1:3] = True
+        >>> metrics = PixelMetrics()
+        >>> metrics.update(mask, mask.astype(np.float32))
+        >>> metrics.auroc()
+        1.0
     """
 
     def __init__(self) -> None:

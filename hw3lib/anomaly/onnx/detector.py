@@ -9,7 +9,6 @@ the detector has them, ``maps``. What else is needed stands in the model's metad
 
 from __future__ import annotations
 
-import json
 import operator
 import warnings
 from collections.abc import Iterator
@@ -20,13 +19,12 @@ import numpy as np
 from hw3lib.anomaly.assembly import Maps, of_images, stacked
 from hw3lib.anomaly.calibration import Calibrated, ChangedDetector, probe_images
 from hw3lib.anomaly.thresholds import silence_few_good_images
-from hw3lib.core import optional
+from hw3lib.core.onnx import PREFIX, session
 from hw3lib.core.text import first_line
 from hw3lib.data.pixels.reading import Reading
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 
-PREFIX = "hw3."
 FORMAT = 2  # Raise it when metadata, inputs or outputs change.
 
 
@@ -54,22 +52,7 @@ class OnnxDetector(Calibrated):
     name: str
 
     def __init__(self, file: str | Path, threads: int | None = None):
-        onnxruntime = optional.load("onnxruntime", "onnxruntime")
-        if not Path(file).is_file():
-            raise Hw3Error(f"{file}: no such file; expected one that `hw3 detect export` wrote")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors; they are raised as well
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
-            raise Hw3Error(f"{file}: cannot be read as an ONNX model ({first_line(error)}); export it again") from None
-        try:
-            found = self._session.get_modelmeta().custom_metadata_map
-            kept = {key.removeprefix(PREFIX): json.loads(text) for key, text in found.items() if key.startswith(PREFIX)}
-        except (ValueError, RecursionError) as error:
-            raise Hw3Error(f"{file}: its metadata are no JSON ({error}); export it again") from None
+        self._session, kept = session(file, "export it again with `hw3 detect export`", threads)
         if kept.get("format") != FORMAT:
             raise Hw3Error(
                 f"{file}: an ONNX model, but not a detector of this version (its metadata has {PREFIX}format="

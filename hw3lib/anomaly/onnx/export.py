@@ -1,17 +1,12 @@
 """Detectors as ONNX files, which onnxruntime scores without PyTorch.
 
-One graph holds everything from the photograph's bytes to score and finished map. It is written by
-``torch.onnx.export(dynamo=True)`` and left only if onnxruntime then gives the scores that the detector gives.
+One graph holds everything from the photograph's bytes to score and finished map. The file is left only if onnxruntime
+then gives the scores that the detector gives.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import logging
 import tempfile
-import warnings
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -28,15 +23,13 @@ from hw3lib.anomaly.detector import Detector
 from hw3lib.anomaly.registry import load
 from hw3lib.anomaly.thresholds import silence_few_good_images
 from hw3lib.core import optional
-from hw3lib.core.files import atomic_path, human_bytes
-from hw3lib.core.text import first_line
+from hw3lib.core.files import atomic_path
 from hw3lib.errors import Hw3Error
+from hw3lib.networks.onnx_file import quiet, write
 
-from .detector import FORMAT, PREFIX, OnnxDetector
+from .detector import FORMAT, OnnxDetector
 
-OPSET = 20  # the first whose operators torch needs no detour for
 TOLERANCE = 1e-4
-_LARGEST = 2**31 - 2**24  # bytes; a protobuf message, and so an ONNX file in one piece, stays below 2 GiB
 _SEARCH = 2**28  # bytes of the distances between the patches of a batch and the memory bank
 
 
@@ -84,15 +77,10 @@ def export(
     optional.require("onnx")
     detector = _on_cpu(detector)
     graph = _Finished(detector, detector.graph()).eval()
-    if (size := sum(value.nbytes for value in graph.state_dict().values())) > _LARGEST:
-        raise Hw3Error(
-            f"{detector.name}: what it learned takes {human_bytes(size)}, and an ONNX file holds less than 2.1 GB; fit "
-            "it with a lower ratio or a smaller image_size"
-        )
     images = probe_images(detector.image_size) if images is None else np.asarray(images)
     with atomic_path(file) as temporary:
         opset = _write(graph, detector, temporary)
-        with _quiet():  # whether it is the detector is asked next, more strictly
+        with quiet():  # whether it is the detector is asked next, more strictly
             exported = OnnxDetector(temporary)
         found = _compare(detector, exported, images)
         result = Agreement(len(images), *found, opset, temporary.stat().st_size)
@@ -144,26 +132,6 @@ def _on_cpu(detector: Detector) -> Detector:
 
 
 def _write(graph: _Finished, detector: Detector, file: Path) -> int:
-    example = torch.zeros(2, 3, detector.image_size, detector.image_size, dtype=torch.uint8)
-    try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                graph,
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=["images"],
-                output_names=["scores", "maps"][: 1 + graph.has_maps],
-                dynamic_shapes={"images": {0: torch.export.Dim("N", min=1)}},
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
-        reason = first_line(error.__cause__ or error)
-        raise Hw3Error(
-            f"{detector.name} cannot be exported to ONNX: torch cannot write its network as a graph ({reason}); take "
-            "another architecture, or use the detector's folder"
-        ) from error
-    assert program is not None
     threshold = detector.thresholds_
     search = 4 * graph.patches * detector.memory_bank
     kept = {
@@ -178,10 +146,8 @@ def _write(graph: _Finished, detector: Detector, file: Path) -> int:
         "threshold_sentence": str(threshold) if threshold else None,
         "promise": detector.promise(),
     }
-    program.model.metadata_props.update({PREFIX + key: json.dumps(value) for key, value in kept.items()})
-    with _quiet():
-        program.save(file, external_data=False)
-    return program.model.opset_imports[""]
+    example = torch.zeros(2, 3, detector.image_size, detector.image_size, dtype=torch.uint8)
+    return write(graph, example, file, ["scores", "maps"][: 1 + graph.has_maps], kept, detector.name)
 
 
 def _compare(detector: Detector, exported: OnnxDetector, images: np.ndarray) -> tuple[float, float | None]:
@@ -199,16 +165,3 @@ def _compare(detector: Detector, exported: OnnxDetector, images: np.ndarray) -> 
 
 def _largest(difference: np.ndarray, scale: np.ndarray) -> float:
     return float((np.abs(difference) / np.maximum(scale, np.finfo(np.float32).tiny)).max())
-
-
-@contextmanager
-def _quiet():
-    """Without what torch and onnxscript tell about each step of a conversion; what goes wrong they raise."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

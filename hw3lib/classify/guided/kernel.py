@@ -7,14 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
-from sklearn.svm import SVC
-from sklearn.utils.multiclass import _ovr_decision_function
 
 from hw3lib.core.seeds import spawned
-from hw3lib.data.splits import stratified_folds
 from hw3lib.errors import Hw3Error
 
 PENALTIES = (1.0, 3.0, 10.0)  # scikit-learn's default of C and two weaker regularisations
@@ -85,8 +79,9 @@ class _Machine(NamedTuple):
         """Of each class, ``(m, classes)``."""
         decisions = kernel @ self.weights + self.intercepts
         if len(self.sigmoids) > 1:  # as SVC does: votes of the pairs, and confidences between them
-            decisions = _ovr_decision_function(decisions < 0, -decisions, len(self.sigmoids))
-        found = expit(-(decisions * self.sigmoids[:, 0] + self.sigmoids[:, 1]))
+            decisions = _votes(decisions, len(self.sigmoids))
+        logits = decisions * self.sigmoids[:, 0] + self.sigmoids[:, 1]
+        found = 1 / (1 + np.exp(np.clip(logits, -700, 700)))
         if len(self.sigmoids) == 1:
             return np.concatenate([1 - found, found], 1)
         total = found.sum(1, keepdims=True)
@@ -174,6 +169,14 @@ class KernelClassifier:
         return made
 
     def _machine(self, x: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> _Machine:
+        # Who only predicts does without scikit-learn.
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
+        from sklearn.svm import SVC
+
+        # As above.
+        from hw3lib.data.splits import stratified_folds
+
         apart = stratified_folds(y, groups, random_state=self.random_state)
         inner: Any = RepeatedStratifiedKFold(n_splits=len(apart), n_repeats=2, random_state=self.random_state)
         if groups is not None:
@@ -186,6 +189,20 @@ class KernelClassifier:
         (calibrated,) = made.calibrated_classifiers_
         sigmoids = np.array([(sigmoid.a_, sigmoid.b_) for sigmoid in calibrated.calibrators])
         return _Machine(calibrated.estimator.coef_.T, calibrated.estimator.intercept_, sigmoids)
+
+
+def _votes(decisions: np.ndarray, classes: int) -> np.ndarray:
+    """How many pairs each class wins, and less than half a vote for how clearly, ``(m, classes)``: as SVC counts.
+
+    Args:
+        decisions: of the pairs (0, 1), (0, 2), ..., (1, 2), ..., float ``(m, pairs)``; above 0: the first of a pair.
+        classes: their number.
+    """
+    first, second = np.triu_indices(classes, 1)
+    sign = (np.arange(classes) == first[:, None]).astype(float) - (np.arange(classes) == second[:, None])
+    wins = np.where(decisions >= 0, 1.0, -1.0) @ sign + classes - 1
+    clear = decisions @ sign
+    return wins / 2 + clear / (3 * (np.abs(clear) + 1))
 
 
 def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

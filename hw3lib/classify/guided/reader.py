@@ -16,7 +16,8 @@ from hw3lib.data.pixels.reading import reading_of
 from hw3lib.networks import backbones
 from hw3lib.networks.symmetries import SYMMETRIES, mirrored_then_turned
 
-from .features import FeatureScale, describe_regions, find_regions, read_regions
+from .distances import FeatureScale, find_regions
+from .features import describe_regions, read_regions
 from .memory import GoodPatches
 
 if TYPE_CHECKING:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from tqdm.auto import tqdm
 
 from hw3lib import __version__
-from hw3lib.core.intervals import Interval, wilson_interval
 from hw3lib.core.saved import Saved
-from hw3lib.core.text import counted, listed, percent
+from hw3lib.core.text import counted, listed
 from hw3lib.data.groups import GROUP, products
 from hw3lib.data.labels import as_labels
-from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.pixels.images import read_image
 from hw3lib.data.pixels.reading import COLUMN, PLAIN, Reading
 from hw3lib.data.splits import stratified_folds
@@ -27,67 +23,33 @@ from hw3lib.errors import Hw3Error
 from hw3lib.networks.devices import pick_device
 
 from .classifier import FEWEST_GOOD, WHOLE, DefectGuided
-from .conformal import ERROR, level, p_values
+from .conformal import p_values
 from .kernel import KernelClassifier, PartsKernel
 from .memory import symmetry_test
 from .reader import GuidedReader
+from .recognition import Recognition, alike, below, known, prefixed
 
 SAVED = Saved("classifier of defect types", "types.json", "types.safetensors", 1, "learn it again")
-_MOST = 400  # labelled images that a new one is compared with for its p-values
+_JUDGED = 0.25  # of the labelled products of each type, in a learning curve
 _VIEWS = 600  # images, moved ones among them, that are learned from where there are symmetries enough
-NEW = "none of the known types"
-
-T = TypeVar("T")
-
-
-class TypeOf(NamedTuple):
-    """What is said of one defect.
-
-    Attributes:
-        probabilities: of each type, if it is one of them; they sum to one.
-        p_values: conformal, of each type.
-        names: the types that it may be of, the most probable first; empty: a new one.
-    """
-
-    probabilities: dict[str, float]
-    p_values: dict[str, float]
-    names: list[str]
-
-    def say(self) -> str:
-        """``scratch (71 %) or crack (29 %)``."""
-        if not self.names:
-            return NEW
-        shown = [f"{name.replace('_', ' ')} ({self.probabilities[name]:.0%})" for name in self.names]
-        return " or ".join(shown)
 
 
 @dataclass
-class DefectTypes:
+class DefectTypes(Recognition):
     """Learned from good images and labelled defects, of one type or more, of two images or more each.
 
     Where there are fewer than six good images, whole images are compared and nothing says where to look.
 
     Attributes:
         method: settings.
-        classes: the types, sorted.
-        labels, groups: type and product of each labelled image, int64 ``(n,)``.
-        predicted: its type in cross-validation, int64 ``(n,)``; of a single type: that type.
-        sets: the types that its conformal set holds when the others are known, bool ``(n, classes)``.
-        reading: how photographs are read.
+        symmetries: by which labelled images were moved to be learned from, the first is 0.
         device: where the network runs.
     """
 
     method: DefectGuided
-    classes: list[str]
-    labels: np.ndarray
-    groups: np.ndarray
-    predicted: np.ndarray
-    sets: np.ndarray
-    reading: Reading
+    symmetries: list[int]
     device: torch.device
     _reader: GuidedReader
-    _kernel: PartsKernel
-    _model: KernelClassifier | None
 
     @classmethod
     def learned(
@@ -139,21 +101,57 @@ class DefectTypes:
         made._learn(made._views(defects["image"].tolist(), progress), defects, seed, echo)
         return made
 
-    def _views(self, files: list[str], progress: bool) -> list[np.ndarray]:
+    def extended(
+        self,
+        files: list[str],
+        names: list[str],
+        *,
+        seed: int = 0,
+        progress: bool = False,
+        echo: Callable[[str], None] = lambda _: None,
+    ) -> DefectTypes:
+        """Another one, that knows more labelled defects, each of another product than those before.
+
+        What the good images taught stays, and so does what is known of the labelled ones: the time that it takes to
+        look is in proportion to what is new.
+
+        Args:
+            files: photographs.
+            names: type of each, known or new; of a new one two or more.
+            seed, progress, echo: as in :meth:`learned`.
+
+        Raises:
+            Hw3Error: it was saved by a version that did not keep the symmetries; a photograph that cannot be read.
+        """
+        n = len(self.labels)
+        if len(self.symmetries) * n != len(self._kernel.own):
+            raise Hw3Error("types that an earlier version learned cannot be added to; fit the inspector again")
+        kept = self.symmetries[: max(1, _VIEWS // (n + len(files)))]
+        made = replace(self, symmetries=kept)
+        before = [part.reshape(-1, n, part.shape[-1])[: len(kept)] for part in self._kernel.parts()]
+        after = made._views(files, progress, kept)
+        known = pd.DataFrame({"defect": [self.classes[label] for label in self.labels], GROUP: self.groups})
+        new = pd.DataFrame({"defect": names, GROUP: self.groups.max() + 1 + np.arange(len(files))})
+        both = pd.concat([known, new], ignore_index=True)
+        made._learn([np.concatenate(pair, 1) for pair in zip(before, after, strict=True)], both, seed, echo)
+        return made
+
+    def _views(self, files: list[str], progress: bool, symmetries: list[int] | None = None) -> list[np.ndarray]:
         """Features of all images, float32 ``(views, n, features)`` a part: moved by some symmetries of the product.
 
         To learn from moved images costs once what to average over them would cost with each image to recognise.
         """
-        chosen, made = [0], []
+        chosen, made = [0] if symmetries is None else symmetries, []
         for view, symmetry in enumerate(chosen):  # grows once the first is known
             told = tqdm(files, f"types of defects, view {view + 1}", unit="image", disable=not progress)
             seen = [self._see(read_image(path, reading=self.reading), symmetry) for path in told]
             made.append([np.concatenate([found[part] for found in seen]) for part in self.method.parts])
-            if view == 0 and self._reader.good_scores.size:
+            if symmetries is None and view == 0 and self._reader.good_scores.size:
                 peaks = np.array([found["maps"].max() for found in seen])
                 accepted = np.flatnonzero(symmetry_test(self._reader.good_scores, peaks)["accepted"])
                 count = int(np.clip(_VIEWS // len(files), 1, len(accepted)))
                 chosen += accepted[np.linspace(0, len(accepted) - 1, count).astype(int)][1:].tolist()
+        self.symmetries = [int(symmetry) for symmetry in chosen]
         return [np.stack(part) for part in zip(*made, strict=True)]
 
     def _learn(self, views: list[np.ndarray], defects: pd.DataFrame, seed: int, echo: Callable[[str], None]) -> None:
@@ -166,32 +164,63 @@ class DefectTypes:
         if len(self.classes) > 1:
             echo(f"recognising {counted(len(y), 'labelled defect')} of {len(self.classes)} types in cross-validation")
             for train, test in stratified_folds(y, own, random_state=seed):
-                known, new = _flat([v[:, train] for v in views]), [v[0, test] for v in views]
-                if np.unique(y[train], return_counts=True)[1].min() < 2:  # two labelled ones: no probability of either
-                    near = PartsKernel(known)(new).reshape(len(test), count, len(train)).max(1)
-                    self.predicted[test] = y[train][near.argmax(1)]
-                    continue
-                model = KernelClassifier(len(self.classes), random_state=seed)
-                model.fit(known, np.tile(y[train], count), np.tile(self.groups[train], count))
-                self.predicted[test] = model.predict_proba(new).argmax(1)
+                self.predicted[test] = self._predicted(views, train, test, seed)
             self._model = KernelClassifier(len(self.classes), random_state=seed)
             self._model.fit(parts, np.tile(y, count), np.tile(self.groups, count))
         rows = self._compared()
-        alike = _alike(self._kernel.own, len(y))[np.ix_(rows, rows)]
+        likeness = alike(self._kernel.own, len(y))[np.ix_(rows, rows)]
         self.sets = np.ones((len(y), len(self.classes)), bool)
         for at, row in enumerate(rows):
             rest = np.arange(len(rows)) != at
             others = rows[rest]
             if len(np.unique(y[others])) == len(self.classes):
-                found = p_values(alike[np.ix_(rest, rest)], y[others], self.groups[others], alike[at, rest])
+                found = p_values(likeness[np.ix_(rest, rest)], y[others], self.groups[others], likeness[at, rest])
                 self.sets[row] = self._held(found)
 
-    def _compared(self) -> np.ndarray:
-        """Positions of the labelled images that a new one is compared with: all, or as many of each type as may be."""
-        if len(self.labels) <= _MOST:
-            return np.arange(len(self.labels))
-        turn = pd.Series(self.labels).groupby(self.labels).cumcount().to_numpy()
-        return np.sort(np.argsort(turn, kind="stable")[:_MOST])
+    def _predicted(self, views: list[np.ndarray], train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+        """Types of some labelled images as others teach them, int64."""
+        y, count = self.labels, len(views[0])
+        known, new = _flat([v[:, train] for v in views]), [v[0, test] for v in views]
+        if np.unique(y[train], return_counts=True)[1].min() < 2:  # a single one of a type: no probability of it
+            near = PartsKernel(known)(new).reshape(len(test), count, len(train)).max(1)
+            return y[train][near.argmax(1)]
+        model = KernelClassifier(len(self.classes), random_state=seed)
+        model.fit(known, np.tile(y[train], count), np.tile(self.groups[train], count))
+        return model.predict_proba(new).argmax(1)
+
+    def learning_curve(
+        self, draws: int, seed: int = 0, progress: bool = False
+    ) -> tuple[list[int], np.ndarray, tuple[int, int]]:
+        """How well types are recognised that 1, 2, 4, 8, ... labelled products of each taught.
+
+        In each draw a quarter of the products of each type judges, and of the others so many teach.
+
+        Args:
+            draws: of both.
+            seed: of the draws.
+            progress: show a bar.
+
+        Returns:
+            The numbers of products of each type; the balanced accuracy, float ``(draws, numbers)``; the numbers of
+            products that taught last and that judged. There must be two types or more, of two products or more.
+        """
+        least, parts = min(self.counts), self._kernel.parts()
+        apart = max(1, round(_JUDGED * least))
+        sizes = [2**i for i in range(16) if 2**i <= least - apart]
+        views = [part.reshape(-1, len(self.labels), part.shape[-1]) for part in parts]
+        found = np.zeros((draws, len(sizes)))
+        with tqdm(total=found.size, desc="types of defects", unit="fit", disable=not progress) as bar:
+            for draw in range(draws):
+                rng = np.random.default_rng([seed, draw])
+                orders = [rng.permutation(np.unique(self.groups[self.labels == c])) for c in range(len(self.classes))]
+                judged = np.isin(self.groups, np.concatenate([order[:apart] for order in orders]))
+                for at, size in enumerate(sizes):
+                    taught = np.isin(self.groups, np.concatenate([order[apart : apart + size] for order in orders]))
+                    test = np.flatnonzero(judged)
+                    right = self._predicted(views, np.flatnonzero(taught), test, seed) == self.labels[test]
+                    found[draw, at] = np.mean([right[self.labels[test] == c].mean() for c in range(len(orders))])
+                    bar.update()
+        return sizes, found, (len(self.classes) * sizes[-1], len(self.classes) * apart)
 
     def describe(self, image: np.ndarray) -> list[np.ndarray]:
         """Features of an image, uint8 ``(H, W, 3)``, float32 ``(1, features)`` a part."""
@@ -203,80 +232,20 @@ class DefectTypes:
         return self._reader.see(small, large, symmetry)
 
     def _square(self, image: np.ndarray, side: int) -> torch.Tensor:
-        squares = Geometry(image.shape[1], image.shape[0], side, self.reading.fit).squares(Image.fromarray(image))
-        return torch.from_numpy(np.array(squares)).movedim(-1, 1).to(self.device)
-
-    def type_of(self, image: np.ndarray) -> TypeOf:
-        """Of which type the defect is that an image shows, uint8 ``(H, W, 3)``, read as :attr:`reading` says."""
-        parts = self.describe(image)
-        chances = np.ones(1) if self._model is None else self._model.predict_proba(parts)[0]
-        rows = self._compared()
-        # Described beside each other, the new one among them: so that none of them is more at home than another.
-        n = len(self.labels)
-        at = (np.arange(0, len(self._kernel.own), n)[:, None] + rows).ravel()  # their views
-        together = PartsKernel(
-            [np.concatenate([p[at], f]) for p, f in zip(self._kernel.parts(), parts, strict=True)]
-        ).own
-        new = together[-1, :-1].reshape(-1, len(rows)).max(0)
-        own = _alike(together[:-1, :-1], len(rows))
-        found = p_values(own, self.labels[rows], self.groups[rows], new)
-        held = [int(i) for i in np.argsort(-chances, kind="stable") if self._held(found)[i]]
-        named = dict(zip(self.classes, chances.tolist(), strict=True))
-        return TypeOf(named, dict(zip(self.classes, found.tolist(), strict=True)), [self.classes[i] for i in held])
-
-    @property
-    def counts(self) -> list[int]:
-        """Labelled products of each type."""
-        return [len(np.unique(self.groups[self.labels == label])) for label in range(len(self.classes))]
-
-    def _held(self, found: np.ndarray) -> np.ndarray:
-        """Which types a set holds, bool ``(classes,)``, by their p-values."""
-        held = found > np.array([level(count) for count in self.counts])
-        # Of a type with too few labelled ones to be excluded nothing says that a defect is new.
-        return held if held.any() else found > ERROR
-
-    @property
-    def right(self) -> tuple[int, int]:
-        """Labelled defects recognised in cross-validation, and their number."""
-        return int((self.predicted == self.labels).sum()), len(self.labels)
-
-    def recall(self) -> dict[str, Interval]:
-        """Share of each type that is recognised in cross-validation, with Wilson's 95 % interval."""
-        of = {name: self.labels == label for label, name in enumerate(self.classes)}
-        right = self.predicted == self.labels
-        return {name: wilson_interval(int(right[rows].sum()), int(rows.sum())) for name, rows in of.items()}
-
-    def coverage(self) -> Interval:
-        """Share of labelled defects whose set, made of the others, holds their type; Wilson's 95 % interval."""
-        held = self.sets[np.arange(len(self.labels)), self.labels]
-        return wilson_interval(int(held.sum()), len(held))
-
-    def promise(self) -> str:
-        """What may be expected of the sets, a sentence."""
-        least: dict[str, list[str]] = {}
-        for name, count in zip(self.classes, self.counts, strict=True):
-            least.setdefault(percent(1 - level(count)), []).append(f"{name.replace('_', ' ')} ({count})")
-        shares = [f"{share} of the defects of type {listed(names)}" for share, names in least.items()]
-        return (
-            f"The set of possible types holds the right one for at least {'; for '.join(shares)}, on average over "
-            "defects that look as the labelled ones do (their number in brackets). With "
-            f"{round(1 / ERROR) - 1} labelled ones of each type or more a defect unlike all of them is said to be new."
-        )
+        return torch.from_numpy(self.squares(image, side)).to(self.device)
 
     def save(self, folder: str | Path) -> None:
         """Write it into one folder, whole or not at all: ``types.json`` and ``types.safetensors``."""
-        model = {} if self._model is None else _prefixed("model.", self._model.state())
-        arrays = {"labels": self.labels, "groups": self.groups, "predicted": self.predicted, "sets": self.sets}
-        arrays |= _prefixed("kernel.", self._kernel.state()) | model
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in self.arrays().items()}
         settings = {
             "method": asdict(self.method),
             "classes": self.classes,
             "reading": asdict(self.reading),
+            "symmetries": self.symmetries,
             "backbone_sha256": self._reader.backbone.digest(),
             "hw3lib": __version__,
         }
-        SAVED.write(folder, settings, tensors | _prefixed("reader.", self._reader.state()))
+        SAVED.write(folder, settings, tensors | prefixed("reader.", self._reader.state()))
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> DefectTypes:
@@ -289,39 +258,15 @@ class DefectTypes:
         with SAVED.fitting(folder):
             method = DefectGuided(**settings["method"] | {"parts": tuple(settings["method"]["parts"])})
             where = pick_device(device)
-            reader = GuidedReader.restored(method, _below("reader.", tensors), where)
+            reader = GuidedReader.restored(method, below("reader.", tensors), where)
             if settings["backbone_sha256"] != reader.backbone.digest():
                 raise Hw3Error(f"learned with other weights of {method.arch}; learn it again")
             arrays = {name: tensor.numpy() for name, tensor in tensors.items() if not name.startswith("reader.")}
-            model = _below("model.", arrays)
-            return cls(
-                method,
-                list(map(str, settings["classes"])),
-                arrays["labels"],
-                arrays["groups"],
-                arrays["predicted"],
-                arrays["sets"],
-                Reading(**settings["reading"]),
-                where,
-                reader,
-                PartsKernel.restored(_below("kernel.", arrays)),
-                KernelClassifier.restored(model) if model else None,
-            )
+            fields = known(settings["classes"], settings["reading"], arrays)
+            symmetries = list(map(int, settings.get("symmetries", [0])))  # earlier versions kept none
+            return cls(**fields, method=method, symmetries=symmetries, device=where, _reader=reader)
 
 
 def _flat(views: list[np.ndarray]) -> list[np.ndarray]:
     """``(views, n, features)`` each as ``(views * n, features)``."""
     return [v.reshape(-1, v.shape[-1]) for v in views]
-
-
-def _alike(kernel: np.ndarray, n: int) -> np.ndarray:
-    """How alike ``n`` images as they are and moved ones are, at most, ``(n, n)``, of a kernel between all views."""
-    return kernel[:n].reshape(n, -1, n).max(1)
-
-
-def _prefixed(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
-    return {f"{prefix}{name}": value for name, value in found.items()}
-
-
-def _below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
-    return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}

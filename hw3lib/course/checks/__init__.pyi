@@ -10,6 +10,7 @@ from .imbalance import (
     logit_adjustment,
     oversample_after_split,
 )
+from .inspection import drift_alarm, false_drift_alarms, judges, type_set
 from .progress import hint, solution
 from .report import (
     capstone_inspection,
@@ -37,14 +38,17 @@ __all__ = [
     "class_balanced_weights",
     "conformal_threshold",
     "copy_paste",
+    "drift_alarm",
     "dropped_components",
     "exchange_head",
     "fair_split",
+    "false_drift_alarms",
     "farthest_type",
     "hint",
     "honest_summary",
     "imbalance_ratio",
     "intervals_agree",
+    "judges",
     "leak_free",
     "logit_adjustment",
     "oversample_after_split",
@@ -55,6 +59,7 @@ __all__ = [
     "same_photograph",
     "shift_padim",
     "solution",
+    "type_set",
     "voc_box",
     "wilson",
     "wrong_reason",

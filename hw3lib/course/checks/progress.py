@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hw3lib.core.files import read_json, write_json
+from hw3lib.core.translation import here
 from hw3lib.course import exercises
 from hw3lib.errors import Hw3Error
 
@@ -17,7 +18,7 @@ HINTS = "hints.json"  # beside the student's notebooks: name of the check, and h
 def hint() -> None:
     """Print the next of three hints on the exercise that was checked last; that it was asked is remembered."""
     name = _last()
-    hints = CAPSTONE.get(name) or exercises.guidance(name, exercises.language_here()).hints
+    hints = CAPSTONE.get(name) or exercises.guidance(name, here()).hints
     asked = asked_hints(Path.cwd())
     number = min(asked.get(name, 0) + 1, len(hints))
     print(exercises.tell(f"hint {number} of {len(hints)}: {hints[number - 1]}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +56,37 @@ def redraw(
     if made is None:
         return images, splits
     counts = images["defect"].value_counts().sort_index()
-    tables, wanted = [images], n_sets * per_class
+    wanted = n_sets * per_class
+    times = range(math.ceil(wanted / counts.min()) - 1)  # the category once more, with other products
+    more = painted(table, {str(i): (spawned(made["seed"], i), counts.to_dict()) for i in times}, keep)
+    pool = pd.concat([images, *more], ignore_index=True)
+    turn = pool.groupby("defect").cumcount()
+    pool, numbers = pool[turn < wanted].reset_index(drop=True), (turn[turn < wanted] // per_class).to_numpy()
+    return pool, [(np.flatnonzero(numbers == i), np.flatnonzero(numbers != i)) for i in range(n_sets)]
+
+
+def painted(
+    table: pd.DataFrame, wanted: Mapping[str, tuple[int, dict[str, int]]], keep: str | Path
+) -> list[pd.DataFrame]:
+    """Further test images of a generated category; those that are there are not painted again.
+
+    Args:
+        table: see :func:`hw3lib.data.synthetic.generated`, which says that it is one.
+        wanted: by name of a set its seed and the images of each class.
+        keep: folder for them where that of the category cannot be written.
+
+    Returns:
+        The table of each set.
+
+    Raises:
+        Hw3Error: they cannot be written.
+    """
+    made = generated(table)
+    assert made is not None, "images of other categories cannot be painted"
     category, root = table.attrs["category"], Path(table.attrs["folder"]).parents[1]
     place = (root if os.access(root, os.W_OK | os.X_OK) else Path(keep)) / FOLDER / f"{made['profile']}-{made['seed']}"
     place.mkdir(parents=True, exist_ok=True)
     with held(place / ".lock", wait=True):  # other processes draw the same images here, which are then there
-        for i in range(math.ceil(wanted / counts.min()) - 1):  # the category once more, with other products
-            make(category, place / str(i), made["profile"], spawned(made["seed"], i), test=counts.to_dict())
-            tables.append(load_table(place / str(i), category))
-    pool = pd.concat(tables, ignore_index=True)
-    turn = pool.groupby("defect").cumcount()
-    pool, numbers = pool[turn < wanted].reset_index(drop=True), (turn[turn < wanted] // per_class).to_numpy()
-    return pool, [(np.flatnonzero(numbers == i), np.flatnonzero(numbers != i)) for i in range(n_sets)]
+        for name, (seed, counts) in wanted.items():
+            make(category, place / name, made["profile"], seed, test=counts)
+    return [load_table(place / name, category) for name in wanted]

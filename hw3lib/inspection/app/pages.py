@@ -1,4 +1,7 @@
-"""What every server of pages shares: where it listens, who may ask, errors as JSON, a page with its style."""
+"""What every server of pages shares: where it listens, who may ask, errors as JSON, a page with its style.
+
+A page is in the language that its browser asks for; in its file ``{{_ TEXT}}`` is a text to be translated.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,16 @@ import html
 import ipaddress
 import secrets
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tornado import netutil, web
 
+from hw3lib.core.translation import ENGLISH, MARKED, PAGES, languages, tell, told
 from hw3lib.errors import Hw3Error
+
+SENTENCES = ("error", "judgement", "chance", "limit", "warning", "type")  # of answers, which a person reads
 
 
 def is_loopback(host: str) -> bool:
@@ -83,9 +90,22 @@ class Handler(web.RequestHandler):
             return f"Asked as {host} by {origin or 'nobody'}; only the page of this machine may ask without a token."
         return ""
 
+    def language(self) -> str:
+        """The first one that the browser asks for, if there are translations into it; English for programs."""
+        wanted = self.request.headers.get("Accept-Language", "").partition("-")[0].lower()
+        return next((one for one in languages() if one.partition("-")[0] == wanted), ENGLISH)
+
+    def told(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """An answer with its sentences in the browser's language."""
+        language = self.language()
+        return {
+            name: tell(value, *PAGES, language=language) if name in SENTENCES and value else value
+            for name, value in answer.items()
+        }
+
     def refuse(self, status: int, sentence: str) -> None:
         self.set_status(status)
-        self.finish({"error": sentence})
+        self.finish(self.told({"error": sentence}))
 
     def write_error(self, status_code: int, **_: Any) -> None:
         self.refuse(status_code, f"{self.request.method} {self.request.path}: {self._reason}.")
@@ -101,8 +121,10 @@ class Handler(web.RequestHandler):
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         )
-        text = _text(page).replace("{{STYLE}}", _text("style.css").rstrip())
-        for name, value in {"NONCE": nonce, "THEME": self.theme, **values}.items():
+        language = self.language()
+        text = MARKED.sub(lambda found: told(found[1], language, PAGES[0]), _text(page))
+        text = text.replace("{{STYLE}}", _text("style.css").rstrip())
+        for name, value in {"NONCE": nonce, "THEME": self.theme, "LANGUAGE": language, **values}.items():
             text = text.replace(f"{{{{{name}}}}}", html.escape(value))
         self.finish(text)
 

@@ -95,7 +95,7 @@ def _user() -> str:
 
 class _Next(_Asked):
     def get(self) -> None:
-        self.finish(self.desk.next(self.get_query_argument("reviewer", "")[:100]))
+        self.finish(self.told(self.desk.next(self.get_query_argument("reviewer", "")[:100])))
 
 
 class _Answer(_Asked):

@@ -186,7 +186,7 @@ class _Inspect(_Handler):
         told = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in found.items()}
         self.set_status(status)
         with suppress(iostream.StreamClosedError):  # whoever asked has left
-            await self.finish({"error": sentence} if sentence else told)
+            await self.finish(self.told({"error": sentence} if sentence else told))
         self.inspections.telling.discard(self)
 
     async def _inspected(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ before or the one after.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,18 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binom
 
 from hw3lib.anomaly.detector import SAVED, Detector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import silence_few_good_images
+from hw3lib.classify.guided.types import SAVED as TYPES_SAVED
+from hw3lib.classify.guided.types import DefectTypes
 from hw3lib.core.files import atomic_folder, expanded, file_digest, read_json, sweep_leftovers, write_json
 from hw3lib.core.locks import InUse, held
-from hw3lib.core.text import counted
+from hw3lib.core.text import counted, listed
+from hw3lib.data.pixels.images import read_image
+from hw3lib.data.pixels.reading import Reading
 from hw3lib.data.stack import ImageStack
+from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 
-from ..inspector import threshold_of
+from ..inspector import TYPES, load_types, threshold_of
 from ..photographs import Photograph, read_batches
 from .answers import Answer, Store, default_store
 
@@ -75,10 +82,12 @@ def update(
 ) -> int:
     """Let an inspector learn from reviewed photographs, unless that makes it worse; gives the number of the version.
 
-    Confirmed good photographs join the memory bank and the calibration, see :meth:`.Detector.extend`. A part of the
-    answers, the same photographs ever again, teaches nothing and judges: a version whose verdicts on them are worse
-    beyond chance, on good ones or on defects, is not kept. Photographs that were asked about because they looked odd
-    make the threshold rather too high, so more defects may pass: that is what the comparison is for.
+    Confirmed good photographs join the memory bank and the calibration, see :meth:`.Detector.extend`. Defects whose
+    type is named join the types, see :meth:`.DefectTypes.extended`: a type that was never seen becomes one once two of
+    it are labelled, and the first types of an inspector are learned beside the photographs that are called good. A
+    part of the answers, the same photographs ever again, teaches nothing and judges: a version that is worse on them
+    beyond chance, on good ones, on defects or on their types, is not kept. Photographs that were asked about because
+    they looked odd make the threshold rather too high, so more defects may pass: that is what the comparison is for.
 
     Args:
         inspector: the folder.
@@ -103,22 +112,32 @@ def update(
         threshold_of(old, inspector)
         known = _usable(answers, echo)
         judges = [a for a in known if int(a.digest[:8], 16) < held_out * 2**32 and a.digest not in learned]
-        teach = [a for a in known if a.answer == "good" and a not in judges and a.digest not in learned]
-        if not teach:
+        fresh = [a for a in known if a not in judges and a.digest not in learned]
+        before = load_types(path / TYPES) if (path / TYPES).is_dir() else None
+        assert before is None or isinstance(before, DefectTypes)  # an exported one has no detector's folder
+        good, named = [a for a in fresh if a.answer == "good"], _typed(fresh, before)
+        if not good and not named:
             raise Hw3Error(
-                f"{inspector}: no good photograph with an answer is new to it ({counted(len(judges), 'answer')} held "
-                f"out to judge, {len(learned)} learned from); answer more with `hw3 inspect review`"
+                f"{inspector}: no good photograph with an answer is new to it, and no defect with a type that it knows "
+                f"or that is named twice ({counted(len(judges), 'answer')} held out to judge, {len(learned)} learned "
+                "from); answer more with `hw3 inspect review`"
             )
-        images, teach = _read(teach, old, echo)
-        if not teach:
+        (images, good), (_, named) = _read(good, old, echo), _read(named, old, echo)
+        if not good and not named:
             raise Hw3Error(f"{inspector}: none of the photographs to learn from can be read")
         shown, judges = _read(judges, old, echo)
-        with silence_few_good_images():
-            new.extend(images, progress=progress)
-        said = f"{counted(len(teach), 'good photograph')} joined the {old.n_good_} before; "
-        echo(said + f"the threshold was {old.threshold_:.4g} and is {new.threshold_:.4g}")
-        _judge(old, new, shown, judges, inspector, echo)
-        made = _keep(path, new, learned | {a.digest for a in teach})
+        if good:
+            with silence_few_good_images():
+                new.extend(images, progress=progress)
+            said = f"{counted(len(good), 'good photograph')} joined the {old.n_good_} before; "
+            echo(said + f"the threshold was {old.threshold_:.4g} and is {new.threshold_:.4g}")
+        after = _with_defects(before, named, good, old.reading_, progress, echo) if named else before
+        cases = _verdicts(old, new, shown, judges) if good else []
+        if after is not None and named:
+            cases += _types(before, after, judges)
+        _judge(cases, inspector, echo)
+        taught = {a.digest for a in [*good, *named]}
+        made = _keep(path, new if good else None, after if named else None, learned | taught)
         echo(f"version {made} is in use; `hw3 inspect rollback {inspector}` takes the one before")
         return made
 
@@ -201,35 +220,85 @@ def _read(answers: Sequence[Answer], model: Detector, echo: Echo) -> tuple[Image
     return (ImageStack.joined(stacks) if stacks else ImageStack(np.zeros((0, 3, 1, 1), np.uint8), "")), kept
 
 
-def _judge(
-    old: Detector, new: Detector, shown: ImageStack, judges: list[Answer], place: str | Path, echo: Echo
-) -> None:
-    """Compare both versions on answers that neither has learned from.
+def _typed(answers: Sequence[Answer], types: DefectTypes | None) -> list[Answer]:
+    """Defects that join the types: of one that is known, or of one that two are of."""
+    named = [a for a in answers if a.answer == "defect" and a.type]
+    counts = Counter(a.type for a in named)
+    return [a for a in named if counts[a.type] > 1 or types is not None and a.type in types.classes]
+
+
+def _with_defects(
+    types: DefectTypes | None, named: list[Answer], good: list[Answer], reading: Reading, progress: bool, echo: Echo
+) -> DefectTypes:
+    """Types that know these labelled defects, too."""
+    files, names = [a.file for a in named], [a.type for a in named]
+    if types is not None:
+        made = types.extended(files, names, progress=progress, echo=echo)
+    else:
+        defects, beside = _table(named), _table(good)
+        made = DefectTypes.learned(defects, beside, reading=reading, progress=progress, echo=echo)
+    had = dict(zip(types.classes, types.counts, strict=True)) if types else {}
+    each = [f"{name} {had.get(name, 0)} to {count}" for name, count in zip(made.classes, made.counts, strict=True)]
+    echo(f"{counted(len(named), 'labelled defect')} joined the types: {listed(each)}")
+    return made
+
+
+def _table(answers: list[Answer]) -> pd.DataFrame:
+    sizes = [read_header(a.file)[:2] for a in answers]
+    rows = [(a.file, a.type, *size) for a, size in zip(answers, sizes, strict=True)]
+    return pd.DataFrame(rows, columns=["image", "defect", "width", "height"])
+
+
+Case = tuple[str, str, np.ndarray, np.ndarray]  # what is judged, what an error is called, who errs before and after
+
+
+def _verdicts(old: Detector, new: Detector, shown: ImageStack, judges: list[Answer]) -> list[Case]:
+    """Verdicts of both versions on answers that neither has learned from."""
+    if not judges:
+        return []
+    is_defect = np.array([a.answer == "defect" for a in judges], bool)
+    before, after = ((model.decision_function(shown) > model.threshold_) != is_defect for model in (old, new))
+    kinds = ((~is_defect, "good photograph", "false alarms"), (is_defect, "defect", "misses"))
+    return [(what, error, before[rows], after[rows]) for rows, what, error in kinds if rows.any()]
+
+
+def _types(before: DefectTypes | None, after: DefectTypes, judges: list[Answer]) -> list[Case]:
+    """The most probable types of both versions; who does not know a type is right to say that a defect is new."""
+    named = [a for a in judges if a.answer == "defect" and a.type]
+    if before is None or not named:
+        return []
+    wrong = np.zeros((2, len(named)), bool)
+    for at, answer in enumerate(named):
+        image = read_image(answer.file, reading=before.reading)
+        for version, types in enumerate((before, after)):
+            found = types.type_of(image)
+            said = max(found.probabilities, key=found.probabilities.__getitem__)
+            wrong[version, at] = bool(found.names) if answer.type not in types.classes else said != answer.type
+    return [("defect with a type", "wrong types", wrong[0], wrong[1])]
+
+
+def _judge(cases: list[Case], place: str | Path, echo: Echo) -> None:
+    """Compare both versions.
 
     Raises:
         Hw3Error: the new one is worse beyond chance.
     """
-    is_defect = np.array([a.answer == "defect" for a in judges], bool)
-    if not len(judges):
+    if not cases:
         echo("no answer is held out, so nothing says whether it is better or worse")
-        return
-    wrong = [(model.decision_function(shown) > model.threshold_) != is_defect for model in (old, new)]
     worse = []
-    for rows, what, error in ((~is_defect, "good photograph", "false alarms"), (is_defect, "defect", "misses")):
-        if not rows.any():
-            continue
-        found = Verdicts.compared(wrong[0][rows], wrong[1][rows])
+    for what, error, before, after in cases:
+        found = Verdicts.compared(before, after)
         echo(
             f"{error} among {counted(found.photographs, f'held-out {what}')}: {found.before} before, {found.after} now"
         )
-        if 2 * found.p <= _LEVEL:  # two tests are made
+        if max(2, len(cases)) * found.p <= _LEVEL:  # so many tests are made
             worse.append(
                 f"{error} {found.before} before, {found.after} after, of {found.photographs} (p = {found.p:.2g})"
             )
     if worse:
         raise Hw3Error(
             f"{place}: what was learned makes it worse beyond chance, so the version in use stays: {'; '.join(worse)}. "
-            "Look whether defects were called good"
+            "Look whether defects were called good, or by another type"
         )
 
 
@@ -248,13 +317,17 @@ def _use(path: Path, number: int) -> None:
 
 def _in_use(path: Path) -> int | None:
     """The version whose copy is in use; None where it is none of them, as after a fit."""
-    digest = file_digest(path / SAVED.settings)  # which names the tensors' digest
-    same = [n for n in versions(path) if file_digest(_place(path, n) / SAVED.settings) == digest]
+
+    def told(folder: Path) -> list[str]:  # settings, which name the tensors' digests
+        files = (folder / SAVED.settings, folder / TYPES / TYPES_SAVED.settings, folder / LEARNED)
+        return [file_digest(file) if file.is_file() else "" for file in files]
+
+    same = [n for n in versions(path) if told(_place(path, n)) == told(path)]
     return same[-1] if same else None
 
 
-def _keep(path: Path, new: Detector, learned: set[str]) -> int:
-    """Write a version beside those that there are, and put it in use; gives its number."""
+def _keep(path: Path, new: Detector | None, types: DefectTypes | None, learned: set[str]) -> int:
+    """Write a version beside those that there are, and put it in use; gives its number. None: as it is."""
     last = max(versions(path), default=0)
     if _in_use(path) is None:
         last += 1
@@ -262,11 +335,14 @@ def _keep(path: Path, new: Detector, learned: set[str]) -> int:
     number = last + 1
     with atomic_folder(_place(path, number)) as temporary:
         shutil.copytree(path, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_OUTDATED))
-        new.device = "auto"  # it may be used elsewhere
-        new.save(temporary / "new")
-        for file in (temporary / "new").iterdir():
-            file.replace(temporary / file.name)
-        (temporary / "new").rmdir()
+        if new is not None:
+            new.device = "auto"  # it may be used elsewhere
+            new.save(temporary / "new")
+            for file in (temporary / "new").iterdir():
+                file.replace(temporary / file.name)
+            (temporary / "new").rmdir()
+        if types is not None:
+            types.save(temporary / TYPES)
         write_json(temporary / LEARNED, {"photographs": sorted(learned)})
     _use(path, number)
     return number

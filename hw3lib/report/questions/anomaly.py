@@ -11,7 +11,7 @@ from ..runs import Run
 from ..sentences import within
 from .lacking import lacking, not_possible
 
-METRICS = "04/metrics.json"
+METRICS, LINE = "04/metrics.json", "07/metrics.json"
 LIMIT = 100
 BEST = 6  # detectors shown besides the last one
 OF_FEATURES = (  # detectors that compare pretrained features, and reconstruct nothing
@@ -50,7 +50,7 @@ def anomalies(run: Run) -> Question:
         if picture.stem != "heat_maps":
             caption = run.say("The most and the least anomalous test images, with their heat maps.")
         blocks.append(figure(lines(picture, run.tell, 4, 4), caption, "heat_maps"))
-    question.blocks = [*blocks, *(_chart(run, detectors) if ranked else [])]
+    question.blocks = [*blocks, *(_chart(run, detectors) if ranked else []), *_line(run)]
     return question
 
 
@@ -169,6 +169,42 @@ def _table_of_alarms(run: Run, detectors: list[dict[str, Any]]) -> Block:
         "Detectors that learned from good images only, and the share of the good test images that they stop."
     )
     return table(caption, [run.say("detector"), run.say("false alarms, %"), "ms"], rows, key="detectors")
+
+
+def _line(run: Run) -> list[Block]:
+    """What an inspector did on a simulated line, if it ran."""
+    if ended := not_possible(run, "07", "line"):
+        return [ended]
+    rows = [
+        [
+            run.mark(LINE, f"/line/{i}/defect"),
+            run.mark(LINE, f"/line/{i}/photographs", ".0f"),
+            run.interval(LINE, f"/line/{i}", "recall", spec=".0f"),
+        ]
+        for i in range(len(run.rows(LINE, "/line")))
+    ]
+    said = [
+        run.say(
+            "A simulated line of {n} photographs whose lamp ages: defects of each type, and the share of them that was "
+            "stopped, with 95 % intervals.",
+            n=run.mark(LINE, "/photographs", ".0f"),
+        )
+    ]
+    if run.has(LINE, "/drift/alarm"):
+        late = run.mark(LINE, "/drift/alarm", ".0f")
+        said.append(run.say("The monitor noticed the lamp {late} photographs after it began to age.", late=late))
+    else:
+        said.append(run.say("The monitor did not notice the lamp."))
+    if run.has(LINE, "/drift/stopped_alone"):
+        late = run.mark(LINE, "/drift/stopped_alone", ".0f")
+        said.append(run.say("What was stopped tells it after {late}.", late=late))
+    if run.has(LINE, "/unseen/type"):
+        values = {key: run.mark(LINE, f"/unseen/{key}", ".0f") for key in ("new", "stopped")}
+        name = run.mark(LINE, "/unseen/type")
+        said.append(run.say("Nobody labelled {name}: {new} of {stopped} were said to be new.", name=name, **values))
+    header = [run.say("defect"), run.say("images"), run.say("stopped, %")]
+    made = table(run.join(said), header, rows) | {"optional": 1}  # no number: the text has no words left to refer to it
+    return [made, *lacking(run, "07", ("test_good",))]
 
 
 def _chart(run: Run, detectors: list[dict[str, Any]]) -> list[Block]:

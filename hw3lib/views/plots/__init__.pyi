@@ -5,6 +5,7 @@ from . import (
     dataset as dataset,
     explain as explain,
     imbalance as imbalance,
+    inspection as inspection,
     masks as masks,
     student_reports as student_reports,
     style as style,

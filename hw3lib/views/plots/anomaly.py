@@ -18,13 +18,13 @@ from hw3lib.anomaly.calibration import ColourScale
 from hw3lib.anomaly.maps import overlay, upsample
 from hw3lib.anomaly.metrics.metrics import check_scores, image_metrics
 from hw3lib.anomaly.thresholds import Errors
-from hw3lib.core.fonts import pretty
+from hw3lib.core.fonts import BLUE, GREEN, GREY, ORANGE, PURPLE, pretty
 from hw3lib.core.text import percent
 from hw3lib.data.pixels.images import read_row
 from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, confusion, keep_aspect, nothing, outline
+from .style import TILE, confusion, keep_aspect, nothing, outline
 
 PAGE = 6  # images on a page
 _BLUES = sns.light_palette(BLUE, as_cmap=True)

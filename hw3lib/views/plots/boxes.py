@@ -12,11 +12,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
 from hw3lib.annotate.boxes.metrics import Boxes
-from hw3lib.core.fonts import pretty
+from hw3lib.core.fonts import BLUE, GREEN, ORANGE, PURPLE, pretty
 from hw3lib.data.pixels.images import read_row
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, GREEN, ORANGE, OUTLINE, PURPLE, nothing
+from .style import OUTLINE, nothing
 
 SIDE = 320  # pixels of a picture
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE)

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from hw3lib.classify.result import Result
-from hw3lib.core.fonts import pretty
-from hw3lib.views.plots.style import BLUE, GREY, ORANGE, confusion, nothing
+from hw3lib.core.fonts import BLUE, GREY, ORANGE, pretty
+from hw3lib.views.plots.style import confusion, nothing
 
 
 def leaderboard(table: pd.DataFrame, baseline: str) -> Figure:

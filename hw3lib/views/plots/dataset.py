@@ -9,12 +9,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from hw3lib.core.fonts import pretty
+from hw3lib.core.fonts import BLUE, ORANGE, pretty
 from hw3lib.data.pixels.images import decode_squares
 from hw3lib.data.pixels.reading import reading_of
 from hw3lib.data.statistics import class_counts, mean_mask
 
-from .style import BLUE, ORANGE, draw_image, nothing
+from .style import draw_image, nothing
 
 __all__ = [
     "class_distribution",

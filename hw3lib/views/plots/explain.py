@@ -12,14 +12,14 @@ from matplotlib.ticker import PercentFormatter
 from hw3lib.anomaly.maps import upsample
 from hw3lib.classify.explain import Explanation, peaks
 from hw3lib.classify.guided.classifier import GuidedFeatures
-from hw3lib.core.fonts import pretty
+from hw3lib.core.fonts import BLUE, ORANGE, pretty
 from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.pixels.images import read_row
 from hw3lib.data.pixels.reading import reading_of
 from hw3lib.data.regions.masks import load_masks
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, ORANGE, TILE, draw_image, keep_aspect, nothing, outline
+from .style import TILE, draw_image, keep_aspect, nothing, outline
 
 PAGE = 6  # images in a line
 DECISIONS = ("all", "hits", "misses", "wrong")

@@ -13,11 +13,11 @@ from matplotlib.ticker import PercentFormatter
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from hw3lib.core.fonts import pretty
+from hw3lib.core.fonts import BLUE, GREEN, GREY, ORANGE, PURPLE, pretty
 from hw3lib.errors import Hw3Error
 from hw3lib.imbalance.longtail import class_sizes, effective_classes, gini, head_tail_split, lorenz
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, nothing
+from .style import nothing
 
 COLOURS = {"head": BLUE, "medium": ORANGE, "tail": PURPLE}
 PALETTE = [BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#D55E00", "#F0E442", "black"]

@@ -15,10 +15,10 @@ from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
 from hw3lib.annotate.masks.evaluation import iou
-from hw3lib.core.fonts import pretty
+from hw3lib.core.fonts import BLUE, GREEN, GREY, ORANGE, PURPLE, pretty
 from hw3lib.errors import Hw3Error
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, TILE, nothing, outline
+from .style import TILE, nothing, outline
 
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "black")
 _MARKERS = "osD^vP"

@@ -14,8 +14,8 @@ from matplotlib.ticker import PercentFormatter
 from hw3lib.classify.student_reports.comparison import OURS
 from hw3lib.classify.student_reports.result import Reproduction
 from hw3lib.classify.student_reports.verdicts import say
+from hw3lib.core.fonts import BLUE, GREY, ORANGE
 from hw3lib.core.intervals import Interval
-from hw3lib.views.plots.style import BLUE, GREY, ORANGE
 
 
 def _two_lines(name: str) -> str:

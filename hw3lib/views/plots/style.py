@@ -1,7 +1,6 @@
 """What figures share: colours, names as they are written, an image with its defect outlined.
 
-Colours are Okabe and Ito's, which stay apart in every kind of colour blindness; an outline is drawn light on dark so
-that it shows on any picture.
+An outline is drawn light on dark so that it shows on any picture.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from hw3lib.core.fonts import chinese_fonts
 from hw3lib.data.pixels.images import read_row
 from hw3lib.data.regions.masks import read_mask
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
 OUTLINE = "#FFE600"
 TILE = 192  # pixels of a small picture: enough to see a scratch, small enough for a notebook
 

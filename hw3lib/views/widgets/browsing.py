@@ -74,8 +74,8 @@ def browse(table: pd.DataFrame) -> None:
         if not len(rows):
             return "No image is like this."
         area = rows["area"].iloc[number - 1]
-        covered = "" if pd.isna(area) else f"; its defect covers {area:.2g} % of it"
-        return f"Image {number} of {len(rows)} chosen from {len(table)}{covered}."
+        chosen_from = f"Image {number} of {len(rows)} chosen from {len(table)}"
+        return f"{chosen_from}." if pd.isna(area) else f"{chosen_from}; its defect covers {area:.2g} % of it."
 
     controls: dict[str, Any] = {
         "split": ipywidgets.Dropdown(options=[ALL, *dict.fromkeys(table["split"])], description="split"),

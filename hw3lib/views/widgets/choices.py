@@ -112,7 +112,7 @@ def _unused(path: Path) -> Path:
     return aside
 
 
-def apply(table: pd.DataFrame, path: str | Path, *, drop_unsure: bool = False) -> pd.DataFrame:
+def apply(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     """A table with the labels that a person chose.
 
     ``defect`` and ``is_defect`` follow the choice. An image that became good loses its mask.
@@ -120,7 +120,6 @@ def apply(table: pd.DataFrame, path: str | Path, *, drop_unsure: bool = False) -
     Args:
         table: images, see :func:`hw3lib.data.load_table`; choices for images that it does not hold are passed over.
         path: a file of choices; where there is none, nothing was chosen.
-        drop_unsure: leave out the images of which a person was unsure; otherwise they keep their label.
 
     Returns:
         A new table; the old one is not changed.
@@ -130,7 +129,7 @@ def apply(table: pd.DataFrame, path: str | Path, *, drop_unsure: bool = False) -
     """
     path = Path(path)
     known = _parse(path) if path.is_file() else {}
-    defects, masks, sure = list(table["defect"]), list(table["mask"]), [True] * len(table)
+    defects, masks = list(table["defect"]), list(table["mask"])
     for row, key in enumerate(image_keys(table)):
         if key not in known:
             continue
@@ -140,10 +139,7 @@ def apply(table: pd.DataFrame, path: str | Path, *, drop_unsure: bool = False) -
                 f"{path}: {key} was {was!r} when it was looked at and is {defects[row]!r} in this table; "
                 "choose again, or take the choices of this category"
             )
-        if choice == UNSURE:
-            sure[row] = False
-        elif choice != KEEP:
+        if choice not in (KEEP, UNSURE):
             defects[row] = choice
             masks[row] = None if choice == "good" else masks[row]
-    result = table.assign(defect=defects, is_defect=[defect != "good" for defect in defects], mask=masks)
-    return result[sure] if drop_unsure else result
+    return table.assign(defect=defects, is_defect=[defect != "good" for defect in defects], mask=masks)

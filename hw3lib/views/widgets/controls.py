@@ -13,6 +13,8 @@ import matplotlib.pyplot as plt
 from IPython import display
 from matplotlib.figure import Figure
 
+from hw3lib.core.fonts import tell_figure
+from hw3lib.core.translation import ENGLISH, here, say, tell
 from hw3lib.errors import Hw3Error
 
 from .parts import Picture
@@ -34,6 +36,7 @@ def in_person(show: Callable[..., Any], *arguments: Any) -> None:
 def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG; it is closed."""
     file = io.BytesIO()
+    tell_figure(figure)
     figure.savefig(file, format="png", dpi=DPI)
     plt.close(figure)
     return file.getvalue()
@@ -47,9 +50,9 @@ def described(figure: Figure) -> str:
 
 
 def message(text: str, wrong: bool = False) -> str:
-    """A line of HTML, in the theme's colours."""
+    """A line of HTML, in the theme's colours and the language here."""
     colour = "var(--jp-error-color1, #d32f2f)" if wrong else "var(--jp-ui-font-color1, inherit)"
-    return f'<div role="status" style="color: {colour}; line-height: 1.5">{escape(text)}</div>' if text else ""
+    return f'<div role="status" style="color: {colour}; line-height: 1.5">{escape(tell(text))}</div>' if text else ""
 
 
 def row(*controls: Any) -> Any:
@@ -57,9 +60,21 @@ def row(*controls: Any) -> Any:
     return ipywidgets.HBox(list(controls), layout=ipywidgets.Layout(flex_flow="row wrap"))
 
 
+def in_language(*controls: Any) -> None:
+    """Label controls, and what they offer, in the language here; their values stay as they are."""
+    if here() == ENGLISH:
+        return
+    for control in controls:
+        control.description = tell(control.description)
+        if isinstance(control, ipywidgets.Dropdown):
+            value, pairs = control.value, [one if isinstance(one, tuple) else (one, one) for one in control.options]
+            control.options = [(tell(str(label)), offered) for label, offered in pairs]
+            control.value = value
+
+
 def interactive(
     draw: Callable[..., Figure],
-    say: Callable[..., str] | None = None,
+    describe: Callable[..., str] | None = None,
     prepare: Callable[[dict[str, Any]], None] | None = None,
     **controls: Any,
 ) -> None:
@@ -67,7 +82,7 @@ def interactive(
 
     Args:
         draw: takes the controls' values by name. An ``Hw3Error`` that it raises is shown as a sentence.
-        say: a line of text under the figure, from the same values.
+        describe: a line of text under the figure, from the same values.
         prepare: is given the controls whenever one has moved, before the figure is drawn; it may set limits.
         controls: ipywidgets with a ``value``.
     """
@@ -79,10 +94,11 @@ def interactive(
         prepare(controls)
     if headless():
         figure = draw(**values())
+        tell_figure(figure)
         display.display(figure)
         plt.close(figure)
-        if say:
-            print(say(**values()))
+        if describe:
+            say(describe(**values()))
         return
     picture, line = Picture(), ipywidgets.HTML()
     busy = False
@@ -97,12 +113,13 @@ def interactive(
                 prepare(controls)
             figure = draw(**values())
             picture.show(png(figure), described(figure))
-            line.value = message(say(**values()) if say else "")
+            line.value = message(describe(**values()) if describe else "")
         except Hw3Error as error:
             line.value = message(str(error), wrong=True)
         finally:
             busy = False
 
+    in_language(*controls.values())
     for control in controls.values():
         control.observe(show, names="value")
         control.style.description_width = "initial"

@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 
 from hw3lib.anomaly.comparison import DetectorEvaluation
 from hw3lib.classify.result import Result
+from hw3lib.core.fonts import BLUE, GREY, ORANGE
 from hw3lib.errors import Hw3Error
 from hw3lib.networks.callbacks import Callback, Training
 from hw3lib.views.plots import anomaly as anomaly_plots
 from hw3lib.views.plots import imbalance as imbalance_plots
-from hw3lib.views.plots.style import BLUE, GREY, ORANGE, nothing
+from hw3lib.views.plots.style import nothing
 
-from .controls import described, headless, interactive, png, row
+from .controls import described, headless, in_language, interactive, png, row
 from .parts import Picture
 
 _EVERY, _NEWEST = "all splits", "the one that learns"
@@ -115,6 +116,7 @@ class AttemptExplorer(Callback):
         self._choice = ipywidgets.Dropdown(
             options=[_NEWEST, *self.histories], description="training", style={"description_width": "initial"}
         )
+        in_language(self._choice)
         self._choice.observe(lambda _: self._draw(), names="value")
         self._draw()
         display.display(ipywidgets.VBox([row(self._choice), self._picture]))
@@ -130,6 +132,7 @@ class AttemptExplorer(Callback):
             kept = self._choice.value
             self._choice.options = [_NEWEST, *self.histories]
             self._choice.value = kept
+            in_language(self._choice)
 
     def on_epoch(self, training: Training) -> None:
         if training.is_main:

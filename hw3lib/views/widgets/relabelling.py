@@ -11,11 +11,13 @@ import pandas as pd
 from IPython import display
 
 from hw3lib.classify.result import Result
+from hw3lib.core.fonts import tell_figure
+from hw3lib.core.translation import say
 from hw3lib.errors import Hw3Error
 from hw3lib.views.plots.style import draw_image
 
 from .choices import KEEP, UNSURE, Choices, image_keys
-from .controls import headless, message, png, row
+from .controls import headless, in_language, message, png, row
 from .gallery import Mistake, mistakes, most_confident_mistakes
 from .parts import Picture
 
@@ -40,13 +42,14 @@ def relabel(result: Result, table: pd.DataFrame, path: str | Path) -> None:
     """
     choices = Choices(path)
     if choices.said:
-        print(choices.said)
+        say(choices.said)
     keys = image_keys(table)
     if headless():
         figure = mistakes(result, table)
+        tell_figure(figure)
         display.display(figure)
         plt.close(figure)
-        print(f"{sum(key in choices.items() for key in keys)} of {len(keys)} images were looked at.")
+        say(f"{sum(key in choices.items() for key in keys)} of {len(keys)} images were looked at.")
         return
     _show(result, table, choices, keys)
 
@@ -83,6 +86,7 @@ def _show(result: Result, table: pd.DataFrame, choices: Choices, keys: list[str]
         tiles.children = shown or [ipywidgets.HTML(message("no mistake"))]
         say()
 
+    in_language(true, page)
     true.observe(draw, names="value")
     page.observe(draw, names="value")
     draw()
@@ -106,6 +110,7 @@ def _tile(mistake: Mistake, table: pd.DataFrame, classes: list[str], chosen: str
         style={"description_width": "initial"},
         layout={"width": "200px"},
     )
+    in_language(label)
     label.observe(lambda change: choose(mistake, change["new"]), names="value")
     text = ipywidgets.HTML(message(said.replace("_", " ")), layout={"width": "200px"})
     return ipywidgets.VBox([picture, text, label], layout=ipywidgets.Layout(width="215px", margin="0 8px 12px 0"))

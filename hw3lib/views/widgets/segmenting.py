@@ -20,14 +20,14 @@ from scipy.ndimage import binary_dilation
 from hw3lib.annotate.formats.coco_file import AnnotationsFile
 from hw3lib.annotate.prompts import interior_point
 from hw3lib.anomaly.maps import contour
-from hw3lib.core.fonts import pretty
+from hw3lib.core.fonts import pretty, tell_figure
 from hw3lib.core.text import counted
 from hw3lib.data.pixels.images import read_row
 from hw3lib.data.regions.masks import read_mask
 from hw3lib.errors import Hw3Error
 
 from .choices import image_keys
-from .controls import headless, message, row
+from .controls import headless, in_language, message, row
 from .parts import Picture
 
 Propose = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, float]]
@@ -220,6 +220,7 @@ def segment(propose: Propose | None, table: pd.DataFrame, path: str | Path, clas
     state = Segmentation(propose, table, path)
     if headless():
         figure = twin(state)
+        tell_figure(figure)
         display.display(figure)
         plt.close(figure)
         return
@@ -242,6 +243,7 @@ def _controls(state: Segmentation, classes: list[str]) -> Any:
     accept = ipywidgets.Button(description="accept", button_style="primary")
     back = ipywidgets.Button(description="take back last accepted", layout=wide)
     shown, line = Picture(clickable=True), ipywidgets.HTML()
+    in_language(image, meaning, x, y, point, undo, defect, accept, back)
     for control in (image, meaning, x, y, defect):
         control.style.description_width = "initial"
 

@@ -12,6 +12,7 @@ import torch
 
 from hw3lib.classify import Attempt, run_attempt
 from hw3lib.core import files as paths
+from hw3lib.core.files import atomic_folder
 from hw3lib.core.saved import save_tensors
 from hw3lib.data import classification_images, load_table, repeated_splits
 from hw3lib.data.synthetic import PROFILES, make
@@ -58,6 +59,15 @@ def test_of_the_checkpoints_of_a_training_whose_outcome_is_kept(tmp_path, catego
     leave(checkpoint, "tmp").touch()
     run_attempt(attempt, images, splits, keep=kept, device="cpu")
     assert list(kept.iterdir()) == [outcome]
+
+
+def test_of_what_was_written_whole_in_a_folder_that_was_not_whole_yet(tmp_path, leave):
+    outer = leave(tmp_path / "detector", "tmp")
+    for folder in (outer, leave(outer, "tmp"), leave(outer, "old")):
+        folder.mkdir()
+    with atomic_folder(tmp_path / "detector") as folder:
+        (folder / "a.json").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["detector"]
 
 
 def test_tensors_that_cannot_be_written_raise_the_error_of_the_system(tmp_path):
