@@ -49,7 +49,7 @@ nb_merge_streams = True
 myst_heading_anchors = 4
 myst_url_schemes = {
     **dict.fromkeys(("http", "https", "mailto")),
-    "repository": REPOSITORY + "/blob/HEAD/{{path}}",
+    "repository": (f"{REPOSITORY}/blob/HEAD" if REPOSITORY else ROOT.as_uri()) + "/{{path}}",
     "site": "{{path}}",
 }
 

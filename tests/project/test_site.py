@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hw3lib.core.places import project_root
-from hw3lib.course.build import INSTALL, REPOSITORY, badges, convert
+from hw3lib.course import build
 
 ROOT = project_root()
 WITH_EXAMPLES = [path for path in sorted((ROOT / "hw3lib").rglob("*.py")) if ">>> " in path.read_text(encoding="utf-8")]
@@ -36,9 +36,9 @@ def test_pages_and_a_notebook_are_built_in_chinese_without_a_warning(tmp_path):
         html.unescape((site / page).read_text(encoding="utf-8"))
         for page in ("README.html", "notebooks/01_dataset_statistics.html", "docs/commands.html", "docs/glossary.html")
     )
-    assert 'href="../README.html' in start and f'{REPOSITORY}/blob/HEAD/Dockerfile"' in start
+    assert 'href="../README.html' in start and f'{(ROOT / "Dockerfile").as_uri()}"' in start
     assert "<h1>1. 資料集統計<" in notebook
-    assert "mybinder.org/v2/gh/" in notebook and "find_spec" not in notebook and "image/png" not in notebook
+    assert "mybinder.org" not in notebook and "image/png" not in notebook  # there is no address to lead to
     assert "本頁尚無中文版" in commands and "本頁尚無中文版" not in start + notebook + glossary
     assert "https://arxiv.org" in (site / "external_links.txt").read_text(encoding="utf-8")
 
@@ -56,18 +56,26 @@ def test_links_that_lead_nowhere_are_refused(tmp_path):
     assert all(name in done.stderr for name in ("no_page", "no_heading", "no_part"))
 
 
-def test_every_notebook_has_its_badges_and_first_installs_the_course_where_it_is_not(monkeypatch):
+def test_without_an_address_nothing_leads_there():
+    source = ROOT / "notebooks" / "sources" / "01_dataset_statistics.py"
+    assert build.badges(Path("a.ipynb")) == ""
+    assert all("find_spec" not in cell.source for cell in build.convert(source).cells)
+
+
+def test_with_an_address_notebooks_have_badges_and_first_install_the_course_where_it_is_not(monkeypatch):
+    monkeypatch.setattr(build, "REPOSITORY", "https://github.com/someone/hw3lib")
     called = []
     shell = type("Shell", (), {"run_line_magic": lambda self, *arguments: called.append(arguments)})
     for found in (None, ModuleSpec("hw3lib", None)):
         monkeypatch.setattr("importlib.util.find_spec", lambda name, found=found: found)
-        exec(INSTALL, {"get_ipython": shell})
-    assert called == [("pip", f"install --quiet git+{REPOSITORY}")]
+        exec(build.install_cell().source, {"get_ipython": shell})
+    assert called == [("pip", "install --quiet git+https://github.com/someone/hw3lib")]
     for source in sorted((ROOT / "notebooks" / "sources").glob("[0-9][0-9]_*.py")):
-        cells = [cell for cell in convert(source).cells if cell.cell_type == "code"]
-        assert cells[0].source == INSTALL
-        for readme in ("README.md", "README.zh-TW.md"):
-            assert badges(Path("notebooks", f"{source.stem}.ipynb")) in (ROOT / readme).read_text(encoding="utf-8")
+        cells = [cell for cell in build.convert(source).cells if cell.cell_type == "code"]
+        assert cells[0].source == build.install_cell().source and "find_spec" not in cells[1].source
+    made = build.badges(Path("notebooks", "01.ipynb"))
+    assert "mybinder.org/v2/gh/someone/hw3lib/HEAD?urlpath=lab/tree/notebooks/01.ipynb" in made
+    assert "colab.research.google.com/github/someone/hw3lib/blob/HEAD/notebooks/01.ipynb" in made
 
 
 def test_some_docstrings_have_examples():
