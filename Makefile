@@ -36,8 +36,8 @@ coverage: $(DEV) # which lines the tests do not reach, in build/coverage
 	$(PYTEST) loadfile --cov=hw3lib --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
 mutants: $(DEV) # which small changes of metrics and methods no test notices; ARGS="hw3lib.classify.*" of some alone
 	$(PIP) --group mutants && $(RUN) -m mutmut run --max-children $(JOBS) $(ARGS) && $(RUN) -m mutmut results
-docs: $(DEV) # the reference of all modules, in build/api
-	$(RUN) docs/reference.py
+docs: $(DEV) # the site: pages, notebooks and reference in each language, in build/site
+	$(RUN) docs/build.py
 bench: $(DEV) # the timings in benchmarks/
 	$(RUN) -m benchmarks $(ARGS)
 notebooks: $(DEV) # execute notebooks/sources into notebooks/

@@ -54,7 +54,8 @@ def table() -> str:
     for path, title, time, objectives, _ in rows():
         link = f"notebooks/{path.name}"
         shown = f"[![{title}](docs/thumbnails/{path.stem[:2]}.png)]({link})<br>[{path.stem}]({link})"
-        shown += f"<br>{badges(Path(link))}"
+        if openers := badges(Path(link)):
+            shown += f"<br>{openers}"
         lines.append(f"| {shown} | {'<br>'.join(objectives)} | {time.rstrip('.')} |")
     return "\n".join(lines) + "\n"
 

@@ -1,9 +1,9 @@
-"""Take the README's screenshots in headless Chromium: the app, the threshold explorer and the dataset browser.
+"""Take the pictures of what is clicked on, in headless Chromium: widgets and the app.
 
 python docs/screenshots.py [LIGHT_OR_DARK] [FOLDER]
 
-Needs Chromium (or CHROMIUM=its path) and playwright. A detector is fitted on the generated bottle, which is made if it
-is not there.
+Needs Chromium (or CHROMIUM=its path), playwright, and the weights of SAM (HW3_WEIGHTS). On the generated bottle,
+which is made if it is not there, a detector is fitted and two small networks are trained.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 from PIL import Image
 
+from hw3lib.annotate.prompts import interior_point
 from hw3lib.core import optional
-from hw3lib.data import defect_statistics, get, load_table
+from hw3lib.data import defect_statistics, get, load_table, read_mask
 from hw3lib.errors import Hw3Error
 from hw3lib.inspection import fit as detect
 from hw3lib.inspection.app.inspection import Inspector
@@ -36,26 +37,42 @@ if TYPE_CHECKING:
 
 CATEGORY = "synthetic/bottle"
 WIDTH, LARGEST = 1280, 200_000  # pixels, bytes
-CELLS = {
-    "dataset_browser": """
-from hw3lib.views import widgets
-from hw3lib.data import load_table
-
-table = load_table({root!r}, {category!r})
-widgets.browse(table)
-""",
-    "threshold_explorer": """
+SETUP = """
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
+from hw3lib import anomaly
+from hw3lib.annotate import masks
+from hw3lib.classify import Attempt, explain_attempt, run_attempt
+from hw3lib.data import ImageStack, classification_images, load_table, products, splittable, stratified_folds
 from hw3lib.views import widgets
-from hw3lib.data import ImageStack, load_table
-from hw3lib.anomaly import load
 
 table = load_table({root!r}, {category!r})
 test = table[table["split"] == "test"].reset_index(drop=True)
-detector = load({detector!r})
+images, splits, _ = splittable(classification_images(table, random_state=0), 3, 0.5, random_state=0)
+scratch = Attempt("from scratch", arch="simple_cnn", image_size=64, epochs=12, batch_size=16)
+transfer = replace(scratch, name="transfer", arch="tf_efficientnet_lite0", strategy="transfer", image_size=224)
+explorer = widgets.AttemptExplorer(seconds=0)
+"""
+CELLS = {  # a picture each, of what the cell shows in the end
+    "dataset_browser": "widgets.browse(table)",
+    "training": "explorer.show()",
+    "attempts": """
+results = [run_attempt(attempt, images, splits, callbacks=[explorer]) for attempt in (scratch, transfer)]
+widgets.explore_attempts(results)
+""",
+    "mistakes": "widgets.browse_mistakes(results, images)",
+    "relabelling": 'widgets.relabel(results[0], images, "relabelled.json")',
+    "grad_cams": """
+folds = stratified_folds(images["defect"].to_numpy(), products(images), random_state=0)
+widgets.browse_grad_cams([explain_attempt(transfer, images, folds)], images)
+""",
+    "threshold_explorer": """
+detector = anomaly.load({detector!r})
 scores, maps = detector.score(ImageStack.load(test, detector.image_size))
 widgets.explore_threshold(SimpleNamespace(scores=scores, maps=maps, detector=detector), test)
 """,
+    "segmenting": 'widgets.segment(partial(masks.propose, masks.Segmenter.load()), test, "clicks.json")',
 }
 
 
@@ -73,9 +90,7 @@ def main(theme: str = "light", out: str | None = None) -> None:
         try:
             app(browser, detector, Path(root), theme, folder / "app.png")
             with jupyter(Path(home), theme) as address:
-                for name, cell in CELLS.items():
-                    source = cell.format(root=str(root), category=CATEGORY, detector=str(detector))
-                    widget(browser, Path(home), address, name, source, folder / f"{name}.png")
+                widgets(browser, Path(home), address, {"root": str(root), "detector": str(detector)}, folder)
         finally:
             browser.close()
 
@@ -129,21 +144,40 @@ def jupyter(home: Path, theme: str) -> Iterator[Callable[[str], str]]:
         server.wait()
 
 
-def widget(browser: Browser, home: Path, address: Any, name: str, source: str, out: Path) -> None:
-    """The output of one cell."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip())])
+def widgets(browser: Browser, home: Path, address: Any, places: dict[str, str], folder: Path) -> None:
+    """The output of each cell of one notebook."""
+    sources = [source.strip().format(category=CATEGORY, **places) for source in (SETUP, *CELLS.values())]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, home / f"{name}.ipynb")
+    nbformat.write(notebook, home / "widgets.ipynb")
     page = browser.new_page(viewport={"width": WIDTH, "height": 1100})
-    page.goto(address(f"{name}.ipynb"))
+    page.goto(address("widgets.ipynb"))
     kernel = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
     page.wait_for_function(f"() => {kernel} === 'idle'", timeout=90_000)
     page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.locator("img.hw3-picture").wait_for(timeout=300_000)  # the first import of PyTorch takes long
-    page.wait_for_timeout(500)
-    save(page.locator(".jp-OutputArea-output", has=page.locator("img.hw3-picture")).first.screenshot(), out)
+    page.get_by_role("button", name="add point").wait_for(timeout=900_000)  # of the last widget
+    page.wait_for_function(f"() => {kernel} === 'idle'", timeout=90_000)
+    x, y = defect(places["root"])
+    for number, name in enumerate(CELLS, start=1):
+        cell = page.locator(".jp-CodeCell").nth(number)
+        cell.scroll_into_view_if_needed()
+        shown = cell.locator(".jp-Cell-outputArea")
+        if name == "segmenting":
+            box = shown.locator("img.hw3-picture").bounding_box()
+            page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+            page.wait_for_timeout(5000)
+        page.wait_for_timeout(500)
+        save(shown.screenshot(), folder / f"{name}.png")
     page.close()
+
+
+def defect(root: str) -> tuple[float, float]:
+    """Where to click on the first defective product: a point of its defect, as shares of width and height."""
+    table = load_table(root, CATEGORY)
+    mask = read_mask(table[table["is_defect"]].iloc[0]["mask"])
+    x, y = interior_point(mask)
+    return x / mask.shape[1], y / mask.shape[0]
 
 
 def save(content: bytes, out: Path) -> None:

@@ -217,7 +217,7 @@ class Calibrated(ABC):
         return self.decision_function(images) > threshold
 
     def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """Conformal p-values of scores ``(N,)`` against the good images, see :func:`.p_values`.
+        """Conformal p-values of scores ``(N,)`` against the good images, see :func:`.thresholds.p_values`.
 
         Raises:
             Hw3Error: there are no scores of good images, or this is not the detector that gave them.

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -83,7 +84,7 @@ def _contained(runtime: str, folder: Path, out: Path, inner: list[str], memory: 
         limits += ["--memory", str(memory + _ROOM), "--pids-limit", "500"]
         if "podman" in Path(runtime).name:
             limits += ["--userns", "keep-id", "--security-opt", "label=disable"]
-        elif hasattr(os, "getuid"):
+        elif sys.platform != "win32":
             limits += ["--user", f"{os.getuid()}:{os.getgid()}"]
         for path, name, mode in mounts:
             limits += ["--mount", f"type=bind,source={path.resolve()},target=/work/{name}{mode}"]

@@ -30,20 +30,19 @@ from hw3lib.runs.kernel import this_kernel
 
 from . import exercises
 
-# Where badges and the cell that installs look; GitHub gives nobody a name that begins with a hyphen.
-REPOSITORY = "https://github.com/-OWNER-/hw3lib"
-INSTALL = f"""\
-from importlib.util import find_spec
-
-if find_spec("hw3lib") is None:
-    get_ipython().run_line_magic("pip", "install --quiet git+{REPOSITORY}")"""
+REPOSITORY = ""  # its address on GitHub, once it has one: badges and the cell that installs the course lead there
 METADATA = ("kernelspec", "language_info", "hw3lib")
 TIMINGS = "timings"  # tag of a cell whose output shows how long something took, in numbers or in a picture
 _SECONDS = re.compile(r"\d+(\.\d+)?(?= ?(s|ms|seconds|minutes)\b)")
 
 
 def badges(path: Path) -> str:
-    """Markdown of the badges that open a notebook, whose path in the repository is given, in Binder and in Colab."""
+    """Markdown of the badges that open a notebook, whose path in the repository is given, in Binder and in Colab.
+
+    Empty without :data:`REPOSITORY`.
+    """
+    if not REPOSITORY:
+        return ""
     place = REPOSITORY.removeprefix("https://github.com/")
     binder = f"https://mybinder.org/v2/gh/{place}/HEAD?urlpath=lab/tree/{path.as_posix()}"
     colab = f"https://colab.research.google.com/github/{place}/blob/HEAD/{path.as_posix()}"
@@ -51,10 +50,19 @@ def badges(path: Path) -> str:
     return f"[![Binder]({images[0]})]({binder}) [![Colab]({images[1]})]({colab})"
 
 
+def install_cell() -> NotebookNode:
+    """A cell, folded away, that installs the course from :data:`REPOSITORY` where it is not, as in Colab."""
+    source = (
+        'from importlib.util import find_spec\n\nif find_spec("hw3lib") is None:\n'
+        f'    get_ipython().run_line_magic("pip", "install --quiet git+{REPOSITORY}")'
+    )
+    return new_code_cell(source, id="install", metadata={"jupyter": {"source_hidden": True}, "tags": ["install"]})
+
+
 def convert(source: Path) -> NotebookNode:
     """Notebook of a percent-format source, without outputs; cells are numbered in order.
 
-    Behind the title comes a cell, folded away, that installs the course where it is not, as in Colab.
+    Behind the title comes :func:`install_cell`, where there is an address to install from.
     """
     import jupytext  # of developers alone
 
@@ -67,8 +75,8 @@ def convert(source: Path) -> NotebookNode:
     first = next((cell for cell in notebook.cells if "setup" in cell["metadata"].get("tags", [])), None)
     if first:  # imports: not the first thing to see
         first["metadata"]["jupyter"] = {"source_hidden": True}
-    fold = {"jupyter": {"source_hidden": True}, "tags": ["install"]}
-    notebook.cells.insert(1, new_code_cell(INSTALL, id="install", metadata=fold))
+    if REPOSITORY:
+        notebook.cells.insert(1, install_cell())
     notebook.metadata = NotebookNode({k: v for k, v in notebook.metadata.items() if k in METADATA})
     notebook.nbformat_minor = 5
     return notebook

@@ -160,17 +160,19 @@ stopped = first.loc[first["anomalous"], "file"]
 truth = photographs.set_index("file")
 for file in dict.fromkeys([*stopped, *queue[: shift // 3]]):
     defect = truth.loc[file, "defect"]
-    store.answer(file, "good" if defect == "good" else "defect", "" if defect == "good" else defect)
+    name = "" if defect in ("good", line.unseen) else defect  # nobody has a name for what is new
+    store.answer(file, "good" if defect == "good" else "defect", name)
 given = pd.Series([answer.answer for answer in store.answers().values()]).value_counts()
 say(f"{given.sum()} of {shift} answered: {given.to_dict()}")
 
 # %% [markdown]
 # ## Learn on
 #
-# Photographs that were confirmed to be good join the memory and the threshold's scores, without a new fit. But who says
-# that this is better? Three in ten answers teach nothing, ever: they compare the version before with the one after, and
-# a version that is worse beyond chance (McNemar's exact test) is not taken. On the line of a real category the same
-# products come along again, so that what it gains there is more than on new ones.
+# Photographs that were confirmed to be good join the memory and the threshold's scores, without a new fit, and defects
+# that were named join the types. But who says that this is better? Three in ten answers teach nothing, ever: they
+# compare the version before with the one after, and a version that is worse beyond chance (McNemar's exact test) is not
+# taken. On the line of a real category the same products come along again, so that what it gains there is more than on
+# new ones.
 
 # %%
 said: list[str] = []

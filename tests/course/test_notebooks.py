@@ -99,7 +99,7 @@ def test_title_objectives_checkpoint_exercises_and_summary(source):
 
 def statements(source):
     """A syntax tree of each code cell of a source, and its lines that are code."""
-    for cell in code(convert(source)):
+    for cell in code(convert(source))[1:]:  # the first installs the course where it is not
         lines = [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
         yield ast.parse(cell.source), lines
 

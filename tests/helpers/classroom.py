@@ -134,7 +134,7 @@ def main(number: str, place: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     kinds = [list(KINDS)[k % len(KINDS)] for k in range(int(number))]
     root = Path(get("synthetic/bottle", folder / "course", progress=False))
-    rows = table(folder, kinds, timeout=20, memory=1_500_000_000, root=root)
+    rows = table(folder, kinds, timeout=10, memory=1_500_000_000, root=root)
     print(format_table([("student", "kind", "expected", "found"), *rows]))
     times = psutil.Process().cpu_times()
     wrong = sum(wanted != found for *_, wanted, found in rows)

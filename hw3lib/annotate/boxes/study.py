@@ -92,9 +92,10 @@ class BoxStudy:
         }
 
     def curve(self, sizes: Sequence[int]) -> pd.DataFrame:
-        """mAP50 of the best model over the number of training images of the first split, see :func:`.learning_curve`.
+        """mAP50 of the best model over the number of training images of the first split.
 
-        Sizes that are not below the split's training images are left out; these join without being computed again.
+        Sizes that are not below the split's training images are left out; these join without being computed again. See
+        :func:`.comparison.learning_curve`.
         """
         if not self.fitted:
             return pd.DataFrame(columns=["model", "split", "images", "map50"])

@@ -91,7 +91,7 @@ def update(
 
     Args:
         inspector: the folder.
-        store: of the answers, see :class:`.Store`; None: the one beside the inspector.
+        store: of the answers, see :class:`.answers.Store`; None: the one beside the inspector.
         held_out: share of the answers that judges, above 0 and below 1.
         progress: show bars.
         echo: receives messages.
