@@ -29,8 +29,9 @@ import pandas as pd
 import psutil
 from nbformat import NotebookNode
 
-from hw3lib.core.files import SPREADSHEET, atomic_path, expanded, is_no_regular_file
+from hw3lib.core.files import SPREADSHEET, atomic_path, expanded, is_no_regular_file, write_json
 from hw3lib.core.listing import list_files
+from hw3lib.core.places import OWN
 from hw3lib.core.text import listed, plural
 from hw3lib.core.translation import ENGLISH, VARIABLE, languages
 from hw3lib.data.fetch.sources import get
@@ -125,7 +126,10 @@ class Sets:
         if not self.differ or self.course is None:
             return self.root
         seed = self.course.seed(self.known(owner))
-        return get("synthetic/bottle", self.folder / str(seed), profile="quick", seed=seed, progress=False).resolve()
+        place = self.folder / str(seed)
+        if not (place / OWN).is_file():  # what a notebook draws there is the student's, too
+            write_json(place / OWN, {"student": owner, "term": self.course.term, "seed": seed})
+        return get("synthetic/bottle", place, profile="quick", progress=False).resolve()
 
     def known(self, owner: str) -> students.Student:
         """A student, who is one of those that others can have copied from now on."""

@@ -18,6 +18,7 @@ from hw3lib.cli.main import main
 from hw3lib.core.places import OWN, project_root
 from hw3lib.course import build, exercises, export, grading, students
 from hw3lib.data import get, synthetic
+from hw3lib.data.fetch.sources import own_seed
 from hw3lib.errors import Hw3Error
 from tests.helpers import classroom
 from tests.helpers.categories import write_category
@@ -205,11 +206,11 @@ defects = defect_statistics(course)
 """
 
 
-def bottle(category, root, *, seed=0, **_):
+def bottle(category, root, **_):
     """In the place of the generated one, which takes long: masks of 256 pixels whose sizes the seed decides."""
     if not (root / category).exists():
         counts = {"train/good": 1, "test/good": 1, "test/contamination": 2, "test/broken_large": 2}
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(own_seed(root))
         for path in write_category(root / category, counts, (256, 256)).glob("ground_truth/*/*.png"):
             Image.fromarray((np.arange(256 * 256) < rng.integers(1000, 60_000)).reshape(256, 256)).save(path)
     return root
@@ -237,6 +238,8 @@ def small(tmp_path, monkeypatch):
 def test_a_class_is_graded_each_on_their_own_images(small, tmp_path):
     found = classroom.table(tmp_path, list(classroom.KINDS), timeout=6, memory=1_500_000_000, root=small)
     assert [one[3] for one in found] == [one[2] for one in found]
+    drawn = list((tmp_path / "graded" / grading.DRAWN).iterdir())
+    assert len(drawn) == len(found) and all(own_seed(place) == int(place.name) for place in drawn)
     seen = {row[0].split("/")[0]: row for row in rows(tmp_path / "graded" / "grades.csv")[1:]}
     assert "copied: B001" in seen["B002"]
     book = {row[0]: row for row in rows(tmp_path / "graded" / "gradebook.csv")}
