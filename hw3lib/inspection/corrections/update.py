@@ -274,7 +274,7 @@ def _types(before: DefectTypes | None, after: DefectTypes, judges: list[Answer])
             found = types.type_of(image)
             said = max(found.probabilities, key=found.probabilities.__getitem__)
             wrong[version, at] = bool(found.names) if answer.type not in types.classes else said != answer.type
-    return [("defect with a type", "wrong types", wrong[0], wrong[1])]
+    return [("labelled defect", "wrong types", wrong[0], wrong[1])]
 
 
 def _judge(cases: list[Case], place: str | Path, echo: Echo) -> None:
