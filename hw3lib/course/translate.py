@@ -211,7 +211,8 @@ def commands() -> list[str]:
 def app() -> list[str]:
     """Texts of the app's pages, and what it says of a photograph or refuses."""
     folder = PACKAGE / "inspection" / "app"
-    marked = [text for path in sorted(folder.glob("*.html")) for text in MARKED.findall(path.read_text("utf-8"))]
+    pages = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.html"))]
+    marked = [text for page in pages for text in MARKED.findall(page)]
     said = [text for name in ("inspection", "server", "pages") for text in _said(_tree(folder / f"{name}.py"))]
     return list(dict.fromkeys([*marked, *_pieces(said)]))
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
 
-from hw3lib.classify.guided import kernel
 from hw3lib.classify.guided.kernel import KernelClassifier
 from hw3lib.errors import Hw3Error
 
@@ -119,13 +119,13 @@ def test_a_class_of_one_image_and_a_single_class_are_refused(labels, found):
 def test_inner_splits_keep_products_together(monkeypatch):
     seen, (train, y) = [], blobs(12, apart=1)
     groups = np.arange(36) // 3
-    search = kernel.GridSearchCV
+    search = GridSearchCV
 
     def watched(*arguments, cv, **settings):
         seen.extend(cv)
         return search(*arguments, cv=cv, **settings)
 
-    monkeypatch.setattr(kernel, "GridSearchCV", watched)
+    monkeypatch.setattr("sklearn.model_selection.GridSearchCV", watched)  # which is imported where it is used
     KernelClassifier(3).fit(train, y, groups)
     assert len(seen) == 3 * 2 * 4  # machines, repetitions, and folds: each class has four products
     for inner, tested in seen[:8]:
