@@ -11,6 +11,7 @@ import numpy as np
 from hw3lib.core.seeds import spawned
 from hw3lib.errors import Hw3Error
 
+_LEAST = 1e-4  # eigenvalue: between photographs that are the same the optimiser may step to and fro for ever
 PENALTIES = (1.0, 3.0, 10.0)  # scikit-learn's default of C and two weaker regularisations
 
 
@@ -37,6 +38,16 @@ class PartsKernel:
         return self._mean(
             [_squared_distances((p - m) / s, t) for p, (m, s), t in zip(parts, self.scales, self.train, strict=True)]
         )
+
+    def explicit(self) -> tuple[np.ndarray, np.ndarray]:
+        """Features on which a linear machine is the kernel machine, so that calibration can split them.
+
+        Returns:
+            What takes any images' kernel to their features, and those of the images it was made of, ``(n, n)`` each.
+        """
+        values, vectors = np.linalg.eigh(self.own)
+        roots = np.sqrt(values.clip(_LEAST))
+        return vectors / roots, vectors * roots
 
     def parts(self) -> list[np.ndarray]:
         """The features that it was made of."""
@@ -120,11 +131,7 @@ class KernelClassifier:
                 "train on a larger part or add images"
             )
         self.kernel = PartsKernel(parts)
-        # The kernel as explicit features: a linear machine on these is the kernel machine, and calibration can split.
-        values, vectors = np.linalg.eigh(self.kernel.own)
-        kept = values > 1e-6 * values[-1]
-        project = vectors[:, kept] / np.sqrt(values[kept])
-        x = self.kernel.own @ project
+        project, x = self.kernel.explicit()
 
         def machine(rows: np.ndarray, labels: np.ndarray) -> _Machine:
             own = None if groups is None else groups[rows]
