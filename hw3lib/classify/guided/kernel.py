@@ -23,15 +23,18 @@ class PartsKernel:
 
     Args:
         parts: features, float ``(n, features)`` each.
+        rows: positions of ``m`` images, whose distances to all decide and of which alone :attr:`own` is; None: all.
     """
 
-    def __init__(self, parts: list[np.ndarray]):
+    def __init__(self, parts: list[np.ndarray], rows: np.ndarray | None = None):
         self.scales = [(p.mean(0), p.std(0) + 1e-6) for p in parts]
         self.train = [(p - m) / s for p, (m, s) in zip(parts, self.scales, strict=True)]
-        squares = [_squared_distances(p, p) for p in self.train]
-        pairs = np.triu(np.ones((len(parts[0]),) * 2, bool), 1)
+        every = np.arange(len(parts[0]))
+        rows = every if rows is None else rows
+        squares = [_squared_distances(p[rows], p) for p in self.train]
+        pairs = rows[:, None] != every
         self.widths = [max(float(np.median(d[pairs])), 1e-9) for d in squares]
-        self.own = self._mean(squares)  # between two of them, (n, n)
+        self.own = self._mean(squares)  # between two of them, (m, n)
 
     def __call__(self, parts: list[np.ndarray]) -> np.ndarray:
         """Of ``m`` images described alike, ``(m, n)``."""
