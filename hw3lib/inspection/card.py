@@ -38,7 +38,8 @@ def card(
     Args:
         place: folder of an inspector or a detector.
         out: the HTML file; the PDF lies beside it.
-        on: a category whose test images, which the detector has not seen, are inspected for what is measured.
+        on: a category whose test images are inspected for what is measured; good ones that it learned from since do not
+            count.
         echo: receives messages.
 
     Raises:
@@ -116,6 +117,10 @@ def _measured(inspector: Inspector, found: Sequence[Found], on: str | Path | Non
                 rows,
             )
         )
+        if left := len(found) - len(labelled):
+            blocks.append(
+                text(f"{counted(left, 'good test photograph')} that it learned from since judge nothing here.")
+            )
         blocks += [text(said) for said in (_smallest(labelled), _implausible(labelled)) if said]
         if good := [each for each in labelled if not _bad(each)][:_MOST]:
             blocks.append(_light(inspector, good))

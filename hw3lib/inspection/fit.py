@@ -31,7 +31,7 @@ from hw3lib.data.regions.masks import read_mask
 from hw3lib.data.stack import ImageStack
 from hw3lib.errors import Hw3Error
 
-from .inspector import TYPES, learn_types
+from .inspector import TYPES, digests, keep_learned, labelled, learn_types
 from .photographs import find_photographs, good_photographs, say_sizes, with_groups
 from .plausibility import Plausible
 
@@ -159,7 +159,7 @@ def fit(  # noqa: PLR0913, settings by keyword
         echo(_more_images(threshold, false_alarm_rate, share, bank))
     curve = None if bad is None else _known_defects(model, bad, costs, recursive, echo)
     model.device = "auto"  # where it was fitted; it may be used elsewhere
-    learned_types = _types(folder, types, reading, model.seed, progress, echo)
+    learned_types, labels = _types(folder, types, reading, model.seed, progress, echo)
     with atomic_folder(out, replace=force) as made:
         model.save(made)
         Plausible.of(sizes, images).save(made)
@@ -167,6 +167,7 @@ def fit(  # noqa: PLR0913, settings by keyword
             _write_curve(curve, model.threshold_, made)
         if learned_types is not None:
             learned_types.save(made / TYPES)
+        keep_learned(made, digests([*files, *labels]))
     echo(f"detector: {out} ({human_bytes(sum(f.stat().st_size for f in Path(out).rglob('*') if f.is_file()))})")
     return model
 
@@ -212,25 +213,26 @@ def region_of_interest(roi: str, sizes: Sequence[tuple[int, int]]) -> Polygons:
 
 def _types(
     folder: str | Path, place: str | Path | bool, reading: Reading, seed: int, progress: bool, echo: Echo
-) -> DefectTypes | None:
-    """The types of defects that were asked for, and what can be expected of them."""
+) -> tuple[DefectTypes | None, list[str]]:
+    """The types of defects that were asked for, the photographs that taught them, and what can be expected of them."""
     if place is False:
-        return None
+        return None, []
     if place is True and not is_category(expanded(folder)):
         echo("no labelled defects, so no type of a defect will be named; --types FOLDER learns from a category's")
-        return None
+        return None, []
+    where = expanded(folder if place is True else str(place))
     try:
-        types = learn_types(expanded(folder if place is True else str(place)), reading, seed, progress, echo)
+        types = learn_types(where, reading, seed, progress, echo)
     except Hw3Error as error:
         if place is not True:
             raise
         echo(f"no type of a defect will be named: {error}")
-        return None
+        return None, []
     right, of = types.right
     shares = listed([f"{name.replace('_', ' ')} {share.percent()}" for name, share in types.recall().items()])
     echo(f"types of defects: {right} of {of} recognised in cross-validation ({shares})")
     echo(types.promise())
-    return types
+    return types, labelled(where, types)
 
 
 def export(

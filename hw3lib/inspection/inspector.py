@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from hw3lib.anomaly.onnx.detector import OnnxDetector
 from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import Threshold
 from hw3lib.classify.guided.exported import LOOK, OnnxTypes
+from hw3lib.core.files import expanded, file_digest, read_json, write_json
 from hw3lib.core.places import project_root
 from hw3lib.core.provenance import code_version, versions
 from hw3lib.data.overlooked import overlooked
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from hw3lib.classify.guided.recognition import Recognition, TypeOf
     from hw3lib.classify.guided.types import DefectTypes
 
+LEARNED = "learned.json"
 TYPES, DETECTOR = "types", "detector.onnx"  # in the folder of an inspector, the latter of one that was exported
 GOOD, ANOMALOUS, IMPLAUSIBLE = VERDICTS = ("good", "anomalous", "implausible")
 
@@ -103,6 +106,7 @@ class Inspector:
         has_limit = self.model.has_maps and len(self.model.good_peaks_) > 0
         self.colours = (self.model.colours(self.chosen), self.model.map_limit(self.chosen)) if has_limit else None
         self.known = Plausible.load(self.place)
+        self._learned = learned(self.place)
         self.types: Recognition | None = None
         if isinstance(types, str | Path):
             self.types = kept_types(types, self.model.reading_, progress, echo)
@@ -116,6 +120,8 @@ class Inspector:
             batch: of :func:`.read_batches`.
             read: gives a photograph's pixels, uint8 ``(H, W, 3)``; by default its file is read again.
             regions: find them.
+
+        A good photograph that was learned from, as after an update, comes back without its label: it judges no more.
         """
         broken = {at: Found(batch.photographs[at], broken=why) for at, why in batch.broken.items()}
         scores, maps = (np.zeros(0), None) if batch.images is None else self.model.score(batch.images)
@@ -128,7 +134,7 @@ class Inspector:
                 yield broken[at]
                 continue
             width, height = batch.sizes[row]
-            found = Found(photograph, (height, width), float(scores[row]), float(chances[row]))
+            found = Found(self._to_judge(photograph), (height, width), float(scores[row]), float(chances[row]))
             found.anomaly_map, found.warning = None if maps is None else maps[row], batch.warnings[row]
             assert batch.images is not None
             self._judge(found, picture(batch.images, row))
@@ -136,6 +142,13 @@ class Inspector:
                 self._explain(found, read or self._read, regions)
             row += 1
             yield found
+
+    def _to_judge(self, photograph: Photograph) -> Photograph:
+        """A photograph, without its label if it is a good one that was learned from."""
+        label = photograph.label
+        if label is None or label.is_defect or not self._learned or file_digest(photograph.path) not in self._learned:
+            return photograph
+        return photograph._replace(label=None)
 
     def _judge(self, found: Found, image: np.ndarray) -> None:
         found.above = found.score > self.threshold
@@ -224,6 +237,28 @@ def learn_types(
         )
     except Hw3Error as error:
         raise Hw3Error(f"--types {place}: {str(error).removeprefix(f'{place}: ')}") from None
+
+
+def labelled(place: str | Path, types: DefectTypes) -> list[str]:
+    """The photographs of a category that taught these types."""
+    table = load_folder(expanded(place), find_range=False)
+    return table.loc[table["is_defect"] & table["defect"].isin(types.classes), "image"].tolist()
+
+
+def digests(files: Iterable[str]) -> set[str]:
+    """Of the bytes of files, see :func:`.file_digest`."""
+    with ThreadPoolExecutor() as pool:
+        return set(pool.map(file_digest, files))
+
+
+def keep_learned(folder: Path, photographs: Iterable[str]) -> None:
+    """Write down which photographs an inspector has learned from, by :func:`.file_digest`: they judge no version."""
+    write_json(folder / LEARNED, {"photographs": sorted(photographs)})
+
+
+def learned(folder: Path) -> set[str]:
+    """Digests of the photographs that an inspector has learned from, see :func:`.file_digest`."""
+    return set(read_json(folder / LEARNED).get("photographs", ()))
 
 
 def kept_types(place: str | Path, reading: Reading, progress: bool = False, echo: Echo = print) -> DefectTypes:

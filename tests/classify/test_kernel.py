@@ -1,10 +1,14 @@
 """hw3lib.classify.guided.kernel: what the classifier owes its training images, and that every part has its say."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
 
-from hw3lib.classify.guided.kernel import KernelClassifier
+from hw3lib.classify.guided.kernel import KernelClassifier, PartsKernel
 from hw3lib.errors import Hw3Error
 
 
@@ -72,6 +76,20 @@ def test_an_image_gets_the_same_probabilities_alone_and_beside_others():
     assert alone == pytest.approx(together, abs=1e-9)
     assert model.predict_proba([1e3 * part for part in test]).sum(1) == pytest.approx(1)
     assert np.array_equal(model.predict_proba(test), together)
+
+
+def test_photographs_that_are_there_twice_lie_apart_and_the_machine_comes_to_an_end():
+    train, y = blobs(12, classes=2, apart=1.5, seed=48)
+    rng = np.random.default_rng(48)  # the last digits of float32; among these copies the optimiser never ended
+    copies = [np.concatenate([p, p * (1 + 1e-6 * rng.normal(size=p.shape))]).astype(np.float32) for p in train]
+    kernel = PartsKernel(copies)
+    project, x = kernel.explicit()
+    assert x @ x.T == pytest.approx(kernel.own, abs=1e-4)
+    assert ((x[:24] - x[24:]) ** 2).sum(1).min() > 1e-4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        machine = SVC(kernel="linear", C=10, max_iter=10_000).fit(x, np.tile(y, 2))
+    assert kernel(copies) @ project @ machine.coef_[0] == pytest.approx(x @ machine.coef_[0], abs=1e-2)
 
 
 @pytest.mark.parametrize(

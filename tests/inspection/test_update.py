@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -20,8 +21,10 @@ from hw3lib.anomaly.registry import load
 from hw3lib.classify.guided.types import DefectTypes
 from hw3lib.cli.main import main
 from hw3lib.errors import Hw3Error
+from hw3lib.inspection.card import card
 from hw3lib.inspection.corrections.answers import Store, default_store
 from hw3lib.inspection.corrections.update import Verdicts, rollback, update, versions
+from hw3lib.inspection.score import score
 from tests.helpers.plates import COLOURS, part, small_types
 from tests.helpers.shots import plate
 
@@ -202,6 +205,31 @@ def test_labelled_defects_join_the_types_and_a_new_type_takes_two(home, tmp_path
     assert DefectTypes.load(place / "types").classes == ["chalk", "hole", "ink", "rust"]
     assert rollback(place) == 2 and DefectTypes.load(place / "types").counts == [3, 3, 7]
     assert rollback(place) == 1 and DefectTypes.load(place / "types").classes == ["ink", "rust"]
+
+
+def test_what_was_fitted_on_teaches_and_judges_no_more(home, tmp_path):
+    place = Path(shutil.copytree(home / "inspector", tmp_path / "inspector"))
+    store = Store(default_store(place))
+    for name in ("good", "rust", "ink"):
+        for file in (home / "plates").glob(f"*/{name}/*.png"):
+            store.answer(str(file), "good" if name == "good" else "defect", "" if name == "good" else name)
+    said = []
+    assert update(place, held_out=1e-6, echo=said.append) == 2
+    assert any(
+        "2 good photographs joined the 19 before" in line for line in said
+    )  # of the test set; nothing else is new
+    assert DefectTypes.load(place / "types").counts == [3, 3]
+
+
+def test_good_test_photographs_that_joined_judge_no_more(home, tmp_path):
+    place = Path(shutil.copytree(home / "inspector", tmp_path / "inspector"))
+    store, said = Store(default_store(place)), []
+    store.answer(str(home / "plates/test/good/0.png"), "good")
+    update(place, held_out=1e-6, echo=lambda _: None)
+    found = score(place, [home / "plates"], "-", stdout=io.StringIO(), echo=said.append)
+    assert found.images == 8 and "on 1 good and 6 defective images" in found.evaluated[0]
+    page = card(place, tmp_path / "card.html", home / "plates", echo=said.append)[0].read_text(encoding="utf-8")
+    assert "1 good test photograph that it learned from since judge" in page
 
 
 def test_types_that_are_worse_on_what_is_held_out_are_refused(home, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 from hw3lib.core.seeds import spawned
 from hw3lib.errors import Hw3Error
 
+_LEAST = 1e-4  # eigenvalue: between photographs that are the same the optimiser may step to and fro for ever
 PENALTIES = (1.0, 3.0, 10.0)  # scikit-learn's default of C and two weaker regularisations
 
 
@@ -22,21 +23,34 @@ class PartsKernel:
 
     Args:
         parts: features, float ``(n, features)`` each.
+        rows: positions of ``m`` images, whose distances to all decide and of which alone :attr:`own` is; None: all.
     """
 
-    def __init__(self, parts: list[np.ndarray]):
+    def __init__(self, parts: list[np.ndarray], rows: np.ndarray | None = None):
         self.scales = [(p.mean(0), p.std(0) + 1e-6) for p in parts]
         self.train = [(p - m) / s for p, (m, s) in zip(parts, self.scales, strict=True)]
-        squares = [_squared_distances(p, p) for p in self.train]
-        pairs = np.triu(np.ones((len(parts[0]),) * 2, bool), 1)
+        every = np.arange(len(parts[0]))
+        rows = every if rows is None else rows
+        squares = [_squared_distances(p[rows], p) for p in self.train]
+        pairs = rows[:, None] != every
         self.widths = [max(float(np.median(d[pairs])), 1e-9) for d in squares]
-        self.own = self._mean(squares)  # between two of them, (n, n)
+        self.own = self._mean(squares)  # between two of them, (m, n)
 
     def __call__(self, parts: list[np.ndarray]) -> np.ndarray:
         """Of ``m`` images described alike, ``(m, n)``."""
         return self._mean(
             [_squared_distances((p - m) / s, t) for p, (m, s), t in zip(parts, self.scales, self.train, strict=True)]
         )
+
+    def explicit(self) -> tuple[np.ndarray, np.ndarray]:
+        """Features on which a linear machine is the kernel machine, so that calibration can split them.
+
+        Returns:
+            What takes any images' kernel to their features, and those of the images it was made of, ``(n, n)`` each.
+        """
+        values, vectors = np.linalg.eigh(self.own)
+        roots = np.sqrt(values.clip(_LEAST))
+        return vectors / roots, vectors * roots
 
     def parts(self) -> list[np.ndarray]:
         """The features that it was made of."""
@@ -120,11 +134,7 @@ class KernelClassifier:
                 "train on a larger part or add images"
             )
         self.kernel = PartsKernel(parts)
-        # The kernel as explicit features: a linear machine on these is the kernel machine, and calibration can split.
-        values, vectors = np.linalg.eigh(self.kernel.own)
-        kept = values > 1e-6 * values[-1]
-        project = vectors[:, kept] / np.sqrt(values[kept])
-        x = self.kernel.own @ project
+        project, x = self.kernel.explicit()
 
         def machine(rows: np.ndarray, labels: np.ndarray) -> _Machine:
             own = None if groups is None else groups[rows]

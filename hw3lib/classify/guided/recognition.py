@@ -90,13 +90,12 @@ class Recognition(ABC):
         chances = np.ones(1) if self._model is None else self._model.predict_proba(parts)[0]
         rows = self._compared()
         # Described beside each other, the new one among them: so that none of them is more at home than another.
-        n = len(self.labels)
+        n, last = len(self.labels), len(rows)
         at = (np.arange(0, len(self._kernel.own), n)[:, None] + rows).ravel()  # their views
-        together = PartsKernel(
-            [np.concatenate([p[at], f]) for p, f in zip(self._kernel.parts(), parts, strict=True)]
-        ).own
-        new = together[-1, :-1].reshape(-1, len(rows)).max(0)
-        own = alike(together[:-1, :-1], len(rows))
+        all_parts = [np.concatenate([p[at], f]) for p, f in zip(self._kernel.parts(), parts, strict=True)]
+        together = PartsKernel(all_parts, np.append(np.arange(last), len(at))).own  # of none that was moved
+        new = together[-1, :-1].reshape(-1, last).max(0)
+        own = alike(together[:-1, :-1], last)
         found = p_values(own, self.labels[rows], self.groups[rows], new)
         held = [int(i) for i in np.argsort(-chances, kind="stable") if self._held(found)[i]]
         named = dict(zip(self.classes, chances.tolist(), strict=True))

@@ -24,7 +24,7 @@ from hw3lib.anomaly.registry import load_detector
 from hw3lib.anomaly.thresholds import silence_few_good_images
 from hw3lib.classify.guided.types import SAVED as TYPES_SAVED
 from hw3lib.classify.guided.types import DefectTypes
-from hw3lib.core.files import atomic_folder, expanded, file_digest, read_json, sweep_leftovers, write_json
+from hw3lib.core.files import atomic_folder, expanded, file_digest, sweep_leftovers
 from hw3lib.core.locks import InUse, held
 from hw3lib.core.text import counted, listed
 from hw3lib.data.pixels.images import read_image
@@ -33,11 +33,10 @@ from hw3lib.data.stack import ImageStack
 from hw3lib.data.table import read_header
 from hw3lib.errors import Hw3Error
 
-from ..inspector import TYPES, load_types, threshold_of
+from ..inspector import LEARNED, TYPES, keep_learned, learned, load_types, threshold_of
 from ..photographs import Photograph, read_batches
 from .answers import Answer, Store, default_store
 
-LEARNED = "learned.json"  # digests of the photographs that have joined
 _OUTDATED = "misses.*"  # of the threshold before
 _LEVEL = 0.05  # chance of refusing a version that is no worse
 
@@ -105,21 +104,21 @@ def update(
     path = expanded(inspector)
     answers = Store(default_store(path) if store is None else store, new=False).answers()
     with _alone(path):
-        learned = set(read_json(path / LEARNED).get("photographs", ()))
+        taught = learned(path)
         old, new = load_detector(path), load_detector(path)
         if old.changed_:
             raise Hw3Error(f"{inspector}: {old.changed_}")
         threshold_of(old, inspector)
         known = _usable(answers, echo)
-        judges = [a for a in known if int(a.digest[:8], 16) < held_out * 2**32 and a.digest not in learned]
-        fresh = [a for a in known if a not in judges and a.digest not in learned]
+        judges = [a for a in known if int(a.digest[:8], 16) < held_out * 2**32 and a.digest not in taught]
+        fresh = [a for a in known if a not in judges and a.digest not in taught]
         before = load_types(path / TYPES) if (path / TYPES).is_dir() else None
         assert before is None or isinstance(before, DefectTypes)  # an exported one has no detector's folder
         good, named = [a for a in fresh if a.answer == "good"], _typed(fresh, before)
         if not good and not named:
             raise Hw3Error(
                 f"{inspector}: no good photograph with an answer is new to it, and no defect with a type that it knows "
-                f"or that is named twice ({counted(len(judges), 'answer')} held out to judge, {len(learned)} learned "
+                f"or that is named twice ({counted(len(judges), 'answer')} held out to judge, {len(taught)} learned "
                 "from); answer more with `hw3 inspect review`"
             )
         (images, good), (_, named) = _read(good, old, echo), _read(named, old, echo)
@@ -136,8 +135,9 @@ def update(
         if after is not None and named:
             cases += _types(before, after, judges)
         _judge(cases, inspector, echo)
-        taught = {a.digest for a in [*good, *named]}
-        made = _keep(path, new if good else None, after if named else None, learned | taught)
+        made = _keep(
+            path, new if good else None, after if named else None, taught | {a.digest for a in [*good, *named]}
+        )
         echo(f"version {made} is in use; `hw3 inspect rollback {inspector}` takes the one before")
         return made
 
@@ -326,7 +326,7 @@ def _in_use(path: Path) -> int | None:
     return same[-1] if same else None
 
 
-def _keep(path: Path, new: Detector | None, types: DefectTypes | None, learned: set[str]) -> int:
+def _keep(path: Path, new: Detector | None, types: DefectTypes | None, taught: set[str]) -> int:
     """Write a version beside those that there are, and put it in use; gives its number. None: as it is."""
     last = max(versions(path), default=0)
     if _in_use(path) is None:
@@ -343,6 +343,6 @@ def _keep(path: Path, new: Detector | None, types: DefectTypes | None, learned: 
             (temporary / "new").rmdir()
         if types is not None:
             types.save(temporary / TYPES)
-        write_json(temporary / LEARNED, {"photographs": sorted(learned)})
+        keep_learned(temporary, taught)
     _use(path, number)
     return number
