@@ -21,6 +21,7 @@ from hw3lib.core.files import atomic_path
 from hw3lib.core.places import project_root
 from hw3lib.core.text import plural
 from hw3lib.core.translation import COMMANDS, MARKED, MESSAGES, PAGES, SHOWN, catalogue_path, languages, pieces
+from hw3lib.imbalance import METHODS
 from hw3lib.report.names import NAMES
 from hw3lib.report.runs import CATALOGUE
 from hw3lib.views.tables import HEADS
@@ -193,6 +194,8 @@ def shown(notebooks: Iterable[NotebookNode]) -> list[str]:
         found += [*_said(_tree(path), errors=False), *_labels(_tree(path)), *_counted(_tree(path))]
     for path in (PACKAGE / name for name in PRINTED):
         found += [*_said(_tree(path), errors=False), *_counted(_tree(path))]
+    for method in METHODS.values():  # in a table; what is published is named as it is
+        found += [text for text in (method.differs, method.paper) if text and not re.search(r"\d{4}, ", text)]
     return list(dict.fromkeys([*_pieces(found), *_JOINED, *HEADS]))
 
 
