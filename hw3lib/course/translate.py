@@ -60,7 +60,7 @@ _JOINED = (  # what joins others, and single words in sentences and tables
     *("{0} needs {1}", "True", "False", "held", "refuted", "equivalent", "helps", "hurts", "nothing", "Anomalous"),
     *("head", "medium", "tail", "head {0}", "medium {0}", "tail {0}", "method", "all", "keep", "unsure", "train"),
     *("test", "images", "class", "attempt", "hits", "misses", "wrong", "baseline", "as photographed", "as it is"),
-    *("turned {0}", "mirrored"),
+    *("turned {0}", "mirrored", "SAM is left out, as said above", "{0} (interval not estimable)"),
 )
 _CALLS = {"nothing", "set_title", "set_ylabel", "set_xlabel", "text", "annotate", "legend", "zip", "_unit_axes"}
 
