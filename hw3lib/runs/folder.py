@@ -53,7 +53,8 @@ def told(table: pd.DataFrame) -> pd.DataFrame:
 
 def tell_tables() -> None:
     """Let the notebook that this runs in, if any, display tables as :func:`told` where it is not in English."""
-    if (shell := get_ipython()) is None or here() == ENGLISH:
+    shell = get_ipython()
+    if shell is None or shell.display_formatter is None or here() == ENGLISH:
         return
     formatters = shell.display_formatter.formatters
     formatters["text/html"].for_type(pd.DataFrame, lambda table: told(table)._repr_html_())
