@@ -14,6 +14,7 @@ import pandas as pd
 from hw3lib.anomaly.detector import Detector
 from hw3lib.core import optional
 from hw3lib.core.text import counted, short_paths
+from hw3lib.core.translation import say
 from hw3lib.data.parts import parts_of
 from hw3lib.data.regions.annotations import annotations_path
 from hw3lib.data.splits import classification_images
@@ -60,7 +61,7 @@ class Measurement:
     table: pd.DataFrame
     seed: int = 0
     min_area: int = 1
-    echo: Callable[[str], object] = print
+    echo: Callable[[str], object] = say
     end: Callable[[str], NoReturn] = _refuse
     defective: pd.DataFrame = field(init=False)
     origin: str = field(init=False)
@@ -175,7 +176,8 @@ class Measurement:
         boxes = read_instances(images, min_area=self.min_area)
         images, boxes, splits, without = available.detectable(images, boxes, n_splits, test_size, self.seed)
         if without and DETECTION not in self.left_out:
-            self.echo("left out: " + ", ".join(f"{count} {name}" for name, count in without.items()))
+            what = ", ".join(f"{count} {name}" for name, count in without.items())
+            self.echo(f"left out: {what}")
         if not splits:
             self.left_out.setdefault(DETECTION, "no class has images with boxes on both sides of a split")
         models = self._there(models)

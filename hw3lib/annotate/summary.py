@@ -83,9 +83,12 @@ def _of_detection(detection: pd.DataFrame | None) -> list[str]:
     best = detection.iloc[0]
     if not detection["map50_after"].max() > 0:
         return [f"After training, {_count(len(detection), 'detector')} found nothing: an mAP50 of 0.00."]
-    said = f"Of {len(detection)} detectors {best['model']} finds most" if len(detection) > 1 else f"{best['model']}"
-    verb = ", mAP50" if len(detection) > 1 else " reaches an mAP50 of"
-    return [f"{said}{verb} {best['map50_after']:.2f} after training, {best['map50_before']:.2f} before."]
+    after, before = f"{best['map50_after']:.2f}", f"{best['map50_before']:.2f}"
+    if len(detection) > 1:
+        return [
+            f"Of {len(detection)} detectors {best['model']} finds most, mAP50 {after} after training, {before} before."
+        ]
+    return [f"{best['model']} reaches an mAP50 of {after} after training, {before} before."]
 
 
 def _why(sam: pd.DataFrame | None, curve: pd.DataFrame | None) -> list[str]:

@@ -90,6 +90,8 @@ def tell_figure(figure: Figure) -> None:
             axis.set_ticks(axis.get_majorticklocs(), told)
     for text in figure.findobj(Text):
         text.set(text=tell_label(text.get_text(), language))
+        families = text.get_fontfamily()  # not every figure was made by hw3lib.views.plots
+        text.set_fontfamily([*families, *(name for name in chinese_fonts() if name not in families)])
 
 
 def pretty(name: str) -> str:

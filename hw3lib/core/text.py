@@ -121,11 +121,17 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     """Rows of text as aligned columns in the language here, the first row underlined."""
     told = [[tell(cell, *COMMANDS) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*told, strict=True)]
-    lines = [
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in told
-    ]
+    lines = aligned(told)
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row, whose cells begin below each other."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _width(text: str) -> int:

@@ -138,6 +138,12 @@ def tell(text: str, *names: str, language: str | None = None) -> str:
     return found
 
 
+def tell_known(text: str) -> str:
+    """A text in the language here if all of its words are known, as it is otherwise: half told reads worse."""
+    letters, told = _taken_apart(text, here(), SHOWN) if here() != ENGLISH else ((0, 0), text)
+    return told if letters[0] >= sum(map(str.isalpha, text)) else text
+
+
 def tell_label(text: str, language: str) -> str:
     """A text of a figure; lines that were broken for English are told as one where it is not known otherwise."""
     lines, letters = text.split("\n"), sum(map(str.isalpha, text))
@@ -190,6 +196,7 @@ def _taken_apart(text: str, language: str, names: tuple[str, ...]) -> tuple[tupl
         if all(part in text for part in parts) and (match := pattern.fullmatch(text)):
             values = [_taken_apart(value, language, names) for value in match.groups()]
             good = own + sum(letters for (letters, _), _ in values), sum(few for (_, few), _ in values) - 1
-            if good > best[0] or good == best[0] and not own:
+            joins = not own and any(part.strip() for part in parts)  # and is no space between two values
+            if good > best[0] or good == best[0] and joins:
                 best = good, re.sub(r"\{(\d+)\}", lambda place: values[int(place[1])][1], translation)  # noqa: B023
     return best

@@ -23,7 +23,7 @@ from hw3lib.core.fonts import tell_figure
 from hw3lib.core.places import project_root
 from hw3lib.core.provenance import code_version, package_version, versions
 from hw3lib.core.text import printable, sentence
-from hw3lib.core.translation import say
+from hw3lib.core.translation import ENGLISH, here, say, tell_known
 from hw3lib.data.parts import WHOLE, left_out, parts_of
 from hw3lib.data.table import digest
 from hw3lib.errors import Hw3Error
@@ -31,6 +31,34 @@ from hw3lib.errors import Hw3Error
 from .contract import CHAPTER_KEYS, ENDED, PHOTOGRAPHS, ChapterEnds
 
 _DPI = 100
+
+
+def told(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose labels and words are in the language here; figures, also in lists, are the same."""
+
+    def word(value: Any) -> Any:
+        if isinstance(value, tuple):  # of labels on several levels
+            return tuple(map(word, value))
+        return tell_known(value.replace("_", " ")) if isinstance(value, str) else value
+
+    made = table.copy()
+    for at in range(made.shape[1]):
+        if not pd.api.types.is_numeric_dtype(table.dtypes.iloc[at]):
+            made.isetitem(at, [tell_known(value) if isinstance(value, str) else value for value in table.iloc[:, at]])
+    for axis in (0, 1):
+        labels = made.axes[axis].map(word)
+        made = made.set_axis(labels.set_names([word(name) for name in made.axes[axis].names]), axis=axis)
+    return made
+
+
+def tell_tables() -> None:
+    """Let the notebook that this runs in, if any, display tables as :func:`told` where it is not in English."""
+    shell = get_ipython()
+    if shell is None or shell.display_formatter is None or here() == ENGLISH:
+        return
+    formatters = shell.display_formatter.formatters
+    formatters["text/html"].for_type(pd.DataFrame, lambda table: told(table)._repr_html_())
+    formatters["text/plain"].for_type(pd.DataFrame, lambda table, printer, _: printer.text(repr(told(table))))
 
 
 class RunFolder:
@@ -57,6 +85,7 @@ class RunFolder:
         if profile not in ("quick", "full"):
             raise Hw3Error(f"profile={profile!r}: expected 'quick' or 'full'")
         machine.keep()
+        tell_tables()
         self.started = time.perf_counter()
         self.folder = Path(out) if out else project_root() / "runs" / "interactive" / notebook
         self._table = table

@@ -8,24 +8,17 @@ import pandas as pd
 from hw3lib.core.intervals import Interval
 from hw3lib.core.translation import tell
 
-HEADS = (  # of the columns that chapters show, as they are read
-    *("attempt", "accuracy", "gain", "gain p", "verdict", "needed", "balanced accuracy", "finding", "report", "better"),
-    *("worse", "difference", "symmetry", "good", "moved", "defect", "accepted", "images", "hits", "share", "random"),
-    *(
-        "centre",
-        "source",
-        "class",
-        "method",
-        "tail recall",
-        "detector",
-        "image auroc",
-        "pixel auroc",
-        "aupro",
-        "aupimo",
-    ),
-    *("f1", "fit seconds", "ms per image", "memory bank", "condition", "false alarm rate", "prompt", "iou before"),
-    *("iou after", "map50 before", "map50 after", "model", "row", "splits", "photographs"),
-    *("stopped", "recall"),
+HEADS = (  # of the columns that chapters show, and words in them, as they are read
+    *("attempt", "accuracy", "gain", "gain p", "verdict", "needed", "balanced accuracy", "finding", "report"),
+    *("better", "worse", "difference", "symmetry", "good", "moved", "defect", "accepted", "images", "hits", "share"),
+    *("random", "centre", "source", "class", "method", "tail recall", "detector", "image auroc", "pixel auroc"),
+    *("aupro", "aupimo", "f1", "fit seconds", "ms per image", "memory bank", "condition", "false alarm rate"),
+    *("prompt", "iou before", "iou after", "map50 before", "map50 after", "model", "row", "splits", "photographs"),
+    *("stopped", "recall", "split", "copies", "LRO-style", "kind", "paper", "differs", "none", "loss", "sampling"),
+    *("mixing", "margin", "unlabelled", "pasted defects", "generated images", "anomalous", "passed", "types"),
+    *("format", "question", "file", "printed", "value", "scale", "spec", "pointer", "boxes", "polygons", "masks"),
+    *("mask", "product", "is defect", "width", "height", "mode", "instances", "files", "lost", "round trip", "exact"),
+    *("lowest iou", "n splits", "seconds", "text", "answer", "confidence", "truth", "right", "auroc p"),
 )
 _DIFFERENCES = ("gain", "difference")  # of shares, in percentage points
 _SHARES = ("accuracy", "balanced_accuracy", "tail_recall", "false_alarm_rate", "share", "random", "centre", "recall")

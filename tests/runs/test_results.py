@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -14,6 +15,7 @@ from hw3lib.core.fonts import MissingFont
 from hw3lib.core.provenance import code_version
 from hw3lib.data import digest, load_table
 from hw3lib.errors import Hw3Error
+from hw3lib.runs import folder
 from hw3lib.runs.contract import ENDED, PHOTOGRAPHS, ChapterEnds
 from hw3lib.runs.folder import RunFolder
 from hw3lib.runs.step import COMMON_KEYS, Notebook, fingerprint
@@ -147,3 +149,23 @@ def test_a_chapter_with_nothing_to_do_writes_why_and_ends(tmp_path, make_categor
     assert content[ENDED] is True and set(COMMON_KEYS) <= set(content)
     assert (content["leaderboard"], content["best"], content["baseline"]) == (None, None, None)
     assert content["left_out"]["leaderboard"].endswith("so there is nothing to classify")
+
+
+def test_a_notebook_displays_tables_in_the_language_here_and_half_told_ones_as_they_are(monkeypatch):
+    table = pd.DataFrame(
+        {"image_auroc": [0.5, 1.0], "paper": ["every class equally often in a batch", "Yun et al. 2019, on images"]},
+        index=pd.Index(["good", "color"], name="defect"),
+    )
+    before = table.copy()
+    shell = InteractiveShell()
+    monkeypatch.setattr(folder, "get_ipython", lambda: shell)
+    for language, heads in (("en", ["image_auroc", "paper"]), ("zh-TW", ["影像 AUROC", "論文"])):
+        monkeypatch.setenv("HW3_LANGUAGE", language)
+        folder.tell_tables()
+        shown = shell.display_formatter.format(table)[0]
+        assert all(f"<th>{head}</th>" in shown["text/html"] and head in shown["text/plain"] for head in heads)
+    assert "每個批次中各類別出現的次數相同" in shown["text/html"] and "Yun et al. 2019, on images" in shown["text/html"]
+    assert "<th>良品</th>" in shown["text/html"] and "<th>瑕疵</th>" in shown["text/html"]
+    told = folder.told(table.reset_index().pivot(columns="defect", values=["image_auroc"]))
+    assert told.columns.tolist() == [("影像 AUROC", "color"), ("影像 AUROC", "良品")]
+    pd.testing.assert_frame_equal(table, before)

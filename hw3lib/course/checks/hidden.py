@@ -22,6 +22,8 @@ from PIL import Image
 from hw3lib.core.cores import usable_cores
 from hw3lib.core.files import atomic_path
 from hw3lib.core.intervals import Interval
+from hw3lib.core.text import aligned
+from hw3lib.course.exercises import tell
 
 from .base import CheckFailed, NotAnswered, call
 
@@ -61,9 +63,8 @@ class Score:
             ("your answer - baseline, paired", told(self.figure, self.gain)),
             ("your answer - best known, paired", told(self.figure, self.behind)),
         ]
-        width = max(len(name) for name, _ in rows)
         title = f"{self.figure} on {self.images} hidden images, with 95 % intervals"
-        return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in rows)])
+        return "\n".join([tell(title), *(f"  {row}" for row in aligned([[*map(tell, row)] for row in rows]))])
 
     def columns(self) -> dict[str, str | float]:
         """As a row of the class's leaderboard, see :mod:`hw3lib.course.leaderboard`."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from hw3lib.core.fonts import BLUE, ORANGE, pretty
 from hw3lib.data.pixels.images import decode_squares
@@ -78,7 +78,9 @@ def defect_area(statistics: pd.DataFrame) -> Figure:
         axes.plot([median] * 2, [i - 0.3, i + 0.3], color=ORANGE, lw=2.5, label="median" if i == 0 else None)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # so that a range within one power of ten has some
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g} %"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="defective share of the image", ylabel="")
     sns.despine(figure)
     return figure
