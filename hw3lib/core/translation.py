@@ -29,6 +29,9 @@ SHOWN = ("shown", "report")  # what chapters print, draw and offer to click, and
 COMMANDS = ("commands", "shown")  # what commands print
 PAGES = ("pages", "shown")  # the pages of the app, and what they say
 MARKED = re.compile(r"\{\{_ (.*?)\}\}(?!\})", re.S)  # a text in a page's file
+_GRAMMAR = re.compile(
+    r"(?<!\S)(?:among|are|at|before|each|for|from|in|is|now|of|the|that|to|was|were|which|with)(?!\S)"
+)
 _SENTENCE = re.compile(r"(?<=[.!?]) |\n")
 
 
@@ -133,8 +136,10 @@ def tell(text: str, *names: str, language: str | None = None) -> str:
         return text
     found = ""
     for piece in re.split(f"({_SENTENCE.pattern})", text):
-        full = found.endswith("。") and piece == " "  # a full stop of Chinese has its room with it
-        found += "" if full else message(piece, language, *names)
+        if found.endswith("。") and piece == " ":  # a full stop of Chinese has its room with it
+            continue
+        told = message(piece, language, *names)
+        found += piece if told != piece and _GRAMMAR.search(told) else told  # half told reads worse than English
     return found
 
 
