@@ -65,7 +65,7 @@ def test_correct_an_inspector(example):
 def test_inspect_phone_photographs(example, tmp_path):
     out = example("inspect_phone_photographs", "20", "320")
     assert "every photograph has its row, the card and the plot are there, and both versions are kept" in out
-    assert re.search(r"^again: \d of 6 defects and \d of 6 good stopped$", out, re.M)
+    assert re.search(r"^tomorrow: \d of 3 defects and \d of 3 good stopped$", out, re.M)
     assert len(list((tmp_path / "phone").rglob("*.jpg"))) == 20
 
 
