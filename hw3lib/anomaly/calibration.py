@@ -322,13 +322,17 @@ def probe_images(side: int, count: int = 3) -> np.ndarray:
     Raises:
         Hw3Error: a side above 4096.
     """
-    from scipy.ndimage import zoom  # this function alone needs it
-
     if side > _LARGEST:
         raise Hw3Error(f"image_size={side}: expected {_LARGEST} at most")
     rng = np.random.default_rng(0)
     images = []
     for cells in np.unique(np.geomspace(4, side, count).astype(int)):
-        coarse = rng.uniform(0, 255, (3, cells, cells))
-        images.append(zoom(coarse, (1, side / cells, side / cells), order=1)[:, :side, :side])
+        values = rng.uniform(0, 255, (3, cells, cells))
+        at = np.arange(side) * ((cells - 1) / (side - 1))  # corners stay corners
+        first = np.minimum(at.astype(int), cells - 2)
+        for axis in (1, 2):
+            lines = np.moveaxis(values, axis, -1)
+            lines = lines[..., first] * (1 - at + first) + lines[..., first + 1] * (at - first)
+            values = np.moveaxis(lines, -1, axis)
+        images.append(values)
     return np.stack(images).clip(0, 255).astype(np.uint8)

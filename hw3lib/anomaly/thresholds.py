@@ -218,8 +218,6 @@ def conformal_threshold(
     Raises:
         Hw3Error: no score, NaN or infinity, not one group each, or a rate outside 0 to 1.
     """
-    from scipy.special import betaincinv  # for one quantile
-
     scores, rate = _good(good_scores), _rate(false_alarm_rate)
     weights, n = _weights(groups, len(scores))
     order = np.argsort(scores, kind="stable")
@@ -235,19 +233,16 @@ def conformal_threshold(
             FewGoodImages,
             stacklevel=2,
         )
-    above = float(n - reached[place])  # what those count that are above
-    if n < len(scores):
-        above = max(0.0, above)
-        whole = math.ceil(above - 1e-9)
-        likely = float(betaincinv(whole + 1, n - whole, 1 - (1 - CONFIDENCE) / math.e)) if whole < n else 1.0
-    else:
-        likely = float(betaincinv(above + 1, n - above, CONFIDENCE))
+    shared = n < len(scores)  # a product
+    above = (
+        max(0.0, float(n - reached[place])) if shared else float(n - reached[place])
+    )  # what those count that are above
     return Threshold(
         value=float(scores[order[place]]),
         n=n,
         false_alarm_rate=float(false_alarm_rate),
         guarantee=(above + 1) / (n + 1),
-        likely_rate=likely if calibration == "held-out" else None,
+        likely_rate=_likely_rate(above, n, shared) if calibration == "held-out" else None,
         photographs=len(scores) if n < len(scores) else None,
         calibration=calibration,
         proven=proven,
@@ -420,6 +415,16 @@ def f1_best_threshold(is_defect: np.ndarray, scores: np.ndarray) -> Threshold:
         f1=found.f1_max,
         uses_test_labels=True,
     )
+
+
+def _likely_rate(above: float, n: int, shared: bool) -> float:
+    """The rate that a threshold keeps with probability :data:`CONFIDENCE`, see :func:`conformal_threshold`."""
+    from scipy.special import betaincinv  # takes a third of the time in which an exported inspector answers
+
+    if not shared:
+        return float(betaincinv(above + 1, n - above, CONFIDENCE))
+    whole = math.ceil(above - 1e-9)
+    return float(betaincinv(whole + 1, n - whole, 1 - (1 - CONFIDENCE) / math.e)) if whole < n else 1.0
 
 
 def _good(good_scores: np.ndarray, name: str = "good_scores") -> np.ndarray:

@@ -165,7 +165,7 @@ def score(  # noqa: PLR0913, settings by keyword
     ):
         for batch in read_batches(photographs, side, model.batch_size, pool, model.reading_):
             bar.update(len(batch.photographs))
-            some = list(inspector.look(batch, regions=regions is not None))
+            some = list(inspector.look(batch, regions=regions is not None and (folder is not None or regions != "csv")))
             if folder is not None and (overlays or tiff):
                 list(pool.map(lambda found: _draw(inspector, found, folder, overlays, tiff), some))
             for found in some:

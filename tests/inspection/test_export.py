@@ -69,6 +69,20 @@ def test_the_same_rows_come_without_torch(home, exported, today):
     assert "truncated" in rows(ran.stdout)[6]["reason"]
 
 
+def test_a_verdict_and_its_types_wait_for_no_scipy(exported, today):
+    command = [sys.executable, "-c", BARE.replace("'torch',", "'torch', 'scipy',")]  # slow to import
+    files = [today / name for name in ("a_good.png", "b_rust.png")]
+    ran = subprocess.run(
+        [*command, "inspect", "score", str(exported), *map(str, files), "--out", "-"],
+        capture_output=True,
+        text=True,
+        cwd=project_root(),
+        timeout=120,
+    )
+    assert ran.returncode == 3, ran.stderr
+    assert [row.split(",")[-2] for row in ran.stdout.splitlines()[1:]] == ["good", "anomalous"]
+
+
 def test_it_is_served_and_drawn_without_torch(exported, today):
     command = [sys.executable, "-c", BARE, "inspect", "serve", str(exported), "--port", "0", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=project_root()) as server:
