@@ -35,7 +35,8 @@ PRINTED = (  # sentences and tables that chapters print; of the latter's names s
     *("core/intervals.py", "data/check.py", "imbalance/longtail.py", "imbalance/result.py"),
     *("anomaly/comparison.py", "anomaly/thresholds.py", "annotate/measurement.py", "annotate/instances.py"),
     *("annotate/summary.py", "annotate/boxes/study.py", "classify/student_reports/comparison.py"),
-    *("classify/guided/types.py", "inspection/monitor.py"),
+    *("classify/guided/types.py", "classify/guided/recognition.py", "inspection/monitor.py"),
+    "inspection/corrections/update.py",
 )
 SAID = (  # what commands print that students use
     *(f"cli/{name}.py" for name in ("start", "run", "grade", "doctor", "report", "data")),
@@ -60,7 +61,8 @@ _JOINED = (  # what joins others, and single words in sentences and tables
     *("{0} needs {1}", "True", "False", "held", "refuted", "equivalent", "helps", "hurts", "nothing", "Anomalous"),
     *("head", "medium", "tail", "head {0}", "medium {0}", "tail {0}", "method", "all", "keep", "unsure", "train"),
     *("test", "images", "class", "attempt", "hits", "misses", "wrong", "baseline", "as photographed", "as it is"),
-    *("turned {0}", "mirrored", "SAM is left out, as said above", "{0} (interval not estimable)"),
+    *("turned {0}", "mirrored", "SAM is left out, as said above", "false alarms", "{0} (interval not estimable)"),
+    *(f"{{0}} held-out {what}{end}" for what in ("good photograph", "defect", "labelled defect") for end in ("", "s")),
 )
 _CALLS = {"nothing", "set_title", "set_ylabel", "set_xlabel", "text", "annotate", "legend", "zip", "_unit_axes"}
 

@@ -128,8 +128,10 @@ def update(
         if good:
             with silence_few_good_images():
                 new.extend(images, progress=progress)
-            said = f"{counted(len(good), 'good photograph')} joined the {old.n_good_} before; "
-            echo(said + f"the threshold was {old.threshold_:.4g} and is {new.threshold_:.4g}")
+            echo(
+                f"{counted(len(good), 'good photograph')} joined the {old.n_good_} before; the threshold was "
+                f"{old.threshold_:.4g} and is {new.threshold_:.4g}"
+            )
         after = _with_defects(before, named, good, old.reading_, progress, echo) if named else before
         cases = _verdicts(old, new, shown, judges) if good else []
         if after is not None and named:
@@ -238,7 +240,8 @@ def _with_defects(
         defects, beside = _table(named), _table(good)
         made = DefectTypes.learned(defects, beside, reading=reading, progress=progress, echo=echo)
     had = dict(zip(types.classes, types.counts, strict=True)) if types else {}
-    each = [f"{name} {had.get(name, 0)} to {count}" for name, count in zip(made.classes, made.counts, strict=True)]
+    counts = zip(made.classes, made.counts, strict=True)
+    each = [" ".join((name, str(had.get(name, 0)), "to", str(count))) for name, count in counts]
     echo(f"{counted(len(named), 'labelled defect')} joined the types: {listed(each)}")
     return made
 
@@ -258,7 +261,7 @@ def _verdicts(old: Detector, new: Detector, shown: ImageStack, judges: list[Answ
         return []
     is_defect = np.array([a.answer == "defect" for a in judges], bool)
     before, after = ((model.decision_function(shown) > model.threshold_) != is_defect for model in (old, new))
-    kinds = ((~is_defect, "good photograph", "false alarms"), (is_defect, "defect", "misses"))
+    kinds = ((~is_defect, "held-out good photograph", "false alarms"), (is_defect, "held-out defect", "misses"))
     return [(what, error, before[rows], after[rows]) for rows, what, error in kinds if rows.any()]
 
 
@@ -274,7 +277,7 @@ def _types(before: DefectTypes | None, after: DefectTypes, judges: list[Answer])
             found = types.type_of(image)
             said = max(found.probabilities, key=found.probabilities.__getitem__)
             wrong[version, at] = bool(found.names) if answer.type not in types.classes else said != answer.type
-    return [("labelled defect", "wrong types", wrong[0], wrong[1])]
+    return [("held-out labelled defect", "wrong types", wrong[0], wrong[1])]
 
 
 def _judge(cases: list[Case], place: str | Path, echo: Echo) -> None:
@@ -288,9 +291,7 @@ def _judge(cases: list[Case], place: str | Path, echo: Echo) -> None:
     worse = []
     for what, error, before, after in cases:
         found = Verdicts.compared(before, after)
-        echo(
-            f"{error} among {counted(found.photographs, f'held-out {what}')}: {found.before} before, {found.after} now"
-        )
+        echo(f"{error} among {counted(found.photographs, what)}: {found.before} before, {found.after} now")
         if max(2, len(cases)) * found.p <= _LEVEL:  # so many tests are made
             worse.append(
                 f"{error} {found.before} before, {found.after} after, of {found.photographs} (p = {found.p:.2g})"
