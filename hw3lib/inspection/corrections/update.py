@@ -241,6 +241,7 @@ def _with_defects(
         made = DefectTypes.learned(defects, beside, reading=reading, progress=progress, echo=echo)
     had = dict(zip(types.classes, types.counts, strict=True)) if types else {}
     counts = zip(made.classes, made.counts, strict=True)
+    # A list of names and numbers and no sentence: a template of it in a catalogue would fit every interval, too.
     each = [" ".join((name, str(had.get(name, 0)), "to", str(count))) for name, count in counts]
     echo(f"{counted(len(named), 'labelled defect')} joined the types: {listed(each)}")
     return made
