@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from hw3lib.errors import Hw3Error
 
 _LEAST = 1e-4  # eigenvalue: between photographs that are the same the optimiser may step to and fro for ever
 PENALTIES = (1.0, 3.0, 10.0)  # scikit-learn's default of C and two weaker regularisations
+
+T = TypeVar("T")
 
 
 class PartsKernel:
@@ -23,16 +25,15 @@ class PartsKernel:
 
     Args:
         parts: features, float ``(n, features)`` each.
-        rows: positions of ``m`` images, whose distances to all decide and of which alone :attr:`own` is; None: all.
+        rows: positions of ``m`` images, whose distances to all decide and of which alone :attr:`own` is; else all.
     """
 
-    def __init__(self, parts: list[np.ndarray], rows: np.ndarray | None = None):
+    def __init__(self, parts: list[np.ndarray], rows: np.ndarray | slice = slice(None)):
         self.scales = [(p.mean(0), p.std(0) + 1e-6) for p in parts]
         self.train = [(p - m) / s for p, (m, s) in zip(parts, self.scales, strict=True)]
         every = np.arange(len(parts[0]))
-        rows = every if rows is None else rows
         squares = [_squared_distances(p[rows], p) for p in self.train]
-        pairs = rows[:, None] != every
+        pairs = every[rows, None] != every
         self.widths = [max(float(np.median(d[pairs])), 1e-9) for d in squares]
         self.own = self._mean(squares)  # between two of them, (m, n)
 
@@ -160,22 +161,19 @@ class KernelClassifier:
 
     def state(self) -> dict[str, np.ndarray]:
         """What was learned, as arrays; :meth:`restored` reads it."""
-        kernel = {f"kernel.{name}": array for name, array in self.kernel.state().items()}
-        machines = {
-            f"machine{i}.{name}": array
-            for i, machine in enumerate(self._machines)
-            for name, array in machine._asdict().items()
-        }
-        return {"classes": self._classes, "num_classes": np.array(self.num_classes), **kernel, **machines}
+        found = {"classes": self._classes, "num_classes": np.array(self.num_classes)}
+        for i, machine in enumerate(self._machines):
+            found |= prefixed(f"machine{i}.", machine._asdict())
+        return found | prefixed("kernel.", self.kernel.state())
 
     @classmethod
     def restored(cls, state: Mapping[str, np.ndarray]) -> KernelClassifier:
         """The inverse of :meth:`state`; it predicts the same."""
         made = cls(int(state["num_classes"]))
         made._classes = state["classes"]
-        made.kernel = PartsKernel.restored(_below(state, "kernel."))
+        made.kernel = PartsKernel.restored(below("kernel.", state))
         count = sum(name.endswith(".intercepts") for name in state)
-        made._machines = [_Machine(**_below(state, f"machine{i}.")) for i in range(count)]
+        made._machines = [_Machine(**below(f"machine{i}.", state)) for i in range(count)]
         return made
 
     def _machine(self, x: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> _Machine:
@@ -215,9 +213,14 @@ def _votes(decisions: np.ndarray, classes: int) -> np.ndarray:
     return wins / 2 + clear / (3 * (np.abs(clear) + 1))
 
 
-def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def prefixed(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
+    """Each name with a prefix."""
+    return {f"{prefix}{name}": value for name, value in found.items()}
+
+
+def below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
     """What begins with a prefix, without it."""
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,15 +15,13 @@ from hw3lib.data.pixels.geometry import Geometry
 from hw3lib.data.pixels.reading import Reading
 
 from .conformal import ERROR, level, p_values
-from .kernel import KernelClassifier, PartsKernel
+from .kernel import KernelClassifier, PartsKernel, below, prefixed
 
 if TYPE_CHECKING:
     from hw3lib.core.intervals import Interval
 
 _MOST = 400  # labelled images that a new one is compared with for its p-values
 NEW = "none of the known types"
-
-T = TypeVar("T")
 
 
 class TypeOf(NamedTuple):
@@ -166,13 +164,3 @@ def known(classes: list[str], reading: Mapping[str, Any], arrays: Mapping[str, n
 def alike(kernel: np.ndarray, n: int) -> np.ndarray:
     """How alike ``n`` images as they are and moved ones are, at most, ``(n, n)``, of a kernel between all views."""
     return kernel[:n].reshape(n, -1, n).max(1)
-
-
-def prefixed(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
-    """Each name with a prefix."""
-    return {f"{prefix}{name}": value for name, value in found.items()}
-
-
-def below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
-    """What begins with a prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}

@@ -24,10 +24,10 @@ from hw3lib.networks.devices import pick_device
 
 from .classifier import FEWEST_GOOD, WHOLE, DefectGuided
 from .conformal import p_values
-from .kernel import KernelClassifier, PartsKernel
+from .kernel import KernelClassifier, PartsKernel, below, prefixed
 from .memory import symmetry_test
 from .reader import GuidedReader
-from .recognition import Recognition, alike, below, known, prefixed
+from .recognition import Recognition, alike, known
 
 SAVED = Saved("classifier of defect types", "types.json", "types.safetensors", 1, "learn it again")
 _JUDGED = 0.25  # of the labelled products of each type, in a learning curve
